@@ -1,0 +1,46 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+MINISTACK := .coatcheck/ministack
+
+.DEFAULT_GOAL := help
+
+help: ## List the targets.
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 16
+
+setup: $(VENV)/.ready $(MINISTACK)/.ready ## Make .venv and the emulator's own environment.
+
+$(VENV)/.ready: requirements/dev.txt requirements/uv.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else f"coatcheck needs Python 3.11 or newer; {sys.executable} is {sys.version.split()[0]}. Try: make setup PYTHON=python3.11")'
+	@echo "Installing into $(VENV) …"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip sync --quiet --require-hashes requirements/dev.txt
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(MINISTACK)/.ready: requirements/ministack.txt $(VENV)/.ready
+	@echo "Installing the AWS emulator into $(MINISTACK) …"
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(MINISTACK)
+	@VIRTUAL_ENV=$(MINISTACK) $(BIN)/uv pip sync --quiet --require-hashes requirements/ministack.txt
+	@touch $@
+
+run: setup ## Start everything on this machine and print how to use it.
+	@exec $(BIN)/coatcheck up
+
+test: setup ## Run every test (the one command).
+	@$(BIN)/pytest
+
+check: setup ## Lint, types, import contracts.
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
+
+lock: ## Resolve requirements/*.in again.
+	@for f in dev ministack uv; do $(LOCK) requirements/$$f.in -o requirements/$$f.txt || exit 1; done
+	@for f in service worker; do $(LOCK) -c requirements/dev.txt requirements/$$f.in -o requirements/$$f.txt || exit 1; done
+
+.PHONY: help setup run test check lock
