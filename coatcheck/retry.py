@@ -23,7 +23,7 @@ class RetryPolicy:
             raise ValueError(f"a retry policy needs 0 <= base <= cap, not base={self.base}, cap={self.cap}")
 
 
-class Reject(Exception):  # noqa: N818 - reads as a verb where it is raised
+class Reject(Exception):
     """Raised by a handler: this job can never succeed. It fails at once, with `reason` shown to the client."""
 
     def __init__(self, reason: str) -> None:
@@ -31,7 +31,7 @@ class Reject(Exception):  # noqa: N818 - reads as a verb where it is raised
         self.reason = reason
 
 
-class RetryLater(Exception):  # noqa: N818 - as above
+class RetryLater(Exception):
     """Raised by a handler: not now. The next attempt starts after `after` seconds (at most 30 days)."""
 
     def __init__(self, after: float, reason: str = "the handler asked to be run later") -> None:

@@ -1,0 +1,179 @@
+"""Every S3 request, and where bytes lie. Keys are derived, never stored: no row can point at another's bytes."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from coatcheck.calls import Answer, Call, Presign
+from coatcheck.record import Job
+
+LINK_SECONDS = 600
+"""How long a presigned download is good for. Minutes: it dies with the session of the role that signed it anyway."""
+
+UPLOAD_LINK_SECONDS = 3600
+
+
+def input_key(tenant: str, job_id: str) -> str:
+    """Where an input lies that is too large for the row."""
+    return f"inputs/{tenant}/{job_id}/input"
+
+
+def checkpoint_key(job: Job) -> str:
+    """Where the checkpoint lies that the attempt `job.attempt` saved."""
+    return f"inputs/{job.tenant}/{job.id}/checkpoint-{job.attempt}"
+
+
+def attempt_prefix(job: Job) -> str:
+    """What an attempt makes lies under its own prefix, so that no attempt overwrites another's."""
+    return f"results/{job.tenant}/{job.id}/{job.attempt}/"
+
+
+def result_key(job: Job) -> str:
+    """Where the result of the attempt `job.attempt` lies."""
+    return f"{attempt_prefix(job)}result"
+
+
+def artifact_key(job: Job, name: str) -> str:
+    """Where an artifact of the attempt `job.attempt` lies."""
+    return f"{attempt_prefix(job)}artifacts/{name}"
+
+
+def upload_key(tenant: str, upload_id: str) -> str:
+    """Where an upload lies."""
+    return f"uploads/{tenant}/{upload_id}"
+
+
+def job_prefixes(tenant: str, job_id: str) -> tuple[str, str]:
+    """Everything of a job's that lies in the bucket."""
+    return f"inputs/{tenant}/{job_id}/", f"results/{tenant}/{job_id}/"
+
+
+def put(bucket: str, key: str, body: bytes, *, content_type: str, sha256: bytes) -> Call[None]:
+    """Store an object whole. S3 refuses it when the bytes that arrive have another sha256."""
+    params = {
+        "Bucket": bucket,
+        "Key": key,
+        "Body": body,
+        "ContentType": content_type,
+        "ChecksumSHA256": base64.b64encode(sha256).decode(),
+    }
+    return Call("s3", "PutObject", params, read=lambda _: None)
+
+
+def get(bucket: str, key: str) -> Call[Any]:
+    """The object as the door's own stream, or None when there is none."""
+    return Call(
+        "s3",
+        "GetObject",
+        {"Bucket": bucket, "Key": key},
+        read=lambda answer: answer["Body"],
+        refusals=dict.fromkeys(("NoSuchKey", "404"), _none),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What S3 knows of an object."""
+
+    size: int
+    content_type: str
+
+
+def head(bucket: str, key: str) -> Call[Stored | None]:
+    """What lies under a key, or None."""
+    return Call(
+        "s3",
+        "HeadObject",
+        {"Bucket": bucket, "Key": key},
+        read=lambda answer: Stored(answer["ContentLength"], answer.get("ContentType", "")),
+        refusals=dict.fromkeys(("NoSuchKey", "NotFound", "404"), _none),
+    )
+
+
+def copy(bucket: str, source: str, target: str) -> Call[bool]:
+    """Copy an object of at most 5 GB inside the bucket; False when there is none."""
+    params = {"Bucket": bucket, "Key": target, "CopySource": {"Bucket": bucket, "Key": source}}
+    return Call(
+        "s3",
+        "CopyObject",
+        params,
+        read=lambda _: True,
+        refusals=dict.fromkeys(("NoSuchKey", "404"), lambda _: False),
+    )
+
+
+def keys_under(bucket: str, prefix: str) -> Call[Sequence[str]]:
+    """The first 1,000 keys under a prefix."""
+    return Call(
+        "s3",
+        "ListObjectsV2",
+        {"Bucket": bucket, "Prefix": prefix},
+        read=lambda answer: [entry["Key"] for entry in answer.get("Contents", [])],
+    )
+
+
+def delete(bucket: str, keys: Sequence[str]) -> Call[None]:
+    """Delete up to 1,000 objects; what is not there is no error."""
+    objects = {"Objects": [{"Key": key} for key in keys], "Quiet": True}
+    return Call("s3", "DeleteObjects", {"Bucket": bucket, "Delete": objects}, read=lambda _: None)
+
+
+def start_multipart(bucket: str, key: str, *, content_type: str) -> Call[str]:
+    """Begin an object that is sent in parts; the answer is the upload's id."""
+    params = {"Bucket": bucket, "Key": key, "ContentType": content_type}
+    return Call("s3", "CreateMultipartUpload", params, read=lambda answer: str(answer["UploadId"]))
+
+
+def put_part(bucket: str, key: str, upload_id: str, *, number: int, body: bytes) -> Call[str]:
+    """Send part `number` (1 to 10,000; 5 MB or more, the last excepted); the answer is its ETag."""
+    params = {"Bucket": bucket, "Key": key, "UploadId": upload_id, "PartNumber": number, "Body": body}
+    return Call("s3", "UploadPart", params, read=lambda answer: str(answer["ETag"]))
+
+
+def complete_multipart(bucket: str, key: str, upload_id: str, etags: Sequence[str]) -> Call[None]:
+    """Make the object of its parts, in order."""
+    parts = [{"PartNumber": number, "ETag": etag} for number, etag in enumerate(etags, start=1)]
+    params = {"Bucket": bucket, "Key": key, "UploadId": upload_id, "MultipartUpload": {"Parts": parts}}
+    return Call("s3", "CompleteMultipartUpload", params, read=lambda _: None)
+
+
+def abort_multipart(bucket: str, key: str, upload_id: str) -> Call[None]:
+    """Throw away the parts that were sent."""
+    params = {"Bucket": bucket, "Key": key, "UploadId": upload_id}
+    return Call(
+        "s3", "AbortMultipartUpload", params, read=lambda _: None, refusals=dict.fromkeys(("NoSuchUpload",), _none)
+    )
+
+
+def link(bucket: str, key: str, *, content_type: str, disposition: str) -> Presign:
+    """A download of one object, with the headers it is to be answered with."""
+    params = {
+        "Bucket": bucket,
+        "Key": key,
+        "ResponseContentType": content_type,
+        "ResponseContentDisposition": disposition,
+    }
+    return Presign("get_object", params, LINK_SECONDS)
+
+
+def upload_link(bucket: str, key: str, *, content_type: str, size: int, sha256: bytes | None) -> Presign:
+    """An upload of one object of exactly this type, size and, where it is known, sha256: all three are signed."""
+    params: dict[str, Any] = {"Bucket": bucket, "Key": key, "ContentType": content_type, "ContentLength": size}
+    if sha256 is not None:
+        params["ChecksumSHA256"] = base64.b64encode(sha256).decode()
+    return Presign("put_object", params, UPLOAD_LINK_SECONDS)
+
+
+def attachment(filename: str) -> str:
+    """A Content-Disposition that downloads as `filename`, whatever characters it has (RFC 6266, RFC 8187)."""
+    ascii_name = "".join(c if c.isascii() and c.isprintable() and c not in '"\\/%' else "_" for c in filename)
+    extended = f"; filename*=UTF-8''{quote(filename, safe='')}" if ascii_name != filename else ""
+    return f'attachment; filename="{ascii_name}"{extended}'
+
+
+def _none(_: Answer) -> None:
+    return None

@@ -1,0 +1,82 @@
+"""An AWS request as a value: what to send and how to read the answer. Two doors send it, here nothing does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
+
+T = TypeVar("T")
+
+Service: TypeAlias = Literal["dynamodb", "sqs", "s3"]
+Params: TypeAlias = Mapping[str, Any]
+Answer: TypeAlias = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[T]):
+    """One request to AWS.
+
+    `operation` is the API's own name (`PutItem`). `read` turns the answer into what the caller wants.
+    `refusals` does the same for the error codes that are answers too (`ConditionalCheckFailedException`); it gets
+    the error's response. Every other error is raised by the door as `AwsUnavailable` or `AwsRefused`.
+    """
+
+    service: Service
+    operation: str
+    params: Params
+    read: Callable[[Answer], T]
+    refusals: Mapping[str, Callable[[Answer], T]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Presign:
+    """A URL to be signed for one S3 request; signing sends nothing. `expires_in` is in seconds."""
+
+    operation: Literal["get_object", "put_object"]
+    params: Params
+    expires_in: int
+
+
+class AwsError(Exception):
+    """AWS did not do what was asked. `call` says what that was; the text holds no payload and no secret."""
+
+    def __init__(self, call: Call[Any], code: str) -> None:
+        super().__init__(f"{call.service} {call.operation}: {code}")
+        self.call = call
+        self.code = code
+
+
+class AwsUnavailable(AwsError):
+    """Throttled, overloaded or out of reach: the same call may go through later. It may also have been carried out."""
+
+
+class AwsRefused(AwsError):
+    """AWS will not do this, however often it is asked."""
+
+
+TRANSIENT_CODES = frozenset(
+    {
+        "InternalError",
+        "InternalFailure",
+        "InternalServerError",
+        "LimitExceededException",
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "RequestThrottled",
+        "RequestTimeout",
+        "ServiceUnavailable",
+        "SlowDown",
+        "Throttling",
+        "ThrottlingException",
+        "TransactionConflictException",
+    }
+)
+
+
+def error_from(call: Call[Any], response: Answer) -> AwsError:
+    """The error that a door raises for an error response that is no answer to `call`."""
+    code = str(response.get("Error", {}).get("Code", "Unknown"))
+    status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    kind = AwsUnavailable if code in TRANSIENT_CODES or status >= 500 or status == 429 else AwsRefused
+    return kind(call, code)

@@ -1,0 +1,55 @@
+"""Where one deployment keeps its things. Read once from the environment, at the edge, and passed down."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, Json, ValidationError
+
+from coatcheck.clock import SECOND
+
+PREFIX = "COATCHECK_"
+
+Tenant = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+Sha256Hex = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class BadSettings(Exception):
+    """An environment variable is missing or malformed. The message is one line and says which."""
+
+
+class Deployment(BaseModel):
+    """The settings of a deployment: each field is the environment variable `COATCHECK_<FIELD>`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    table: str = Field(min_length=1, description="name of the DynamoDB table")
+    bucket: str = Field(min_length=1, description="name of the S3 bucket")
+    queues: Json[dict[str, str]] = Field(description="JSON object: lane to queue URL")
+    api_keys: Json[dict[Sha256Hex, Tenant]] = Field(
+        default_factory=dict, description="JSON object: hex sha256 of an API key to its tenant"
+    )
+    public_url: str = Field(
+        default="", pattern=r"^(https?://.*[^/])?$", description="what clients reach the API by, without /v1"
+    )
+    default_retention: int = Field(default=7 * 86_400, ge=60, description="seconds a job is kept if it does not say")
+    max_retention: int = Field(default=30 * 86_400, ge=60, description="the most seconds a job may ask to be kept")
+    lease: int = Field(default=60, ge=3, le=600, description="seconds after which a silent worker is given up")
+    log: str = Field(default="text", pattern=r"^(text|json)$", description="how log lines look")
+
+    @property
+    def lease_ms(self) -> int:
+        """The lease in milliseconds."""
+        return self.lease * SECOND
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> Deployment:
+        """The settings in `environ`. Raises BadSettings, which names each variable that is wrong."""
+        known = {f"{PREFIX}{name.upper()}": name for name in cls.model_fields}
+        given: dict[str, Any] = {name: environ[var] for var, name in known.items() if environ.get(var)}
+        try:
+            return cls.model_validate(given)
+        except ValidationError as error:
+            wrong = "; ".join(f"{PREFIX}{str(e['loc'][0]).upper()}: {e['msg'].lower()}" for e in error.errors())
+            raise BadSettings(f"settings: {wrong}") from None

@@ -1,0 +1,50 @@
+"""When the sweeper must look at a job next. The one timer: every `due_at` is computed here.
+
+A `due_at` is rounded down to 30 s. Looking early costs the sweeper one read; but as long as a change leaves the
+rounded time as it was, DynamoDB does not rewrite (and bill) the entry in the `due` index: a short job is
+submitted, claimed and settled with one entry made and one removed.
+"""
+
+from __future__ import annotations
+
+from coatcheck.clock import MINUTE, SECOND
+
+DISPATCH_GRACE = 60 * SECOND
+"""How long after its message was sent a queued job may stay unclaimed before it is sent again."""
+
+MAX_MESSAGE_DELAY = 15 * MINUTE
+"""The longest `DelaySeconds` of SQS: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html"""
+
+LOOKAHEAD = 10 * MINUTE
+"""How long before its start a job that waits longer than a queue can delay is handed to the queue."""
+
+_STEP = 30 * SECOND
+_MAX_DOUBLINGS = 6
+
+
+def for_lease(lease_until: int) -> int:
+    """When to look whether the lease has run out."""
+    return _rounded(lease_until)
+
+
+def for_dispatch(*, now: int, start_at: int | None, queue_deadline: int | None, dispatches: int) -> int:
+    """When to look at a job that waits to be claimed, of which `dispatches` messages were sent before.
+
+    The grace doubles with every message, up to an hour, so that a backlog is not flooded with wake-ups.
+    """
+    start = max(now, start_at or now)
+    if start - now > MAX_MESSAGE_DELAY:
+        due = start - LOOKAHEAD
+    else:
+        due = start + DISPATCH_GRACE * 2 ** min(dispatches, _MAX_DOUBLINGS)
+    return _rounded(due if queue_deadline is None else min(due, queue_deadline))
+
+
+def message_delay(*, now: int, start_at: int | None) -> int | None:
+    """Seconds the message of a waiting job is to be delayed; None when no queue can wait that long."""
+    wait = max(0, (start_at or now) - now)
+    return None if wait > MAX_MESSAGE_DELAY else -(-wait // SECOND)
+
+
+def _rounded(at: int) -> int:
+    return at - at % _STEP

@@ -1,0 +1,204 @@
+"""Every expected error, named once. HTTP knows them by their `code`; nothing here knows HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Flaw:
+    """One thing wrong with what a client sent: where (RFC 6901 JSON pointer) and what."""
+
+    pointer: str
+    detail: str
+
+
+@dataclass(eq=False)
+class ServiceError(Exception):
+    """An error a client is told about. `code` is stable, `detail` says what was wrong this time."""
+
+    detail: str
+
+    code = "internal"
+    title = "Something went wrong on our side"
+    advice = "Try again; if it goes on, tell the owner of this service the request_id."
+    retryable = True
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.detail}"
+
+
+@dataclass(eq=False)
+class InvalidRequest(ServiceError):
+    """What was sent is not what the contract asks for."""
+
+    flaws: Sequence[Flaw] = field(default=())
+
+    code = "invalid-request"
+    title = "The request does not fit the contract"
+    advice = "Mend what `errors` points at. The contract is at /docs, a job type's input at /v1/job-types/{type}."
+    retryable = False
+
+
+class MalformedJson(ServiceError):
+    """The body is not JSON."""
+
+    code = "malformed-json"
+    title = "The body is not valid JSON"
+    advice = "Send one JSON object in UTF-8, without NaN, infinities or lone surrogates."
+    retryable = False
+
+
+class PayloadTooLarge(ServiceError):
+    """The body is larger than a request may be."""
+
+    code = "payload-too-large"
+    title = "The body is too large"
+    advice = 'Send large inputs through POST /v1/uploads and name them in the input as {"$upload": "upl_…"}.'
+    retryable = False
+
+
+class UnsupportedMediaType(ServiceError):
+    """The body is in a format or an encoding that is not taken."""
+
+    code = "unsupported-media-type"
+    title = "The body's media type or encoding is not supported"
+    advice = "Send application/json in UTF-8 without Content-Encoding."
+    retryable = False
+
+
+class NotFound(ServiceError):
+    """Nothing of this tenant's has this id."""
+
+    code = "not-found"
+    title = "There is no such thing here"
+    advice = "Check the id, and that the key belongs to the tenant that made it."
+    retryable = False
+
+
+class MethodNotAllowed(ServiceError):
+    """The path exists, the method on it does not."""
+
+    code = "method-not-allowed"
+    title = "This method is not allowed here"
+    advice = "The Allow header names the methods that are."
+    retryable = False
+
+
+class Unauthenticated(ServiceError):
+    """No credentials, or none that are known."""
+
+    code = "unauthenticated"
+    title = "Credentials are missing or not valid"
+    advice = "Send `Authorization: Bearer <API key>`."
+    retryable = False
+
+
+class IdempotencyKeyReused(ServiceError):
+    """The key was used for another job."""
+
+    code = "idempotency-key-reused"
+    title = "This Idempotency-Key was used with another body"
+    advice = "Use a new key for a new job; to retry, send the very same body."
+    retryable = False
+
+
+class NotFinished(ServiceError):
+    """The job must have ended for this."""
+
+    code = "not-finished"
+    title = "The job has not finished"
+    advice = "Wait until `done` is true, or cancel the job first."
+    retryable = True
+
+
+class AlreadyFinished(ServiceError):
+    """The job has ended: there is nothing to cancel."""
+
+    code = "already-finished"
+    title = "The job has already finished"
+    advice = "Its status is in the job; a finished job can be replayed or deleted."
+    retryable = False
+
+
+class NoResult(ServiceError):
+    """The job ended without a result."""
+
+    code = "no-result"
+    title = "The job ended without a result"
+    advice = "The job's `status` and `error` say why; POST …/replay runs it again."
+    retryable = False
+
+
+class Gone(ServiceError):
+    """It was there, and its retention is over or it was deleted."""
+
+    code = "gone"
+    title = "The job and its result are no longer kept"
+    advice = "Submit it again, with a longer `retention` if results are fetched late."
+    retryable = False
+
+
+class Unavailable(ServiceError):
+    """What the service stands on did not answer."""
+
+    code = "unavailable"
+    title = "The service cannot do this right now"
+    advice = "Try again after `Retry-After` seconds. Submits are safe to repeat under an Idempotency-Key."
+    retryable = True
+
+
+SERVICE_ERRORS: tuple[type[ServiceError], ...] = (
+    ServiceError,
+    InvalidRequest,
+    MalformedJson,
+    PayloadTooLarge,
+    UnsupportedMediaType,
+    NotFound,
+    MethodNotAllowed,
+    Unauthenticated,
+    IdempotencyKeyReused,
+    NotFinished,
+    AlreadyFinished,
+    NoResult,
+    Gone,
+    Unavailable,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class JobErrorKind:
+    """A way a job can end badly, as `JobView.error` names it. `retryable`: whether a replay may go better."""
+
+    code: str
+    title: str
+    advice: str
+    retryable: bool
+
+
+HANDLER_ERROR = JobErrorKind(
+    "handler-error", "The handler raised an error on every attempt", "Replay the job when the cause is mended.", True
+)
+REJECTED = JobErrorKind("rejected", "The handler refused the job", "`detail` says what to send instead.", False)
+TIMED_OUT = JobErrorKind(
+    "timed-out", "The last attempt ran past its timeout", "Ask for a longer `timeout`, or for less work.", True
+)
+WORKER_LOST = JobErrorKind(
+    "worker-lost",
+    "The worker died in the last attempt",
+    "The process crashed, was killed or ran out of memory. Replay the job, or give its lane more memory.",
+    True,
+)
+QUEUE_TTL_PASSED = JobErrorKind(
+    "queue-ttl-passed", "The job was not started in time", "Replay it, with a longer `queue_ttl` or none.", True
+)
+CANCELED = JobErrorKind("canceled", "The job was canceled", "Replay it if it is wanted after all.", True)
+BAD_RESULT = JobErrorKind(
+    "bad-result", "The handler returned what is no result", "Tell the owner of the job type.", False
+)
+UNKNOWN_TYPE = JobErrorKind(
+    "unknown-type", "No worker knows this job type", "Tell the owner: the deployed workers lack its handler.", True
+)
+
+JOB_ERRORS = (HANDLER_ERROR, REJECTED, TIMED_OUT, WORKER_LOST, QUEUE_TTL_PASSED, CANCELED, BAD_RESULT, UNKNOWN_TYPE)

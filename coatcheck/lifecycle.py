@@ -1,0 +1,114 @@
+"""The life of a job: every status and every move between them, once, as data.
+
+The condition of each DynamoDB write is made from this table (`coatcheck.table.moves`), the diagram in the
+documentation is drawn from it, and the tests enumerate it. Nothing else spells a transition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Status(StrEnum):
+    """Where a job is. The five final ones are never left."""
+
+    SCHEDULED = "scheduled"
+    QUEUED = "queued"
+    RUNNING = "running"
+    CANCELING = "canceling"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+    TIMED_OUT = "timed_out"
+    EXPIRED = "expired"
+
+    @property
+    def final(self) -> bool:
+        """Whether nothing leaves this status."""
+        return self in FINAL
+
+
+FINAL = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELED, Status.TIMED_OUT, Status.EXPIRED})
+
+
+class Guard(StrEnum):
+    """What must hold of the row, besides its status, for a move to be made."""
+
+    FENCE = "the attempt is the mover's own"
+    LEASE_OUT = "the lease has run out"
+    START_DUE = "the time to start has come"
+    IN_TIME = "its queue_ttl has not passed"
+    TTL_PASSED = "its queue_ttl has passed"
+    ATTEMPTS_LEFT = "attempts are left"
+
+
+Sources = Mapping[Status, frozenset[Guard]]
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One way a job's row may change.
+
+    `sources` says from which statuses, and what else must hold in each. `target` is the status after it (None:
+    the same). `event` is what the job's history calls it (None: not kept). `by_sweeper`: the sweeper may make the
+    move for a worker that is gone, when the lease has run out as well.
+    """
+
+    name: str
+    sources: Sources
+    target: Status | None
+    event: str | None = None
+    by_sweeper: bool = False
+
+    def guards(self, *, sweeper: bool = False) -> Sources:
+        """The sources with what must hold in each when made by the sweeper, or by anyone else."""
+        if not sweeper or not self.by_sweeper:
+            return self.sources
+        return {status: guards | {Guard.LEASE_OUT} for status, guards in self.sources.items()}
+
+
+def _from(*statuses: Status, when: tuple[Guard, ...] = ()) -> dict[Status, frozenset[Guard]]:
+    return dict.fromkeys(statuses, frozenset(when))
+
+
+_FENCED = (Guard.FENCE,)
+
+SUBMIT = Move("submit", {}, Status.QUEUED, "job.queued")
+SUBMIT_FOR_LATER = Move("submit for later", {}, Status.SCHEDULED, "job.scheduled")
+RELEASE = Move("release", _from(Status.SCHEDULED, when=(Guard.START_DUE,)), Status.QUEUED, "job.queued")
+CLAIM = Move(
+    "claim",
+    _from(Status.QUEUED, when=(Guard.START_DUE, Guard.IN_TIME))
+    | _from(Status.RUNNING, when=(Guard.LEASE_OUT, Guard.ATTEMPTS_LEFT)),
+    Status.RUNNING,
+    "job.started",
+)
+BEAT = Move("beat", _from(Status.RUNNING, Status.CANCELING, when=_FENCED), None)
+RETRY = Move("retry", _from(Status.RUNNING, when=_FENCED), Status.QUEUED, "job.retrying", by_sweeper=True)
+CONTINUE = Move("continue", _from(Status.RUNNING, when=_FENCED), Status.QUEUED, "job.continuing")
+SUCCEED = Move("succeed", _from(Status.RUNNING, when=_FENCED), Status.SUCCEEDED, "job.succeeded")
+FAIL = Move("fail", _from(Status.RUNNING, when=_FENCED), Status.FAILED, "job.failed", by_sweeper=True)
+TIME_OUT = Move("time out", _from(Status.RUNNING, when=_FENCED), Status.TIMED_OUT, "job.timed_out", by_sweeper=True)
+CANCEL_WAITING = Move("cancel waiting", _from(Status.SCHEDULED, Status.QUEUED), Status.CANCELED, "job.canceled")
+REQUEST_CANCEL = Move("request cancel", _from(Status.RUNNING), Status.CANCELING, "job.canceling")
+CANCEL = Move("cancel", _from(Status.CANCELING, when=_FENCED), Status.CANCELED, "job.canceled", by_sweeper=True)
+EXPIRE = Move("expire", _from(Status.SCHEDULED, Status.QUEUED, when=(Guard.TTL_PASSED,)), Status.EXPIRED, "job.expired")
+
+MOVES = (
+    SUBMIT,
+    SUBMIT_FOR_LATER,
+    RELEASE,
+    CLAIM,
+    BEAT,
+    RETRY,
+    CONTINUE,
+    SUCCEED,
+    FAIL,
+    TIME_OUT,
+    CANCEL_WAITING,
+    REQUEST_CANCEL,
+    CANCEL,
+    EXPIRE,
+)

@@ -1,0 +1,285 @@
+"""Reads and plain writes of the table: rows by key, lists by index, and the items that belong to a job."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from coatcheck.calls import Answer, Call
+from coatcheck.clock import SECOND
+from coatcheck.lifecycle import FINAL
+from coatcheck.pack import pack, to_json, unpack
+from coatcheck.record import Blob, Event, Job
+from coatcheck.table.codec import decode_events, decode_job, encode_events, encode_job
+from coatcheck.table.expressions import Expression
+from coatcheck.table.keys import (
+    DUE_INDEX,
+    HISTORY,
+    TENANT_INDEX,
+    UPLOAD,
+    Item,
+    JobKey,
+    artifacts,
+    history_page,
+)
+from coatcheck.table.moves import Outcome, refused, ttl
+
+
+def put_job(table: str, job: Job, *, now: int) -> Call[Job | None]:
+    """Create the row, unless one stands there whose retention is not over. Answers that one, or None when created.
+
+    One write is creation and idempotency at once.
+    """
+    e = Expression()
+    unless = f"attribute_not_exists({e.name('pk')}) OR {e.name('expires_at')} <= {e.number(now)}"
+    params = {
+        "TableName": table,
+        "Item": encode_job(job),
+        "ConditionExpression": unless,
+        **e.placeholders(),
+        "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+    }
+    return Call(
+        "dynamodb",
+        "PutItem",
+        params,
+        read=lambda _: None,
+        refusals={"ConditionalCheckFailedException": lambda answer: decode_job(answer["Item"])},
+    )
+
+
+def get_job(table: str, key: JobKey) -> Call[Job | None]:
+    """The job as it is now (a strongly consistent read), or None."""
+    params = {"TableName": table, "Key": key.item(), "ConsistentRead": True}
+    return Call("dynamodb", "GetItem", params, read=lambda a: decode_job(a["Item"]) if "Item" in a else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The jobs a batch read found, and the keys DynamoDB wants to be asked for again."""
+
+    jobs: Sequence[Job]
+    unread: Sequence[JobKey]
+
+
+def get_jobs(table: str, keys: Sequence[JobKey]) -> Call[Batch]:
+    """Up to 100 jobs at once, in no order."""
+
+    def read(answer: Answer) -> Batch:
+        jobs = [decode_job(item) for item in answer.get("Responses", {}).get(table, [])]
+        unread = answer.get("UnprocessedKeys", {}).get(table, {}).get("Keys", [])
+        return Batch(jobs, [JobKey.of(item) for item in unread])
+
+    params = {"RequestItems": {table: {"Keys": [key.item() for key in keys]}}}
+    return Call("dynamodb", "BatchGetItem", params, read)
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One entry of the `by_tenant` index."""
+
+    key: JobKey
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Entries of `by_tenant`, newest first; `more` tells whether older ones follow."""
+
+    entries: Sequence[Listed]
+    more: bool
+
+
+def list_jobs(
+    table: str,
+    tenant: str,
+    *,
+    limit: int,
+    after: Listed | None = None,
+    created_from: int = 0,
+    created_until: int = 10**13 - 1,
+) -> Call[Page]:
+    """A tenant's jobs created between two times (both included), newest first, behind the entry `after`."""
+    e = Expression()
+    within = (
+        f"{e.name('tenant')} = {e.text(tenant)} AND {e.name('listed')} "
+        f"BETWEEN {e.text(_sortable(created_from))} AND {e.text(_sortable(created_until))}"
+    )
+    params: dict[str, Any] = {
+        "TableName": table,
+        "IndexName": TENANT_INDEX,
+        "KeyConditionExpression": within,
+        **e.placeholders(),
+        "ScanIndexForward": False,
+        "Limit": limit,
+    }
+    if after is not None:
+        params["ExclusiveStartKey"] = {
+            **after.key.item(),
+            "tenant": {"S": tenant},
+            "listed": {"S": _sortable(after.created_at)},
+        }
+
+    def read(answer: Answer) -> Page:
+        entries = [Listed(JobKey.of(item), int(item["listed"]["S"])) for item in answer["Items"]]
+        return Page(entries, "LastEvaluatedKey" in answer)
+
+    return Call("dynamodb", "Query", params, read)
+
+
+def _sortable(at: int) -> str:
+    return f"{min(max(at, 0), 10**13 - 1):013d}"
+
+
+def due_jobs(table: str, shard: str, *, now: int, limit: int) -> Call[Sequence[JobKey]]:
+    """Up to `limit` jobs of one shard whose `due_at` has passed, the longest overdue first."""
+    e = Expression()
+    overdue = f"{e.name('due_shard')} = {e.text(shard)} AND {e.name('due_at')} <= {e.number(now)}"
+    params = {
+        "TableName": table,
+        "IndexName": DUE_INDEX,
+        "KeyConditionExpression": overdue,
+        **e.placeholders(),
+        "Limit": limit,
+    }
+    return Call("dynamodb", "Query", params, read=lambda answer: [JobKey.of(item) for item in answer["Items"]])
+
+
+def postpone(table: str, job: Job, *, due_at: int | None, dispatches: int) -> Call[Outcome]:
+    """Note when the sweeper has to look next. Not a move, and nothing a client sees: `version` stays."""
+    e = Expression()
+    unchanged = f"{e.name('version')} = {e.number(job.version)}"
+    e.assign("due_at", None if due_at is None else {"N": str(due_at)})
+    e.assign("dispatches", {"N": str(dispatches)})
+    params = {
+        "TableName": table,
+        "Key": JobKey(job.tenant, job.id).item(),
+        "ConditionExpression": unchanged,
+        **e.update(),
+        "ReturnValues": "ALL_NEW",
+        "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+    }
+    return Call(
+        "dynamodb",
+        "UpdateItem",
+        params,
+        read=lambda answer: decode_job(answer["Attributes"]),
+        refusals={"ConditionalCheckFailedException": refused},
+    )
+
+
+def forget_job(table: str, key: JobKey, *, now: int) -> Call[Outcome]:
+    """End the retention of a finished job now: what it was about is removed, the row answers 410 for a while."""
+    e = Expression()
+    finished = f"{e.name('status')} IN ({', '.join(e.text(status) for status in sorted(FINAL))})"
+    e.add(f"{e.name('version')} = {e.name('version')} + {e.number(1)}")
+    e.assign("updated_at", {"N": str(now)})
+    e.assign("expires_at", {"N": str(now)})
+    e.assign("ttl", {"N": str(ttl(now))})
+    for attribute in ("result", "metadata", "error", "progress", "checkpoint"):
+        e.assign(attribute, None)
+    params = {
+        "TableName": table,
+        "Key": key.item(),
+        "ConditionExpression": finished,
+        **e.update(),
+        "ReturnValues": "ALL_NEW",
+        "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+    }
+    return Call(
+        "dynamodb",
+        "UpdateItem",
+        params,
+        read=lambda answer: decode_job(answer["Attributes"]),
+        refusals={"ConditionalCheckFailedException": refused},
+    )
+
+
+def put_history_page(table: str, job: Job) -> Call[None]:
+    """Move the row's history to an item of its own. Writing it twice writes the same."""
+    item = JobKey(job.tenant, job.id).item(history_page(job.history_from))
+    item["events"] = encode_events(job.history)
+    return Call("dynamodb", "PutItem", {"TableName": table, "Item": item}, read=lambda _: None)
+
+
+def history_pages(table: str, key: JobKey) -> Call[Sequence[Event]]:
+    """The events that no longer are in the row, oldest first."""
+    e = Expression()
+    pages = f"{e.name('pk')} = {e.text(key.partition)} AND begins_with({e.name('sk')}, {e.text(HISTORY)})"
+    params = {"TableName": table, "KeyConditionExpression": pages, **e.placeholders()}
+    return Call(
+        "dynamodb",
+        "Query",
+        params,
+        read=lambda answer: [event for item in answer["Items"] for event in decode_events(item["events"])],
+    )
+
+
+def put_artifacts(table: str, job: Job, made: Sequence[Blob]) -> Call[None]:
+    """The list of what this attempt made, written before the move that points to it."""
+    listing = pack(to_json([[b.filename, b.size, b.sha256.hex(), b.content_type] for b in made]))
+    item = JobKey(job.tenant, job.id).item(artifacts(job.attempt)) | {"list": {"B": listing}}
+    return Call("dynamodb", "PutItem", {"TableName": table, "Item": item}, read=lambda _: None)
+
+
+def get_artifacts(table: str, job: Job) -> Call[Sequence[Blob]]:
+    """The artifacts of the attempt that settled the job."""
+
+    def read(answer: Answer) -> list[Blob]:
+        if "Item" not in answer:
+            return []
+        rows = json.loads(unpack(bytes(answer["Item"]["list"]["B"])))
+        return [Blob(size, bytes.fromhex(digest), kind, name) for name, size, digest, kind in rows]
+
+    key = JobKey(job.tenant, job.id).item(artifacts(job.attempt))
+    return Call("dynamodb", "GetItem", {"TableName": table, "Key": key, "ConsistentRead": True}, read)
+
+
+@dataclass(frozen=True, slots=True)
+class UploadRecord:
+    """An upload as it was announced. `sha256` is what the client said it would be, if it did."""
+
+    tenant: str
+    id: str
+    filename: str
+    content_type: str
+    size: int
+    sha256: bytes | None
+    expires_at: int
+
+
+def put_upload(table: str, upload: UploadRecord) -> Call[None]:
+    """Keep what was announced, until it expires."""
+    item = JobKey(upload.tenant, upload.id).item(UPLOAD) | {
+        "filename": {"S": upload.filename},
+        "type": {"S": upload.content_type},
+        "size": {"N": str(upload.size)},
+        "expires_at": {"N": str(upload.expires_at)},
+        "ttl": {"N": str(upload.expires_at // SECOND)},
+    }
+    if upload.sha256 is not None:
+        item["sha256"] = {"B": upload.sha256}
+    return Call("dynamodb", "PutItem", {"TableName": table, "Item": item}, read=lambda _: None)
+
+
+def get_upload(table: str, key: JobKey) -> Call[UploadRecord | None]:
+    """The upload, or None."""
+
+    def read(answer: Answer) -> UploadRecord | None:
+        item: Item | None = answer.get("Item")
+        if item is None:
+            return None
+        return UploadRecord(
+            tenant=key.tenant,
+            id=key.id,
+            filename=item["filename"]["S"],
+            content_type=item["type"]["S"],
+            size=int(item["size"]["N"]),
+            sha256=bytes(item["sha256"]["B"]) if "sha256" in item else None,
+            expires_at=int(item["expires_at"]["N"]),
+        )
+
+    params = {"TableName": table, "Key": key.item(UPLOAD), "ConsistentRead": True}
+    return Call("dynamodb", "GetItem", params, read)

@@ -1,0 +1,59 @@
+"""Where things stand in the one table. The tenant is part of every key, so no path leads to another's job."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+AttributeValue: TypeAlias = dict[str, Any]
+Item: TypeAlias = dict[str, AttributeValue]
+
+JOB = "job"
+UPLOAD = "upload"
+DUE_INDEX = "due"
+TENANT_INDEX = "by_tenant"
+
+DUE_SHARDS = tuple(f"due-{n}" for n in range(8))
+"""Partitions of the `due` index: one takes 1,000 writes a second, and each is one query a sweep."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobKey:
+    """Names one job."""
+
+    tenant: str
+    id: str
+
+    @property
+    def partition(self) -> str:
+        """The partition key of everything that belongs to the job."""
+        return f"{self.tenant}#{self.id}"
+
+    def item(self, sort: str = JOB) -> Item:
+        """The primary key of the job's row, or of another item of its partition."""
+        return {"pk": {"S": self.partition}, "sk": {"S": sort}}
+
+    @classmethod
+    def of(cls, item: Item) -> JobKey:
+        """The job that an item or an index entry belongs to."""
+        tenant, job_id = item["pk"]["S"].split("#")
+        return cls(tenant, job_id)
+
+
+def due_shard(job_id: str) -> str:
+    """The partition of the `due` index that a job is in, all its life."""
+    return DUE_SHARDS[zlib.crc32(job_id.encode()) % len(DUE_SHARDS)]
+
+
+def history_page(first: int) -> str:
+    """The sort key of a page of history that starts with event number `first`."""
+    return f"history#{first:06d}"
+
+
+HISTORY = "history#"
+
+
+def artifacts(attempt: int) -> str:
+    """The sort key of the list of artifacts that an attempt made."""
+    return f"artifacts#{attempt:06d}"

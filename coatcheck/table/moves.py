@@ -1,0 +1,254 @@
+"""The writes that move a job, each made from the lifecycle table: its condition is generated, never spelled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from coatcheck import due
+from coatcheck.calls import Answer, Call
+from coatcheck.clock import DAY, SECOND
+from coatcheck.lifecycle import (
+    BEAT,
+    CANCEL,
+    CANCEL_WAITING,
+    CLAIM,
+    CONTINUE,
+    EXPIRE,
+    RELEASE,
+    REQUEST_CANCEL,
+    RETRY,
+    Guard,
+    Move,
+)
+from coatcheck.record import Blob, Event, Job, JobError, Progress
+from coatcheck.table.codec import attribute_name, decode_job, encode_events, encode_field
+from coatcheck.table.expressions import Expression
+from coatcheck.table.keys import JobKey
+
+GONE_FOR = DAY
+"""How long the row of a job whose retention is over stays to answer 410, in milliseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The move was not made: the row is not as it must be for it. `job` is the row as it was instead, if any."""
+
+    job: Job | None
+
+
+Outcome = Job | Refused
+
+_GUARDS: Mapping[Guard, Callable[[Expression, int, int | None], str]] = {
+    Guard.FENCE: lambda e, _now, attempt: f"{e.name('attempt')} = {e.number(attempt)}",
+    Guard.LEASE_OUT: lambda e, now, _: f"{e.name('lease_until')} < {e.number(now)}",
+    Guard.START_DUE: lambda e, now, _: (
+        f"(attribute_not_exists({e.name('start_at')}) OR {e.name('start_at')} <= {e.number(now)})"
+    ),
+    Guard.IN_TIME: lambda e, now, _: (
+        f"(attribute_not_exists({e.name('queue_deadline')}) OR {e.name('queue_deadline')} > {e.number(now)})"
+    ),
+    Guard.TTL_PASSED: lambda e, now, _: f"{e.name('queue_deadline')} <= {e.number(now)}",
+    Guard.ATTEMPTS_LEFT: lambda e, _now, _attempt: f"{e.name('attempt')} < {e.name('max_attempts')}",
+}
+
+
+def condition(e: Expression, move: Move, *, now: int, attempt: int | None, sweeper: bool) -> str:
+    """The DynamoDB condition under which `move` may be made."""
+    alternatives = [
+        " AND ".join(
+            [
+                f"{e.name('status')} = {e.text(status)}",
+                *(_GUARDS[guard](e, now, attempt) for guard in sorted(guards)),
+            ]
+        )
+        for status, guards in move.guards(sweeper=sweeper).items()
+    ]
+    return " OR ".join(f"({alternative})" for alternative in alternatives)
+
+
+def _make(
+    table: str,
+    key: JobKey,
+    move: Move,
+    *,
+    now: int,
+    changes: Mapping[str, Any],
+    attempt: int | None = None,
+    sweeper: bool = False,
+    error: JobError | None = None,
+    sets: Callable[[Expression], list[str]] = lambda _: [],
+) -> Call[Outcome]:
+    """The write of `move`. `changes` maps fields of Job to new values, None to remove; `sets` adds clauses."""
+    e = Expression()
+    e.assign("updated_at", {"N": str(now)})
+    e.add(f"{e.name('version')} = {e.name('version')} + {e.number(1)}")
+    if move.target is not None:
+        e.assign("status", {"S": move.target})
+    for field, value in changes.items():
+        e.assign(attribute_name(field), None if value is None else encode_field(field, value))
+    if "expires_at" in changes:
+        e.assign("ttl", {"N": str(ttl(changes["expires_at"]))})
+    if move.event and "history" not in changes:
+        e.append("history", encode_events([Event(move.event, now, error)]))
+    for clause in sets(e):
+        e.add(clause)
+    params = {
+        "TableName": table,
+        "Key": key.item(),
+        "ConditionExpression": condition(e, move, now=now, attempt=attempt, sweeper=sweeper),
+        **e.update(),
+        "ReturnValues": "ALL_NEW",
+        "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+    }
+    return Call(
+        "dynamodb",
+        "UpdateItem",
+        params,
+        read=lambda answer: decode_job(answer["Attributes"]),
+        refusals={"ConditionalCheckFailedException": refused},
+    )
+
+
+def refused(answer: Answer) -> Refused:
+    """What a failed condition tells of the row."""
+    return Refused(decode_job(answer["Item"]) if answer.get("Item") else None)
+
+
+def release(table: str, key: JobKey, *, now: int) -> Call[Outcome]:
+    """A scheduled job whose time has come is queued; the claim follows at once."""
+    return _make(table, key, RELEASE, now=now, changes={})
+
+
+def claim(table: str, key: JobKey, *, now: int, lease: int, owner: str) -> Call[Outcome]:
+    """Start the next attempt and hold it for `lease` milliseconds.
+
+    `owner` is unique to this try: when the reply is lost and the write repeated, it tells the claimant from others.
+    """
+    lease_until = now + lease
+    changes = {
+        "claimed_at": now,
+        "lease_until": lease_until,
+        "due_at": due.for_lease(lease_until),
+        "owner": owner,
+        "start_at": None,
+        "queue_deadline": None,
+        "progress": None,
+    }
+    return _make(
+        table,
+        key,
+        CLAIM,
+        now=now,
+        changes=changes,
+        sets=lambda e: [
+            f"{e.name('attempt')} = {e.name('attempt')} + {e.number(1)}",
+            f"{e.name('started_at')} = if_not_exists({e.name('started_at')}, {e.number(now)})",
+        ],
+    )
+
+
+def beat(table: str, job: Job, *, now: int, lease: int, progress: Progress | None) -> Call[Outcome]:
+    """Hold the attempt for another `lease` milliseconds and tell how far it is; the answer tells of a cancel."""
+    lease_until = now + lease
+    changes: dict[str, Any] = {"lease_until": lease_until, "due_at": due.for_lease(lease_until)}
+    if progress is not None:
+        changes["progress"] = progress
+    return _make(table, _key(job), BEAT, now=now, changes=changes, attempt=job.attempt)
+
+
+_WAITING_AGAIN: Mapping[str, Any] = {"lease_until": None, "owner": None, "claimed_at": None, "progress": None}
+
+
+def retry(table: str, job: Job, *, now: int, start_at: int, error: JobError, sweeper: bool = False) -> Call[Outcome]:
+    """Queue the job for another attempt at `start_at`, for the reason `error`."""
+    changes = _queued_again(now, start_at) | _history_after_spill(job, Event("job.retrying", now, error))
+    return _make(table, _key(job), RETRY, now=now, changes=changes, attempt=job.attempt, sweeper=sweeper, error=error)
+
+
+def continue_later(table: str, job: Job, *, now: int, checkpoint: Blob) -> Call[Outcome]:
+    """Queue the job for its next leg, which is no new attempt in the count of `max_attempts`."""
+    changes = (
+        _queued_again(now, now)
+        | {"checkpoint": checkpoint, "max_attempts": job.max_attempts + 1}
+        | _history_after_spill(job, Event("job.continuing", now))
+    )
+    return _make(table, _key(job), CONTINUE, now=now, changes=changes, attempt=job.attempt)
+
+
+def _queued_again(now: int, start_at: int) -> dict[str, Any]:
+    due_at = due.for_dispatch(now=now, start_at=start_at, queue_deadline=None, dispatches=0)
+    return {**_WAITING_AGAIN, "start_at": start_at, "due_at": due_at, "dispatches": None}
+
+
+def settle(
+    table: str,
+    job: Job,
+    move: Move,
+    *,
+    now: int,
+    error: JobError | None = None,
+    result: Blob | None = None,
+    artifact_count: int = 0,
+    sweeper: bool = False,
+) -> Call[Outcome]:
+    """End the job by `move`, one that leads to a final status, under the fence of `job.attempt`."""
+    changes = _final(job, now) | {"error": error, "result": result, "artifact_count": artifact_count or None}
+    return _make(table, _key(job), move, now=now, changes=changes, attempt=job.attempt, sweeper=sweeper, error=error)
+
+
+def cancel_waiting(table: str, job: Job, *, now: int, error: JobError) -> Call[Outcome]:
+    """Cancel a job that nobody has started."""
+    return _make(table, _key(job), CANCEL_WAITING, now=now, changes=_final(job, now) | {"error": error}, error=error)
+
+
+def request_cancel(table: str, job: Job, *, now: int) -> Call[Outcome]:
+    """Tell the worker that runs the job to stop."""
+    return _make(table, _key(job), REQUEST_CANCEL, now=now, changes={})
+
+
+def cancel(table: str, job: Job, *, now: int, error: JobError, sweeper: bool = False) -> Call[Outcome]:
+    """The worker has stopped, or is gone: the cancel is done."""
+    return settle(table, job, CANCEL, now=now, error=error, sweeper=sweeper)
+
+
+def expire(table: str, job: Job, *, now: int, error: JobError) -> Call[Outcome]:
+    """Give up a job that was not started within its `queue_ttl`."""
+    return _make(table, _key(job), EXPIRE, now=now, changes=_final(job, now) | {"error": error}, error=error)
+
+
+def _final(job: Job, now: int) -> dict[str, Any]:
+    return {
+        "finished_at": now,
+        "expires_at": now + job.retention,
+        "due_at": None,
+        "start_at": None,
+        "queue_deadline": None,
+        "lease_until": None,
+        "owner": None,
+    }
+
+
+def _key(job: Job) -> JobKey:
+    return JobKey(job.tenant, job.id)
+
+
+HISTORY_KEPT_IN_ROW = 12
+
+
+def must_spill(job: Job) -> bool:
+    """Whether the row's history is full, so that `items.put_history_page` has to go before the next requeue."""
+    return len(job.history) >= HISTORY_KEPT_IN_ROW
+
+
+def _history_after_spill(job: Job, event: Event) -> dict[str, Any]:
+    """The fence holds the history still: whoever appends to it also changes the status or the attempt."""
+    if not must_spill(job):
+        return {}
+    return {"history": (event,), "history_from": job.history_from + len(job.history)}
+
+
+def ttl(expires_at: int) -> int:
+    """The value of the `ttl` attribute, in seconds, of what clients are told of until `expires_at`."""
+    return (expires_at + GONE_FOR) // SECOND
