@@ -37,7 +37,8 @@ def for_dispatch(*, now: int, start_at: int | None, queue_deadline: int | None, 
         due = start - LOOKAHEAD
     else:
         due = start + DISPATCH_GRACE * 2 ** min(dispatches, _MAX_DOUBLINGS)
-    return _rounded(due if queue_deadline is None else min(due, queue_deadline))
+    # the deadline is rounded up, so that the sweeper does not look, and wake, in vain just before it
+    return min(_rounded(due), _rounded(queue_deadline + _STEP - 1)) if queue_deadline is not None else _rounded(due)
 
 
 def message_delay(*, now: int, start_at: int | None) -> int | None:

@@ -201,4 +201,18 @@ UNKNOWN_TYPE = JobErrorKind(
     "unknown-type", "No worker knows this job type", "Tell the owner: the deployed workers lack its handler.", True
 )
 
-JOB_ERRORS = (HANDLER_ERROR, REJECTED, TIMED_OUT, WORKER_LOST, QUEUE_TTL_PASSED, CANCELED, BAD_RESULT, UNKNOWN_TYPE)
+HANDED_BACK = JobErrorKind(
+    "handed-back", "The worker was stopped and gave the job back", "Nothing: another worker runs it again.", True
+)
+
+JOB_ERRORS = (
+    HANDLER_ERROR,
+    REJECTED,
+    TIMED_OUT,
+    WORKER_LOST,
+    HANDED_BACK,
+    QUEUE_TTL_PASSED,
+    CANCELED,
+    BAD_RESULT,
+    UNKNOWN_TYPE,
+)

@@ -161,9 +161,16 @@ def beat(table: str, job: Job, *, now: int, lease: int, progress: Progress | Non
 _WAITING_AGAIN: Mapping[str, Any] = {"lease_until": None, "owner": None, "claimed_at": None, "progress": None}
 
 
-def retry(table: str, job: Job, *, now: int, start_at: int, error: JobError, sweeper: bool = False) -> Call[Outcome]:
-    """Queue the job for another attempt at `start_at`, for the reason `error`."""
+def retry(
+    table: str, job: Job, *, now: int, start_at: int, error: JobError, counted: bool = True, sweeper: bool = False
+) -> Call[Outcome]:
+    """Queue the job for another attempt at `start_at`, for the reason `error`.
+
+    Unless it is `counted`, the attempt that ends is not one of `max_attempts`: the job was handed back.
+    """
     changes = _queued_again(now, start_at) | _history_after_spill(job, Event("job.retrying", now, error))
+    if not counted:
+        changes["max_attempts"] = job.max_attempts + 1
     return _make(table, _key(job), RETRY, now=now, changes=changes, attempt=job.attempt, sweeper=sweeper, error=error)
 
 

@@ -1,0 +1,102 @@
+"""`python -m worker`: a polling worker of several processes, for containers and for the embedded stack."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+
+from coatcheck.deployment import BadSettings, Deployment
+from coatcheck.log import configure
+
+log = logging.getLogger(__name__)
+
+RESTART_PAUSE = 1.0
+"""Seconds between two starts of one place's process, so that one that cannot start does not spin."""
+
+
+@dataclass(slots=True)
+class Place:
+    """One process to be kept running."""
+
+    lane: str
+    process: subprocess.Popen[bytes] | None = None
+    started: float = field(default=-RESTART_PAUSE)
+
+
+class Supervisor:
+    """Keeps `processes` pollers per lane running: a poller dies with a handler that crashes or will not stop."""
+
+    def __init__(self, lanes: list[str], processes: int, grace: float) -> None:
+        self._places = [Place(lane) for lane in lanes for _ in range(processes)]
+        self._grace = grace
+        self._draining = False
+
+    def run(self) -> None:
+        """Keep every place filled until told to drain, then wait for each to end."""
+        while not self._draining:
+            for place in self._places:
+                self._fill(place)
+            time.sleep(0.2)
+        for place in self._places:
+            if place.process is not None:
+                place.process.terminate()
+        give_up_at = time.monotonic() + self._grace + 10
+        for place in self._places:
+            self._await_end(place, give_up_at)
+
+    def drain(self, *_: object) -> None:
+        """Start no more processes and end those that run. A signal handler."""
+        self._draining = True
+
+    def _fill(self, place: Place) -> None:
+        if place.process is not None and place.process.poll() is not None:
+            status = place.process.returncode
+            log.warning("process %d of lane %s ended with status %d", place.process.pid, place.lane, status)
+            place.process = None
+        if place.process is None and time.monotonic() - place.started >= RESTART_PAUSE:
+            command = [sys.executable, "-m", "worker.poller", "--lane", place.lane, "--grace", str(self._grace)]
+            place.process = subprocess.Popen(command, stdin=subprocess.PIPE)  # noqa: S603 - our own module
+            place.started = time.monotonic()
+
+    def _await_end(self, place: Place, give_up_at: float) -> None:
+        if place.process is None:
+            return
+        try:
+            place.process.wait(max(0.0, give_up_at - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            place.process.kill()
+
+
+def main() -> None:
+    """Parse the command line and supervise."""
+    parser = argparse.ArgumentParser(prog="python -m worker", description="Run jobs from the queues of some lanes.")
+    parser.add_argument("--lane", action="append", help="a lane to work for; repeat for more (default: every lane)")
+    parser.add_argument("--processes", type=int, default=1, help="processes per lane; each runs one job at a time")
+    parser.add_argument(
+        "--grace", type=float, default=25.0, help="seconds a running job is given on SIGTERM before it is handed back"
+    )
+    options = parser.parse_args()
+    try:
+        deployment = Deployment.from_env(os.environ)
+    except BadSettings as error:
+        sys.exit(str(error))
+    configure(deployment.log)
+    lanes = options.lane or sorted(deployment.queues)
+    if unknown := [lane for lane in lanes if lane not in deployment.queues]:
+        parser.error(f"no lane {', '.join(unknown)}; COATCHECK_QUEUES has: {', '.join(sorted(deployment.queues))}")
+    if options.processes < 1:
+        parser.error("--processes must be 1 or more")
+    supervisor = Supervisor(lanes, options.processes, options.grace)
+    signal.signal(signal.SIGTERM, supervisor.drain)
+    signal.signal(signal.SIGINT, supervisor.drain)
+    supervisor.run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""The sync door to AWS: sends the kernel's calls with boto3."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, TypeVar, cast
+
+import boto3
+from botocore import xform_name
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from coatcheck.calls import AwsUnavailable, Call, Service, error_from
+
+T = TypeVar("T")
+
+_LONG_POLL = 20
+
+
+class Aws(Protocol):
+    """What the worker needs of AWS. Tests wrap it to lose, refuse and repeat calls."""
+
+    def send(self, call: Call[T]) -> T:
+        """Send `call` and read its answer. Raises AwsUnavailable or AwsRefused."""
+
+
+class Boto:
+    """AWS by boto3. Clients are made once; they may be used from several threads."""
+
+    def __init__(self, session: boto3.Session | None = None) -> None:
+        session = session or boto3.Session()
+        self._clients: dict[Service, Any] = {
+            name: session.client(name, config=_config()) for name in ("dynamodb", "sqs", "s3")
+        }
+
+    def send(self, call: Call[T]) -> T:
+        """Send `call` and read its answer. Raises AwsUnavailable or AwsRefused."""
+        method = getattr(self._clients[call.service], xform_name(call.operation))
+        try:
+            return call.read(method(**call.params))
+        except ClientError as error:
+            response = cast("dict[str, Any]", error.response)
+            refusal = call.refusals.get(response["Error"].get("Code", ""))
+            if refusal is not None:
+                return refusal(response)
+            raise error_from(call, response) from error
+        except BotoCoreError as error:
+            raise AwsUnavailable(call, type(error).__name__) from error
+
+
+def _config() -> Config:
+    return Config(
+        connect_timeout=3,
+        read_timeout=_LONG_POLL + 10,
+        retries={"mode": "standard", "total_max_attempts": 4},
+        signature_version="s3v4",
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+    )

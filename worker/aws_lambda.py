@@ -1,0 +1,91 @@
+"""The worker and the sweeper as Lambda functions."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import random
+from typing import Any
+
+from coatcheck.log import configure
+
+from coatcheck.calls import AwsError
+from coatcheck.clock import SECOND
+from coatcheck.deployment import Deployment
+from coatcheck.messages import BadMessage, JobMessage
+from coatcheck.queues import Received, delete, show_again_in
+from worker.aws import Boto
+from worker.run import run_job
+from worker.sweep import sweep as sweep_once
+from worker.tools import Again, Tools, Verdict, system_clock
+
+log = logging.getLogger(__name__)
+
+MARGIN = 15 * SECOND
+"""Time kept back from the Lambda's own deadline: to stop a handler, settle and end before Lambda kills."""
+
+
+def run(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """SQS event source: run each record's job; those to be seen again are reported as batch item failures.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
+    """
+    tools = _tools(with_handlers=True)
+    deadline = tools.clock() + context.get_remaining_time_in_millis() - MARGIN
+    failures = [
+        {"itemIdentifier": record["messageId"]} for record in event["Records"] if not _handled(tools, record, deadline)
+    ]
+    return {"batchItemFailures": failures}
+
+
+def sweep(_event: dict[str, Any], context: Any) -> dict[str, int]:
+    """Schedule: attend to every overdue job. Answers how many were attended to, by what was done."""
+    tools = _tools(with_handlers=False)
+    until = tools.clock() + context.get_remaining_time_in_millis() - MARGIN
+    done = dict(sweep_once(tools, until=until))
+    log.info("swept: %s", done or "nothing overdue")
+    return done
+
+
+def _handled(tools: Tools, record: dict[str, Any], deadline: int) -> bool:
+    """Whether the record's message has done its work; Lambda deletes those that have."""
+    received = Received(_queue_url(tools, record), record["receiptHandle"], record["body"], record["messageId"])
+
+    def last_words(verdict: Verdict) -> None:
+        if isinstance(verdict, Again):
+            tools.aws.send(show_again_in(received, verdict.seconds))
+        else:
+            tools.aws.send(delete(received))
+
+    try:
+        message = JobMessage.parse(received.body)
+        verdict = run_job(tools, message, deadline=deadline, last_words=last_words)
+        if isinstance(verdict, Again):
+            tools.aws.send(show_again_in(received, verdict.seconds))
+            return False
+    except BadMessage as error:
+        log.error("message %s cannot be read: %s", received.message_id, error)  # noqa: TRY400 - no bug of ours
+        return False
+    except AwsError:
+        log.exception("message %s: AWS did not answer; it will come again", received.message_id)
+        return False
+    return True
+
+
+def _queue_url(tools: Tools, record: dict[str, Any]) -> str:
+    name = record["eventSourceARN"].rsplit(":", 1)[-1]
+    return next(url for url in tools.deployment.queues.values() if url.rsplit("/", 1)[-1] == name)
+
+
+@functools.cache
+def _tools(*, with_handlers: bool) -> Tools:
+    """Made once per container. The sweeper needs no handler, and none of what handlers import."""
+    deployment = Deployment.from_env(os.environ)
+    configure(deployment.log)
+    handlers = {}
+    if with_handlers:
+        from jobs.handlers import HANDLERS  # noqa: PLC0415
+
+        handlers = dict(HANDLERS)
+    return Tools(Boto(), deployment, handlers, clock=system_clock, roll=random.random)

@@ -1,0 +1,130 @@
+"""The heartbeat of one attempt: keeps the lease, carries progress out and the order to stop in."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from enum import Enum
+from typing import Self
+
+from coatcheck.calls import AwsError
+from coatcheck.clock import SECOND
+from coatcheck.lifecycle import Status
+from coatcheck.record import Job, Progress
+from coatcheck.table import moves
+from worker.aws import Aws
+
+log = logging.getLogger(__name__)
+
+TICK = 0.5
+"""Seconds between two looks at the time."""
+
+PROGRESS_EVERY = 2 * SECOND
+STUBBORN_AFTER = 5 * SECOND
+"""How long a handler that was told to stop may go on before its process is ended."""
+
+
+class Stop(Enum):
+    """Why an attempt has to end before its handler is through."""
+
+    CANCELED = "the job was canceled"
+    OUT_OF_TIME = "the attempt ran past its timeout"
+    LEASE_LOST = "another worker holds the job"
+    HANDED_BACK = "the worker is being stopped"
+
+
+class Heart:
+    """Beats in a thread of its own while a handler runs.
+
+    `deadline` is when the attempt must end (milliseconds). `on_stop` is called once, in the heart's thread, when
+    the attempt has to end; `on_stubborn` when the handler still runs a while after that.
+    """
+
+    def __init__(
+        self,
+        aws: Aws,
+        table: str,
+        job: Job,
+        *,
+        lease: int,
+        deadline: int,
+        clock: Callable[[], int],
+        on_stubborn: Callable[[Stop], None],
+    ) -> None:
+        self._aws, self._table, self._job = aws, table, job
+        self._lease, self.deadline, self._clock = lease, deadline, clock
+        self._on_stubborn = on_stubborn
+        self._on_stop: Callable[[], object] = lambda: None
+        self._progress: Progress | None = None
+        self._told: Progress | None = None
+        self._last_beat = clock()
+        self._lease_until = job.lease_until or self._last_beat
+        self._stopped_at = 0
+        self._quiet = threading.Event()
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._beat_until_quiet, name=f"heart-{job.id}", daemon=True)
+        self.stop: Stop | None = None
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._quiet.set()
+        self._thread.join()
+
+    def tell(self, progress: Progress) -> None:
+        """Note how far the handler is; the next beat takes it along."""
+        self._progress = progress
+
+    def when_stopped(self, action: Callable[[], object]) -> None:
+        """Call `action` when the attempt has to end; at once if it already has to."""
+        with self._lock:
+            self._on_stop = action
+            stopped = self.stop is not None
+        if stopped:
+            action()
+
+    def order(self, stop: Stop) -> None:
+        """Tell the attempt to end. The first reason stands."""
+        with self._lock:
+            if self.stop is not None:
+                return
+            self.stop, self._stopped_at = stop, self._clock()
+            action = self._on_stop
+        log.info("stopping %s: %s", self._job.id, stop.value)
+        action()
+
+    def _beat_until_quiet(self) -> None:
+        while not self._quiet.wait(TICK):
+            now = self._clock()
+            if now >= self.deadline:
+                self.order(Stop.OUT_OF_TIME)
+            if self.stop is not None and now - self._stopped_at >= STUBBORN_AFTER:
+                self._on_stubborn(self.stop)
+                return
+            if self.stop is not Stop.LEASE_LOST and self._due(now):
+                self._beat(now)
+
+    def _due(self, now: int) -> bool:
+        since = now - self._last_beat
+        news = self._progress is not self._told
+        return since >= self._lease // 4 or (news and since >= min(PROGRESS_EVERY, self._lease // 4))
+
+    def _beat(self, now: int) -> None:
+        news = self._progress
+        try:
+            outcome = self._aws.send(moves.beat(self._table, self._job, now=now, lease=self._lease, progress=news))
+        except AwsError as error:
+            log.warning("beat of %s failed: %s", self._job.id, error)
+            if now >= self._lease_until:
+                self.order(Stop.LEASE_LOST)
+            return
+        if isinstance(outcome, moves.Refused):
+            if not self._quiet.is_set():
+                self.order(Stop.LEASE_LOST)
+            return
+        self._told, self._last_beat, self._lease_until = news, now, now + self._lease
+        if outcome.status is Status.CANCELING:
+            self.order(Stop.CANCELED)

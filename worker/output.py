@@ -1,0 +1,93 @@
+"""What a handler returned, as bytes with a content type, on their way into a sink."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from coatcheck import blobs
+from coatcheck.calls import AwsError
+from coatcheck.pack import to_json
+from coatcheck.record import Blob, Job
+from coatcheck.types import JobType, Result
+from worker.aws import Aws
+from worker.sink import Sink
+
+JSON = "application/json"
+_READ = 1024 * 1024
+
+
+class BadResult(Exception):
+    """A handler returned something that is no result of its job type. The message says what it was."""
+
+
+def as_result(job_type: JobType[Any, Any], returned: Any) -> Result:
+    """What was returned, as bytes with a content type. Raises BadResult."""
+    if isinstance(returned, Result):
+        return returned
+    if returned is None:
+        return Result(b"null", JSON)
+    if isinstance(returned, BaseModel):
+        if not isinstance(returned, job_type.output):
+            expected, got = job_type.output.__name__, type(returned).__name__
+            raise BadResult(f"the handler of {job_type.name} returned {got} where its type promises {expected}")
+        return Result(returned.model_dump_json().encode(), JSON)
+    if isinstance(returned, (bytes, Path)) or (isinstance(returned, Iterable) and not isinstance(returned, str)):
+        return Result(returned)
+    raise BadResult(f"the handler of {job_type.name} returned {type(returned).__name__}, which is no result")
+
+
+def store_result(aws: Aws, bucket: str, job: Job, result: Result, *, check: Callable[[], None]) -> Blob:
+    """Store the result of this attempt, calling `check` between chunks.
+
+    Raises AwsError, BadResult, and what the handler's iterator and `check` raise.
+    """
+    sink = Sink(
+        aws,
+        bucket,
+        blobs.result_key(job),
+        content_type=result.content_type,
+        filename=result.filename,
+        inline=True,
+    )
+    return _fill(sink, _chunks(result), check)
+
+
+def store_json(aws: Aws, bucket: str, key: str, value: Any) -> Blob:
+    """Store a JSON value (a checkpoint). Raises AwsError, and BadResult when it is not JSON."""
+    try:
+        text = to_json(value)
+    except (TypeError, ValueError) as error:
+        raise BadResult(f"a checkpoint must be JSON: {error}") from error
+    return _fill(Sink(aws, bucket, key, content_type=JSON, filename=None, inline=True), [text], lambda: None)
+
+
+def _fill(sink: Sink, chunks: Iterable[bytes], check: Callable[[], None]) -> Blob:
+    try:
+        for chunk in chunks:
+            check()
+            sink.write(chunk)
+        return sink.finish()
+    except BaseException:
+        with contextlib.suppress(AwsError):
+            sink.abort()
+        raise
+
+
+def _chunks(result: Result) -> Iterator[bytes]:
+    body = result.body
+    if isinstance(body, bytes):
+        yield body
+    elif isinstance(body, Path):
+        with body.open("rb") as file:
+            while chunk := file.read(_READ):
+                yield chunk
+    else:
+        for chunk in body:
+            if not isinstance(chunk, (bytes, bytearray, memoryview)):
+                raise BadResult(f"an iterator of a result must yield bytes, not {type(chunk).__name__}")
+            yield bytes(chunk)

@@ -1,0 +1,136 @@
+"""One worker process: receive a message, run its job, again. Ends on SIGTERM, when its job is done or handed back."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import random
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from types import FrameType
+
+from coatcheck.calls import AwsError
+from coatcheck.deployment import BadSettings, Deployment
+from coatcheck.log import configure
+from coatcheck.messages import BadMessage, JobMessage
+from coatcheck.queues import Received, delete, receive, show_again_in
+from jobs.handlers import HANDLERS
+from worker.attempt import Attempt
+from worker.aws import Boto
+from worker.heart import Stop
+from worker.run import run_job
+from worker.tools import Again, Done, Tools, Verdict, system_clock
+
+log = logging.getLogger(__name__)
+
+LONG_POLL = 20
+UNREADABLE_AGAIN = 60
+OUTAGE_PAUSE = 1.0
+
+
+class _Drain(BaseException):
+    """Raised out of an idle receive when the process is to end."""
+
+
+class Poller:
+    """Works off one queue. `grace` is how many seconds a running job has left once the process is to end."""
+
+    def __init__(self, tools: Tools, queue_url: str, *, grace: float) -> None:
+        self._tools, self._queue_url, self._grace = tools, queue_url, grace
+        self._draining = threading.Event()
+        self._receiving = False
+        self._attempt: Attempt | None = None
+
+    def work(self) -> None:
+        """Receive and run until told to drain."""
+        while not self._draining.is_set():
+            try:
+                for received in self._receive():
+                    self._handle(received)
+            except AwsError as error:
+                log.warning("%s; trying again", error)
+                self._draining.wait(OUTAGE_PAUSE)
+            except _Drain:
+                return
+
+    def drain(self, *_: int | FrameType | None) -> None:
+        """Take no more messages; give the running job its grace. A signal handler."""
+        if self._draining.is_set():
+            return
+        self._draining.set()
+        if self._receiving:
+            # a message received this very moment is lost to us; the sweeper sends another
+            raise _Drain
+        timer = threading.Timer(self._grace, self._hand_back)
+        timer.daemon = True
+        timer.start()
+
+    def _hand_back(self) -> None:
+        attempt = self._attempt
+        if attempt is not None:
+            attempt.heart.order(Stop.HANDED_BACK)
+
+    def _receive(self) -> Sequence[Received]:
+        self._receiving = True
+        try:
+            return self._tools.aws.send(receive(self._queue_url, wait=LONG_POLL))
+        finally:
+            self._receiving = False
+
+    def _handle(self, received: Received) -> None:
+        def conclude(verdict: Verdict) -> None:
+            self._conclude(received, verdict)
+
+        try:
+            message = JobMessage.parse(received.body)
+        except BadMessage as error:
+            log.error("message %s cannot be read: %s", received.message_id, error)  # noqa: TRY400 - no bug of ours
+            conclude(Again(UNREADABLE_AGAIN))
+            return
+        conclude(run_job(self._tools, message, last_words=conclude, running=self._note))
+
+    def _note(self, attempt: Attempt | None) -> None:
+        self._attempt = attempt
+
+    def _conclude(self, received: Received, verdict: Verdict) -> None:
+        match verdict:
+            case Done():
+                self._tools.aws.send(delete(received))
+            case Again(seconds):
+                self._tools.aws.send(show_again_in(received, seconds))
+
+
+def main() -> None:
+    """`python -m worker.poller --lane LANE`: what `python -m worker` starts several of."""
+    parser = argparse.ArgumentParser(prog="python -m worker.poller")
+    parser.add_argument("--lane", required=True)
+    parser.add_argument("--grace", type=float, default=25.0)
+    options = parser.parse_args()
+    try:
+        deployment = Deployment.from_env(os.environ)
+    except BadSettings as error:
+        sys.exit(str(error))
+    if options.lane not in deployment.queues:
+        sys.exit(f"no lane {options.lane!r}; COATCHECK_QUEUES has: {', '.join(sorted(deployment.queues))}")
+    configure(deployment.log)
+    tools = Tools(Boto(), deployment, HANDLERS, clock=system_clock, roll=random.random)
+    poller = Poller(tools, deployment.queues[options.lane], grace=options.grace)
+    signal.signal(signal.SIGTERM, poller.drain)
+    # Ctrl-C on a terminal reaches every process of the group: the parent alone decides when its children end
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    poller.work()
+
+
+def _end_with_parent() -> None:
+    """The parent holds the other end of our stdin: when it dies, however it does, the pipe closes."""
+    if sys.stdin is not None and not sys.stdin.isatty():
+        sys.stdin.buffer.read()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""A message says: look at this job. Look, and do what its row asks for."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable
+
+from coatcheck import due
+from coatcheck.lifecycle import Status
+from coatcheck.messages import JobMessage
+from coatcheck.record import Job
+from coatcheck.retry import RetryPolicy
+from coatcheck.table import moves
+from coatcheck.table.keys import JobKey
+from worker import settle, sweep
+from worker.attempt import Attempt
+from worker.tools import Again, Done, Tools, Verdict
+
+log = logging.getLogger(__name__)
+
+Running = Callable[[Attempt | None], None]
+
+
+def run_job(
+    tools: Tools,
+    message: JobMessage,
+    *,
+    deadline: int | None = None,
+    last_words: Callable[[Verdict], None],
+    running: Running = lambda _: None,
+) -> Verdict:
+    """Claim the job, run it and settle it; the one way, for the Lambda and for the polling process.
+
+    `deadline` is when this process must be done, in milliseconds. `running` is told of the attempt while it runs,
+    so that a signal can reach it. Raises AwsError when AWS is out of reach: the message then comes again, and the
+    sweeper looks as well.
+    """
+    key = JobKey(message.tenant, message.job)
+    outcome = _claim(tools, key)
+    if isinstance(outcome, moves.Refused):
+        return _not_claimed(tools, key, outcome.job)
+    handler = tools.handlers.get(outcome.type)
+    if handler is None:
+        error = settle.NoHandler(f"the worker has no handler for {outcome.type}")
+        log.error("%s: this worker has no handler for %s", outcome.id, outcome.type)
+        return settle.raised(tools, outcome, RetryPolicy(base=60, cap=600), error)
+    attempt = Attempt(tools, outcome, handler, deadline=deadline, last_words=last_words)
+    running(attempt)
+    try:
+        return attempt.run()
+    finally:
+        running(None)
+
+
+def _claim(tools: Tools, key: JobKey) -> moves.Outcome:
+    owner = secrets.token_urlsafe(9)
+    table, lease = tools.deployment.table, tools.deployment.lease_ms
+    outcome = tools.aws.send(moves.claim(table, key, now=tools.clock(), lease=lease, owner=owner))
+    if isinstance(outcome, moves.Refused) and _released(tools, key, outcome.job):
+        outcome = tools.aws.send(moves.claim(table, key, now=tools.clock(), lease=lease, owner=owner))
+    if isinstance(outcome, moves.Refused) and outcome.job and outcome.job.owner == owner:
+        # our own claim: its reply was lost, and the SDK repeated it
+        return outcome.job
+    return outcome
+
+
+def _released(tools: Tools, key: JobKey, job: Job | None) -> bool:
+    if job is None or job.status is not Status.SCHEDULED or job.waiting_since_too_long(tools.clock()):
+        return False
+    return isinstance(tools.aws.send(moves.release(tools.deployment.table, key, now=tools.clock())), Job)
+
+
+def _not_claimed(tools: Tools, key: JobKey, job: Job | None) -> Verdict:
+    """What becomes of a message whose job cannot be claimed now."""
+    if job is None:
+        log.warning("a message names %s, which is not there", key.id)
+        return Done()
+    if job.status in {Status.SCHEDULED, Status.QUEUED} and not job.waiting_since_too_long(tools.clock()):
+        delay = due.message_delay(now=tools.clock(), start_at=job.start_at)
+        return Done() if delay is None else Again(max(delay, 1))
+    sweep.attend(tools, job)
+    return Done()

@@ -1,0 +1,129 @@
+"""The sweeper's work: do what is overdue by the rows' `due_at`. It may run twice at once and stop anywhere."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Mapping
+
+from coatcheck import due, errors
+from coatcheck.calls import AwsError
+from coatcheck.lifecycle import FAIL, TIME_OUT, Status
+from coatcheck.messages import JobMessage
+from coatcheck.queues import send_job
+from coatcheck.record import Job, JobError
+from coatcheck.table import items, moves
+from coatcheck.table.keys import DUE_SHARDS, JobKey
+from worker.tools import Tools
+
+log = logging.getLogger(__name__)
+
+PAGE = 100
+
+
+def sweep(tools: Tools, *, until: int) -> Counter[str]:
+    """Attend to every overdue job, until the time `until` at the latest; counts what was done, by its name."""
+    done: Counter[str] = Counter()
+    for shard in DUE_SHARDS:
+        seen: set[JobKey] = set()
+        while tools.clock() < until:
+            due_now = tools.aws.send(
+                items.due_jobs(tools.deployment.table, shard, now=tools.clock(), limit=PAGE + len(seen))
+            )
+            fresh = [key for key in due_now if key not in seen]
+            if not fresh:
+                break
+            seen.update(fresh)
+            done.update(_attend_safely(tools, key) for key in fresh)
+    return done
+
+
+def _attend_safely(tools: Tools, key: JobKey) -> str:
+    try:
+        job = tools.aws.send(items.get_job(tools.deployment.table, key))
+        return "gone" if job is None else attend(tools, job)
+    except AwsError as error:
+        # one job that cannot be helped now must not keep the others from it
+        log.warning("sweep of %s: %s", key.id, error)
+        return "failed"
+
+
+def attend(tools: Tools, job: Job) -> str:
+    """Do what the row asks for now, if anything; says what it was. Raises AwsError."""
+    what = _BY_STATUS.get(job.status, _clear)(tools, job)
+    if what != "early":
+        log.info("sweep: %s was %s: %s", job.id, job.status, what)
+    return what
+
+
+def _wake(tools: Tools, job: Job) -> str:
+    """A job that waits: its message was never sent, was lost, or is late. Send one; twice does no harm."""
+    now = tools.clock()
+    table = tools.deployment.table
+    if job.waiting_since_too_long(now):
+        error = JobError(errors.QUEUE_TTL_PASSED.code, "not started within its queue_ttl")
+        tools.aws.send(moves.expire(table, job, now=now, error=error))
+        return "expired"
+    if job.due_at is not None and job.due_at > now:
+        return "early"
+    delay = due.message_delay(now=now, start_at=job.start_at)
+    if delay is not None:
+        _send(tools, job, delay)
+    dispatches = job.dispatches + (delay is not None)
+    due_at = due.for_dispatch(now=now, start_at=job.start_at, queue_deadline=job.queue_deadline, dispatches=dispatches)
+    tools.aws.send(items.postpone(table, job, due_at=due_at, dispatches=dispatches))
+    return "early" if delay is None else "woken"
+
+
+def _take_from_lost_worker(tools: Tools, job: Job) -> str:
+    """A job whose lease may have run out: its worker died, or is cut off."""
+    now = tools.clock()
+    if job.lease_until is None or now <= job.lease_until:
+        return "early"
+    table = tools.deployment.table
+    overran = job.run_deadline is not None and job.lease_until >= job.run_deadline
+    error = (
+        JobError(errors.TIMED_OUT.code, f"attempt {job.attempt} ran past {job.timeout_seconds:g} s and its worker died")
+        if overran
+        else JobError(errors.WORKER_LOST.code, f"the worker of attempt {job.attempt} stopped answering")
+    )
+    if job.attempt >= job.max_attempts:
+        move = TIME_OUT if overran else FAIL
+        tools.aws.send(moves.settle(table, job, move, now=now, error=error, sweeper=True))
+        return "given up"
+    if moves.must_spill(job):
+        tools.aws.send(items.put_history_page(table, job))
+    outcome = tools.aws.send(moves.retry(table, job, now=now, start_at=now, error=error, sweeper=True))
+    if isinstance(outcome, Job):
+        _send(tools, outcome, 0)
+    return "requeued"
+
+
+def _finish_cancel(tools: Tools, job: Job) -> str:
+    """A cancel whose worker is gone."""
+    now = tools.clock()
+    if job.lease_until is not None and now <= job.lease_until:
+        return "early"
+    error = JobError(errors.CANCELED.code, "canceled; its worker had stopped answering")
+    tools.aws.send(moves.cancel(tools.deployment.table, job, now=now, error=error, sweeper=True))
+    return "canceled"
+
+
+def _clear(tools: Tools, job: Job) -> str:
+    """Nothing is to be done for a finished job."""
+    if job.due_at is not None:
+        tools.aws.send(items.postpone(tools.deployment.table, job, due_at=None, dispatches=job.dispatches))
+    return "finished"
+
+
+def _send(tools: Tools, job: Job, delay: int) -> None:
+    queue_url = tools.deployment.queues[job.lane]
+    tools.aws.send(send_job(queue_url, JobMessage(tenant=job.tenant, job=job.id), delay=delay))
+
+
+_BY_STATUS: Mapping[Status, Callable[[Tools, Job], str]] = {
+    Status.SCHEDULED: _wake,
+    Status.QUEUED: _wake,
+    Status.RUNNING: _take_from_lost_worker,
+    Status.CANCELING: _finish_cancel,
+}

@@ -1,0 +1,49 @@
+"""`python -m worker.sweeper --every SECONDS`: the sweeper as a loop, where no schedule calls the Lambda."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import random
+import signal
+import sys
+import threading
+
+from coatcheck.log import configure
+
+from coatcheck.calls import AwsError
+from coatcheck.clock import milliseconds
+from coatcheck.deployment import BadSettings, Deployment
+from worker.aws import Boto
+from worker.sweep import sweep
+from worker.tools import Tools, system_clock
+
+log = logging.getLogger(__name__)
+
+
+def main() -> None:
+    """Parse the command line and sweep until SIGTERM."""
+    parser = argparse.ArgumentParser(prog="python -m worker.sweeper", description="Attend to overdue jobs.")
+    parser.add_argument("--every", type=float, default=60.0, help="seconds between two sweeps")
+    options = parser.parse_args()
+    if options.every <= 0:
+        parser.error("--every must be more than 0")
+    try:
+        deployment = Deployment.from_env(os.environ)
+    except BadSettings as error:
+        sys.exit(str(error))
+    configure(deployment.log)
+    tools = Tools(Boto(), deployment, {}, clock=system_clock, roll=random.random)
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    while not ended.wait(options.every):
+        try:
+            sweep(tools, until=tools.clock() + milliseconds(max(options.every, 10)))
+        except AwsError as error:
+            log.warning("sweep broken off: %s", error)
+
+
+if __name__ == "__main__":
+    main()
