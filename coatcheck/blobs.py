@@ -17,9 +17,12 @@ LINK_SECONDS = 600
 UPLOAD_LINK_SECONDS = 3600
 
 
-def input_key(tenant: str, job_id: str) -> str:
-    """Where an input lies that is too large for the row."""
-    return f"inputs/{tenant}/{job_id}/input"
+def input_key(job: Job) -> str:
+    """Where an input lies that is too large for the row.
+
+    Named by its content: it is stored before the row is won, and one idempotency key may come with two bodies.
+    """
+    return f"inputs/{job.tenant}/{job.id}/input-{job.input.sha256.hex()}"
 
 
 def checkpoint_key(job: Job) -> str:

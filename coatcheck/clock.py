@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 
 SECOND = 1000
@@ -24,3 +25,19 @@ def rfc3339(at: int) -> str:
 def from_datetime(moment: datetime) -> int:
     """An aware datetime in milliseconds since the epoch."""
     return milliseconds(moment.timestamp())
+
+
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+
+
+def from_rfc3339(text: object) -> int:
+    """A time in RFC 3339, from 1970 on, in milliseconds. Raises ValueError for anything else."""
+    if not isinstance(text, str) or not _RFC3339.fullmatch(text):
+        raise ValueError("should be a time in RFC 3339, such as 2026-11-03T09:30:00Z")
+    try:
+        at = from_datetime(datetime.fromisoformat(text.upper()))
+    except (ValueError, OverflowError):
+        raise ValueError("should be a time that exists, such as 2026-11-03T09:30:00Z") from None
+    if at < 0:
+        raise ValueError("should be a time from 1970 on")
+    return at

@@ -47,7 +47,7 @@ class Guard(StrEnum):
 Sources = Mapping[Status, frozenset[Guard]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Move:
     """One way a job's row may change.
 

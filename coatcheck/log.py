@@ -1,38 +1,68 @@
-"""How log lines look: text for people, JSON for CloudWatch. Nothing secret and no payload goes into either."""
+"""How log lines look. They go to stderr, one each: as text for people, as JSON objects for machines."""
 
 from __future__ import annotations
 
 import json
 import logging
 import sys
+from collections.abc import Mapping
 from typing import Any
 
-from coatcheck.clock import rfc3339
+from coatcheck.clock import SECOND, rfc3339
 
-_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+QUIET = ("aiobotocore", "asyncio", "boto3", "botocore", "mangum", "s3transfer", "urllib3")
+"""Libraries that tell of every step they take: only their warnings are of use."""
+
+_STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName", "color_message"}
 
 
-def configure(style: str) -> None:
-    """Send this process's log lines to stderr, as `text` or `json`. Call it once, at the edge."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter() if style == "json" else logging.Formatter("%(levelname)-7s %(message)s"))
-    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    for chatty in ("boto3", "botocore", "aiobotocore", "urllib3", "httpx", "uvicorn.access"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+class TextFormatter(logging.Formatter):
+    """Time, level, logger and message, and what was passed as `extra` as name=value."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        extras = "".join(f" {name}={value}" for name, value in extra_of(record).items() if value is not None)
+        line = f"{rfc3339(_at(record))} {record.levelname} {record.name}: {record.getMessage()}{extras}"
+        trace = _trace(self, record)
+        return f"{line}\n{trace}" if trace else line
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line, with whatever `extra` carried."""
+    """One JSON object, with what was passed as `extra` as members of its own."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record as JSON."""
         entry: dict[str, Any] = {
-            "time": rfc3339(int(record.created * 1000)),
+            "at": rfc3339(_at(record)),
             "level": record.levelname,
             "logger": record.name,
             "message": record.getMessage(),
-            **{name: value for name, value in vars(record).items() if name not in _STANDARD},
+            **{name: value for name, value in extra_of(record).items() if value is not None},
         }
-        if record.exc_info:
-            entry["exception"] = self.formatException(record.exc_info)
-        return json.dumps(entry, default=str, ensure_ascii=False)
+        if trace := _trace(self, record):
+            entry["trace"] = trace
+        return json.dumps(entry, default=str)
+
+
+_FORMATTERS: Mapping[str, type[logging.Formatter]] = {"text": TextFormatter, "json": JsonFormatter}
+
+
+def configure(style: str) -> None:
+    """Let every logger of this process write lines of `style` (`text` or `json`) from INFO on. Call it at the edge."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_FORMATTERS[style]())
+    # in place of Lambda's own handler, which would write each line once more
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    for name in QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def extra_of(record: logging.LogRecord) -> dict[str, Any]:
+    """What a call of a logger passed as `extra`."""
+    return {name: value for name, value in vars(record).items() if name not in _STANDARD}
+
+
+def _at(record: logging.LogRecord) -> int:
+    return round(record.created * SECOND)
+
+
+def _trace(formatter: logging.Formatter, record: logging.LogRecord) -> str:
+    return formatter.formatException(record.exc_info) if record.exc_info else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
+import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +19,8 @@ from pydantic import BaseModel
 
 from coatcheck.context import Context, Stopped
 from coatcheck.types import Body, Continue, Handler, Result, Upload
+
+_ARTIFACT_NAME = re.compile(r"(?!\.)[A-Za-z0-9._-]{1,100}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +105,12 @@ class LocalContext:
 
     @contextmanager
     def artifact(self, name: str, content_type: str = "application/octet-stream") -> Iterator[BinaryIO]:
-        """A file that can only be written, from start to end; kept when the block ends without an exception."""
+        """A file that can only be written, from start to end; kept when the block ends without an exception.
+
+        Raises ValueError for a name that is not allowed or that this run has used.
+        """
+        if not _ARTIFACT_NAME.fullmatch(name) or name in self.artifacts:
+            raise ValueError(f"an artifact needs a new name of 1 to 100 of [A-Za-z0-9._-], no dot first, not {name!r}")
         file = _Artifact()
         yield cast("BinaryIO", file)
         self.artifacts[name] = Artifact(bytes(file.written), content_type)

@@ -91,7 +91,7 @@ class Attempt:
         return value
 
     def _input(self) -> Any:
-        text = self._load(self._job.input, blobs.input_key(self._job.tenant, self._job.id))
+        text = self._load(self._job.input, blobs.input_key(self._job))
         try:
             return self._handler.job_type.input.model_validate_json(text)
         except ValidationError as error:

@@ -24,12 +24,16 @@ class Aws(Protocol):
 
 
 class Boto:
-    """AWS by boto3. Clients are made once; they may be used from several threads."""
+    """AWS by boto3. Clients are made once; they may be used from several threads.
 
-    def __init__(self, session: boto3.Session | None = None) -> None:
+    `session` and `endpoint_url` default to what the SDK finds in the environment.
+    """
+
+    def __init__(self, session: boto3.Session | None = None, *, endpoint_url: str | None = None) -> None:
         session = session or boto3.Session()
         self._clients: dict[Service, Any] = {
-            name: session.client(name, config=_config()) for name in ("dynamodb", "sqs", "s3")
+            name: session.client(name, endpoint_url=endpoint_url, config=_config())
+            for name in ("dynamodb", "sqs", "s3")
         }
 
     def send(self, call: Call[T]) -> T:

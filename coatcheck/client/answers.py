@@ -1,0 +1,177 @@
+"""What the server's answers mean: the values a client works with, and how each is read. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import urljoin
+
+from coatcheck.client.errors import NotFinished, UnexpectedAnswerError
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back. Header names are in lower case."""
+
+    url: str
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What the job says of its result, or of one artifact: what a download must turn out to be."""
+
+    size: int
+    content_type: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job as the server described it.
+
+    `view` is its JobView as it came, new fields and all; the properties are what this client acts upon.
+    `retry_after` is the server's advice, in seconds, when to look again. `replayed`: the idempotency key had
+    been used before, and this is the job it made then.
+    """
+
+    view: Mapping[str, Any]
+    retry_after: float | None = None
+    replayed: bool = False
+
+    @property
+    def id(self) -> str:
+        return str(self.view["id"])
+
+    @property
+    def status(self) -> str:
+        return str(self.view["status"])
+
+    @property
+    def done(self) -> bool:
+        """Whether the status is final."""
+        return bool(self.view["done"])
+
+    @property
+    def succeeded(self) -> bool:
+        return self.status == "succeeded"
+
+    @property
+    def error(self) -> Mapping[str, Any] | None:
+        """The problem that ended the job, or None."""
+        return self.view.get("error")
+
+    @property
+    def progress(self) -> Mapping[str, Any]:
+        """`fraction` (0 to 1) and `message`; empty when the job has told nothing."""
+        return self.view.get("progress") or {}
+
+    def stored(self, name: str | None = None) -> Stored | None:
+        """The result, or the artifact called `name`; None when there is none (yet)."""
+        kept = [self.view.get("result")] if name is None else self.view.get("artifacts") or []
+        for entry in kept:
+            if entry and (name is None or entry.get("name") == name):
+                return Stored(int(entry["size"]), str(entry["content_type"]), str(entry["sha256"]))
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A part of a list, and the cursor to the next one (None: this was the last)."""
+
+    data: Sequence[Mapping[str, Any]]
+    next: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class UploadTicket:
+    """Where to send the bytes of an upload, how, and the id to name it by afterwards."""
+
+    id: str
+    method: str
+    url: str
+    headers: Mapping[str, str]
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Retry-After in seconds, at least 0; a date counts from the answer's own Date (RFC 9110, 10.2.3)."""
+    value = headers.get("retry-after", "")
+    if value.isdecimal():
+        return float(value)
+    try:
+        until = parsedate_to_datetime(value) - parsedate_to_datetime(headers.get("date", ""))
+    except (ValueError, TypeError):
+        return None
+    return max(0.0, until.total_seconds())
+
+
+def document(answer: Answer) -> Mapping[str, Any]:
+    """The JSON object that the answer is. Raises UnexpectedAnswerError when it is none."""
+    try:
+        parsed = json.loads(answer.body)
+    except (ValueError, RecursionError):
+        parsed = None
+    if answer.status in range(300, 400) or not isinstance(parsed, dict):
+        raise unexpected(answer)
+    return parsed
+
+
+def job(answer: Answer) -> Job:
+    """A JobView."""
+    view = document(answer)
+    if not {"id", "status", "done"} <= view.keys():
+        raise unexpected(answer)
+    replayed = answer.headers.get("idempotent-replayed", "").lower() == "true"
+    return Job(view, retry_after(answer.headers), replayed)
+
+
+def nothing(answer: Answer) -> None:
+    """204."""
+    if answer.status != 204:
+        raise unexpected(answer)
+
+
+def location(answer: Answer) -> str:
+    """Where 303 says that the result is. Raises NotFinished for 202."""
+    if answer.status == 202:
+        raise NotFinished(job(answer))
+    if answer.status != 303:
+        raise unexpected(answer)
+    return urljoin(answer.url, answer.headers["location"])
+
+
+def link(answer: Answer) -> Mapping[str, Any]:
+    """Where a result is. Raises NotFinished for 202."""
+    if answer.status == 202:
+        raise NotFinished(job(answer))
+    return document(answer)
+
+
+def page(answer: Answer) -> Page:
+    """A part of a list."""
+    parsed = document(answer)
+    return Page(list(parsed["data"]), parsed["next"])
+
+
+def upload_ticket(answer: Answer) -> UploadTicket:
+    """How to send an upload."""
+    parsed = document(answer)
+    return UploadTicket(parsed["id"], parsed["method"], parsed["url"], dict(parsed["headers"]))
+
+
+def problem(answer: Answer) -> Mapping[str, Any]:
+    """The problem that an error answer carries, or one made from its status when it carries none."""
+    try:
+        return document(answer)
+    except UnexpectedAnswerError:
+        return {"title": f"the server answered {answer.status}", "status": answer.status}
+
+
+def unexpected(answer: Answer) -> UnexpectedAnswerError:
+    """The error that says that this is no answer of the contract."""
+    return UnexpectedAnswerError(answer.url, answer.status, answer.headers.get("content-type", ""))

@@ -1,0 +1,81 @@
+"""The `coatcheck` command: the commands of this package and those that other packages add."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import typer
+
+from coatcheck.client import commands, exits
+from coatcheck.client.display import say
+from coatcheck.client.errors import CoatcheckError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+PLUGINS = "coatcheck.commands"
+
+COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
+    ("submit", commands.submit),
+    ("status", commands.status),
+    ("result", commands.result),
+    ("cancel", commands.cancel),
+    ("list", commands.list_jobs),
+    ("types", commands.types),
+    ("events", commands.events),
+)
+
+
+def make_app(plugins: Iterable[EntryPoint] = ()) -> typer.Typer:
+    """The command line with its own commands and those of `plugins`; one that cannot be loaded is told and left out."""
+    app = typer.Typer(
+        name="coatcheck",
+        help="Hand in jobs, look at them, collect their results.",
+        epilog=_epilog(),
+        add_completion=False,
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    for name, command in COMMANDS:
+        app.command(name)(command)
+    for plugin in plugins:
+        try:
+            app.command(plugin.name)(plugin.load())
+        except Exception as error:  # noqa: BLE001 - someone else's code must not take the other commands away
+            say(f"coatcheck: the command {plugin.name!r} is left out, it cannot be loaded: {error}")
+    return app
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line; ends in SystemExit with a code of `coatcheck.client.exits`."""
+    given = list(sys.argv[1:] if argv is None else argv)
+    try:
+        make_app(_wanted_plugins(given))(args=given, prog_name="coatcheck")
+    except CoatcheckError as error:
+        say(f"coatcheck: {error}")
+        sys.exit(exits.exit_code(error))
+    except UnicodeError:
+        say("coatcheck: the arguments are not UTF-8")
+        sys.exit(exits.USAGE)
+    except OSError as error:
+        say(f"coatcheck: {error.filename or 'input or output'}: {error.strerror or error}")
+        sys.exit(exits.USAGE)
+
+
+def _wanted_plugins(argv: Sequence[str]) -> list[EntryPoint]:
+    asked = argv[0] if argv and not argv[0].startswith("-") else None
+    if asked in dict(COMMANDS):
+        return []
+    # looking for plugins reads the metadata of every installed package: not for a command that is known
+    from importlib.metadata import entry_points  # noqa: PLC0415
+
+    return [plugin for plugin in entry_points(group=PLUGINS) if asked in {None, plugin.name}]
+
+
+def _epilog() -> str:
+    # \b keeps the lines of the paragraph that follows it as they are
+    return "\b\nExit codes:\n" + "\n".join(f"  {code:>3}  {meaning}" for code, meaning in exits.MEANING.items())

@@ -1,0 +1,241 @@
+"""The commands of the command line, one function each. What is heavy is imported by the command that needs it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from coatcheck.client import display, exits, inputs
+from coatcheck.client.answers import Job
+from coatcheck.client.display import say
+from coatcheck.client.endpoint import START, listens, locate
+from coatcheck.client.errors import CoatcheckError, InvalidArgumentError, NoServerError, describe
+
+if TYPE_CHECKING:
+    from coatcheck.client.sync import Client
+
+PATIENCE = 5.0
+PATIENCE_WHILE_WAITING = 60.0
+
+Url = Annotated[
+    str | None,
+    typer.Option(metavar="URL", envvar="COATCHECK_URL", help="The server. Default: the one that runs in this folder."),
+]
+ApiKey = Annotated[
+    str | None,
+    typer.Option(
+        metavar="KEY", envvar="COATCHECK_API_KEY", help="The key. Default: that of the server in this folder."
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print the server's JSON, and nothing else, on standard output.")]
+JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")]
+
+
+def submit(
+    job_type: Annotated[str, typer.Argument(metavar="TYPE", help="The job type: see `coatcheck types`.")],
+    *,
+    job_input: Annotated[
+        str, typer.Option("--input", "-i", metavar="JSON|@FILE|-", help="The input: JSON, a file of it, or stdin.")
+    ] = "{}",
+    upload: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FIELD=PATH",
+            help="Upload a file and name it in the input: tables.flights=f.csv, images[]=a.jpg. Repeatable.",
+        ),
+    ] = None,
+    wait: Annotated[
+        bool, typer.Option("--wait", "-w", help="Wait until the job is done. Ctrl-C stops waiting.")
+    ] = False,
+    idempotency_key: Annotated[
+        str | None, typer.Option(metavar="KEY", help="Submit at most once under this key. Default: random.")
+    ] = None,
+    delay: Annotated[float | None, typer.Option(metavar="SECONDS", help="Start no sooner than this from now.")] = None,
+    timeout: Annotated[float | None, typer.Option(metavar="SECONDS", help="How long an attempt may run.")] = None,
+    metadata: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Kept with the job, for you. Repeatable.")
+    ] = None,
+    url: Url = None,
+    api_key: ApiKey = None,
+    as_json: Json = False,
+) -> None:
+    """Hand in a job and print its id."""
+    document = inputs.read_input(job_input, sys.stdin.buffer.read)
+    attachments = [inputs.read_attachment(text) for text in upload or ()]
+    options = {"delay": delay, "timeout": timeout, "metadata": inputs.read_metadata(metadata or ()) or None}
+    # a field that does not fit is found before anything is sent
+    _attach(document, attachments, str)
+    with _server(url, api_key) as client:
+        document = _attach(document, attachments, lambda path: _upload(client, path))
+        job = client.submit(job_type, document, idempotency_key=idempotency_key, **options)
+    if not as_json:
+        print(job.id, flush=True)  # noqa: T201 - what a script captures
+    if wait and not job.done:
+        job = _wait(job, url, api_key)
+    if as_json:
+        display.print_json(job.view)
+    if wait:
+        _conclude(job)
+    else:
+        say(f"{job.status}{' (the same job as before)' if job.replayed else ''}; look at it: coatcheck status {job.id}")
+
+
+def status(job_id: JobId, *, url: Url = None, api_key: ApiKey = None, as_json: Json = False) -> None:
+    """Show how a job stands."""
+    with _server(url, api_key) as client:
+        view = client.job(job_id).view
+    (display.print_json if as_json else display.print_job)(view)
+
+
+def result(
+    job_id: JobId,
+    *,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where to. Default: standard output.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(metavar="ARTIFACT", help="Fetch this artifact instead.")] = None,
+    url: Url = None,
+    api_key: ApiKey = None,
+    as_json: Json = False,
+) -> None:
+    """Fetch the result of a job, checked against its sha256. With --json: where it is, instead of what it is."""
+    with _server(url, api_key) as client:
+        job = client.job(job_id)
+        if job.done and not job.succeeded:
+            _conclude(job)
+        if as_json:
+            display.print_json(client.result_link(job.id, name))
+        if output:
+            with display.transfer_bar(str(output)) as progress:
+                client.download(job, output, name, progress=progress)
+        elif not as_json:
+            _refuse_binary_on_terminal(job, name)
+            with display.until_reader_goes():
+                client.read_result(job, sys.stdout.buffer, name)
+
+
+def cancel(job_id: JobId, *, url: Url = None, api_key: ApiKey = None, as_json: Json = False) -> None:
+    """Ask a job to stop."""
+    with _server(url, api_key) as client:
+        job = client.cancel(job_id)
+    if as_json:
+        display.print_json(job.view)
+    else:
+        say(f"{job.id} is {job.status}")
+
+
+def list_jobs(
+    *,
+    job_status: Annotated[str | None, typer.Option("--status", help="Only jobs with this status.")] = None,
+    job_type: Annotated[str | None, typer.Option("--type", help="Only jobs of this type.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 25,
+    url: Url = None,
+    api_key: ApiKey = None,
+    as_json: Json = False,
+) -> None:
+    """List your jobs, newest first."""
+    filters = {"status": job_status, "type": job_type, "limit": str(min(limit, 100))}
+    with _server(url, api_key) as client, display.until_reader_goes():
+        jobs = islice(client.jobs(**{k: v for k, v in filters.items() if v is not None}), limit)
+        views = (job.view for job in jobs)
+        if as_json:
+            display.print_json_lines(views)
+        else:
+            display.print_table(display.SUMMARY, [display.summary(view) for view in views])
+
+
+def types(
+    job_type: Annotated[str | None, typer.Argument(metavar="TYPE", help="Show this one with its schemas.")] = None,
+    *,
+    url: Url = None,
+    api_key: ApiKey = None,
+    as_json: Json = False,
+) -> None:
+    """List the job types of the server, or show one with its schemas."""
+    with _server(url, api_key) as client, display.until_reader_goes():
+        if job_type:
+            display.print_json(client.job_type(job_type))
+        elif as_json:
+            display.print_json_lines(client.job_types())
+        else:
+            display.print_table(("type", "title"), [(t.get("name"), t.get("title")) for t in client.job_types()])
+
+
+def events(job_id: JobId, *, url: Url = None, api_key: ApiKey = None, as_json: Json = False) -> None:
+    """Show the history of a job, oldest first."""
+    with _server(url, api_key) as client, display.until_reader_goes():
+        history = client.events(job_id)
+        if as_json:
+            display.print_json_lines(history)
+        else:
+            display.print_events(history)
+
+
+@contextmanager
+def _server(url: str | None, api_key: str | None, patience: float = PATIENCE) -> Iterator[Client]:
+    import stamina.instrumentation  # noqa: PLC0415 - this and httpx are slow to import
+
+    from coatcheck.client.sync import Client  # noqa: PLC0415
+
+    # it would write a log line to the terminal for each pause
+    stamina.instrumentation.set_on_retry_hooks(())
+    endpoint = locate(url, api_key, os.environ, Path.cwd())
+    if endpoint.file and not listens(endpoint.url):
+        raise NoServerError(f"no answer from {endpoint.url}, which {endpoint.file} names: {START}")
+    with Client(endpoint.url, endpoint.api_key, patience=patience) as client:
+        yield client
+
+
+def _attach(document: Any, attachments: Sequence[inputs.Attachment], upload: Callable[[Path], str]) -> Any:
+    for attachment in attachments:
+        document = inputs.place(document, attachment.field, {"$upload": upload(attachment.path)})
+    return document
+
+
+def _upload(client: Client, path: Path) -> str:
+    with display.transfer_bar(f"uploading {path.name}") as progress:
+        return client.upload(path, progress=progress)
+
+
+def _wait(job: Job, url: str | None, api_key: str | None) -> Job:
+    # a look at the server every few seconds moves the bar; without one a look is as long as the server lets it be
+    hold = 2.0 if sys.stderr.isatty() else 25.0
+    try:
+        with _server(url, api_key, PATIENCE_WHILE_WAITING) as client, display.job_bar() as show:
+            for job in client.watch(job.id, hold=hold):  # noqa: B020, PLR1704 - the same job, as it is now
+                show(job)
+    except (KeyboardInterrupt, CoatcheckError) as stopped:
+        say(f"no longer waiting for {job.id}, which goes on; look at it: coatcheck status {job.id}")
+        if isinstance(stopped, CoatcheckError):
+            raise
+        raise typer.Exit(exits.INTERRUPTED) from stopped
+    return job
+
+
+def _conclude(job: Job) -> None:
+    if job.succeeded:
+        say(f"{job.id} succeeded; fetch its result: coatcheck result {job.id}")
+        return
+    why = f": {describe(job.error)}" if job.error else ""
+    say(f"coatcheck: {job.id} {job.status}{why}")
+    raise typer.Exit(exits.UNSUCCESSFUL)
+
+
+def _refuse_binary_on_terminal(job: Job, name: str | None) -> None:
+    stored = job.stored(name)
+    if stored and sys.stdout.isatty() and not _is_text(stored.content_type):
+        raise InvalidArgumentError(
+            f"the result is {stored.content_type}, which is not for a terminal: give -o FILE, or pipe it"
+        )
+
+
+def _is_text(content_type: str) -> bool:
+    essence = content_type.partition(";")[0].strip().lower()
+    return essence.startswith("text/") or essence.endswith(("/json", "+json", "/x-ndjson", "/xml", "+xml"))

@@ -1,0 +1,56 @@
+"""The exit codes of the command line, and which error ends in which."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from coatcheck.client.errors import (
+    CoatcheckError,
+    ConnectionFailed,
+    InvalidArgumentError,
+    NoServerError,
+    NotFinished,
+    ProblemError,
+)
+
+OK, UNSUCCESSFUL, USAGE, NOT_FOUND, REFUSED, UNREACHABLE, INVALID, UNFINISHED, CONFLICT, BROKEN, INTERRUPTED = (
+    *range(10),
+    130,
+)
+
+MEANING: Mapping[int, str] = MappingProxyType(
+    {
+        OK: "done",
+        UNSUCCESSFUL: "the job ended failed, timed_out, expired or canceled (submit --wait, result)",
+        USAGE: "wrong options or arguments, or a local file that cannot be read or written",
+        NOT_FOUND: "no such job, job type or artifact, or it is no longer kept (404, 410)",
+        REFUSED: "the credentials were refused (401, 403)",
+        UNREACHABLE: "no server was found, or it could not be reached",
+        INVALID: "the server refused what was sent (400, 413, 415, 422)",
+        UNFINISHED: "the job is not finished yet (result)",
+        CONFLICT: "not possible in the job's present state (409)",
+        BROKEN: "the server failed (429, 5xx), or a transfer arrived damaged",
+        INTERRUPTED: "interrupted; the job goes on",
+    }
+)
+
+_BY_STATUS = {
+    **dict.fromkeys((404, 410), NOT_FOUND),
+    **dict.fromkeys((401, 403), REFUSED),
+    **dict.fromkeys((400, 413, 415, 422), INVALID),
+    409: CONFLICT,
+}
+_BY_KIND: tuple[tuple[type[CoatcheckError], int], ...] = (
+    (InvalidArgumentError, USAGE),
+    (NoServerError, UNREACHABLE),
+    (ConnectionFailed, UNREACHABLE),
+    (NotFinished, UNFINISHED),
+)
+
+
+def exit_code(error: CoatcheckError) -> int:
+    """The exit code that an error ends in."""
+    if isinstance(error, ProblemError):
+        return _BY_STATUS.get(error.status, BROKEN)
+    return next((code for kind, code in _BY_KIND if isinstance(error, kind)), BROKEN)

@@ -1,0 +1,266 @@
+"""The synchronous door: sends the calls of `core` over httpx and moves the bytes of uploads and results."""
+
+from __future__ import annotations
+
+import hashlib
+import mimetypes
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Self, TypeVar
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import httpx
+import stamina
+
+from coatcheck.client import core
+from coatcheck.client.answers import Answer, Job, UploadTicket
+from coatcheck.client.core import Request
+from coatcheck.client.errors import ConnectionFailed, InvalidArgumentError, NotFinished, TransferFailed, shown
+from coatcheck.client.transfer import CHUNK, Incoming, Progress, Sink, appearing, chunks
+
+T = TypeVar("T")
+
+_NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+
+
+class Client:
+    """A Coatcheck server, as one tenant sees it. Use it as a context manager, or `close` it.
+
+    `url` is the server's, without `/v1`. Calls that fail for a reason that may pass (no connection, 429, 502, 503,
+    504) are sent again with growing pauses, or when `Retry-After` says, until `patience` seconds have gone by.
+    Every method raises CoatcheckError: ProblemError for an error answer, ConnectionFailed when there was none.
+    Raises InvalidArgumentError for a url or key that can never work.
+    """
+
+    def __init__(self, url: str, api_key: str, *, patience: float = 30.0) -> None:
+        if not _is_server(url):
+            raise InvalidArgumentError(f"{url!r} is no server URL: it has to look like https://jobs.example.com")
+        if not api_key.isascii() or not api_key.isprintable() or not api_key:
+            raise InvalidArgumentError("an API key is printable ASCII characters")
+        self._url = url.rstrip("/")
+        self._credentials = {"Authorization": f"Bearer {api_key}"}
+        self._retrying = stamina.RetryingCaller(
+            attempts=None, timeout=patience, wait_initial=0.2, wait_max=5.0, wait_jitter=0.2
+        )
+        # credentials are added call by call: presigned URLs go through the same client and must not have them
+        self._http = httpx.Client(timeout=_limits(), headers={"User-Agent": "coatcheck-client"})
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._http.close()
+
+    def send(self, request: Request[T]) -> T:
+        """Send any call of `coatcheck.client.core`, again where that is safe and may help, and read its answer."""
+        return self._again(partial(self._once, request), repeatable=request.repeatable)
+
+    def submit(self, job_type: str, job_input: Any, *, idempotency_key: str | None = None, **options: Any) -> Job:
+        """Hand in a job and get it back as queued.
+
+        `job_input` is what JSON can hold. `options` are the other fields of the submit body: `run_at`, `delay`,
+        `queue_ttl`, `timeout`, `max_attempts`, `metadata`, `retention`. Without `idempotency_key` a random one
+        makes sending again safe; give your own to make the whole program safe to run again.
+        """
+        body = {"type": job_type, "input": job_input, **options}
+        return self.send(core.submit(body, uuid4().hex if idempotency_key is None else idempotency_key))
+
+    def job(self, job_id: str, *, hold: float = 0.0) -> Job:
+        """The job as it stands, or as it stands when done or after `hold` seconds (at most 25)."""
+        return self.send(core.job(job_id, hold=hold))
+
+    def watch(self, job_id: str, *, hold: float = 20.0) -> Iterator[Job]:
+        """Look at a job again and again until it is done; the last one yielded is.
+
+        Each look waits up to `hold` seconds at the server, and the next one comes when the server's Retry-After
+        says: a small `hold` shows progress sooner, at the price of more calls.
+        """
+        while True:
+            job = self.job(job_id, hold=hold)
+            yield job
+            if job.done:
+                return
+            time.sleep(core.pause(job))
+
+    def wait(self, job_id: str, *, timeout: float | None = None) -> Job:
+        """The job once it is done, however it ended. Raises NotFinished after `timeout` seconds (None: never)."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        for job in self.watch(job_id, hold=core.LONGEST_HOLD if timeout is None else min(timeout, 5.0)):
+            if not job.done and deadline is not None and time.monotonic() >= deadline:
+                raise NotFinished(job)
+        return job
+
+    def cancel(self, job_id: str) -> Job:
+        """Ask a job to stop; it is `canceled`, or `canceling` until its handler notices."""
+        return self.send(core.cancel(job_id))
+
+    def replay(self, job_id: str) -> Job:
+        """A new job with the type and the input of this one."""
+        return self.send(core.replay(job_id))
+
+    def delete(self, job_id: str) -> None:
+        """Purge a finished job now, with its input, result and artifacts."""
+        self.send(core.delete(job_id))
+
+    def jobs(self, **filters: str) -> Iterator[Job]:
+        """Your jobs, newest first, fetched page by page as they are consumed.
+
+        `filters`: `status`, `type`, `created_after`, `created_before`, and `limit`, the size of a page (1 to 100).
+        """
+        return (Job(view) for view in self._items("/v1/jobs", {"limit": str(core.PAGE), **filters}))
+
+    def events(self, job_id: str) -> Iterator[Mapping[str, Any]]:
+        """The history of a job, oldest first."""
+        return self._items(core.events_path(job_id), {})
+
+    def job_types(self) -> Iterator[Mapping[str, Any]]:
+        """What this server can do: name, title, description, schemas and limits of each job type."""
+        return self._items("/v1/job-types", {})
+
+    def job_type(self, name: str) -> Mapping[str, Any]:
+        """The same of one job type."""
+        return self.send(core.job_type(name))
+
+    def result_link(self, job_id: str, name: str | None = None) -> Mapping[str, Any]:
+        """Where the result, or the artifact `name`, can be fetched for some minutes: url, expires_at, size, …"""
+        return self.send(core.result_link(job_id, name))
+
+    def upload(self, path: Path, content_type: str | None = None, *, progress: Progress | None = None) -> str:
+        """Send a file for use as an input; the id returned goes into the input as `{"$upload": id}`.
+
+        The content type is guessed from the name unless given. `progress` is called with bytes sent and size.
+        Raises OSError when the file cannot be read, TransferFailed when the storage refuses it.
+        """
+        guessed = content_type or mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            size = file.tell()
+            ticket = self.send(core.create_upload(path.name, guessed, size, digest))
+            self._again(partial(self._put, ticket, file, size, progress), repeatable=True)
+        return ticket.id
+
+    def read_result(self, job: Job, sink: Sink, name: str | None = None, *, progress: Progress | None = None) -> None:
+        """Write the result of a finished job, or its artifact `name`, into `sink` as it arrives, in bounded memory.
+
+        `progress` is called with bytes received and size. Raises NotFinished for an unfinished job, and
+        TransferFailed when what was written is not whole or has not the sha256 that the job says.
+        """
+        if not job.done:
+            raise NotFinished(job)
+        response = self._again(partial(self._open_result, job.id, name), repeatable=True)
+        incoming = Incoming(sink, job.stored(name), progress)
+        with closing(response):
+            try:
+                for chunk in response.iter_bytes(CHUNK):
+                    incoming.write(chunk)
+            except httpx.RequestError as error:
+                raise TransferFailed(f"the download broke off after {incoming.size} bytes: {_reason(error)}") from error
+        incoming.finish()
+
+    def download(self, job: Job, path: Path, name: str | None = None, *, progress: Progress | None = None) -> None:
+        """Write the result of a finished job, or its artifact `name`, to a file, which appears only when whole.
+
+        Raises what `read_result` raises, and OSError when the file cannot be written.
+        """
+        with appearing(path) as file:
+            self.read_result(job, file, name, progress=progress)
+
+    def _again(self, call: Callable[[], T], *, repeatable: bool) -> T:
+        return self._retrying(partial(core.backoff, repeatable=repeatable), call)
+
+    def _once(self, request: Request[T]) -> T:
+        return core.read(request, self._whole(self._call(request)))
+
+    def _items(self, path: str, query: Mapping[str, str]) -> Iterator[Mapping[str, Any]]:
+        page = self.send(core.page(path, query))
+        yield from page.data
+        while page.next is not None:
+            page = self.send(core.page(path, query, page.next))
+            yield from page.data
+
+    def _call(self, request: Request[Any]) -> httpx.Response:
+        return self._open(
+            request.method,
+            self._url + request.path,
+            params=request.query,
+            headers={**request.headers, **self._credentials},
+            content=request.body,
+            timeout=_limits(request.hold),
+        )
+
+    def _open(self, method: str, url: str, **more: Any) -> httpx.Response:
+        """Send a request and read the head of the answer; whoever asked reads the rest and closes it."""
+        with self._reaching(url):
+            return self._http.send(self._http.build_request(method, url, **more), stream=True)
+
+    def _whole(self, response: httpx.Response) -> Answer:
+        with closing(response), self._reaching(str(response.url)):
+            headers = {name.lower(): value for name, value in response.headers.items()}
+            return Answer(str(response.url), response.status_code, headers, response.read())
+
+    def _open_result(self, job_id: str, name: str | None) -> httpx.Response:
+        request = core.result(job_id, name)
+        response = self._call(request)
+        if response.status_code == 200:
+            return response
+        location = core.read(request, self._whole(response))
+        stored = self._open("GET", location, headers=request.headers)
+        if stored.status_code == 200:
+            return stored
+        raise _refused("the result could not be fetched", self._whole(stored))
+
+    def _put(self, ticket: UploadTicket, file: BinaryIO, size: int, progress: Progress | None) -> None:
+        file.seek(0)
+        headers = httpx.Headers(dict(ticket.headers))
+        headers["Content-Length"] = str(size)
+        answer = self._whole(
+            self._open(ticket.method, ticket.url, headers=headers, content=chunks(file, size, progress))
+        )
+        if answer.status >= 300:
+            raise _refused("the upload was refused", answer)
+
+    @contextmanager
+    def _reaching(self, url: str) -> Iterator[None]:
+        try:
+            yield
+        except (httpx.RequestError, httpx.InvalidURL) as error:
+            raise ConnectionFailed(self._shown(url), _reason(error), sent=not isinstance(error, _NEVER_SENT)) from error
+
+    def _shown(self, url: str) -> str:
+        return self._url if url.startswith(self._url + "/v1/") else shown(url)
+
+
+def _is_server(url: str) -> bool:
+    try:
+        httpx.URL(url)
+        parts = urlsplit(url)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0 and not parts.query
+    except (httpx.InvalidURL, ValueError):
+        return False
+
+
+def _limits(hold: float = 0.0) -> httpx.Timeout:
+    return httpx.Timeout(30.0, connect=5.0, read=30.0 + hold)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, httpx.TimeoutException):
+        return "no answer in time"
+    return re.sub(r"^\[Errno -?\d+\] ", "", str(error)) or type(error).__name__
+
+
+def _refused(what: str, answer: Answer) -> TransferFailed:
+    # S3 says why in XML: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
+    code = re.search(rb"<Code>(\w{1,100})</Code>", answer.body)
+    why = f" ({code[1].decode()})" if code else ""
+    return TransferFailed(f"{what}: {shown(answer.url)} answered {answer.status}{why}", answer.status)

@@ -1,0 +1,336 @@
+"""The JSON that clients send and see."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Generic, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, StringConstraints, WithJsonSchema
+
+from coatcheck.clock import from_rfc3339, rfc3339
+from coatcheck.errors import JOB_ERRORS, Flaw, JobErrorKind
+from coatcheck.lifecycle import Status
+from coatcheck.record import Blob, Event, Job, JobError
+
+SECONDS_AHEAD = 366 * 86_400
+"""How far ahead a job may be scheduled: a year, and the day that some have more."""
+
+UPLOAD_LIMIT = 5 * 1024**3
+"""Bytes that S3 takes in one PUT: https://docs.aws.amazon.com/AmazonS3/latest/userguide/upload-objects.html"""
+
+MEDIA_TYPE = (
+    r"^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}"
+    r"(; ?[A-Za-z0-9-]{1,40}=[A-Za-z0-9._-]{1,80}){0,4}$"
+)
+
+_DATE_TIME = {"type": "string", "format": "date-time"}
+
+
+def _no_webhook(given: object) -> object:
+    if given is not None:
+        raise ValueError("this deployment delivers no webhooks; poll the job, or use Prefer: wait")
+    return given
+
+
+Moment = Annotated[int, PlainValidator(from_rfc3339), WithJsonSchema(_DATE_TIME)]
+"""RFC 3339 outside, milliseconds since the epoch inside."""
+
+Timestamp = Annotated[str, WithJsonSchema({**_DATE_TIME, "examples": ["2026-11-03T09:30:00.000Z"]})]
+
+MetadataKey = Annotated[str, StringConstraints(min_length=1, max_length=40)]
+MetadataValue = Annotated[str, StringConstraints(max_length=500)]
+
+
+class Asked(BaseModel):
+    """What clients send: unknown fields and values of another JSON type are refused."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Shown(BaseModel):
+    """What clients are shown: they have to put up with fields they do not know."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class SubmitRequest(Asked):
+    """A job to be done."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"type": "demo.sleep", "input": {"seconds": 45, "steps": 45}}]}
+    )
+
+    type: str = Field(min_length=1, max_length=64, description="a job type's name", examples=["demo.sleep"])
+    input: Any = Field(default_factory=dict, description="what the job type's input schema asks for")
+    run_at: Moment | None = Field(default=None, description="start no earlier; at most 366 days ahead; or `delay`")
+    delay: float | None = Field(
+        default=None, ge=0, le=SECONDS_AHEAD, description="start no earlier than in so many seconds; or `run_at`"
+    )
+    queue_ttl: float | None = Field(
+        default=None, gt=0, le=SECONDS_AHEAD, description="expire when not started so many seconds after it could"
+    )
+    timeout: float | None = Field(
+        default=None, ge=0.1, description="seconds an attempt may run; at most, and by default, the job type's"
+    )
+    max_attempts: int | None = Field(default=None, ge=1, description="at most, and by default, the job type's")
+    retention: int | None = Field(
+        default=None, ge=1, description="seconds that job and result are kept after the end; the deployment has a limit"
+    )
+    metadata: dict[MetadataKey, MetadataValue] = Field(
+        default_factory=dict, max_length=16, description="your own labels; shown with the job, otherwise unused"
+    )
+    webhook: Annotated[None, BeforeValidator(_no_webhook)] = Field(
+        default=None, description="not delivered by this deployment: anything but null is refused"
+    )
+
+
+class UploadRequest(Asked):
+    """A file to be sent before the job that reads it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"filename": "flights.csv", "content_type": "text/csv", "size": 31_053_850}],
+        }
+    )
+
+    filename: str = Field(
+        min_length=1,
+        max_length=255,
+        pattern=r"^[^/\\\x00-\x1f\x7f-\x9f\u2028\u2029]+$",
+        description="the file's own name, without a path",
+    )
+    content_type: str = Field(default="application/octet-stream", pattern=MEDIA_TYPE, max_length=255)
+    size: int = Field(ge=0, le=UPLOAD_LIMIT, description="bytes, exactly")
+    sha256: str | None = Field(
+        default=None, pattern=r"^[0-9a-fA-F]{64}$", description="hex; where given, other bytes are refused on arrival"
+    )
+
+
+class FlawView(Shown):
+    """One thing wrong with a request."""
+
+    pointer: str = Field(description="where: an RFC 6901 JSON pointer, or /name of a query parameter")
+    detail: str
+
+
+def _unset(value: object) -> bool:
+    return value is None
+
+
+class Problem(Shown):
+    """An error (RFC 9457)."""
+
+    type: str = Field(description="a URI that documents this kind of error")
+    title: str
+    status: int | None = Field(default=None, exclude_if=_unset, description="the HTTP status; not in a job's error")
+    detail: str = Field(description="what was wrong this time")
+    instance: str | None = Field(default=None, exclude_if=_unset, description="the path it happened on")
+    code: str = Field(description="stable; what programs go by")
+    retryable: bool = Field(description="whether the same again may succeed")
+    request_id: str | None = Field(default=None, exclude_if=_unset, description="names this request in the logs")
+    errors: list[FlawView] | None = Field(default=None, exclude_if=_unset, description="each thing that is wrong")
+
+
+class ProgressView(Shown):
+    """How far a running job says it is."""
+
+    fraction: float = Field(ge=0, le=1)
+    message: str | None
+
+
+class ResultView(Shown):
+    """What there is to download."""
+
+    size: int = Field(description="bytes")
+    content_type: str
+    sha256: str = Field(description="hex")
+    expires_at: Timestamp | None
+
+
+class ArtifactView(ResultView):
+    """A further file that the job made."""
+
+    name: str
+
+
+class Urls(Shown):
+    """Where to go from here."""
+
+    self: str
+    result: str
+    cancel: str
+    events: str
+
+
+class JobView(Shown):
+    """A job as it is now."""
+
+    id: str
+    type: str
+    status: Status
+    done: bool = Field(description="whether the status is final")
+    version: int = Field(description="grows with each change")
+    created_at: Timestamp
+    updated_at: Timestamp
+    started_at: Timestamp | None
+    finished_at: Timestamp | None
+    run_at: Timestamp | None
+    expires_at: Timestamp | None = Field(description="until when job and result are kept; null until the job ends")
+    attempt: int
+    max_attempts: int
+    progress: ProgressView | None
+    error: Problem | None
+    result: ResultView | None
+    artifacts: list[ArtifactView]
+    metadata: dict[str, str]
+    replayed_from: str | None
+    urls: Urls
+
+
+class EventView(Shown):
+    """One thing that happened to a job."""
+
+    id: str = Field(examples=["evt_000001"])
+    type: str = Field(examples=["job.started"])
+    at: Timestamp
+    attempt: int = Field(description="how many attempts had been started by then")
+    error: Problem | None
+
+
+class LinkView(Shown):
+    """Where a result can be downloaded."""
+
+    url: str
+    expires_at: Timestamp
+    size: int
+    sha256: str
+    content_type: str
+
+
+class UploadTicket(Shown):
+    """How to send an upload: with this method and these headers, before `expires_at`."""
+
+    id: str = Field(examples=["upl_0h2j4kq8c5v1m9d3s7n6p0r4t0"])
+    method: str
+    url: str
+    headers: dict[str, str]
+    expires_at: Timestamp
+
+
+class Limits(Shown):
+    """The most a job of this type may ask for, and what it gets if it does not ask."""
+
+    timeout: float = Field(description="seconds")
+    max_attempts: int
+
+
+class JobTypeView(Shown):
+    """One kind of work that this deployment does."""
+
+    name: str
+    title: str
+    description: str
+    lane: str
+    input_schema: dict[str, Any] = Field(description="JSON Schema of `input`")
+    output_schema: dict[str, Any] | None = Field(description="JSON Schema of the result; null where it is not JSON")
+    limits: Limits
+
+
+Entry = TypeVar("Entry")
+
+
+class Listing(Shown, Generic[Entry]):
+    """A page of a list."""
+
+    data: list[Entry]
+    next: str | None = Field(description="pass it as `after` for the next page; null on the last")
+
+
+_KINDS = {kind.code: kind for kind in JOB_ERRORS}
+
+
+def problem_uri(base_url: str, code: str) -> str:
+    """Where the kind of error `code` is documented."""
+    return f"{base_url}/problems/{code}"
+
+
+def flaw_views(flaws: Sequence[Flaw]) -> list[FlawView]:
+    """Flaws as clients see them."""
+    return [FlawView(pointer=flaw.pointer, detail=flaw.detail) for flaw in flaws]
+
+
+def job_url(job_id: str, base_url: str) -> str:
+    """The job's own address."""
+    return f"{base_url}/v1/jobs/{job_id}"
+
+
+def job_view(job: Job, artifacts: Sequence[Blob], base_url: str) -> JobView:
+    """`job` as clients see it. `artifacts` is what its last attempt made, `base_url` the service without /v1."""
+    own = job_url(job.id, base_url)
+    return JobView(
+        id=job.id,
+        type=job.type,
+        status=job.status,
+        done=job.done,
+        version=job.version,
+        created_at=rfc3339(job.created_at),
+        updated_at=rfc3339(job.updated_at),
+        started_at=_time(job.started_at),
+        finished_at=_time(job.finished_at),
+        run_at=_time(job.run_at),
+        expires_at=_time(job.expires_at),
+        attempt=job.attempt,
+        max_attempts=job.max_attempts,
+        progress=job.progress and ProgressView(fraction=job.progress.fraction, message=job.progress.message),
+        error=_job_problem(job.error, job.id, base_url),
+        result=job.result and ResultView(**_stored(job.result, job)),
+        artifacts=[ArtifactView(name=made.filename or "", **_stored(made, job)) for made in artifacts],
+        metadata=dict(job.metadata),
+        replayed_from=job.replayed_from,
+        urls=Urls(self=own, result=f"{own}/result", cancel=f"{own}/cancel", events=f"{own}/events"),
+    )
+
+
+def event_views(events: Sequence[Event], job_id: str, base_url: str) -> list[EventView]:
+    """A job's whole history as clients see it, the first event first."""
+    views = []
+    attempt = 0
+    for number, event in enumerate(events, start=1):
+        attempt += event.type == "job.started"
+        views.append(
+            EventView(
+                id=f"evt_{number:06d}",
+                type=event.type,
+                at=rfc3339(event.at),
+                attempt=attempt,
+                error=_job_problem(event.error, job_id, base_url),
+            )
+        )
+    return views
+
+
+def _time(at: int | None) -> str | None:
+    return None if at is None else rfc3339(at)
+
+
+def _stored(blob: Blob, job: Job) -> dict[str, Any]:
+    return {
+        "size": blob.size,
+        "content_type": blob.content_type,
+        "sha256": blob.sha256.hex(),
+        "expires_at": _time(job.expires_at),
+    }
+
+
+def _job_problem(error: JobError | None, job_id: str, base_url: str) -> Problem | None:
+    if error is None:
+        return None
+    kind = _KINDS.get(error.code) or JobErrorKind(error.code, "The job ended badly", "", retryable=True)
+    return Problem(
+        type=problem_uri(base_url, kind.code),
+        title=kind.title,
+        detail=error.detail,
+        instance=f"/v1/jobs/{job_id}",
+        code=kind.code,
+        retryable=kind.retryable,
+    )

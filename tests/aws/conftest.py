@@ -1,0 +1,41 @@
+"""What the tests of AWS calls run on: both emulators, and the doors to them."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+
+import pytest
+
+from coatcheck.deployment import Deployment
+from tests.aws import emulators
+from worker.aws import Boto
+
+
+@pytest.fixture(scope="session", params=["ministack", "moto"])
+def emulator_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of an emulator; a test that asks for it runs once on each."""
+    if request.param == "moto":
+        with emulators.moto() as url:
+            yield url
+    else:
+        with emulators.ministack(tmp_path_factory.mktemp("ministack")) as url:
+            yield url
+
+
+@pytest.fixture(scope="session")
+def deployment(emulator_url: str) -> Deployment:
+    """The template's stores on the emulator."""
+    return emulators.deployment_on(emulator_url)
+
+
+@pytest.fixture(scope="session")
+def aws(emulator_url: str, deployment: Deployment) -> Boto:  # noqa: ARG001 - nothing to call before it is there
+    """The worker's door."""
+    return emulators.connect(emulator_url)
+
+
+@pytest.fixture
+def tenant() -> str:
+    """A tenant of this test's own, so that tests share an emulator without meeting."""
+    return f"t-{secrets.token_hex(6)}"

@@ -1,0 +1,93 @@
+"""The two emulators, each with the stores that infra/template.yaml describes."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import boto3
+import httpx
+from moto.server import ThreadedMotoServer
+
+from coatcheck.deployment import Deployment
+from infra.embedded import environment
+from infra.embedded.emulator import LAUNCHER, PYTHON
+from infra.embedded.stack import make_stores
+from worker.aws import Boto
+
+START_LIMIT = 30.0
+
+
+@contextmanager
+def ministack(scratch: Path) -> Iterator[str]:
+    """MiniStack on a free port of the loopback interface; gives its URL."""
+    port = _free_port()
+    url = f"http://{environment.LOOPBACK}:{port}"
+    env = environment.of_parts(os.environ, scratch, url) | {
+        "BIND_HOST": environment.LOOPBACK,
+        "GATEWAY_PORT": str(port),
+        "SFTP_ENABLED": "0",
+        "IOT_MTLS_ENABLED": "0",
+    }
+    log = scratch / "ministack.log"
+    with log.open("w") as out:
+        process = subprocess.Popen([PYTHON, LAUNCHER], env=env, stdout=out, stderr=out, stdin=subprocess.DEVNULL)
+        try:
+            _wait_until_healthy(url, process, log)
+            yield url
+        finally:
+            process.terminate()
+            process.wait(10)
+
+
+@contextmanager
+def moto() -> Iterator[str]:
+    """moto's server on a free port of the loopback interface; gives its URL."""
+    server = ThreadedMotoServer(environment.LOOPBACK, 0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        yield f"http://{host}:{port}"
+    finally:
+        server.stop()
+
+
+def deployment_on(url: str) -> Deployment:
+    """The template's table, bucket and queues, made on the emulator at `url`."""
+    made = make_stores(url)
+    names = {name: made[name] for name in ("COATCHECK_TABLE", "COATCHECK_BUCKET")}
+    queues = {lane: f"{url}/{queue.split('/', 3)[3]}" for lane, queue in json.loads(made["COATCHECK_QUEUES"]).items()}
+    return Deployment.from_env({**names, "COATCHECK_QUEUES": json.dumps(queues)})
+
+
+def connect(url: str) -> Boto:
+    """The worker's own door, to the emulator at `url`."""
+    session = boto3.Session(
+        aws_access_key_id=environment.ACCESS_KEY,
+        aws_secret_access_key=environment.SECRET_KEY,
+        region_name=environment.REGION,
+    )
+    return Boto(session, endpoint_url=url)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((environment.LOOPBACK, 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_until_healthy(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    give_up_at = time.monotonic() + START_LIMIT
+    while time.monotonic() < give_up_at and process.poll() is None:
+        try:
+            if httpx.get(f"{url}/_ministack/health", trust_env=False).is_success:
+                return
+        except httpx.TransportError:
+            time.sleep(0.05)
+    raise RuntimeError(f"MiniStack did not start: {log.read_text()[-2000:]}")

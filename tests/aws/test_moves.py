@@ -1,0 +1,197 @@
+"""Every move against every row it may meet: DynamoDB makes it exactly when the lifecycle table allows it."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from itertools import product
+
+import pytest
+
+from coatcheck.calls import Call
+from coatcheck.clock import MINUTE
+from coatcheck.deployment import Deployment
+from coatcheck.ids import make_id
+from coatcheck.lifecycle import (
+    BEAT,
+    CANCEL,
+    CANCEL_WAITING,
+    CLAIM,
+    CONTINUE,
+    EXPIRE,
+    FAIL,
+    MOVES,
+    RELEASE,
+    REQUEST_CANCEL,
+    RETRY,
+    SUCCEED,
+    TIME_OUT,
+    Guard,
+    Move,
+    Status,
+)
+from coatcheck.record import Blob, Event, Job, JobError
+from coatcheck.table import items, moves
+from coatcheck.table.keys import JobKey
+from worker.aws import Boto
+
+NOW = 1_800_000_000_000
+ERROR = JobError("worker-lost", "gone")
+BLOB = Blob(2, hashlib.sha256(b"{}").digest(), "application/json", inline=b"{}")
+
+Make = Callable[[str, Job, bool], Call[moves.Outcome]]
+
+MAKERS: Mapping[Move, Make] = {
+    RELEASE: lambda t, job, _: moves.release(t, JobKey(job.tenant, job.id), now=NOW),
+    CLAIM: lambda t, job, _: moves.claim(t, JobKey(job.tenant, job.id), now=NOW, lease=MINUTE, owner="me"),
+    BEAT: lambda t, job, _: moves.beat(t, job, now=NOW, lease=MINUTE, progress=None),
+    RETRY: lambda t, job, sweeper: moves.retry(t, job, now=NOW, start_at=NOW, error=ERROR, sweeper=sweeper),
+    CONTINUE: lambda t, job, _: moves.continue_later(t, job, now=NOW, checkpoint=BLOB),
+    SUCCEED: lambda t, job, _: moves.settle(t, job, SUCCEED, now=NOW, result=BLOB),
+    FAIL: lambda t, job, sweeper: moves.settle(t, job, FAIL, now=NOW, error=ERROR, sweeper=sweeper),
+    TIME_OUT: lambda t, job, sweeper: moves.settle(t, job, TIME_OUT, now=NOW, error=ERROR, sweeper=sweeper),
+    CANCEL_WAITING: lambda t, job, _: moves.cancel_waiting(t, job, now=NOW, error=ERROR),
+    REQUEST_CANCEL: lambda t, job, _: moves.request_cancel(t, job, now=NOW),
+    CANCEL: lambda t, job, sweeper: moves.cancel(t, job, now=NOW, error=ERROR, sweeper=sweeper),
+    EXPIRE: lambda t, job, _: moves.expire(t, job, now=NOW, error=ERROR),
+}
+
+# How a row looks for which exactly one guard does not hold, or (None) for which the usual ones do.
+ROWS: Mapping[Guard | None, dict[str, int]] = {
+    None: {},
+    Guard.LEASE_OUT: {"lease_until": NOW + 1},
+    Guard.START_DUE: {"start_at": NOW + 1},
+    Guard.IN_TIME: {"queue_deadline": NOW - 1},
+    Guard.ATTEMPTS_LEFT: {"attempt": 3},
+}
+HELD: Mapping[Guard, Callable[[Job, Job], bool]] = {
+    Guard.FENCE: lambda row, mover: row.attempt == mover.attempt,
+    Guard.LEASE_OUT: lambda row, _: row.lease_until is not None and row.lease_until < NOW,
+    Guard.START_DUE: lambda row, _: row.start_at is None or row.start_at <= NOW,
+    Guard.IN_TIME: lambda row, _: row.queue_deadline is None or row.queue_deadline > NOW,
+    Guard.TTL_PASSED: lambda row, _: row.queue_deadline is not None and row.queue_deadline <= NOW,
+    Guard.ATTEMPTS_LEFT: lambda row, _: row.attempt < row.max_attempts,
+}
+
+
+def test_every_move_is_tried_here() -> None:
+    assert set(MAKERS) == {move for move in MOVES if move.sources}
+    assert set(HELD) == set(Guard)
+
+
+@pytest.mark.parametrize("move", MAKERS, ids=lambda move: move.name)
+def test_a_move_is_made_exactly_when_the_table_allows_it(
+    move: Move, aws: Boto, deployment: Deployment, tenant: str
+) -> None:
+    by = (False, True) if move.by_sweeper else (False,)
+    for status, row_as, other_attempt, sweeper in product(Status, ROWS, (False, True), by):
+        row = replace(a_job(tenant, status), **ROWS[row_as])
+        assert aws.send(items.put_job(deployment.table, row, now=NOW)) is None
+        mover = replace(row, attempt=row.attempt + 1) if other_attempt else row
+
+        outcome = aws.send(MAKERS[move](deployment.table, mover, sweeper))
+
+        needed = move.guards(sweeper=sweeper).get(status)
+        allowed = needed is not None and all(HELD[guard](row, mover) for guard in needed)
+        case = f"{move.name} of {status}, row {row_as}, other attempt {other_attempt}, sweeper {sweeper}"
+        assert isinstance(outcome, Job) is allowed, case
+        if isinstance(outcome, Job):
+            assert outcome.status is (move.target or status), case
+            assert outcome.version == row.version + 1, case
+            assert [event.type for event in outcome.history[1:]] == ([move.event] if move.event else []), case
+            assert (outcome.expires_at is not None) is outcome.done, case
+            assert (outcome.due_at is None) is outcome.done, case
+        else:
+            assert outcome == moves.Refused(row), case
+
+
+def test_a_move_of_a_job_that_is_not_there_is_refused(aws: Boto, deployment: Deployment, tenant: str) -> None:
+    outcome = aws.send(moves.claim(deployment.table, JobKey(tenant, "job_none"), now=NOW, lease=1, owner="me"))
+    assert outcome == moves.Refused(None)
+
+
+def test_a_job_is_made_once_until_its_retention_is_over(aws: Boto, deployment: Deployment, tenant: str) -> None:
+    first = replace(a_job(tenant, Status.SUCCEEDED), expires_at=NOW + 10)
+    second = replace(first, digest=b"2" * 32, expires_at=None)
+    assert aws.send(items.put_job(deployment.table, first, now=NOW)) is None
+    assert aws.send(items.put_job(deployment.table, second, now=NOW + 9)) == first
+    assert aws.send(items.put_job(deployment.table, second, now=NOW + 10)) is None
+    assert aws.send(items.get_job(deployment.table, JobKey(tenant, first.id))) == second
+
+
+def test_a_long_history_is_kept_whole_beside_the_row(aws: Boto, deployment: Deployment, tenant: str) -> None:
+    table = deployment.table
+    row = replace(a_job(tenant, Status.QUEUED), attempt=0, max_attempts=100)
+    aws.send(items.put_job(table, row, now=NOW))
+    key = JobKey(tenant, row.id)
+    for n in range(20):
+        job = aws.send(moves.claim(table, key, now=NOW + n, lease=MINUTE, owner="me"))
+        assert isinstance(job, Job)
+        if moves.must_spill(job):
+            aws.send(items.put_history_page(table, job))
+            aws.send(items.put_history_page(table, job))
+        outcome = aws.send(moves.retry(table, job, now=NOW + n, start_at=NOW + n, error=ERROR))
+        assert isinstance(outcome, Job)
+        row = outcome
+    events = [*aws.send(items.history_pages(table, key)), *row.history]
+    assert len(row.history) <= moves.HISTORY_KEPT_IN_ROW + 2
+    assert [event.type for event in events] == ["job.queued", *["job.started", "job.retrying"] * 20]
+    assert row.history_from + len(row.history) - 1 == len(events)
+
+
+def test_lists_are_newest_first_in_pages_and_of_one_tenant(aws: Boto, deployment: Deployment, tenant: str) -> None:
+    made = [replace(a_job(tenant, Status.QUEUED), created_at=NOW + n) for n in range(7)]
+    for job in made:
+        aws.send(items.put_job(deployment.table, job, now=NOW))
+    aws.send(items.put_job(deployment.table, a_job(f"{tenant}-other", Status.QUEUED), now=NOW))
+
+    seen: list[items.Listed] = []
+    more = True
+    while more:
+        after = seen[-1] if seen else None
+        page = aws.send(items.list_jobs(deployment.table, tenant, limit=3, after=after))
+        seen += page.entries
+        more = page.more
+    assert [entry.key.id for entry in seen] == [job.id for job in reversed(made)]
+
+    some = aws.send(items.list_jobs(deployment.table, tenant, limit=9, created_from=NOW + 2, created_until=NOW + 4))
+    assert [entry.created_at for entry in some.entries] == [NOW + 4, NOW + 3, NOW + 2]
+    batch = aws.send(items.get_jobs(deployment.table, [entry.key for entry in some.entries]))
+    assert sorted(batch.jobs, key=lambda job: job.created_at) == made[2:5]
+
+
+def test_only_a_finished_job_is_forgotten(aws: Boto, deployment: Deployment, tenant: str) -> None:
+    for status in Status:
+        job = replace(a_job(tenant, status), result=BLOB, metadata={"a": "b"})
+        aws.send(items.put_job(deployment.table, job, now=NOW))
+        outcome = aws.send(items.forget_job(deployment.table, JobKey(tenant, job.id), now=NOW))
+        assert isinstance(outcome, Job) is status.final
+        if isinstance(outcome, Job):
+            assert outcome.gone(NOW)
+            assert (outcome.result, outcome.metadata) == (None, {})
+
+
+def a_job(tenant: str, status: Status) -> Job:
+    """A row in `status` for which every guard but TTL_PASSED holds."""
+    return Job(
+        tenant=tenant,
+        id=make_id("job", secrets.token_bytes(16)),
+        type="demo.sleep",
+        lane="default",
+        status=status,
+        version=5,
+        created_at=NOW - 1000,
+        updated_at=NOW - 1000,
+        attempt=2,
+        max_attempts=3,
+        timeout=60_000,
+        retention=86_400_000,
+        digest=b"d" * 32,
+        input=BLOB,
+        due_at=None if status.final else NOW,
+        expires_at=NOW + 86_400_000 if status.final else None,
+        lease_until=NOW - 1,
+        history=(Event("job.queued", NOW - 1000),),
+    )
