@@ -25,9 +25,9 @@ def input_key(job: Job) -> str:
     return f"inputs/{job.tenant}/{job.id}/input-{job.input.sha256.hex()}"
 
 
-def checkpoint_key(job: Job) -> str:
-    """Where the checkpoint lies that the attempt `job.attempt` saved."""
-    return f"inputs/{job.tenant}/{job.id}/checkpoint-{job.attempt}"
+def checkpoint_key(job: Job, sha256: bytes) -> str:
+    """Where a checkpoint lies, named by its content: any later attempt may need it."""
+    return f"inputs/{job.tenant}/{job.id}/checkpoint-{sha256.hex()}"
 
 
 def attempt_prefix(job: Job) -> str:

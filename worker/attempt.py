@@ -25,7 +25,7 @@ from coatcheck.types import Continue, Handler
 from worker import settle
 from worker.context import JobContext
 from worker.heart import Heart, Stop
-from worker.output import as_result, store_json, store_result
+from worker.output import as_result, store_checkpoint, store_result
 from worker.tools import Tools, Verdict
 
 log = logging.getLogger(__name__)
@@ -99,14 +99,14 @@ class Attempt:
 
     def _checkpoint(self) -> Any:
         saved = self._job.checkpoint
-        return None if saved is None else json.loads(self._load(saved, blobs.checkpoint_key(self._job)))
+        return None if saved is None else json.loads(self._load(saved, blobs.checkpoint_key(self._job, saved.sha256)))
 
     def _load(self, blob: Blob, key: str) -> bytes:
         if blob.inline is not None:
             return blob.inline
         stream = self._tools.aws.send(blobs.get(self._tools.deployment.bucket, key))
         if stream is None:
-            raise Reject("the input is no longer kept")
+            raise Reject("what the job works on is no longer kept")
         with stream:
             return bytes(stream.read())
 
@@ -114,7 +114,7 @@ class Attempt:
         tools, job = self._tools, self._job
         bucket = tools.deployment.bucket
         if isinstance(value, Continue):
-            checkpoint = store_json(tools.aws, bucket, blobs.checkpoint_key(job), value.checkpoint)
+            checkpoint = store_checkpoint(tools.aws, bucket, job, value.checkpoint)
             with self._settling:
                 return settle.continued(tools, job, checkpoint)
         result = as_result(self._handler.job_type, value)

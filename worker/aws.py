@@ -7,9 +7,9 @@ from typing import Any, Protocol, TypeVar, cast
 import boto3
 from botocore import xform_name
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
-from coatcheck.calls import AwsUnavailable, Call, Service, error_from
+from coatcheck.calls import AwsRefused, AwsUnavailable, Call, Service, error_from
 
 T = TypeVar("T")
 
@@ -47,6 +47,8 @@ class Boto:
             if refusal is not None:
                 return refusal(response)
             raise error_from(call, response) from error
+        except ParamValidationError as error:
+            raise AwsRefused(call, "ParamValidationError") from error
         except BotoCoreError as error:
             raise AwsUnavailable(call, type(error).__name__) from error
 

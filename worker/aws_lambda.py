@@ -8,11 +8,10 @@ import os
 import random
 from typing import Any
 
-from coatcheck.log import configure
-
 from coatcheck.calls import AwsError
 from coatcheck.clock import SECOND
 from coatcheck.deployment import Deployment
+from coatcheck.log import configure
 from coatcheck.messages import BadMessage, JobMessage
 from coatcheck.queues import Received, delete, show_again_in
 from worker.aws import Boto

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -57,13 +58,15 @@ def store_result(aws: Aws, bucket: str, job: Job, result: Result, *, check: Call
     return _fill(sink, _chunks(result), check)
 
 
-def store_json(aws: Aws, bucket: str, key: str, value: Any) -> Blob:
-    """Store a JSON value (a checkpoint). Raises AwsError, and BadResult when it is not JSON."""
+def store_checkpoint(aws: Aws, bucket: str, job: Job, value: Any) -> Blob:
+    """Store what the next leg goes on from. Raises AwsError, and BadResult when it is not JSON."""
     try:
         text = to_json(value)
     except (TypeError, ValueError) as error:
         raise BadResult(f"a checkpoint must be JSON: {error}") from error
-    return _fill(Sink(aws, bucket, key, content_type=JSON, filename=None, inline=True), [text], lambda: None)
+    key = blobs.checkpoint_key(job, hashlib.sha256(text).digest())
+    sink = Sink(aws, bucket, key, content_type=JSON, filename=None, inline=True)
+    return _fill(sink, [text], lambda: None)
 
 
 def _fill(sink: Sink, chunks: Iterable[bytes], check: Callable[[], None]) -> Blob:

@@ -10,11 +10,10 @@ import signal
 import sys
 import threading
 
-from coatcheck.log import configure
-
 from coatcheck.calls import AwsError
 from coatcheck.clock import milliseconds
 from coatcheck.deployment import BadSettings, Deployment
+from coatcheck.log import configure
 from worker.aws import Boto
 from worker.sweep import sweep
 from worker.tools import Tools, system_clock
