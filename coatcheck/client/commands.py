@@ -82,9 +82,9 @@ def submit(
     if as_json:
         display.print_json(job.view)
     if wait:
-        _conclude(job)
-    else:
-        say(f"{job.status}{' (the same job as before)' if job.replayed else ''}; look at it: coatcheck status {job.id}")
+        _insist_on_success(job)
+    if not as_json:
+        say(_what_next(job))
 
 
 def status(job_id: JobId, *, url: Url = None, api_key: ApiKey = None, as_json: Json = False) -> None:
@@ -108,8 +108,8 @@ def result(
     """Fetch the result of a job, checked against its sha256. With --json: where it is, instead of what it is."""
     with _server(url, api_key) as client:
         job = client.job(job_id)
-        if job.done and not job.succeeded:
-            _conclude(job)
+        if job.done:
+            _insist_on_success(job)
         if as_json:
             display.print_json(client.result_link(job.id, name))
         if output:
@@ -219,13 +219,17 @@ def _wait(job: Job, url: str | None, api_key: str | None) -> Job:
     return job
 
 
-def _conclude(job: Job) -> None:
-    if job.succeeded:
-        say(f"{job.id} succeeded; fetch its result: coatcheck result {job.id}")
-        return
-    why = f": {describe(job.error)}" if job.error else ""
-    say(f"coatcheck: {job.id} {job.status}{why}")
-    raise typer.Exit(exits.UNSUCCESSFUL)
+def _insist_on_success(job: Job) -> None:
+    if not job.succeeded:
+        why = f": {describe(job.error)}" if job.error else ""
+        say(f"coatcheck: {job.id} {job.status}{why}")
+        raise typer.Exit(exits.UNSUCCESSFUL)
+
+
+def _what_next(job: Job) -> str:
+    known = " (the same job as before)" if job.replayed else ""
+    advice = "fetch its result: coatcheck result" if job.succeeded else "look at it: coatcheck status"
+    return f"{job.status}{known}; {advice} {job.id}"
 
 
 def _refuse_binary_on_terminal(job: Job, name: str | None) -> None:

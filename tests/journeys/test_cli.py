@@ -1,0 +1,144 @@
+"""The command line against a real stack: what the README promises, typed as a user types it."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.journeys.running import COATCHECK, Stack, eventually
+
+Typed = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def environ(stack: Stack) -> dict[str, str]:
+    """A shell that knows of the stack by its folder alone."""
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("COATCHECK_")}
+    return {**plain, "COATCHECK_HOME": str(stack.home)}
+
+
+@pytest.fixture
+def typed(environ: dict[str, str], tmp_path: Path) -> Typed:
+    def typed(*argv: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*COATCHECK, *argv], env=environ, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120
+        )
+
+    return typed
+
+
+def submitted(typed: Typed, *argv: str) -> str:
+    ended = typed("submit", *argv)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout.strip()
+
+
+def read_json(typed: Typed, *argv: str) -> Any:
+    ended = typed(*argv, "--json")
+    assert ended.stderr == ""
+    return json.loads(ended.stdout)
+
+
+def test_upload_query_wait_and_download(typed: Typed, tmp_path: Path) -> None:
+    with (tmp_path / "flights.csv").open("w") as file:
+        csv.writer(file).writerows([("carrier", "distance"), ("UA", 100), ("AA", 50), ("UA", 300)])
+    (tmp_path / "query.json").write_text(
+        '{"sql": "SELECT carrier, sum(distance) AS d FROM flights GROUP BY 1 ORDER BY 1"}'
+    )
+    job = submitted(typed, "table.query", "-i", "@query.json", "--upload", "tables.flights=flights.csv", "--wait")
+    assert typed("result", job, "-o", "out.csv").returncode == 0
+    got = (tmp_path / "out.csv").read_bytes()
+    assert got.split() == [b"carrier,d", b"AA,50", b"UA,400"]
+    view = read_json(typed, "status", job)
+    assert view["result"]["sha256"] == hashlib.sha256(got).hexdigest()
+    assert typed("result", job).stdout.encode() == got
+
+
+def test_a_result_too_large_for_the_front_door(typed: Typed, tmp_path: Path) -> None:
+    job = submitted(typed, "demo.bytes", "-i", '{"size": 12000000}', "--wait")
+    assert typed("result", job, "-o", "large").returncode == 0
+    assert (tmp_path / "large").stat().st_size == 12_000_000
+    link = read_json(typed, "result", job)
+    assert {"url", "expires_at", "size", "sha256", "content_type"} <= link.keys()
+
+
+def test_one_key_makes_one_job(typed: Typed) -> None:
+    first = submitted(typed, "demo.sleep", "-i", '{"seconds": 0}', "--idempotency-key", "cli-once")
+    assert submitted(typed, "demo.sleep", "-i", '{"seconds": 0}', "--idempotency-key", "cli-once") == first
+    other = typed("submit", "demo.sleep", "-i", '{"seconds": 1}', "--idempotency-key", "cli-once")
+    assert (other.returncode, other.stdout) == (6, "")
+    assert other.stderr.startswith("coatcheck: ")
+    assert len(other.stderr.splitlines()) == 1
+
+
+def test_options_of_submit_reach_the_job(typed: Typed) -> None:
+    options = ["--delay", "3600", "--timeout", "30", "--metadata", "who=me"]
+    view = read_json(typed, "submit", "demo.sleep", "-i", '{"seconds": 0}', *options)
+    assert (view["status"], view["metadata"]) == ("scheduled", {"who": "me"})
+    assert typed("result", view["id"]).returncode == 7
+    assert typed("cancel", view["id"]).stderr == f"{view['id']} is canceled\n"
+    ended = typed("result", view["id"])
+    assert (ended.returncode, ended.stdout) == (1, "")
+
+
+def test_a_job_that_fails(typed: Typed) -> None:
+    ended = typed("submit", "demo.sleep", "-i", '{"seconds": 0, "fail": "permanent"}', "--wait")
+    job = ended.stdout.strip()
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(f"coatcheck: {job} failed: ")
+    assert typed("cancel", job).returncode == 8
+    assert [event["type"] for event in map(json.loads, typed("events", job, "--json").stdout.splitlines())][
+        -1
+    ] == "job.failed"
+
+
+def test_ctrl_c_while_waiting_leaves_the_job_alone(typed: Typed, environ: dict[str, str], tmp_path: Path) -> None:
+    argv = [*COATCHECK, "submit", "demo.sleep", "-i", '{"seconds": 4, "steps": 8}', "--wait"]
+    with subprocess.Popen(
+        argv, env=environ, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as run:
+        assert run.stdout
+        job = run.stdout.readline().strip()
+        eventually(lambda: read_json(typed, "status", job)["status"] == "running", 30)
+        run.send_signal(signal.SIGINT)
+        _, said = run.communicate(timeout=30)
+        assert run.returncode == 130
+    assert said == f"no longer waiting for {job}, which goes on; look at it: coatcheck status {job}\n"
+    eventually(lambda: read_json(typed, "status", job)["status"] == "succeeded", 60)
+
+
+def test_lists(typed: Typed) -> None:
+    job = submitted(typed, "demo.sleep", "-i", '{"seconds": 0}', "--wait")
+    assert job in typed("list", "--type", "demo.sleep", "--status", "succeeded", "--limit", "100").stdout
+    entries = [json.loads(line) for line in typed("list", "--limit", "1", "--json").stdout.splitlines()]
+    assert len(entries) == 1
+    assert "table.query" in typed("types").stdout
+    assert read_json(typed, "types", "demo.sleep")["name"] == "demo.sleep"
+    assert job in typed("status", job).stdout
+
+
+@pytest.mark.parametrize(
+    ("argv", "code"),
+    [
+        (["status", "job_never"], 3),
+        (["result", "job_never"], 3),
+        (["types", "no.such"], 3),
+        (["submit", "no.such"], 6),
+        (["submit", "demo.sleep", "-i", '{"seconds": -1}'], 6),
+        (["list", "--status", "odd"], 6),
+        (["list", "--api-key", "wrong"], 4),
+    ],
+)
+def test_refusals_are_one_line_and_a_code(typed: Typed, argv: list[str], code: int) -> None:
+    ended = typed(*argv)
+    assert (ended.returncode, ended.stdout, len(ended.stderr.splitlines())) == (code, "", 1), ended.stderr
+    assert ended.stderr.startswith("coatcheck: ")

@@ -1,0 +1,125 @@
+"""A stand-in for the service: a scripted app behind a real server, so that every test is real HTTP."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+KEY = "key-of-the-test"
+Reply = Response | Callable[[], Response]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A request that arrived."""
+
+    call: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes
+    at: float
+
+
+@dataclass
+class Standin:
+    """Answers each call with its scripted replies in turn, the last one again and again; remembers what came."""
+
+    url: str = ""
+    seen: list[Seen] = field(default_factory=list)
+    script: dict[str, list[Reply]] = field(default_factory=dict)
+
+    def on(self, call: str, *replies: Reply) -> None:
+        self.script[call] = list(replies)
+
+    def calls(self) -> list[str]:
+        return [seen.call for seen in self.seen]
+
+    def reset(self) -> None:
+        self.seen.clear()
+        self.script.clear()
+
+    async def answer(self, request: Request) -> Response:
+        call = f"{request.method} {request.url.path}"
+        body = await request.body()
+        self.seen.append(Seen(call, dict(request.query_params), dict(request.headers), body, time.monotonic()))
+        replies = self.script.get(call)
+        if not replies:
+            return problem(404, "not-found", "Not found", f"nothing is scripted for {call}")
+        reply = replies.pop(0) if len(replies) > 1 else replies[0]
+        return reply if isinstance(reply, Response) else reply()
+
+
+def problem(status: int, code: str, title: str, detail: str | None = None, **more: Any) -> Response:
+    headers = more.pop("headers", None)
+    document = {"type": f"about:{code}", "title": title, "status": status, "detail": detail, "code": code, **more}
+    return JSONResponse(document, status, headers, "application/problem+json")
+
+
+def job_view(status: str = "queued", **more: Any) -> dict[str, Any]:
+    """A JobView as DESIGN has it."""
+    view: dict[str, Any] = {
+        "id": "job_a",
+        "type": "demo.sleep",
+        "status": status,
+        "done": status in {"succeeded", "failed", "canceled", "timed_out", "expired"},
+        "version": 1,
+        **dict.fromkeys(("started_at", "finished_at", "run_at", "expires_at", "progress", "error", "result")),
+        "created_at": "2026-11-01T10:00:00Z",
+        "updated_at": "2026-11-01T10:00:00Z",
+        "attempt": 0,
+        "max_attempts": 3,
+        "artifacts": [],
+        "metadata": {},
+        "replayed_from": None,
+        "urls": {},
+    }
+    return view | more
+
+
+def stored(body: bytes, content_type: str = "application/json", **more: Any) -> dict[str, Any]:
+    """What a JobView says of a result with this body."""
+    digest = hashlib.sha256(body).hexdigest()
+    return {"size": len(body), "content_type": content_type, "sha256": digest, "expires_at": None, **more}
+
+
+def job_reply(
+    status: str = "queued", code: int = 200, headers: Mapping[str, str] | None = None, **more: Any
+) -> Response:
+    return JSONResponse(job_view(status, **more), code, headers)
+
+
+@pytest.fixture(scope="session")
+def _served() -> Iterator[Standin]:
+    standin = Standin()
+    methods = ["GET", "POST", "PUT", "DELETE"]
+    app = Starlette(routes=[Route("/{path:path}", standin.answer, methods=methods)])
+    config = uvicorn.Config(app, port=0, lifespan="off", ws="none", log_level="critical", timeout_graceful_shutdown=1)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    deadline = time.monotonic() + 20
+    while not server.started:
+        assert thread.is_alive()
+        assert time.monotonic() < deadline, "the stand-in did not start"
+        time.sleep(0.01)
+    standin.url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    yield standin
+    server.should_exit = True
+    thread.join()
+
+
+@pytest.fixture
+def standin(_served: Standin) -> Standin:
+    _served.reset()
+    return _served

@@ -1,0 +1,472 @@
+"""The command line against a server: what goes to stdout, what to stderr, and the exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from starlette.responses import JSONResponse, RedirectResponse, Response
+
+from coatcheck.client import exits
+from coatcheck.client.cli import COMMANDS, main, make_app
+
+if TYPE_CHECKING:
+    from tests.unit.client.conftest import Standin
+
+RUN = [sys.executable, "-c", "from coatcheck.client.cli import main; main()"]
+
+
+def view(status: str = "succeeded", **more: Any) -> dict[str, Any]:
+    done = status not in {"scheduled", "queued", "running", "canceling"}
+    known = {"id": "job_a", "type": "demo.sleep", "status": status, "done": done, "attempt": 1, "max_attempts": 3}
+    return {**known, "created_at": "2026-11-01T10:00:00Z", **more}
+
+
+def reply(status: str = "succeeded", **more: Any) -> Response:
+    return JSONResponse(view(status, **more))
+
+
+def problem(status: int, **more: Any) -> Response:
+    return JSONResponse({"title": "Refused", "status": status, **more}, status, media_type="application/problem+json")
+
+
+def stored(body: bytes, content_type: str) -> dict[str, Any]:
+    import hashlib  # noqa: PLC0415 - only here
+
+    return {"size": len(body), "content_type": content_type, "sha256": hashlib.sha256(body).hexdigest()}
+
+
+@pytest.fixture
+def here(standin: Standin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder in which the stand-in is the server that `coatcheck up` started."""
+    for name in ("COATCHECK_URL", "COATCHECK_API_KEY", "COATCHECK_HOME", "NO_COLOR", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / ".coatcheck").mkdir()
+    (tmp_path / ".coatcheck" / "endpoint.json").write_text(json.dumps({"url": standin.url, "api_key": "k"}))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def run(here: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> Callable[..., tuple[int, str, str]]:
+    assert here.is_dir()
+
+    def run(*argv: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            main(argv)
+        sys.stdout.flush()
+        out, err = capfdbinary.readouterr()
+        assert isinstance(ended.value.code, int)
+        return ended.value.code, out.decode(), err.decode()
+
+    return run
+
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+def test_submit_prints_the_id_alone(run: Run, standin: Standin) -> None:
+    standin.on("POST /v1/jobs", JSONResponse(view("queued"), 202))
+    assert run("submit", "demo.sleep", "--input", '{"seconds": 1}') == (
+        0,
+        "job_a\n",
+        "queued; look at it: coatcheck status job_a\n",
+    )
+    assert json.loads(standin.seen[0].body) == {"type": "demo.sleep", "input": {"seconds": 1}}
+    assert standin.seen[0].headers["authorization"] == "Bearer k"
+
+
+def test_submit_passes_every_option_on(run: Run, standin: Standin) -> None:
+    standin.on("POST /v1/jobs", JSONResponse(view("scheduled"), 202, {"Idempotent-Replayed": "true"}))
+    options = ["--idempotency-key", "mine", "--delay", "5", "--timeout", "60", "--metadata", "a=1", "--metadata", "b=2"]
+    assert run("submit", "demo.sleep", *options) == (
+        0,
+        "job_a\n",
+        "scheduled (the same job as before); look at it: coatcheck status job_a\n",
+    )
+    sent = standin.seen[0]
+    assert sent.headers["idempotency-key"] == "mine"
+    metadata = {"a": "1", "b": "2"}
+    assert json.loads(sent.body) == {
+        "type": "demo.sleep",
+        "input": {},
+        "delay": 5,
+        "timeout": 60,
+        "metadata": metadata,
+    }
+
+
+def test_submit_uploads_and_names_the_uploads(run: Run, standin: Standin, here: Path) -> None:
+    for name in ("a.jpg", "b.jpg"):
+        (here / name).write_bytes(name.encode())
+    tickets = [
+        JSONResponse({"id": f"upl_{n}", "method": "PUT", "url": f"{standin.url}/bucket", "headers": {}}, 201)
+        for n in (1, 2)
+    ]
+    standin.on("POST /v1/uploads", *tickets)
+    standin.on("PUT /bucket", Response())
+    standin.on("POST /v1/jobs", JSONResponse(view("queued"), 202))
+    assert (
+        run("submit", "t", "--input", '{"size": 9}', "--upload", "images[]=a.jpg", "--upload", "images[]=b.jpg")[0] == 0
+    )
+    expected = {"size": 9, "images": [{"$upload": "upl_1"}, {"$upload": "upl_2"}]}
+    assert json.loads(standin.seen[-1].body)["input"] == expected
+    assert [seen.body for seen in standin.seen if seen.call == "PUT /bucket"] == [b"a.jpg", b"b.jpg"]
+
+
+def test_a_mistake_is_found_before_anything_is_sent(run: Run, standin: Standin, here: Path) -> None:
+    (here / "a.jpg").touch()
+    code, out, err = run("submit", "t", "--input", '{"images": 5}', "--upload", "images[]=a.jpg")
+    assert (code, out, err) == (2, "", "coatcheck: images[]: images is no list\n")
+    assert standin.seen == []
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [("succeeded", 0), ("failed", 1), ("canceled", 1), ("timed_out", 1), ("expired", 1)]
+)
+def test_submit_and_wait(run: Run, standin: Standin, status: str, code: int) -> None:
+    error = {"title": "Handler failed", "detail": "no such column"} if status == "failed" else None
+    standin.on("POST /v1/jobs", JSONResponse(view("queued"), 202))
+    running = JSONResponse(view("running"), headers={"Retry-After": "0"})
+    standin.on("GET /v1/jobs/job_a", running, running, reply(status, error=error))
+    ended, out, err = run("submit", "demo.sleep", "--wait")
+    assert (ended, out) == (code, "job_a\n")
+    lines = {
+        "succeeded": "succeeded; fetch its result: coatcheck result job_a\n",
+        "failed": "coatcheck: job_a failed: Handler failed: no such column\n",
+    }
+    assert err == lines.get(status, f"coatcheck: job_a {status}\n")
+    assert run("submit", "demo.sleep", "--wait", "--json")[:2] == (
+        code,
+        json.dumps(view(status, error=error), indent=2) + "\n",
+    )
+
+
+def test_waiting_is_not_asking_when_it_is_done_already(run: Run, standin: Standin) -> None:
+    standin.on("POST /v1/jobs", reply("succeeded"))
+    assert run("submit", "demo.sleep", "--wait")[0] == 0
+    assert standin.calls() == ["POST /v1/jobs"]
+
+
+def test_a_connection_lost_while_waiting_says_how_to_look_again(run: Run, standin: Standin) -> None:
+    standin.on("POST /v1/jobs", JSONResponse(view("queued"), 202))
+    standin.on("GET /v1/jobs/job_a", problem(500))
+    code, out, err = run("submit", "demo.sleep", "--wait")
+    assert (code, out) == (9, "job_a\n")
+    assert err == "no longer waiting for job_a, which goes on; look at it: coatcheck status job_a\ncoatcheck: Refused\n"
+
+
+def test_status(run: Run, standin: Standin) -> None:
+    result = {"size": 30_100_000, "content_type": "text/csv", "sha256": "ab"}
+    more = {"progress": {"fraction": 0.5, "message": "half\x1b[31m"}, "result": result, "metadata": {"who": "me"}}
+    standin.on("GET /v1/jobs/job_a", reply("running", artifacts=[{**result, "name": "s.png"}], **more))
+    code, out, _ = run("status", "job_a")
+    assert code == 0
+    rows = dict(re.split(r" {3,}", line, maxsplit=1) for line in out.splitlines())
+    assert rows == {
+        "job": "job_a",
+        "type": "demo.sleep",
+        "status": "running",
+        "progress": "50% half\ufffd[31m",
+        "attempt": "1 of 3",
+        "created": "2026-11-01T10:00:00Z",
+        "result": "30.1 MB, text/csv, sha256 ab",
+        "artifact": "s.png, 30.1 MB, text/csv, sha256 ab",
+        "metadata who": "me",
+    }
+    assert json.loads(run("status", "job_a", "--json")[1])["progress"] == more["progress"]
+
+
+def test_result_to_a_pipe_and_to_a_file(run: Run, standin: Standin, here: Path) -> None:
+    body = b"\x89PNG"
+    standin.on("GET /v1/jobs/job_a", reply(result=stored(body, "image/png")))
+    standin.on("GET /v1/jobs/job_a/result", RedirectResponse("/bucket", 303))
+    standin.on("GET /bucket", Response(body))
+    piped = subprocess.run([*RUN, "result", "job_a"], capture_output=True, check=False)
+    assert (piped.returncode, piped.stdout, piped.stderr) == (0, body, b"")
+    assert run("result", "job_a", "-o", "out.png") == (0, "", "")
+    assert (here / "out.png").read_bytes() == body
+
+
+def test_an_artifact(run: Run, standin: Standin) -> None:
+    standin.on("GET /v1/jobs/job_a", reply(artifacts=[{**stored(b"x", "text/csv"), "name": "a.csv"}]))
+    standin.on("GET /v1/jobs/job_a/result/a.csv", Response(b"x"))
+    assert run("result", "job_a", "--name", "a.csv") == (0, "x", "")
+
+
+def test_where_a_result_is(run: Run, standin: Standin) -> None:
+    standin.on("GET /v1/jobs/job_a", reply(result=stored(b"x", "text/csv")))
+    standin.on("GET /v1/jobs/job_a/result", JSONResponse({"url": "http://x"}))
+    code, out, _ = run("result", "job_a", "--json")
+    assert (code, json.loads(out)) == (0, {"url": "http://x"})
+
+
+def test_a_reader_that_has_had_enough(here: Path, standin: Standin) -> None:
+    body = b"x" * 5_000_000
+    standin.on("GET /v1/jobs/job_a", reply(result=stored(body, "text/csv")))
+    standin.on("GET /v1/jobs/job_a/result", Response(body))
+    with subprocess.Popen(
+        [*RUN, "result", "job_a"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=here
+    ) as reading:
+        assert reading.stdout
+        assert reading.stderr
+        assert reading.stdout.read(1) == b"x"
+        reading.stdout.close()
+        assert reading.stderr.read() == b""
+        assert reading.wait(30) == 141
+
+
+def test_list(run: Run, standin: Standin) -> None:
+    first = {"data": [view(id=f"job_{n}") for n in range(2)], "next": "c"}
+    second = {"data": [view("failed", id="job_2")], "next": None}
+    standin.on("GET /v1/jobs", JSONResponse(first), JSONResponse(second))
+    code, out, _ = run("list", "--status", "failed", "--type", "demo.sleep", "--limit", "3")
+    assert code == 0
+    assert [line.split()[:3] for line in out.splitlines()] == [
+        ["JOB", "TYPE", "STATUS"],
+        ["job_0", "demo.sleep", "succeeded"],
+        ["job_1", "demo.sleep", "succeeded"],
+        ["job_2", "demo.sleep", "failed"],
+    ]
+    assert standin.seen[0].query == {"limit": "3", "status": "failed", "type": "demo.sleep"}
+    standin.on("GET /v1/jobs", JSONResponse(first))
+    lines = run("list", "--limit", "1", "--json")[1].splitlines()
+    assert [json.loads(line) for line in lines] == [first["data"][0]]
+
+
+def test_types_events_and_cancel(run: Run, standin: Standin) -> None:
+    sleep = {"name": "demo.sleep", "title": "Sleep", "input": {"type": "object"}}
+    standin.on("GET /v1/job-types", JSONResponse({"data": [sleep], "next": None}))
+    standin.on("GET /v1/job-types/demo.sleep", JSONResponse(sleep))
+    event = {"type": "job.started", "at": "2026-11-01T10:00:00Z", "attempt": 1, "error": None}
+    failed = {**event, "type": "job.failed", "error": {"title": "Handler failed"}}
+    standin.on("GET /v1/jobs/job_a/events", JSONResponse({"data": [event, failed], "next": None}))
+    standin.on("POST /v1/jobs/job_a/cancel", JSONResponse(view("canceling"), 202))
+    assert run("types")[1].split() == ["TYPE", "TITLE", "demo.sleep", "Sleep"]
+    assert json.loads(run("types", "--json")[1]) == sleep
+    assert json.loads(run("types", "demo.sleep")[1]) == sleep
+    assert [line.split() for line in run("events", "job_a")[1].splitlines()] == [
+        ["AT", "EVENT", "ATTEMPT", "ERROR"],
+        ["2026-11-01T10:00:00Z", "job.started", "1"],
+        ["2026-11-01T10:00:00Z", "job.failed", "1", "Handler", "failed"],
+    ]
+    assert json.loads(run("events", "job_a", "--json")[1].splitlines()[0]) == event
+    assert run("cancel", "job_a") == (0, "", "job_a is canceling\n")
+    assert json.loads(run("cancel", "job_a", "--json")[1]) == view("canceling")
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (400, exits.INVALID),
+        (401, exits.REFUSED),
+        (403, exits.REFUSED),
+        (404, exits.NOT_FOUND),
+        (409, exits.CONFLICT),
+        (410, exits.NOT_FOUND),
+        (413, exits.INVALID),
+        (415, exits.INVALID),
+        (418, exits.BROKEN),
+        (422, exits.INVALID),
+        (500, exits.BROKEN),
+    ],
+)
+def test_exit_codes_of_error_answers(run: Run, standin: Standin, status: int, code: int) -> None:
+    errors = [{"pointer": "/input/seconds", "detail": "too small"}]
+    standin.on("POST /v1/jobs", problem(status, detail="It will not do", errors=errors))
+    ended, out, err = run("submit", "demo.sleep", "--json")
+    assert (ended, out) == (code, "")
+    assert err == "coatcheck: Refused: It will not do (/input/seconds: too small)\n"
+
+
+def test_exit_codes_of_results(run: Run, standin: Standin) -> None:
+    standin.on("GET /v1/jobs/job_a", reply("running"))
+    assert run("result", "job_a") == (7, "", "coatcheck: job_a is running, not finished yet\n")
+    standin.on("GET /v1/jobs/job_a", reply("failed", error={"title": "Handler failed"}))
+    assert run("result", "job_a") == (1, "", "coatcheck: job_a failed: Handler failed\n")
+    standin.on("GET /v1/jobs/job_a", reply(result=stored(b"right", "text/csv")))
+    standin.on("GET /v1/jobs/job_a/result", Response(b"wrong"))
+    code, _, err = run("result", "job_a")
+    assert (code, "damaged" in err) == (9, True)
+    code, _, err = run("result", "job_a", "-o", "missing/folder/out")
+    assert (code, err) == (2, "coatcheck: missing/folder/out: No such file or directory\n")
+
+
+def test_a_server_that_runs_no_longer(run: Run, here: Path) -> None:
+    file = here / ".coatcheck" / "endpoint.json"
+    file.write_text(json.dumps({"url": "http://127.0.0.1:1", "api_key": "k"}))
+    line = f"coatcheck: no answer from http://127.0.0.1:1, which {file} names: start one with `coatcheck up`\n"
+    assert run("status", "job_a") == (5, "", line)
+    file.unlink()
+    assert run("status", "job_a")[0] == 5
+
+
+def test_a_server_that_cannot_be_reached() -> None:
+    argv = [*RUN, "status", "job_a", "--url", "http://127.0.0.1:1", "--api-key", "k"]
+    ended = subprocess.run(argv, capture_output=True, check=False, text=True)
+    line = "coatcheck: could not reach http://127.0.0.1:1: Connection refused\n"
+    assert (ended.returncode, ended.stdout, ended.stderr) == (5, "", line)
+
+
+@pytest.mark.parametrize(
+    ("argv", "line"),
+    [
+        (["nonsense"], "No such command 'nonsense'"),
+        (["status"], "Missing argument 'JOB'"),
+        (["submit", "t", "--delay", "soon"], "Invalid value for '--delay'"),
+        (["submit", "t", "--idempotency-key", "ключ"], "coatcheck: an idempotency key is 1 to 255 visible ASCII"),
+        (["submit", "t", "--idempotency-key", ""], "coatcheck: an idempotency key is 1 to 255 visible ASCII"),
+        (["status", "job_\udcff"], "coatcheck: the arguments are not UTF-8"),
+        (["list", "--limit", "0"], "limit"),
+        (["status", "job_a", "--url", "nowhere", "--api-key", "k"], "coatcheck: 'nowhere' is no server URL"),
+    ],
+)
+def test_usage(run: Run, argv: list[str], line: str) -> None:
+    code, out, err = run(*argv)
+    assert (code, out) == (2, "")
+    assert line in err
+    assert "Traceback" not in err
+
+
+def test_environment_names_the_server(run: Run, standin: Standin, monkeypatch: pytest.MonkeyPatch) -> None:
+    standin.on("GET /v1/jobs/job_a", reply())
+    monkeypatch.setenv("COATCHECK_URL", standin.url)
+    monkeypatch.setenv("COATCHECK_API_KEY", "from-env")
+    assert run("status", "job_a")[0] == 0
+    assert run("status", "job_a", "--api-key", "from-option")[0] == 0
+    assert [seen.headers["authorization"] for seen in standin.seen] == ["Bearer from-env", "Bearer from-option"]
+
+
+def test_a_plugin_that_cannot_be_loaded_takes_no_other_away(capsys: pytest.CaptureFixture[str]) -> None:
+    broken = EntryPoint("broken", "coatcheck.no_such_module:command", "coatcheck.commands")
+    fine = EntryPoint("fine", "os:getcwd", "coatcheck.commands")
+    with pytest.raises(SystemExit) as ended:
+        make_app([broken, fine])(args=["--help"], prog_name="coatcheck")
+    out, err = capsys.readouterr()
+    assert ended.value.code == 0
+    assert err == (
+        "coatcheck: the command 'broken' is left out, it cannot be loaded: No module named 'coatcheck.no_such_module'\n"
+    )
+    listed = {line.split()[0] for line in out.splitlines() if line.startswith("  ") and line.strip()}
+    assert {name for name, _ in COMMANDS} | {"fine"} <= listed
+    assert "broken" not in listed
+
+
+def test_help_does_not_load_what_is_slow() -> None:
+    program = (
+        "import sys; from coatcheck.client.cli import make_app; make_app();"
+        "print(sorted({'httpx', 'rich', 'pydantic', 'stamina', 'boto3'} & set(sys.modules)))"
+    )
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert loaded.stdout == "[]\n"
+
+
+class Terminal:
+    """The command line on a terminal of its own; what it shows is read until it ends."""
+
+    def __init__(self, cwd: Path, *argv: str, **environ: str) -> None:
+        self.shown = b""
+        self._screen, inside = pty.openpty()
+        os.set_blocking(self._screen, False)
+        env = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "120", **environ}
+        self.process = subprocess.Popen(
+            [*RUN, *argv], stdin=inside, stdout=inside, stderr=inside, cwd=cwd, env=env, start_new_session=True
+        )
+        os.close(inside)
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 30
+        while not condition():
+            assert time.monotonic() < deadline, self.shown
+            time.sleep(0.02)
+            self._look()
+
+    def finish(self) -> tuple[int, bytes]:
+        self.until(lambda: self.process.poll() is not None)
+        self._look()
+        return self.process.returncode, self.shown
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        os.close(self._screen)
+
+    def _look(self) -> None:
+        try:
+            while piece := os.read(self._screen, 65536):
+                self.shown += piece
+        except (BlockingIOError, OSError):
+            # Linux says EIO when nobody has the terminal open any more
+            return
+
+
+@pytest.fixture
+def terminal(here: Path) -> Iterator[Callable[..., Terminal]]:
+    opened: list[Terminal] = []
+
+    def start(*argv: str, **environ: str) -> Terminal:
+        opened.append(Terminal(here, *argv, **environ))
+        return opened[-1]
+
+    yield start
+    for one in opened:
+        one.close()
+
+
+@pytest.mark.parametrize(
+    ("content_type", "code"), [("image/png", 2), ("text/csv; charset=utf-8", 0), ("application/json", 0)]
+)
+def test_binary_is_not_thrown_at_a_terminal(
+    terminal: Callable[..., Terminal], standin: Standin, content_type: str, code: int
+) -> None:
+    standin.on("GET /v1/jobs/job_a", reply(result=stored(b"bytes", content_type)))
+    standin.on("GET /v1/jobs/job_a/result", Response(b"bytes"))
+    ended, shown = terminal("result", "job_a").finish()
+    assert ended == code
+    refused = b"coatcheck: the result is image/png, which is not for a terminal: give -o FILE, or pipe it\r\n"
+    assert shown == (refused if code else b"bytes")
+
+
+def test_a_terminal_sees_progress_and_ctrl_c_stops_the_waiting_alone(
+    terminal: Callable[..., Terminal], standin: Standin
+) -> None:
+    standin.on("POST /v1/jobs", JSONResponse(view("queued"), 202))
+    running = view("running", progress={"fraction": 0.42, "message": "step 3"})
+    standin.on("GET /v1/jobs/job_a", JSONResponse(running, headers={"Retry-After": "1"}))
+    waiting = terminal("submit", "demo.sleep", "--wait")
+    waiting.until(lambda: b"step 3" in waiting.shown and b"42%" in waiting.shown)
+    waiting.process.send_signal(signal.SIGINT)
+    code, shown = waiting.finish()
+    assert code == 130
+    assert b"no longer waiting for job_a, which goes on; look at it: coatcheck status job_a\r\n" in shown
+    assert b"Traceback" not in shown
+    assert "POST /v1/jobs/job_a/cancel" not in standin.calls()
+
+
+@pytest.mark.parametrize(("environ", "colored"), [({}, True), ({"NO_COLOR": "1"}, False)])
+def test_no_color(
+    terminal: Callable[..., Terminal], standin: Standin, environ: dict[str, str], *, colored: bool
+) -> None:
+    standin.on("POST /v1/jobs", JSONResponse(view("queued"), 202))
+    running = JSONResponse(view("running", progress={"fraction": 0.4}), headers={"Retry-After": "1"})
+    standin.on("GET /v1/jobs/job_a", running, reply())
+    code, shown = terminal("submit", "demo.sleep", "--wait", **environ).finish()
+    assert code == 0
+    assert (b"\x1b[38;5;" in shown) == colored
+
+
+def test_input_from_a_pipe(here: Path, standin: Standin) -> None:
+    standin.on("POST /v1/jobs", JSONResponse(view("queued"), 202))
+    subprocess.run([*RUN, "submit", "t", "-i", "-"], input=b'{"a": 1}', cwd=here, check=True, capture_output=True)
+    assert json.loads(standin.seen[0].body)["input"] == {"a": 1}

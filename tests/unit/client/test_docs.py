@@ -1,0 +1,57 @@
+"""docs/cli.md says what the command line does. After a change, run this file with python to write the page anew."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+from pathlib import Path
+
+from coatcheck.client import exits
+from coatcheck.client.cli import COMMANDS, make_app
+
+PAGE = Path(__file__).parents[3] / "docs" / "cli.md"
+
+
+def help_of(*command: str) -> str:
+    shown = io.StringIO()
+    columns = os.environ.get("COLUMNS")
+    os.environ["COLUMNS"] = "100"
+    try:
+        with contextlib.redirect_stdout(shown), contextlib.suppress(SystemExit):
+            make_app()(args=[*command, "--help"], prog_name="coatcheck")
+    finally:
+        os.environ.pop("COLUMNS")
+        if columns is not None:
+            os.environ["COLUMNS"] = columns
+    return shown.getvalue().rstrip()
+
+
+def written_anew(page: str) -> str:
+    """The page with its exit codes and help texts as they are now."""
+    codes = "".join(f"| {code} | {meaning} |\n" for code, meaning in exits.MEANING.items())
+    page = re.sub(r"(?<=\| code \| meaning \|\n\|---\|---\|\n)(\| .*\n)*", lambda _: codes, page)
+    commands = [(), *((name,) for name, _ in COMMANDS)]
+    texts = [
+        f"```text\n$ {' '.join(('coatcheck', *command))} --help\n{help_of(*command)}\n```\n" for command in commands
+    ]
+    head, title, _ = page.partition("## Every command\n")
+    return head + title + "\n" + "\n".join(texts)
+
+
+def test_the_page_is_up_to_date() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    assert page == written_anew(page), f"write it anew: python {Path(__file__).relative_to(PAGE.parents[1])}"
+
+
+def test_every_command_and_exit_code_is_on_the_page() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    for name, _ in COMMANDS:
+        assert f"Usage: coatcheck {name} " in page
+    for code in exits.MEANING:
+        assert f"\n| {code} | " in page
+
+
+if __name__ == "__main__":
+    PAGE.write_text(written_anew(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
