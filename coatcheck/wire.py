@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidat
 from coatcheck.clock import from_rfc3339, rfc3339
 from coatcheck.errors import JOB_ERRORS, Flaw, JobErrorKind
 from coatcheck.lifecycle import Status
-from coatcheck.record import Blob, Event, Job, JobError
+from coatcheck.record import Blob, Event, Job, JobError, Progress
 
 SECONDS_AHEAD = 366 * 86_400
 """How far ahead a job may be scheduled: a year, and the day that some have more."""
@@ -281,9 +281,9 @@ def job_view(job: Job, artifacts: Sequence[Blob], base_url: str) -> JobView:
         expires_at=_time(job.expires_at),
         attempt=job.attempt,
         max_attempts=job.max_attempts,
-        progress=job.progress and ProgressView(fraction=job.progress.fraction, message=job.progress.message),
+        progress=_progress(job.progress),
         error=_job_problem(job.error, job.id, base_url),
-        result=job.result and ResultView(**_stored(job.result, job)),
+        result=None if job.result is None else ResultView(**_stored(job.result, job)),
         artifacts=[ArtifactView(name=made.filename or "", **_stored(made, job)) for made in artifacts],
         metadata=dict(job.metadata),
         replayed_from=job.replayed_from,
@@ -311,6 +311,10 @@ def event_views(events: Sequence[Event], job_id: str, base_url: str) -> list[Eve
 
 def _time(at: int | None) -> str | None:
     return None if at is None else rfc3339(at)
+
+
+def _progress(progress: Progress | None) -> ProgressView | None:
+    return None if progress is None else ProgressView(fraction=progress.fraction, message=progress.message)
 
 
 def _stored(blob: Blob, job: Job) -> dict[str, Any]:

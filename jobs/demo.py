@@ -1,0 +1,106 @@
+"""Job types for trying the service: `demo.sleep` and `demo.bytes`."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import NoReturn
+
+from coatcheck.context import Context
+from coatcheck.retry import Reject
+from coatcheck.types import Result, handles
+from jobs.catalog import BYTES, SLEEP
+from jobs.models import GIB, Bytes, Failure, Sleep, Slept
+
+LOOK = 0.1
+CHUNK = 1024**2
+GROW_TO = GIB
+
+
+@handles(SLEEP)
+def sleep(wanted: Sleep, ctx: Context) -> Slept:
+    """Sleep in equal steps. The failure asked for comes half way: after `steps // 2` of them."""
+    began = time.monotonic()
+    fail = FAILURES[wanted.fail] if ctx.attempt <= wanted.fail_attempts else _do_not_fail
+    for step in range(wanted.steps):
+        if step == wanted.steps // 2:
+            fail()
+        _sleep_until(began + wanted.seconds * (step + 1) / wanted.steps, ctx)
+        ctx.progress((step + 1) / wanted.steps, f"step {step + 1} of {wanted.steps}")
+    return Slept(slept=wanted.seconds)
+
+
+def _sleep_until(moment: float, ctx: Context) -> None:
+    while (left := moment - time.monotonic()) > 0:
+        ctx.check()
+        time.sleep(min(left, LOOK))
+
+
+def _do_not_fail() -> None:
+    pass
+
+
+def _fail_for_now() -> NoReturn:
+    raise RuntimeError("demo.sleep was asked for a transient failure")
+
+
+def _fail_for_good() -> NoReturn:
+    raise Reject("demo.sleep was asked for a permanent failure")
+
+
+def _crash() -> NoReturn:
+    os._exit(70)
+
+
+def _exhaust_memory() -> NoReturn:
+    """Grow to 1 GiB, or to what the machine or a limit allows, then end as the kernel's OOM killer ends a process."""
+    held: list[bytes] = []
+    try:
+        while len(held) * 64 * CHUNK < GROW_TO:
+            held.append(b"x" * (64 * CHUNK))
+    finally:
+        os._exit(137)
+
+
+def _spin() -> NoReturn:
+    while True:
+        pass
+
+
+FAILURES: Mapping[Failure, Callable[[], None]] = {
+    "none": _do_not_fail,
+    "transient": _fail_for_now,
+    "permanent": _fail_for_good,
+    "crash": _crash,
+    "memory": _exhaust_memory,
+    "spin": _spin,
+}
+
+
+@handles(BYTES)
+def make_bytes(wanted: Bytes, ctx: Context) -> Result:
+    """Exactly `size` bytes, made as they are sent."""
+    return Result(_watched(wanted, ctx), wanted.content_type)
+
+
+def _watched(wanted: Bytes, ctx: Context) -> Iterator[bytes]:
+    sent = 0
+    for chunk in reproducible(wanted.size, wanted.seed):
+        ctx.progress(sent / wanted.size)
+        yield chunk
+        sent += len(chunk)
+
+
+def reproducible(size: int, seed: int) -> Iterator[bytes]:
+    """`size` bytes that depend on `seed` alone, in chunks of 1 MiB (the last may be shorter).
+
+    Chunk n, counted from 0, is n in 8 bytes, big-endian, followed by bytes 8 to 1,048,575 of SHAKE-128 of the text
+    `coatcheck demo.bytes {seed}`. So a missing, doubled or misplaced chunk shows, any language can make the same
+    bytes, and the cost is that of copying memory.
+    """
+    block = memoryview(hashlib.shake_128(f"coatcheck demo.bytes {seed}".encode()).digest(CHUNK))
+    for number in range(-(-size // CHUNK)):
+        chunk = b"".join((number.to_bytes(8, "big"), block[8:]))
+        yield chunk[: size - number * CHUNK]

@@ -1,0 +1,134 @@
+"""`image.thumbnails`: small upright copies of photographs, and a contact sheet."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+from coatcheck.context import Context
+from coatcheck.retry import Reject
+from coatcheck.types import handles
+from jobs.catalog import THUMBNAILS
+from jobs.models import Images, Sheet, Thumbnail
+
+# few and common: each decoder is a way in
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP")
+MAX_PIXELS = 64_000_000
+CELL = 256
+GAP = 8
+CONTACT_SHEET = "contact-sheet.jpg"
+# EXIF 2.3, tag 274 (Orientation): what turns an image as stored into one as seen
+UPRIGHT: Mapping[int, Image.Transpose] = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+@handles(THUMBNAILS)
+def thumbnails(wanted: Images, ctx: Context) -> Sheet:
+    """A thumbnail of each image as the artifacts `001.webp`, `002.webp`, … and all of them on one page.
+
+    Holds one image at a time. Rejects, by its number, an image that is broken, of another format, or too large.
+    """
+    count = len(wanted.images)
+    page = _Page(count, min(wanted.size, CELL))
+    made = []
+    for index, upload in enumerate(wanted.images):
+        ctx.progress(index / count, f"image {index + 1} of {count}")
+        small = _reduce(ctx.input_path(upload), wanted.size, f"image {index + 1} of {count} ({upload.id})")
+        name = f"{index + 1:03}.webp"
+        with ctx.artifact(name, "image/webp") as file:
+            small.save(file, "WEBP", quality=80)
+        page.add(index, small)
+        made.append(Thumbnail(artifact=name, source=index, width=small.width, height=small.height))
+    with ctx.artifact(CONTACT_SHEET, "image/jpeg") as file:
+        page.image.save(file, "JPEG", quality=85)
+    return Sheet(contact_sheet=CONTACT_SHEET, width=page.image.width, height=page.image.height, thumbnails=made)
+
+
+def _reduce(path: Path, size: int, label: str) -> Image.Image:
+    """The first frame, upright, without metadata, in RGB or RGBA, within `size` by `size` pixels."""
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            _refuse_bomb(image, label)
+            # a JPEG is decoded at a half, quarter or eighth of its size, where that is enough
+            image.draft(None, (2 * size, 2 * size))
+            image.load()
+            # after loading: Pillow turns a TIFF upright by itself, and forgets the tag
+            orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+            small = _plain(image)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise Reject(_too_large(label)) from None
+    except (Reject, MemoryError):
+        raise
+    except UnidentifiedImageError:
+        raise Reject(f"{label} is not an image of a known format ({', '.join(FORMATS)})") from None
+    # decoders raise whatever a broken file makes them
+    except Exception as error:
+        raise Reject(f"{label} is broken: {error}") from error
+    small.thumbnail((size, size))
+    return small.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else small
+
+
+def _refuse_bomb(image: Image.Image, label: str) -> None:
+    """By what the header says, before a pixel is decoded."""
+    if image.width * image.height > MAX_PIXELS:
+        raise Reject(f"{_too_large(label)}: it has {image.width} x {image.height}")
+
+
+def _too_large(label: str) -> str:
+    return f"{label} has more than {MAX_PIXELS // 1_000_000} megapixels"
+
+
+def _plain(image: Image.Image) -> Image.Image:
+    """As RGB or RGBA with 8 bits a channel, and nothing but pixels."""
+    if image.mode.startswith("I") or image.mode == "F":
+        image = _eight_bits(image)
+    plain = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    plain.info.clear()
+    return plain
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Grey of 16 bits as its upper 8; of 32 bits or floats, which have no fixed range, from darkest to lightest."""
+    if image.mode.startswith("I;16"):
+        return image.convert("F").point(lambda value: value * (1 / 256) + 0).convert("L")
+    grey = image.convert("F")
+    low, high = _extremes(grey)
+    scale = 255 / (high - low) if high > low else 0.0
+    return grey.point(lambda value: value * scale + -low * scale).convert("L")
+
+
+def _extremes(grey: Image.Image) -> tuple[float, float]:
+    low, high = grey.getextrema()
+    assert isinstance(low, float)
+    assert isinstance(high, float)
+    return low, high
+
+
+class _Page:
+    """A sheet of square cells, about as many across as down, on white."""
+
+    def __init__(self, count: int, cell: int) -> None:
+        self.columns = math.ceil(math.sqrt(count))
+        self.cell = cell
+        rows = math.ceil(count / self.columns)
+        pitch = cell + GAP
+        self.image = Image.new("RGB", (self.columns * pitch + GAP, rows * pitch + GAP), "white")
+
+    def add(self, index: int, picture: Image.Image) -> None:
+        small = picture.copy()
+        small.thumbnail((self.cell, self.cell))
+        row, column = divmod(index, self.columns)
+        pitch = self.cell + GAP
+        left = GAP + column * pitch + (self.cell - small.width) // 2
+        top = GAP + row * pitch + (self.cell - small.height) // 2
+        self.image.paste(small, (left, top), small if small.mode == "RGBA" else None)

@@ -1,0 +1,176 @@
+"""The process in which `jobs.tables` runs DuckDB: `python -m jobs.query_process FOLDER`.
+
+Reads FOLDER/request.json, writes FOLDER/result. Each line it prints is JSON: `{"fraction", "message"}`, or
+`{"rejected": why}` when the SQL or a table is at fault. It ends when its stdin does, so that it never outlives
+whoever started it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import duckdb
+
+from jobs.json_numbers import finite_rows
+
+# the interpreter, DuckDB's code and what DuckDB allocates outside its own count
+BESIDES = 1024**3
+PARQUET = b"PAR1"
+NOT_TEXT = {b"PK\x03\x04": "a zip archive", b"\x1f\x8b": "a gzip file", b"\x28\xb5\x2f\xfd": "a zstd file"}
+# USE_TMP_FILE: the result's is the only file this DuckDB may write by name
+COPY_OPTIONS = {
+    "csv": "FORMAT csv, HEADER true, USE_TMP_FILE false",
+    "json": "FORMAT json, ARRAY true, USE_TMP_FILE false",
+    "parquet": "FORMAT parquet, USE_TMP_FILE false",
+}
+# not the fault of the SQL or the tables: the attempt fails, and may be tried again
+OURS = (duckdb.IOException, duckdb.InternalException, duckdb.FatalException, duckdb.ConnectionException)
+
+
+class Rejected(Exception):
+    """The SQL or a table is at fault."""
+
+
+def main(folder: Path) -> None:
+    """Run the request in `folder`."""
+    Thread(target=_end_with_parent, daemon=True).start()
+    request = json.loads((folder / "request.json").read_text())
+    _confine(request["memory"] + BESIDES, request["disk"])
+    try:
+        sql = _one_select(request["sql"])
+        _load(folder, request)
+        _say(fraction=0.5, message="running the query")
+        _run(folder, request, sql)
+    except Rejected as error:
+        _say(rejected=str(error).replace(f"{folder}/", "").replace(str(folder), ""))
+
+
+def _end_with_parent() -> None:
+    os.read(sys.stdin.fileno(), 1)
+    os._exit(1)
+
+
+def _say(**report: object) -> None:
+    print(json.dumps(report), flush=True)  # noqa: T201 - the pipe to jobs.tables
+
+
+def _confine(memory: int, disk: int) -> None:
+    """Bound private memory and the size of any file; no core dumps. The kernel enforces it, whatever DuckDB does."""
+    resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (disk, disk))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _load(folder: Path, request: Mapping[str, Any]) -> None:
+    """Copy the uploads into a database file."""
+    with duckdb.connect(folder / "tables.duckdb", config=_config(folder, request)) as trusted:
+        for number, (name, path) in enumerate(request["tables"].items()):
+            _say(fraction=0.5 * number / len(request["tables"]), message=f"loading {name}")
+            with _blaming(f"table {name}: ", path):
+                _create(trusted, name, Path(path))
+
+
+def _create(trusted: duckdb.DuckDBPyConnection, name: str, path: Path) -> None:
+    """Make a table of a file: Parquet by its first bytes, else CSV.
+
+    DuckDB judges the types of CSV columns by a sample; where a later row does not fit, it judges by all rows.
+    """
+    file = _quoted(path)
+    if _is_parquet(path):
+        trusted.execute(f'CREATE TABLE "{name}" AS FROM read_parquet({file})')
+        return
+    try:
+        trusted.execute(f"CREATE TABLE \"{name}\" AS FROM read_csv({file}, compression = 'none')")
+    except (duckdb.ConversionException, duckdb.InvalidInputException):
+        trusted.execute(f"CREATE TABLE \"{name}\" AS FROM read_csv({file}, compression = 'none', sample_size = -1)")
+
+
+def _is_parquet(path: Path) -> bool:
+    with path.open("rb") as file:
+        start = file.read(4)
+    if not start:
+        raise Rejected("it is empty")
+    for magic, what in NOT_TEXT.items():
+        if start.startswith(magic):
+            raise Rejected(f"it is {what}: upload the CSV or Parquet file that is inside")
+    return start == PARQUET
+
+
+def _run(folder: Path, request: Mapping[str, Any], sql: str) -> None:
+    """Run the SQL on a connection that may read the tables and write the result, and nothing else, for ever.
+
+    DuckDB counts `WITH x AS (COPY … TO …) SELECT …` among the SELECTs, but refuses it anywhere but at the top: so
+    the SQL is bound once as a subquery, which runs nothing.
+    """
+    result = folder / "result"
+    with duckdb.connect(folder / "tables.duckdb", read_only=True, config=_config(folder, request)) as locked:
+        locked.execute("SET TimeZone = 'UTC'")
+        locked.execute(f"SET allowed_paths = [{_quoted(result)}]")
+        locked.execute("SET enable_external_access = false")
+        locked.execute("SET lock_configuration = true")
+        with _blaming("", str(result)):
+            rows = locked.sql(f"FROM ({sql}\n)")
+            source = finite_rows(rows, sql) if request["format"] == "json" else sql
+            locked.execute(f"COPY ({source}\n) TO {_quoted(result)} ({COPY_OPTIONS[request['format']]})")
+
+
+def _one_select(sql: str) -> str:
+    """The SQL without a closing semicolon. Raises Rejected unless it is one statement that only reads."""
+    with _blaming("", ""), duckdb.connect() as parser:
+        statements = parser.extract_statements(sql)
+    if len(statements) != 1:
+        raise Rejected(f"sql must be one statement, not {len(statements)}")
+    kind = statements[0].type
+    if kind == duckdb.StatementType.MULTI:
+        raise Rejected("a PIVOT needs its columns spelled out here: PIVOT … ON column IN ('a', 'b') USING …")
+    if kind != duckdb.StatementType.SELECT:
+        raise Rejected(f"sql must be a statement that only reads, like SELECT, not {kind.name}")
+    return sql.rstrip().rstrip(";")
+
+
+def _config(folder: Path, request: Mapping[str, Any]) -> dict[str, str | bool | int | float | list[str]]:
+    return {
+        "memory_limit": f"{request['memory']}B",
+        "threads": request["threads"],
+        "temp_directory": str(folder / "spill"),
+        "max_temp_directory_size": f"{request['disk']}B",
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+        "allow_community_extensions": False,
+        "allow_persistent_secrets": False,
+        "python_enable_replacements": False,
+    }
+
+
+@contextmanager
+def _blaming(where: str, path: str) -> Iterator[None]:
+    """Turn DuckDB's complaints about SQL and data into Rejected, without `path`; let its own troubles pass."""
+    try:
+        yield
+    except Rejected as error:
+        raise Rejected(f"{where}{error}") from error
+    except (duckdb.OutOfMemoryException, MemoryError) as error:
+        raise Rejected(f"{where}more memory was needed than a query may have") from error
+    except OURS as error:
+        if "File too large" in str(error):
+            raise Rejected(f"{where}more disk was needed than a query may have") from error
+        raise
+    except duckdb.Error as error:
+        said = str(error).replace(path, "the file") if path else str(error)
+        raise Rejected(where + said[:1500].rstrip()) from error
+
+
+def _quoted(path: Path) -> str:
+    return "'" + str(path).replace("'", "''") + "'"
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
