@@ -7,6 +7,7 @@ import logging
 import os
 import random
 import signal
+import stat
 import sys
 import threading
 from collections.abc import Sequence
@@ -121,15 +122,17 @@ def main() -> None:
     signal.signal(signal.SIGTERM, poller.drain)
     # Ctrl-C on a terminal reaches every process of the group: the parent alone decides when its children end
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    if stat.S_ISFIFO(os.fstat(0).st_mode):
+        threading.Thread(target=_end_with_parent, daemon=True).start()
     poller.work()
 
 
 def _end_with_parent() -> None:
     """The parent holds the other end of our stdin: when it dies, however it does, the pipe closes."""
-    if sys.stdin is not None and not sys.stdin.isatty():
-        sys.stdin.buffer.read()
-        os.kill(os.getpid(), signal.SIGTERM)
+    # not through sys.stdin, whose lock the interpreter wants back when it ends
+    while os.read(0, 1):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from coatcheck.clock import SECOND
 from coatcheck.lifecycle import FINAL
 from coatcheck.pack import pack, to_json, unpack
 from coatcheck.record import Blob, Event, Job
-from coatcheck.table.codec import decode_events, decode_job, encode_events, encode_job
+from coatcheck.table.codec import decode_events, decode_job, encode_events, encode_field, encode_job
 from coatcheck.table.expressions import Expression
 from coatcheck.table.keys import (
     DUE_INDEX,
@@ -170,6 +171,9 @@ def postpone(table: str, job: Job, *, due_at: int | None, dispatches: int) -> Ca
     )
 
 
+_FORGOTTEN = Blob(0, hashlib.sha256(b"").digest(), "application/json")
+
+
 def forget_job(table: str, key: JobKey, *, now: int) -> Call[Outcome]:
     """End the retention of a finished job now: what it was about is removed, the row answers 410 for a while."""
     e = Expression()
@@ -178,7 +182,8 @@ def forget_job(table: str, key: JobKey, *, now: int) -> Call[Outcome]:
     e.assign("updated_at", {"N": str(now)})
     e.assign("expires_at", {"N": str(now)})
     e.assign("ttl", {"N": str(ttl(now))})
-    for attribute in ("result", "metadata", "error", "progress", "checkpoint"):
+    e.assign("input", encode_field("input", _FORGOTTEN))
+    for attribute in ("result", "artifact_count", "metadata", "webhook", "error", "progress", "checkpoint", "history"):
         e.assign(attribute, None)
     params = {
         "TableName": table,

@@ -19,6 +19,7 @@ from coatcheck.lifecycle import (
     RELEASE,
     REQUEST_CANCEL,
     RETRY,
+    SUCCEED,
     Guard,
     Move,
 )
@@ -202,6 +203,8 @@ def settle(
 ) -> Call[Outcome]:
     """End the job by `move`, one that leads to a final status, under the fence of `job.attempt`."""
     changes = _final(job, now) | {"error": error, "result": result, "artifact_count": artifact_count or None}
+    if move is SUCCEED:
+        changes["progress"] = Progress(1.0)
     return _make(table, _key(job), move, now=now, changes=changes, attempt=job.attempt, sweeper=sweeper, error=error)
 
 

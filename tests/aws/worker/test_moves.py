@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from itertools import product
+from typing import Any
 
 import pytest
 
@@ -59,7 +60,7 @@ MAKERS: Mapping[Move, Make] = {
 }
 
 # How a row looks for which exactly one guard does not hold, or (None) for which the usual ones do.
-ROWS: Mapping[Guard | None, dict[str, int]] = {
+ROWS: Mapping[Guard | None, dict[str, Any]] = {
     None: {},
     Guard.LEASE_OUT: {"lease_until": NOW + 1},
     Guard.START_DUE: {"start_at": NOW + 1},
