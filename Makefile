@@ -2,6 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 MINISTACK := .coatcheck/ministack
+SAM := .coatcheck/sam
 
 .DEFAULT_GOAL := help
 
@@ -37,10 +38,32 @@ check: setup ## Lint, types, import contracts.
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
+build: setup ## Make the zips for Lambda, in build/lambda.
+	@$(BIN)/python -m infra.build
+
+routes: setup ## Make the template's routes from the service's OpenAPI.
+	@$(BIN)/python -m infra.routes
+
+validate: setup $(SAM)/.ready ## Check the template, as SAM reads it and as CloudFormation does.
+	@$(BIN)/python -m infra.routes --check
+	@SAM_CLI_TELEMETRY=0 $(SAM)/bin/sam validate --lint --region us-east-1 --template infra/template.yaml
+	@$(BIN)/python -m infra.translate build/translated.json
+	@$(BIN)/cfn-lint build/translated.json
+
+deploy: build validate ## Deploy to AWS. The first time it asks, and keeps the answers in infra/samconfig.toml.
+	@SAM_CLI_TELEMETRY=0 $(SAM)/bin/sam deploy --template infra/template.yaml --no-fail-on-empty-changeset \
+		$(if $(wildcard infra/samconfig.toml),,--guided)
+
+$(SAM)/.ready: requirements/sam.txt $(VENV)/.ready
+	@echo "Installing the SAM CLI into $(SAM) …"
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(SAM)
+	@VIRTUAL_ENV=$(SAM) $(BIN)/uv pip sync --quiet --require-hashes requirements/sam.txt
+	@touch $@
+
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
 
 lock: ## Resolve requirements/*.in again.
-	@for f in dev ministack uv; do $(LOCK) requirements/$$f.in -o requirements/$$f.txt || exit 1; done
+	@for f in dev ministack sam uv; do $(LOCK) requirements/$$f.in -o requirements/$$f.txt || exit 1; done
 	@for f in service worker; do $(LOCK) -c requirements/dev.txt requirements/$$f.in -o requirements/$$f.txt || exit 1; done
 
-.PHONY: help setup run test check lock
+.PHONY: help setup run test check build routes validate deploy lock

@@ -1,0 +1,68 @@
+"""What is zipped, and for what: the data of the build."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a zip runs on.
+
+    `python` is "3.13"; `platform` is uv's name for the machine, None for this one; `magic` is how a .pyc of
+    that Python begins.
+    """
+
+    name: str
+    python: str
+    platform: str | None
+    magic: bytes
+
+
+LAMBDA = Target(
+    "lambda",
+    python="3.13",
+    # Lambda runs Python 3.13 on Amazon Linux 2023, whose glibc is 2.34
+    platform="aarch64-manylinux_2_34",
+    magic=(3571).to_bytes(2, "little") + b"\r\n",
+)
+LOCAL = Target(
+    "local",
+    python=f"{sys.version_info.major}.{sys.version_info.minor}",
+    platform=None,
+    magic=importlib.util.MAGIC_NUMBER,
+)
+TARGETS = {target.name: target for target in (LAMBDA, LOCAL)}
+
+
+@dataclass(frozen=True)
+class Part:
+    """One zip: what requirements/{name}.txt asks for, our own packages, and the handlers that Lambda calls."""
+
+    name: str
+    packages: tuple[str, ...]
+    handlers: tuple[str, ...]
+
+
+SERVICE = Part(
+    "service",
+    packages=("coatcheck", "service", "jobs"),
+    handlers=("service.aws_lambda.handler",),
+)
+# The sweeper has the worker's zip: it runs each minute and so stays warm, and a third zip would gain nothing.
+WORKER = Part(
+    "worker",
+    packages=("coatcheck", "worker", "jobs"),
+    handlers=("worker.aws_lambda.run", "worker.aws_lambda.sweep"),
+)
+
+LEFT_OUT = ("coatcheck/client",)
+"""Our own, that no function imports."""
+
+TRIM = ("bin", "boto3/examples", "**/tests", "**/*.pyi", "**/*.pyx", "**/*.pxd")
+"""What the wheels carry and no import needs."""
+
+AWS_SERVICES = frozenset({"dynamodb", "s3", "sqs", "sts"})
+"""The services whose descriptions the AWS SDK keeps."""

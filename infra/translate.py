@@ -1,0 +1,45 @@
+"""The template as CloudFormation gets it: `python -m infra.translate FILE` writes it, for linters and scanners.
+
+A wrong value in a SAM template is often right by SAM's own schema and wrong only in what SAM makes of it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+import boto3
+from samtranslator.parser.parser import Parser  # type: ignore[import-untyped]
+from samtranslator.translator.translator import Translator  # type: ignore[import-untyped]
+from samtranslator.yaml_helper import yaml_parse  # type: ignore[import-untyped]
+
+TEMPLATE = Path(__file__).resolve().parent / "template.yaml"
+
+
+def source() -> dict[str, Any]:
+    """The template as it stands, `!Ref` and its like in their long form."""
+    template: dict[str, Any] = yaml_parse(TEMPLATE.read_text())
+    return template
+
+
+def translated(parameters: dict[str, str] | None = None) -> dict[str, Any]:
+    """The template without SAM's own resources, made offline as for us-east-1; defaults where none are given."""
+    template = source()
+    for resource in template["Resources"].values():
+        if resource["Type"] == "AWS::Serverless::Function":
+            # `sam deploy` puts the uploaded zip's address here
+            resource["Properties"]["CodeUri"] = f"s3://uploaded/{Path(resource['Properties']['CodeUri']).name}"
+    translator = Translator(None, Parser(), boto_session=boto3.Session(region_name="us-east-1"))
+    made: dict[str, Any] = translator.translate(template, parameter_values=dict(parameters or {}))
+    return made
+
+
+if __name__ == "__main__":
+    # it warns of features of its own that only its service has
+    logging.getLogger("samtranslator").setLevel(logging.ERROR)
+    output = Path(sys.argv[1])
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(json.dumps(translated(), indent=1))

@@ -1,0 +1,143 @@
+"""The zips run where they are for, hold what they need, and are made once."""
+
+import os
+import py_compile
+import shutil
+import struct
+import zipfile
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+
+from infra import zips
+from infra.build import ROOT, Zips, build_zips
+from infra.bytecode import compile_all, interpreter
+from infra.parts import AWS_SERVICES, LAMBDA, LOCAL, SERVICE, WORKER, Part
+from infra.tools import BuildError
+from infra.verify import UNCHECKED_HASH, faults, import_handlers
+
+TINY = Part("tiny", packages=("tiny",), handlers=("tiny.main.handler",))
+
+
+@pytest.fixture(scope="module")
+def local() -> Zips:
+    return build_zips(LOCAL, ROOT / "build" / "local")
+
+
+def test_the_handlers_import_with_nothing_but_their_zip(local: Zips) -> None:
+    import_handlers(local.service, SERVICE)
+    import_handlers(local.worker, WORKER)
+
+
+def test_the_service_carries_no_handlers_dependencies_and_neither_the_client(local: Zips) -> None:
+    with ZipFile(local.service) as archive:
+        tops = {name.partition("/")[0] for name in archive.namelist()}
+        assert {"coatcheck", "service", "jobs", "fastapi"} <= tops
+        assert not {"duckdb", "PIL", "worker", "typer"} & tops
+        assert not [name for name in archive.namelist() if name.startswith("coatcheck/client/")]
+
+
+def test_the_sdk_knows_only_the_services_that_are_used(local: Zips) -> None:
+    for path in (local.service, local.worker):
+        with ZipFile(path) as archive:
+            known = {
+                name.split("/")[2]
+                for name in archive.namelist()
+                if name.startswith("botocore/data/") and name.count("/") > 2
+            }
+        assert known == AWS_SERVICES
+
+
+def test_what_is_built_is_left_alone(local: Zips) -> None:
+    before = [path.stat().st_mtime_ns for path in (local.service, local.worker)]
+    build_zips(LOCAL, local.service.parent)
+    assert [path.stat().st_mtime_ns for path in (local.service, local.worker)] == before
+
+
+def test_the_same_files_make_the_same_zips(local: Zips, tmp_path: Path) -> None:
+    shutil.copytree(local.service.parent, tmp_path / "again")
+    (tmp_path / "again" / "service.zip").unlink()
+    again = build_zips(LOCAL, tmp_path / "again")
+    assert again.service.read_bytes() == local.service.read_bytes()
+
+
+def test_a_zip_knows_neither_times_nor_modes(tmp_path: Path) -> None:
+    made = []
+    for name, mode, time in (("one", 0o600, 1_000_000_000), ("two", 0o755, 1_500_000_000)):
+        (tmp_path / name).mkdir()
+        file = tmp_path / name / "file.py"
+        file.write_text("pass\n")
+        file.chmod(mode)
+        os.utime(file, (time, time))
+        zips.write(tmp_path / f"{name}.zip", tmp_path / name, "made from this")
+        made.append((tmp_path / f"{name}.zip").read_bytes())
+    assert made[0] == made[1]
+    assert zips.made_from(tmp_path / "one.zip") == "made from this"
+
+
+def test_half_a_zip_is_made_again(tmp_path: Path) -> None:
+    (tmp_path / "half.zip").write_bytes(b"PK\x03\x04 and then the power went")
+    assert zips.made_from(tmp_path / "half.zip") is None
+    assert zips.made_from(tmp_path / "none.zip") is None
+
+
+def test_what_a_zip_lacks_is_said(tmp_path: Path) -> None:
+    with ZipFile(tmp_path / "tiny.zip", "w") as archive:
+        archive.writestr("tiny/main.py", "import nowhere\ndef handler(event, context): ...\n")
+    with pytest.raises(BuildError, match="No module named 'nowhere'"):
+        import_handlers(tmp_path / "tiny.zip", TINY)
+    with ZipFile(tmp_path / "tiny.zip", "w") as archive:
+        archive.writestr("tiny/main.py", "def other(event, context): ...\n")
+    with pytest.raises(BuildError, match="handler"):
+        import_handlers(tmp_path / "tiny.zip", TINY)
+
+
+def test_a_file_that_does_not_compile_is_said(tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text("def :\n")
+    with pytest.raises(BuildError, match=r"broken\.py"):
+        compile_all(tmp_path, LOCAL.python)
+
+
+def test_the_bytecode_is_of_the_python_that_will_run_it(tmp_path: Path) -> None:
+    if not (interpreter(LAMBDA.python) or shutil.which("npm")):
+        pytest.skip(f"neither Python {LAMBDA.python} nor Node to compile for it")
+    (tmp_path / "tiny").mkdir()
+    (tmp_path / "tiny" / "main.py").write_text("def handler(event, context): ...\n")
+    compile_all(tmp_path, LAMBDA.python)
+    (compiled,) = tmp_path.rglob("*.pyc")
+    assert compiled.name == "main.cpython-313.pyc"
+    assert compiled.read_bytes()[:8] == LAMBDA.magic + UNCHECKED_HASH
+
+
+def elf(machine: int) -> bytes:
+    return b"\x7fELF" + bytes(14) + struct.pack("<H", machine)
+
+
+def test_what_lambda_would_stumble_over_is_found(tmp_path: Path) -> None:
+    stage = tmp_path / "stage"
+    (stage / "tiny").mkdir(parents=True)
+    (stage / "tiny" / "__init__.py").touch()
+    (stage / "tiny" / "main.py").write_text("import json\nfrom tiny import part, gone\nimport elsewhere.deep\n")
+    (stage / "tiny" / "part.py").write_text("def later():\n    from tiny.nothing import at_all\n")
+    for name, machine in (("good.abi3.so", 183), ("other.cpython-311-aarch64-linux-gnu.so", 183), ("amd.so", 62)):
+        (stage / name).write_bytes(elf(machine))
+    compiled = stage / "tiny" / "__pycache__" / "main.cpython-313.pyc"
+    compiled.parent.mkdir()
+    py_compile.compile(str(stage / "tiny" / "main.py"), cfile=str(compiled))
+    zips.write(tmp_path / "tiny.zip", stage, "")
+    assert sorted(faults(tmp_path / "tiny.zip", TINY, LAMBDA)) == [
+        "amd.so: not a library for 64-bit ARM",
+        "other.cpython-311-aarch64-linux-gnu.so: not for Python 3.13",
+        "tiny/__init__.py: not compiled for Python 3.13",
+        "tiny/__pycache__/main.cpython-313.pyc: another Python would have to compile it again",
+        "tiny/main.py: imports elsewhere.deep, which is not in the zip",
+        "tiny/part.py: imports tiny.nothing, which is not in the zip",
+        "tiny/part.py: not compiled for Python 3.13",
+    ]
+
+
+def test_a_part_without_its_handler_is_found(tmp_path: Path) -> None:
+    with ZipFile(tmp_path / "tiny.zip", "w", zipfile.ZIP_DEFLATED):
+        pass
+    assert faults(tmp_path / "tiny.zip", TINY, LAMBDA) == ["tiny.main: not in the zip"]

@@ -1,0 +1,202 @@
+"""infra/template.yaml says what the code needs, and is what CloudFormation and Lambda take."""
+
+import functools
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from coatcheck.deployment import PREFIX, Deployment
+from coatcheck.errors import SERVICE_ERRORS
+from coatcheck.table.keys import DUE_INDEX, TENANT_INDEX
+from coatcheck.wire import Problem
+from infra import routes
+from infra.parts import SERVICE, WORKER
+from infra.translate import source, translated
+from jobs.catalog import CATALOG
+
+DAY = 86_400
+FOR_THE_SERVICE_ALONE = {"COATCHECK_API_KEYS", "COATCHECK_PUBLIC_URL"}
+KEY = "0123456789abcdef" * 4
+
+
+translation = functools.cache(translated)
+
+
+def resources(kind: str) -> dict[str, dict[str, Any]]:
+    return {
+        name: one["Properties"] for name, one in translation()["Resources"].items() if one["Type"] == f"AWS::{kind}"
+    }
+
+
+def test_the_template_sets_every_setting_and_no_other() -> None:
+    settings = {f"{PREFIX}{field.upper()}" for field in Deployment.model_fields}
+    for name, function in resources("Lambda::Function").items():
+        wanted = settings if name == "ApiFunction" else settings - FOR_THE_SERVICE_ALONE
+        assert set(function["Environment"]["Variables"]) == wanted, name
+
+
+def test_the_settings_of_the_template_are_a_deployment() -> None:
+    variables = source()["Globals"]["Function"]["Environment"]["Variables"]
+    retention = source()["Mappings"]["Retention"]["7"]["Seconds"]
+    plain = {
+        name: value if isinstance(value, str) else value.get("Fn::Sub", retention) for name, value in variables.items()
+    }
+    deployment = Deployment.from_env(plain)
+    assert deployment.log == "json"
+    assert set(deployment.queues) >= {job_type.lane for job_type in CATALOG.values()}
+
+
+@pytest.mark.parametrize("parameter", ["DefaultRetentionDays", "MaxRetentionDays"])
+def test_the_retention_of_each_number_of_days_is_right(parameter: str) -> None:
+    mapping = source()["Mappings"]["Retention"]
+    assert list(mapping) == source()["Parameters"][parameter]["AllowedValues"]
+    for days, row in mapping.items():
+        assert int(row["Seconds"]) == int(days) * DAY
+        assert row["BucketDays"] == int(days) + 1
+
+
+def test_the_routes_are_those_of_the_service() -> None:
+    template = routes.TEMPLATE.read_text()
+    assert template == routes.spliced(template, routes.rendered(routes.endpoints(routes.service())))
+
+
+def test_a_route_that_the_template_lacks_is_noticed() -> None:
+    service = routes.service()
+    before = routes.rendered(routes.endpoints(service))
+
+    service.add_api_route("/v1/one-more", lambda: None)
+    service.openapi_schema = None
+    assert routes.rendered(routes.endpoints(service)) != before
+
+
+def test_the_contract_and_its_pages_are_routes() -> None:
+    paths = routes.endpoints(routes.service())
+    assert paths["/v1/jobs"] == ["get", "post"]
+    assert paths["/openapi.json"] == paths["/docs"] == ["get"]
+
+
+def test_a_template_without_the_markers_is_refused() -> None:
+    with pytest.raises(ValueError, match="each once"):
+        routes.spliced("Resources: {}\n", "")
+
+
+def test_every_route_goes_to_the_published_version() -> None:
+    api = resources("ApiGateway::RestApi")["Api"]["Body"]
+    assert {path: sorted(verbs) for path, verbs in api["paths"].items()} == routes.endpoints(routes.service())
+    for path in api["paths"].values():
+        for operation in path.values():
+            integration = operation["x-amazon-apigateway-integration"]
+            assert "${ApiFunctionAliaslive}" in integration["uri"]["Fn::Sub"]
+            assert integration["timeoutInMillis"] <= 29_000
+    assert api["x-amazon-apigateway-binary-media-types"] == ["*/*"]
+
+
+def test_what_api_gateway_answers_itself_is_a_problem_that_the_service_knows() -> None:
+    titles = {error.code: error.title for error in SERVICE_ERRORS} | {"too-many-requests": "Too many requests"}
+    answers = resources("ApiGateway::RestApi")["Api"]["Body"]["x-amazon-apigateway-gateway-responses"]
+    for name, answer in answers.items():
+        problem = Problem.model_validate_json(answer["responseTemplates"]["application/json"])
+        assert problem.title == titles[problem.code], name
+        assert str(problem.status) == str(answer["statusCode"]), name
+        content_type = answer["responseParameters"]["gatewayresponse.header.Content-Type"]
+        assert content_type == "'application/problem+json'", name
+
+
+def reaching(value: Any, parameters: set[str]) -> set[str]:
+    """The parameters that a value depends on."""
+    match value:
+        case {"Ref": str(name)}:
+            return {name} & parameters
+        case {"Fn::Sub": str(text)}:
+            return set(re.findall(r"\$\{(\w+)\}", text)) & parameters
+        case dict():
+            return set().union(*(reaching(inner, parameters) for inner in value.values()))
+        case list():
+            return set().union(*(reaching(inner, parameters) for inner in value))
+    return set()
+
+
+def test_a_changed_parameter_publishes_a_version_of_the_api() -> None:
+    parameters = set(source()["Parameters"])
+    (version,) = resources("Lambda::Version").values()
+    said = reaching(version["Description"], parameters)
+    assert said == reaching(resources("Lambda::Function")["ApiFunction"], parameters)
+
+
+def test_the_description_of_a_version_is_never_too_long_for_lambda() -> None:
+    pattern = source()["Parameters"]["ApiKeys"]["AllowedPattern"]
+    longest = json.dumps({KEY: "a" * 20, KEY[::-1]: "b" * 20})
+    assert re.fullmatch(pattern, longest)
+    assert not re.fullmatch(pattern, longest.replace("aa", "aaa", 1))
+    assert not re.fullmatch(pattern, json.dumps({**json.loads(longest), KEY[1:] + "0": "c"}))
+    url = source()["Parameters"]["PublicUrl"]["MaxLength"]
+    assert len(f"{longest} {'u' * url} 365 365") <= 256
+
+
+def test_lambda_asks_a_queue_for_no_more_than_it_may() -> None:
+    sources = resources("Lambda::EventSourceMapping")
+    assert {one["EventSourceArn"]["Fn::GetAtt"][0] for one in sources.values()} == {"DefaultQueue", "HeavyQueue"}
+    for one in sources.values():
+        queue = resources("SQS::Queue")[one["EventSourceArn"]["Fn::GetAtt"][0]]
+        worker = resources("Lambda::Function")[one["FunctionName"]["Ref"]]
+        assert queue["VisibilityTimeout"] >= 6 * worker["Timeout"]
+        assert one["BatchSize"] == 1
+        assert one["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+        assert "MaximumConcurrency" in one["ScalingConfig"]
+    for function in resources("Lambda::Function").values():
+        assert "ReservedConcurrentExecutions" not in function
+
+
+def test_each_queue_gives_up_to_dead_letters_of_its_own() -> None:
+    queues = resources("SQS::Queue")
+    given_up = [
+        one["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"][0]
+        for one in queues.values()
+        if "RedrivePolicy" in one
+    ]
+    assert sorted(given_up) == ["DefaultDeadLetters", "HeavyDeadLetters"]
+    assert all(one["SqsManagedSseEnabled"] and one["MessageRetentionPeriod"] == 14 * DAY for one in queues.values())
+
+
+def test_the_indexes_are_those_that_the_kernel_asks() -> None:
+    assert {index["IndexName"] for index in resources("DynamoDB::Table")["Table"]["GlobalSecondaryIndexes"]} == {
+        DUE_INDEX,
+        TENANT_INDEX,
+    }
+
+
+def test_each_function_calls_a_handler_that_its_zip_is_checked_for() -> None:
+    functions = {name: one for name, one in source()["Resources"].items() if one["Type"] == "AWS::Serverless::Function"}
+    for name, function in functions.items():
+        zipped = Path(function["Properties"]["CodeUri"])
+        (part,) = (part for part in (SERVICE, WORKER) if part.name == zipped.stem)
+        assert zipped.parts == ("..", "build", "lambda", f"{part.name}.zip")
+        assert function["Properties"]["Handler"] in part.handlers, name
+
+
+def test_each_alarm_tells_the_topic() -> None:
+    alarms = resources("CloudWatch::Alarm")
+    assert len(alarms) >= 7
+    for alarm in alarms.values():
+        assert alarm["AlarmActions"]["Fn::If"][:2] == ["TellsTopic", [{"Ref": "AlarmTopicArn"}]]
+
+
+def test_each_function_logs_to_a_group_that_forgets() -> None:
+    groups = resources("Logs::LogGroup")
+    assert all("RetentionInDays" in group for group in groups.values())
+    for function in resources("Lambda::Function").values():
+        assert function["LoggingConfig"]["LogGroup"]["Ref"] in groups
+
+
+def test_cfn_lint_finds_nothing_in_what_cloudformation_gets(tmp_path: Path) -> None:
+    file = tmp_path / "translated.json"
+    file.write_text(json.dumps(translation()))
+    linted = subprocess.run(
+        [Path(sys.executable).with_name("cfn-lint"), file], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert (linted.returncode, linted.stdout, linted.stderr) == (0, "", "")
