@@ -17,7 +17,7 @@ from coatcheck.queues import Received, delete, show_again_in
 from worker.aws import Boto
 from worker.run import run_job
 from worker.sweep import sweep as sweep_once
-from worker.tools import Again, Tools, Verdict, system_clock
+from worker.tools import UNREADABLE_AGAIN, Again, Tools, Verdict, system_clock
 
 log = logging.getLogger(__name__)
 
@@ -61,10 +61,11 @@ def _handled(tools: Tools, record: dict[str, Any], deadline: int) -> bool:
         message = JobMessage.parse(received.body)
         verdict = run_job(tools, message, deadline=deadline, last_words=last_words)
         if isinstance(verdict, Again):
-            tools.aws.send(show_again_in(received, verdict.seconds))
+            last_words(verdict)
             return False
     except BadMessage as error:
         log.error("message %s cannot be read: %s", received.message_id, error)  # noqa: TRY400 - no bug of ours
+        last_words(Again(UNREADABLE_AGAIN))
         return False
     except AwsError:
         log.exception("message %s: AWS did not answer; it will come again", received.message_id)

@@ -23,12 +23,11 @@ from worker.attempt import Attempt
 from worker.aws import Boto
 from worker.heart import Stop
 from worker.run import run_job
-from worker.tools import Again, Done, Tools, Verdict, system_clock
+from worker.tools import UNREADABLE_AGAIN, Again, Done, Tools, Verdict, system_clock
 
 log = logging.getLogger(__name__)
 
 LONG_POLL = 20
-UNREADABLE_AGAIN = 60
 OUTAGE_PAUSE = 1.0
 
 

@@ -10,7 +10,6 @@ from coatcheck import due
 from coatcheck.lifecycle import Status
 from coatcheck.messages import JobMessage
 from coatcheck.record import Job
-from coatcheck.retry import RetryPolicy
 from coatcheck.table import moves
 from coatcheck.table.keys import JobKey
 from worker import settle, sweep
@@ -42,9 +41,7 @@ def run_job(
         return _not_claimed(tools, key, outcome.job)
     handler = tools.handlers.get(outcome.type)
     if handler is None:
-        error = settle.NoHandler(f"the worker has no handler for {outcome.type}")
-        log.error("%s: this worker has no handler for %s", outcome.id, outcome.type)
-        return settle.raised(tools, outcome, RetryPolicy(base=60, cap=600), error)
+        return settle.left_for_others(tools, outcome)
     attempt = Attempt(tools, outcome, handler, deadline=deadline, last_words=last_words)
     running(attempt)
     try:

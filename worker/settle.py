@@ -7,7 +7,7 @@ import logging
 
 from coatcheck import blobs, due, errors
 from coatcheck.calls import AwsError, Call
-from coatcheck.clock import SECOND, milliseconds
+from coatcheck.clock import DAY, SECOND, milliseconds
 from coatcheck.lifecycle import FAIL, SUCCEED, TIME_OUT, Move, Status
 from coatcheck.record import Blob, Job, JobError
 from coatcheck.retry import GiveUp, Reject, RetryLater, RetryPolicy, decide
@@ -19,11 +19,10 @@ from worker.tools import Again, Done, Tools, Verdict
 log = logging.getLogger(__name__)
 
 MAX_DETAIL = 500
+HANDLER_PATIENCE = DAY
+"""How old a job may become, in milliseconds, whose type no deployed worker knows."""
+HANDLER_PAUSE = 60
 _CANCELED = JobError(errors.CANCELED.code, "canceled while it ran")
-
-
-class NoHandler(Exception):
-    """This worker does not know the job's type."""
 
 
 def succeeded(tools: Tools, job: Job, result: Blob, artifact_count: int) -> Verdict:
@@ -68,6 +67,15 @@ def stopped(tools: Tools, job: Job, policy: RetryPolicy, stop: Stop, *, deadline
             return _give_up(tools, job, TIME_OUT, error)
         case wait:
             return _retry(tools, job, error, wait.seconds)
+
+
+def left_for_others(tools: Tools, job: Job) -> Verdict:
+    """No handler here knows the job's type: newer workers may, so it costs no attempt to wait for them."""
+    error = JobError(errors.UNKNOWN_TYPE.code, f"the worker has no handler for {job.type}")
+    log.error("%s: %s", job.id, error.detail)
+    if tools.clock() - job.created_at > HANDLER_PATIENCE:
+        return _give_up(tools, job, FAIL, error)
+    return _retry(tools, job, error, HANDLER_PAUSE, counted=False)
 
 
 def discard(tools: Tools, job: Job) -> None:
@@ -125,8 +133,6 @@ def _describe(error: Exception, job: Job) -> JobError:
             return JobError(errors.REJECTED.code, error.reason[:MAX_DETAIL])
         case RetryLater():
             return JobError(errors.HANDLER_ERROR.code, error.reason[:MAX_DETAIL])
-        case NoHandler():
-            return JobError(errors.UNKNOWN_TYPE.code, str(error))
         case BadResult():
             return JobError(errors.BAD_RESULT.code, str(error)[:MAX_DETAIL])
         case _:

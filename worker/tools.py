@@ -35,6 +35,9 @@ class Again:
     seconds: int
 
 
+UNREADABLE_AGAIN = 60
+"""Seconds until a message that cannot be read is received again: in time it reaches the dead-letter queue."""
+
 Verdict: TypeAlias = Done | Again
 
 

@@ -282,12 +282,16 @@ class TestEndings:
         assert row.error.code == "bad-result"
 
     def test_a_type_without_a_handler_waits_for_a_worker_that_has_one(self, world: World) -> None:
-        job = world.submit(type="test.unknown")
-        assert isinstance(world.run(world.tools(double), job), Again)
+        job = world.submit(type="test.unknown", max_attempts=1)
+        tools = world.tools(double)
+        assert world.run(tools, job) == Again(60)
+        assert world.row(job).status is Status.QUEUED
+        world.clock.ahead = DAY + MINUTE
+        assert world.run(tools, job) == Done()
         row = world.row(job)
-        assert row.status is Status.QUEUED
-        assert row.history[-1].error is not None
-        assert row.history[-1].error.code == "unknown-type"
+        assert row.status is Status.FAILED
+        assert row.error is not None
+        assert row.error.code == "unknown-type"
 
 
 class TestStops:
