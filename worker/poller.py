@@ -48,13 +48,17 @@ class Poller:
         """Receive and run until told to drain."""
         while not self._draining.is_set():
             try:
-                for received in self._receive():
-                    self._handle(received)
+                self.step()
             except AwsError as error:
                 log.warning("%s; trying again", error)
                 self._draining.wait(OUTAGE_PAUSE)
             except _Drain:
                 return
+
+    def step(self) -> None:
+        """Receive one message, if there is one before the long poll ends, and run its job. Raises AwsError."""
+        for received in self._receive():
+            self._handle(received)
 
     def drain(self, *_: int | FrameType | None) -> None:
         """Take no more messages; give the running job its grace. A signal handler."""

@@ -1,0 +1,381 @@
+"""Looking at jobs, and what else can be done to them."""
+
+from __future__ import annotations
+
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from urllib.parse import urlsplit
+
+import pytest
+
+from coatcheck.clock import DAY
+from coatcheck.lifecycle import CANCEL, FAIL, SUCCEED, TIME_OUT, Move, Status
+from coatcheck.messages import JobMessage
+from coatcheck.record import Blob, Event, JobError
+from coatcheck.table import items, moves
+from tests.aws.service.stage import Api, problem, until
+
+LOST = JobError("worker-lost", "The worker died.")
+KEY = {"Idempotency-Key": "again"}
+
+
+def path(job_id: str, below: str = "") -> str:
+    """The path of a job."""
+    return f"/v1/jobs/{job_id}{below}"
+
+
+class TestGet:
+    def test_it_tells_how_the_job_goes(self, api: Api) -> None:
+        job = api.claim(api.submit()["id"])
+        view = api.http.get(path(job.id)).json()
+        assert (view["status"], view["attempt"], view["done"], view["version"]) == ("running", 1, False, 2)
+        assert view["started_at"] is not None
+        api.settle(job, FAIL, error=LOST)
+        answer = api.http.get(path(job.id))
+        error = answer.json()["error"]
+        assert "retry-after" not in answer.headers
+        assert (error["code"], error["detail"], error["retryable"]) == ("worker-lost", "The worker died.", True)
+        assert error["type"] == f"{api.url}/problems/worker-lost"
+        assert api.nobody.get(error["type"]).json()["title"] == error["title"]
+
+    def test_the_etag_changes_with_the_job_alone(self, api: Api) -> None:
+        job_id = api.submit()["id"]
+        tag = api.http.get(path(job_id)).headers["etag"]
+        for known in (tag, f'"x", W/{tag}', "*"):
+            answer = api.http.get(path(job_id), headers={"If-None-Match": known})
+            assert (answer.status_code, answer.content) == (304, b"")
+            assert answer.headers["etag"] == tag
+            assert answer.headers["retry-after"] == "1"
+        api.claim(job_id)
+        answer = api.http.get(path(job_id), headers={"If-None-Match": tag})
+        assert answer.status_code == 200
+        assert answer.headers["etag"] != tag
+
+    def test_a_wait_ends_with_the_job(self, api: Api) -> None:
+        job = api.claim(api.submit()["id"])
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(api.http.get, path(job.id), headers={"Prefer": 'wait="20"'})
+            until(lambda: api.spy.operations.count("GetItem") >= 2)
+            api.settle(job)
+            answer = waiting.result(5)
+        assert answer.json()["status"] == "succeeded"
+        assert answer.headers["preference-applied"] == "wait=20"
+
+    def test_a_wait_stops_when_the_client_has_gone(self, api: Api) -> None:
+        job_id = api.submit()["id"]
+        key = api.http.headers["authorization"]
+        url = urlsplit(api.url)
+        with socket.create_connection((url.hostname, url.port)) as line:
+            line.sendall(
+                f"GET {path(job_id)} HTTP/1.1\r\nHost: x\r\nAuthorization: {key}\r\nPrefer: wait=25\r\n\r\n".encode()
+            )
+            until(lambda: api.spy.operations.count("GetItem") >= 2)
+        # the longest pause between two looks is a second: after two quiet ones nobody is looking
+        seen, quiet_since = -1, time.monotonic()
+
+        def quiet() -> bool:
+            nonlocal seen, quiet_since
+            if len(api.spy.sent) != seen:
+                seen, quiet_since = len(api.spy.sent), time.monotonic()
+            return time.monotonic() - quiet_since > 2.5
+
+        until(quiet, seconds=10)
+
+    def test_a_wait_does_not_hammer_the_table(self, api: Api) -> None:
+        job_id = api.submit()["id"]
+        api.spy.sent.clear()
+        answer = api.http.get(path(job_id), headers={"Prefer": "wait=3"})
+        assert answer.json()["done"] is False
+        assert 5 <= api.spy.operations.count("GetItem") <= 10
+
+    @pytest.mark.parametrize("prefer", ["wait", "wait=-1", "wait=x", "foo; wait=1", 'foo="wait=1,"', "wait=1.5", ""])
+    def test_a_preference_that_is_none_is_ignored(self, api: Api, prefer: str) -> None:
+        answer = api.http.get(path(api.submit()["id"]), headers={"Prefer": prefer})
+        assert answer.status_code == 200
+        assert "preference-applied" not in answer.headers
+
+    @pytest.mark.parametrize("job_id", ["job_none", "upl_1", "job_", "x" * 5000, "job_%00", "job_é", "job_a%23b"])
+    def test_what_is_not_there_is_404(self, api: Api, job_id: str) -> None:
+        problem(api.http.get(path(job_id)), 404, "not-found")
+
+    def test_a_job_beyond_its_retention_is_gone(self, api: Api) -> None:
+        job = api.finished(retention=1)
+        until(lambda: api.http.get(path(job.id)).status_code == 410)
+        for below in ("", "/result", "/result/x", "/events"):
+            problem(api.http.get(path(job.id, below)), 410, "gone")
+        for below in ("/cancel", "/replay"):
+            problem(api.http.post(path(job.id, below)), 410, "gone")
+        assert api.http.get("/v1/jobs").json()["data"] == []
+
+
+class TestCancel:
+    @pytest.mark.parametrize("more", [{}, {"delay": 600}])
+    def test_a_waiting_job_is_canceled_at_once(self, api: Api, more: dict[str, int]) -> None:
+        job_id = api.submit(**more)["id"]
+        answer = api.http.post(path(job_id, "/cancel"))
+        assert (answer.status_code, answer.json()["status"]) == (200, "canceled")
+        assert answer.json()["error"]["code"] == "canceled"
+        again = api.http.post(path(job_id, "/cancel"))
+        assert (again.status_code, again.json()) == (200, answer.json())
+        assert api.row(job_id).due_at is None
+
+    def test_a_running_job_is_told_to_stop(self, api: Api) -> None:
+        job = api.claim(api.submit()["id"])
+        for _ in range(2):
+            answer = api.http.post(path(job.id, "/cancel"))
+            assert (answer.status_code, answer.json()["status"]) == (202, "canceling")
+            assert "retry-after" in answer.headers
+        api.settle(job, CANCEL, error=JobError("canceled", ""))
+        assert api.http.post(path(job.id, "/cancel")).status_code == 200
+
+    @pytest.mark.parametrize("move", [SUCCEED, FAIL, TIME_OUT], ids=lambda move: move.name)
+    def test_a_finished_job_cannot_be_canceled(self, api: Api, move: Move) -> None:
+        job = api.settle(api.claim(api.submit()["id"]), move)
+        problem(api.http.post(path(job.id, "/cancel")), 409, "already-finished")
+
+    def test_a_cancel_that_was_written_twice_is_done(self, api: Api) -> None:
+        job_id = api.submit()["id"]
+        api.spy.repeats.add("UpdateItem")
+        assert api.http.post(path(job_id, "/cancel")).status_code == 200
+
+
+class TestReplay:
+    def test_it_is_a_new_job_with_the_same_input(self, api: Api) -> None:
+        old = api.finished(
+            input={"seconds": 0, "steps": 3}, metadata={"a": "b"}, timeout=9, max_attempts=2, retention=99
+        )
+        api.messages()
+        answer = api.http.post(path(old.id, "/replay"))
+        view = answer.json()
+        assert answer.status_code == 202
+        assert answer.headers["location"] == view["urls"]["self"]
+        assert (view["replayed_from"], view["status"], view["metadata"]) == (old.id, "queued", {"a": "b"})
+        new = api.row(view["id"])
+        assert new.id != old.id
+        assert (new.input, new.timeout, new.max_attempts, new.retention) == (
+            old.input,
+            old.timeout,
+            old.max_attempts,
+            old.retention,
+        )
+        assert api.messages() == [JobMessage(tenant=api.tenant, job=new.id)]
+
+    def test_under_a_key_it_is_one_job(self, api: Api) -> None:
+        old, another = api.finished(), api.finished()
+        answers = [api.http.post(path(old.id, "/replay"), headers=KEY) for _ in range(3)]
+        assert len({answer.json()["id"] for answer in answers}) == 1
+        assert answers[2].headers["idempotent-replayed"] == "true"
+        problem(api.http.post(path(another.id, "/replay"), headers=KEY), 422, "idempotency-key-reused")
+        problem(api.post(KEY), 422, "idempotency-key-reused")
+
+    def test_a_large_input_is_the_new_jobs_own(self, api: Api) -> None:
+        sql = "SELECT " + ", ".join(str(n * 7919 % 10007) for n in range(500))
+        old = api.finished(type="table.query", input={"sql": sql})
+        new = api.row(api.http.post(path(old.id, "/replay")).json()["id"])
+        assert new.input == old.input
+        assert len(api.stored(f"inputs/{api.tenant}/{new.id}/")) == 1
+
+    def test_a_job_that_runs_cannot_be_replayed(self, api: Api) -> None:
+        answer = api.http.post(path(api.submit()["id"], "/replay"))
+        problem(answer, 409, "not-finished")
+        assert "retry-after" in answer.headers
+
+
+class TestDelete:
+    def test_nothing_is_kept(self, api: Api) -> None:
+        sql = "SELECT " + ", ".join(str(n * 7919 % 10007) for n in range(500))
+        job = api.finished(type="table.query", input={"sql": sql}, metadata={"a": "b"})
+        keys = [f"results/{api.tenant}/{job.id}/1/result", f"results/{api.tenant}/{job.id}/1/artifacts/a.png"]
+        for key in keys:
+            api.put(key, b"bytes")
+        for _ in range(2):
+            answer = api.http.delete(path(job.id))
+            assert (answer.status_code, answer.content) == (204, b"")
+        for prefix in ("inputs", "results"):
+            assert api.stored(f"{prefix}/{api.tenant}/{job.id}/") == []
+        row = api.row(job.id)
+        assert (row.result, row.metadata, row.history, row.input.inline) == (None, {}, (), None)
+        problem(api.http.get(path(job.id)), 410, "gone")
+
+    def test_a_small_input_is_not_kept_either(self, api: Api) -> None:
+        job = api.finished(input={"seconds": 0, "steps": 7})
+        assert job.input.inline is not None
+        api.http.delete(path(job.id))
+        assert api.row(job.id).input.inline is None
+
+    def test_the_objects_go_when_it_is_repeated_after_a_fault(self, api: Api) -> None:
+        job = api.finished()
+        key = f"results/{api.tenant}/{job.id}/1/result"
+        api.put(key, b"bytes")
+        api.spy.breaks.add("DeleteObjects")
+        problem(api.http.delete(path(job.id)), 503, "unavailable")
+        problem(api.http.get(path(job.id, "/result")), 410, "gone")
+        api.spy.breaks.clear()
+        assert api.http.delete(path(job.id)).status_code == 204
+        assert api.stored(key) == []
+
+    def test_a_job_that_is_not_done_stays(self, api: Api) -> None:
+        job_id = api.submit()["id"]
+        problem(api.http.delete(path(job_id)), 409, "not-finished")
+        assert api.http.get(path(job_id)).status_code == 200
+
+    def test_what_was_never_there_is_404(self, api: Api) -> None:
+        problem(api.http.delete(path("job_none")), 404, "not-found")
+
+
+class TestEvents:
+    def test_they_tell_the_jobs_life(self, api: Api) -> None:
+        job = api.claim(api.submit()["id"])
+        now = job.updated_at
+        api.stage.worker.send(moves.retry(api.stage.deployment.table, job, now=now, start_at=now, error=LOST))
+        api.settle(api.claim(job.id))
+        listed = api.http.get(path(job.id, "/events")).json()
+        assert listed["next"] is None
+        assert [(event["id"], event["type"], event["attempt"]) for event in listed["data"]] == [
+            ("evt_000001", "job.queued", 0),
+            ("evt_000002", "job.started", 1),
+            ("evt_000003", "job.retrying", 1),
+            ("evt_000004", "job.started", 2),
+            ("evt_000005", "job.succeeded", 2),
+        ]
+        assert listed["data"][2]["error"]["code"] == "worker-lost"
+
+    def test_those_that_left_the_row_are_told_first(self, api: Api) -> None:
+        table = api.stage.deployment.table
+        job = api.row(api.submit(max_attempts=1)["id"])
+        page = [Event("job.started", job.created_at + n) for n in range(3)]
+        stale = Event("job.started", job.created_at - DAY)
+        moved = replace(job, history=(stale, *page))
+        api.stage.worker.send(items.put_history_page(table, moved))
+        api.overwrite(replace(job, history_from=5))
+        types = [event["type"] for event in api.http.get(path(job.id, "/events")).json()["data"]]
+        assert types == ["job.started"] * 3 + ["job.queued"]
+
+
+class TestList:
+    def test_it_goes_through_all_newest_first(self, api: Api) -> None:
+        made = [api.submit(metadata={"n": str(n)})["id"] for n in range(7)]
+        seen, after, pages = [], None, 0
+        while pages < 10:
+            query = {"limit": "3"} | ({"after": after} if after else {})
+            listed = api.http.get("/v1/jobs", params=query).json()
+            seen += [job["id"] for job in listed["data"]]
+            pages += 1
+            after = listed["next"]
+            if after is None:
+                break
+        assert sorted(seen) == sorted(made)
+        times = [api.row(job_id).created_at for job_id in seen]
+        assert times == sorted(times, reverse=True)
+        assert pages == 3
+
+    def test_filters(self, api: Api) -> None:
+        slept = api.finished()
+        queued = api.submit()
+        asked = api.submit(type="table.query", input={"sql": "SELECT 1"})
+
+        def listed(**query: str) -> list[str]:
+            answer = api.http.get("/v1/jobs", params=query)
+            assert answer.status_code == 200, answer.text
+            return sorted(job["id"] for job in answer.json()["data"])
+
+        assert listed(status="succeeded") == [slept.id]
+        assert listed(type="table.query") == [asked["id"]]
+        assert listed(type="demo.sleep", status="queued") == [queued["id"]]
+        assert listed(type="demo.nothing") == []
+        first = api.http.get(path(slept.id)).json()["created_at"]
+        assert slept.id not in listed(created_after=first)
+        assert listed(created_before=first) == []
+        assert listed(created_after="2030-01-01T00:00:00Z", created_before="2020-01-01T00:00:00Z") == []
+        assert slept.id in listed(created_after="2020-01-01T00:00:00Z")
+
+    def test_a_filter_that_matches_little_gives_a_cursor_to_go_on(self, api: Api) -> None:
+        wanted = api.finished()
+        for _ in range(4):
+            api.submit()
+        listed = api.http.get("/v1/jobs", params={"status": "succeeded", "limit": "1"}).json()
+        assert [job["id"] for job in listed["data"]] == [wanted.id]
+        assert listed["next"] is None
+
+    def test_what_is_gone_is_left_out(self, api: Api) -> None:
+        gone, kept = api.finished(), api.finished()
+        api.http.delete(path(gone.id))
+        assert [job["id"] for job in api.http.get("/v1/jobs").json()["data"]] == [kept.id]
+
+    @pytest.mark.parametrize(
+        "query,pointer",
+        [
+            ("limit=0", "/limit"),
+            ("limit=101", "/limit"),
+            ("limit=x", "/limit"),
+            ("status=done", "/status"),
+            ("stauts=queued", "/stauts"),
+            ("created_after=yesterday", "/created_after"),
+            ("after=garbage", "/after"),
+            ("after=é", "/after"),
+            ("after=e30", "/after"),
+            ("after=eyJpZCI6ImpvYl8xIiwiYXQiOi01fQ", "/after"),
+            ("after=eyJpZCI6ImpvYl8xIiwiYXQiOiI1In0", "/after"),
+            ("after=eyJpZCI6ImpvYl8xIiwiYXQiOjV9&created_after=2020-01-01T00:00:00Z", "/after"),
+            ("after=%00", "/after"),
+        ],
+    )
+    def test_a_query_that_does_not_fit_is_refused(self, api: Api, query: str, pointer: str) -> None:
+        told = problem(api.http.get(f"/v1/jobs?{query}"), 422, "invalid-request")
+        assert [flaw["pointer"] for flaw in told["errors"]] == [pointer]
+
+    def test_a_cursor_of_another_tenant_leads_nowhere_else(self, api: Api) -> None:
+        for _ in range(3):
+            api.submit()
+        after = api.http.get("/v1/jobs", params={"limit": "1"}).json()["next"]
+        assert api.other.get("/v1/jobs", params={"after": after}).json() == {"data": [], "next": None}
+
+
+class TestStrangers:
+    def test_another_tenant_sees_nothing_of_a_job(self, api: Api) -> None:
+        text = b'"secret"'
+        blob = Blob(len(text), b"\0" * 32, "application/json", inline=text)
+        job = api.settle(api.claim(api.submit()["id"]), result=blob)
+        never = "job_never"
+        for method, below in (
+            ("GET", ""),
+            ("DELETE", ""),
+            ("GET", "/result"),
+            ("GET", "/result/x"),
+            ("GET", "/result?link=true"),
+            ("GET", "/events"),
+            ("POST", "/cancel"),
+            ("POST", "/replay"),
+        ):
+            theirs = problem(api.other.request(method, path(job.id, below)), 404, "not-found")
+            nobodys = problem(api.other.request(method, path(never, below)), 404, "not-found")
+            assert theirs["detail"] == nobodys["detail"]
+        assert api.other.get("/v1/jobs").json()["data"] == []
+        assert api.row(job.id).status is Status.SUCCEEDED
+
+    def test_an_upload_of_another_tenant_is_none(self, api: Api) -> None:
+        upload = api.other.post("/v1/uploads", json={"filename": "a.csv", "size": 1}).json()
+        body = {"sql": "SELECT 1", "tables": {"t": {"$upload": upload["id"]}}}
+        problem(api.post(type="table.query", input=body), 422, "invalid-request")
+
+    @pytest.mark.parametrize(
+        "header", [None, "", "Bearer", "Bearer wrong", "Basic dXNlcjpwYXNz", "Bearer \xe9", "bearer a b"]
+    )
+    def test_without_a_key_there_is_nothing(self, api: Api, header: str | None) -> None:
+        headers = {} if header is None else {"Authorization": header.encode("latin-1")}
+        for method, where in (
+            ("GET", "/v1/jobs"),
+            ("POST", "/v1/jobs"),
+            ("GET", "/v1/jobs?limit=x"),
+            ("GET", "/v1/jobs/job_1"),
+            ("GET", "/v1/jobs/job_1/result"),
+            ("POST", "/v1/uploads"),
+            ("GET", "/v1/job-types"),
+            ("GET", "/v1/job-types/demo.sleep"),
+        ):
+            answer = api.nobody.request(method, where, headers=headers)  # type: ignore[arg-type]
+            problem(answer, 401, "unauthenticated")
+            assert answer.headers["www-authenticate"].startswith("Bearer")
+        assert api.spy.sent == []

@@ -1,0 +1,167 @@
+"""The Lambda handler, in a process of its own, given the events that API Gateway sends."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from coatcheck import blobs
+from coatcheck.record import Blob
+from infra.embedded import environment
+from service.front_door import LAMBDA
+from tests.aws.service.stage import Api
+
+RUN = """
+import json, os, sys
+from service.aws_lambda import handler
+for line in sys.stdin:
+    print(json.dumps(handler(json.loads(line), None)), flush=True)
+os._exit(0)  # as Lambda ends it: without a word
+"""
+
+
+def invoke(api: Api, scratch: Path, emulator_url: str, *events: dict[str, Any], **more: str) -> list[dict[str, Any]]:
+    """What a warm function answers to one event after the other."""
+    settings = api.stage.deployment
+    env = environment.of_parts(os.environ, scratch, emulator_url) | {
+        "COATCHECK_TABLE": settings.table,
+        "COATCHECK_BUCKET": settings.bucket,
+        "COATCHECK_QUEUES": json.dumps(settings.queues),
+        "COATCHECK_API_KEYS": json.dumps(settings.api_keys),
+        "COATCHECK_LOG": "json",
+        **more,
+    }
+    text = "".join(json.dumps(event) + "\n" for event in events)
+    done = subprocess.run(
+        [sys.executable, "-c", RUN], input=text, env=env, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Logging error" not in done.stderr, done.stderr
+    for line in done.stderr.splitlines():
+        json.loads(line)
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def event(
+    api: Api, method: str, resource: str, *, body: Any = None, above: str = "/live", **names: str
+) -> dict[str, Any]:
+    """What a REST API sends: https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html"""
+    path = resource.format(**names)
+    headers = {
+        "Authorization": api.http.headers["authorization"],
+        "Host": "abc.execute-api.us-east-1.amazonaws.com",
+        "X-Forwarded-Proto": "https",
+        "Content-Type": "application/json",
+    }
+    return {
+        "resource": resource,
+        "path": path,
+        "httpMethod": method,
+        "headers": headers,
+        "multiValueHeaders": {name: [value] for name, value in headers.items()},
+        "queryStringParameters": None,
+        "multiValueQueryStringParameters": None,
+        "pathParameters": names,
+        "requestContext": {"requestId": "the-request-id", "path": above + path, "identity": {"sourceIp": "192.0.2.1"}},
+        "body": None if body is None else base64.b64encode(json.dumps(body).encode()).decode(),
+        "isBase64Encoded": body is not None,
+    }
+
+
+def body_of(answer: dict[str, Any]) -> bytes:
+    """The bytes that API Gateway sends on."""
+    assert answer["isBase64Encoded"] is (answer["body"] != "")
+    return base64.b64decode(answer["body"])
+
+
+JOB = {"type": "demo.sleep", "input": {"seconds": 0}}
+
+
+def test_requests_are_served_one_after_the_other(api: Api, tmp_path: Path, emulator_url: str) -> None:
+    submit = event(api, "POST", "/v1/jobs", body=JOB)
+    docs = event(api, "GET", "/openapi.json")
+    health = event(api, "GET", "/v1/health")
+    first, second, opened, healthy = invoke(api, tmp_path, emulator_url, submit, submit, docs, health)
+    view = json.loads(body_of(first))
+    assert (first["statusCode"], second["statusCode"], opened["statusCode"], healthy["statusCode"]) == (
+        202,
+        202,
+        200,
+        200,
+    )
+    assert first["headers"]["location"] == f"https://abc.execute-api.us-east-1.amazonaws.com/live/v1/jobs/{view['id']}"
+    assert first["headers"]["x-request-id"] == "the-request-id"
+    assert view["id"] != json.loads(body_of(second))["id"]
+    assert json.loads(body_of(opened))["servers"] == [{"url": "/live"}]
+    assert len(api.messages()) == 2
+
+
+@pytest.mark.parametrize(
+    "above,public_url,location",
+    [
+        ("", "", "https://abc.execute-api.us-east-1.amazonaws.com"),
+        ("/jobs/api", "", "https://abc.execute-api.us-east-1.amazonaws.com/jobs/api"),
+        ("/live", "https://jobs.example.com", "https://jobs.example.com"),
+        ("/live", "https://example.com/jobs", "https://example.com/jobs"),
+    ],
+)
+def test_links_lead_back(
+    api: Api, tmp_path: Path, emulator_url: str, above: str, public_url: str, location: str
+) -> None:
+    submit = event(api, "POST", "/v1/jobs", body=JOB, above=above)
+    # behind a base path of a custom domain name, API Gateway leaves it in `path` as well
+    submit["path"] = (above if above == "/jobs/api" else "") + submit["path"]
+    (answer,) = invoke(api, tmp_path, emulator_url, submit, COATCHECK_PUBLIC_URL=public_url)
+    assert answer["headers"]["location"].startswith(f"{location}/v1/jobs/job_")
+
+
+def test_results_of_any_type_travel_in_base64_up_to_what_lambda_carries(
+    api: Api, tmp_path: Path, emulator_url: str
+) -> None:
+    sizes = (LAMBDA.inline_limit, LAMBDA.inline_limit + 1)
+    jobs = []
+    for size in sizes:
+        job = api.claim(api.submit()["id"])
+        api.put(blobs.result_key(job), b'"' * size)
+        jobs.append(api.settle(job, result=Blob(size, b"\0" * 32, "text/plain")))
+    events = [event(api, "GET", "/v1/jobs/{job_id}/result", job_id=job.id) for job in jobs]
+    whole, redirect = invoke(api, tmp_path, emulator_url, *events)
+    assert (whole["statusCode"], redirect["statusCode"]) == (200, 303)
+    assert len(body_of(whole)) == sizes[0]
+    assert len(json.dumps(whole)) < 6 * 1024**2
+    assert api.nobody.get(redirect["headers"]["location"]).content == b'"' * sizes[1]
+
+
+def test_errors_are_problems(api: Api, tmp_path: Path, emulator_url: str) -> None:
+    missing = event(api, "GET", "/v1/jobs/{job_id}", job_id="job_none")
+    stranger = event(api, "GET", "/v1/jobs/{job_id}", job_id="job_none")
+    stranger["headers"].pop("Authorization")
+    stranger["multiValueHeaders"].pop("Authorization")
+    answers = invoke(api, tmp_path, emulator_url, missing, stranger, event(api, "POST", "/v1/jobs", body=[]))
+    assert [answer["statusCode"] for answer in answers] == [404, 401, 422]
+    for answer in answers:
+        assert answer["headers"]["content-type"] == "application/problem+json"
+        told = json.loads(body_of(answer))
+        assert told["request_id"] == "the-request-id"
+        assert told["type"].startswith("https://abc.execute-api.us-east-1.amazonaws.com/live/problems/")
+
+
+def test_bad_settings_are_one_line(tmp_path: Path) -> None:
+    env = environment.of_parts(os.environ, tmp_path, "http://127.0.0.1:1")
+    done = subprocess.run(
+        [sys.executable, "-c", "from service.main import app; app()"],
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("settings: COATCHECK_TABLE: ")
+    assert len(done.stderr.splitlines()) == 1

@@ -1,0 +1,132 @@
+"""Uploads: announced, sent, named in an input."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from coatcheck.clock import DAY, SECOND
+from tests.aws.service.stage import Api, problem
+
+BODY = b"a,b\n1,2\n"
+
+
+def announce(api: Api, **more: Any) -> dict[str, Any]:
+    """The ticket for an upload of `BODY`, or of what `more` says."""
+    asked = {"filename": "table.csv", "content_type": "text/csv", "size": len(BODY)} | more
+    answer = api.http.post("/v1/uploads", json=asked)
+    assert answer.status_code == 201, answer.text
+    ticket: dict[str, Any] = answer.json()
+    return ticket
+
+
+def send(api: Api, ticket: dict[str, Any], body: bytes = BODY, **headers: str) -> int:
+    """Send the bytes as the ticket says; the status S3 answers."""
+    return api.nobody.request(
+        ticket["method"], ticket["url"], headers=ticket["headers"] | headers, content=body
+    ).status_code
+
+
+def query(upload_id: str) -> dict[str, Any]:
+    """A submit that names the upload."""
+    return {"type": "table.query", "input": {"sql": "FROM t", "tables": {"t": {"$upload": upload_id}}}}
+
+
+@pytest.mark.parametrize("sha256", [None, hashlib.sha256(BODY).hexdigest()])
+def test_an_upload_is_sent_and_used(api: Api, sha256: str | None) -> None:
+    ticket = announce(api, sha256=sha256)
+    assert ticket["method"] == "PUT"
+    assert {name: ticket["headers"][name] for name in ("content-type", "content-length")} == {
+        "content-type": "text/csv",
+        "content-length": "8",
+    }
+    assert ("x-amz-checksum-sha256" in ticket["headers"]) is (sha256 is not None)
+    assert datetime.fromisoformat(ticket["expires_at"]) > datetime.now().astimezone()
+    assert send(api, ticket) == 200
+    api.spy.sent.clear()
+    api.submit(**query(ticket["id"]))
+    assert sorted(api.spy.operations) == ["GetItem", "HeadObject", "PutItem", "SendMessage"]
+
+
+def test_other_bytes_than_announced_are_refused_by_s3(api: Api, emulator_url: str) -> None:
+    if not api.nobody.get(f"{emulator_url}/_ministack/health").is_success:
+        pytest.skip("moto verifies neither signatures nor checksums")
+    ticket = announce(api, sha256=hashlib.sha256(BODY).hexdigest())
+    assert send(api, ticket, BODY[::-1]) in {400, 403}
+    assert send(api, ticket, BODY + b"!", **{"content-length": "9"}) in {400, 403}
+    assert send(api, ticket, **{"content-type": "text/html"}) == 403
+    problem(api.post(**query(ticket["id"])), 422, "invalid-request")
+
+
+def test_an_upload_that_was_not_sent_is_refused(api: Api) -> None:
+    told = problem(api.post(**query(announce(api)["id"])), 422, "invalid-request")
+    assert told["errors"] == [
+        {"pointer": "/input/tables/t", "detail": "names an upload that was announced, but not sent"}
+    ]
+
+
+def test_an_upload_of_another_size_is_refused(api: Api) -> None:
+    ticket = announce(api, size=100)
+    api.put(f"uploads/{api.tenant}/{ticket['id']}", BODY)
+    told = problem(api.post(**query(ticket["id"])), 422, "invalid-request")
+    assert "8 bytes were sent, not 100" in told["errors"][0]["detail"]
+
+
+@pytest.mark.parametrize("upload_id", ["upl_none", "upl_", "job_1", "../x", ""])
+def test_what_is_no_upload_is_refused(api: Api, upload_id: str) -> None:
+    told = problem(api.post(**query(upload_id)), 422, "invalid-request")
+    assert told["errors"][0]["pointer"].startswith("/input/tables/t")
+
+
+def test_a_submit_is_repeated_though_its_upload_is_gone(api: Api) -> None:
+    ticket = announce(api)
+    send(api, ticket)
+    key = {"Idempotency-Key": "k"}
+    first = api.post(key, **query(ticket["id"]))
+    api.s3.delete_object(Bucket=api.stage.deployment.bucket, Key=f"uploads/{api.tenant}/{ticket['id']}")
+    again = api.post(key, **query(ticket["id"]))
+    assert (again.status_code, again.json()) == (202, first.json())
+    assert again.headers["idempotent-replayed"] == "true"
+    problem(api.post(**query(ticket["id"])), 422, "invalid-request")
+
+
+def test_a_replay_looks_for_the_upload_again(api: Api) -> None:
+    ticket = announce(api)
+    send(api, ticket)
+    job = api.finished(**query(ticket["id"]))
+    assert api.http.post(f"/v1/jobs/{job.id}/replay").status_code == 202
+    api.s3.delete_object(Bucket=api.stage.deployment.bucket, Key=f"uploads/{api.tenant}/{ticket['id']}")
+    problem(api.http.post(f"/v1/jobs/{job.id}/replay"), 422, "invalid-request")
+
+
+def test_an_upload_must_last_until_the_start(api: Api) -> None:
+    ticket = announce(api)
+    send(api, ticket)
+    told = problem(api.post(delay=40 * DAY // SECOND, **query(ticket["id"])), 422, "invalid-request")
+    assert told["errors"][0]["pointer"] == "/input/tables/t"
+
+
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"filename": ""}, "/filename"),
+    ({"filename": "a/b"}, "/filename"),
+    ({"filename": "a\\b"}, "/filename"),
+    ({"filename": "a\nb"}, "/filename"),
+    ({"filename": "x" * 256}, "/filename"),
+    ({"content_type": "text"}, "/content_type"),
+    ({"content_type": "text/csv\r\nX: y"}, "/content_type"),
+    ({"size": -1}, "/size"),
+    ({"size": 5 * 1024**3 + 1}, "/size"),
+    ({"size": "8"}, "/size"),
+    ({"sha256": "abc"}, "/sha256"),
+    ({"part_size": 5}, "/part_size"),
+]
+
+
+@pytest.mark.parametrize("more,pointer", REFUSED)
+def test_what_does_not_fit_is_refused(api: Api, more: dict[str, Any], pointer: str) -> None:
+    answer = api.http.post("/v1/uploads", json={"filename": "a.csv", "size": 1} | more)
+    told = problem(answer, 422, "invalid-request")
+    assert [flaw["pointer"] for flaw in told["errors"]] == [pointer]
