@@ -17,7 +17,8 @@ from moto.server import ThreadedMotoServer
 
 from coatcheck.deployment import Deployment
 from infra.embedded import environment
-from infra.embedded.emulator import LAUNCHER, PYTHON
+from infra.embedded.emulator import PYTHON
+from infra.embedded.processes import ROOT
 from infra.embedded.stack import make_stores
 from worker.aws import Boto
 
@@ -37,7 +38,8 @@ def ministack(scratch: Path) -> Iterator[str]:
     }
     log = scratch / "ministack.log"
     with log.open("w") as out:
-        process = subprocess.Popen([PYTHON, LAUNCHER], env=env, stdout=out, stderr=out, stdin=subprocess.DEVNULL)
+        command = [PYTHON, "-m", "infra.embedded.ministack"]
+        process = subprocess.Popen(command, env=env, stdout=out, stderr=out, stdin=subprocess.DEVNULL, cwd=ROOT)
         try:
             _wait_until_healthy(url, process, log)
             yield url

@@ -36,14 +36,12 @@ from worker.aws import Boto
 
 T = TypeVar("T")
 
-TENANTS = 400
-"""More than a session has tests: each takes two, so that tests share an emulator without meeting."""
-
 
 @dataclass
 class Spy:
-    """The door to AWS, which notes every call; it breaks the operations in `breaks`, and sends those in `repeats` twice,
-    as the SDK does when a reply is lost.
+    """The door to AWS, which notes every call.
+
+    It breaks the operations in `breaks`, and sends those in `repeats` twice, as the SDK does when a reply is lost.
     """
 
     door: AioBoto
@@ -73,13 +71,18 @@ class Spy:
 
 @dataclass(frozen=True)
 class Stage:
-    """A service that runs, the worker's door to its stores, and the tenants that are still to be given away."""
+    """A service that runs, and the worker's door to its stores."""
 
     url: str
     spy: Spy
     worker: Boto
     deployment: Deployment
-    tenants: Iterator[tuple[str, str]]
+
+    def new_tenant(self) -> tuple[str, str]:
+        """A tenant of its own, and a key that lets it in from now on: tests share an emulator without meeting."""
+        key, tenant = secrets.token_hex(16), f"t-{secrets.token_hex(6)}"
+        self.deployment.api_keys[hashlib.sha256(key.encode()).hexdigest()] = tenant
+        return tenant, key
 
 
 @dataclass(frozen=True)
@@ -196,16 +199,10 @@ def staged(
     clock: Callable[[], int] = system_clock,
 ) -> Iterator[Stage]:
     """The service under uvicorn on a free port until the block ends, with queues and tenants of its own."""
-    keys = {secrets.token_hex(16): f"t-{secrets.token_hex(6)}" for _ in range(TENANTS)}
-    settings = stores.model_copy(
-        update={
-            "queues": _make_queues(endpoint_url, list(stores.queues)),
-            "api_keys": {hashlib.sha256(key.encode()).hexdigest(): tenant for key, tenant in keys.items()},
-        }
-    )
+    settings = stores.model_copy(update={"queues": _make_queues(endpoint_url, list(stores.queues)), "api_keys": {}})
     spy = Spy(_door(endpoint_url))
     with _served(create_app(settings, CATALOG, spy, front_door, clock=clock)) as url:
-        yield Stage(url, spy, worker, settings, iter(keys.items()))
+        yield Stage(url, spy, worker, settings)
 
 
 @contextmanager
@@ -213,8 +210,8 @@ def visited(stage: Stage) -> Iterator[Api]:
     """Clients of two new tenants and of nobody, of a service whose door breaks nothing."""
     for noted in (stage.spy.sent, stage.spy.breaks, stage.spy.repeats):
         noted.clear()
-    key, tenant = next(stage.tenants)
-    other_key, _ = next(stage.tenants)
+    tenant, key = stage.new_tenant()
+    _, other_key = stage.new_tenant()
     with ExitStack() as stack:
         http, other, nobody = (
             stack.enter_context(_client(stage.url, headers))

@@ -305,7 +305,7 @@ class TestList:
         assert [job["id"] for job in api.http.get("/v1/jobs").json()["data"]] == [kept.id]
 
     @pytest.mark.parametrize(
-        "query,pointer",
+        ("query", "pointer"),
         [
             ("limit=0", "/limit"),
             ("limit=101", "/limit"),

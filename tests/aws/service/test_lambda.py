@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
@@ -27,26 +27,35 @@ os._exit(0)  # as Lambda ends it: without a word
 """
 
 
-def invoke(api: Api, scratch: Path, emulator_url: str, *events: dict[str, Any], **more: str) -> list[dict[str, Any]]:
-    """What a warm function answers to one event after the other."""
-    settings = api.stage.deployment
-    env = environment.of_parts(os.environ, scratch, emulator_url) | {
-        "COATCHECK_TABLE": settings.table,
-        "COATCHECK_BUCKET": settings.bucket,
-        "COATCHECK_QUEUES": json.dumps(settings.queues),
-        "COATCHECK_API_KEYS": json.dumps(settings.api_keys),
-        "COATCHECK_LOG": "json",
-        **more,
-    }
-    text = "".join(json.dumps(event) + "\n" for event in events)
-    done = subprocess.run(
-        [sys.executable, "-c", RUN], input=text, env=env, capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert "Logging error" not in done.stderr, done.stderr
-    for line in done.stderr.splitlines():
-        json.loads(line)
-    return [json.loads(line) for line in done.stdout.splitlines()]
+class Invoke(Protocol):
+    """What a warm function answers to one event after the other; `more` are variables of its environment."""
+
+    def __call__(self, *events: dict[str, Any], **more: str) -> list[dict[str, Any]]: ...
+
+
+@pytest.fixture
+def invoke(api: Api, tmp_path: Path, emulator_url: str) -> Invoke:
+    """A function on the stores of `api`."""
+
+    def run(*events: dict[str, Any], **more: str) -> list[dict[str, Any]]:
+        settings = api.stage.deployment
+        env = environment.of_parts(os.environ, tmp_path, emulator_url) | {
+            "COATCHECK_TABLE": settings.table,
+            "COATCHECK_BUCKET": settings.bucket,
+            "COATCHECK_QUEUES": json.dumps(settings.queues),
+            "COATCHECK_API_KEYS": json.dumps(settings.api_keys),
+            "COATCHECK_LOG": "json",
+            **more,
+        }
+        command = [sys.executable, "-c", RUN]
+        text = "".join(json.dumps(event) + "\n" for event in events)
+        done = subprocess.run(command, input=text, env=env, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr
+        logged = [json.loads(line) for line in done.stderr.splitlines()]
+        assert [line["logger"] for line in logged] == ["service.edge"] * len(events)
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    return run
 
 
 def event(
@@ -84,11 +93,11 @@ def body_of(answer: dict[str, Any]) -> bytes:
 JOB = {"type": "demo.sleep", "input": {"seconds": 0}}
 
 
-def test_requests_are_served_one_after_the_other(api: Api, tmp_path: Path, emulator_url: str) -> None:
+def test_requests_are_served_one_after_the_other(invoke: Invoke, api: Api) -> None:
     submit = event(api, "POST", "/v1/jobs", body=JOB)
     docs = event(api, "GET", "/openapi.json")
     health = event(api, "GET", "/v1/health")
-    first, second, opened, healthy = invoke(api, tmp_path, emulator_url, submit, submit, docs, health)
+    first, second, opened, healthy = invoke(submit, submit, docs, health)
     view = json.loads(body_of(first))
     assert (first["statusCode"], second["statusCode"], opened["statusCode"], healthy["statusCode"]) == (
         202,
@@ -104,27 +113,23 @@ def test_requests_are_served_one_after_the_other(api: Api, tmp_path: Path, emula
 
 
 @pytest.mark.parametrize(
-    "above,public_url,location",
+    ("above", "settings", "location"),
     [
-        ("", "", "https://abc.execute-api.us-east-1.amazonaws.com"),
-        ("/jobs/api", "", "https://abc.execute-api.us-east-1.amazonaws.com/jobs/api"),
-        ("/live", "https://jobs.example.com", "https://jobs.example.com"),
-        ("/live", "https://example.com/jobs", "https://example.com/jobs"),
+        ("", {}, "https://abc.execute-api.us-east-1.amazonaws.com"),
+        ("/jobs/api", {}, "https://abc.execute-api.us-east-1.amazonaws.com/jobs/api"),
+        ("/live", {"COATCHECK_PUBLIC_URL": "https://jobs.example.com"}, "https://jobs.example.com"),
+        ("/live", {"COATCHECK_PUBLIC_URL": "https://example.com/jobs"}, "https://example.com/jobs"),
     ],
 )
-def test_links_lead_back(
-    api: Api, tmp_path: Path, emulator_url: str, above: str, public_url: str, location: str
-) -> None:
+def test_links_lead_back(invoke: Invoke, api: Api, above: str, settings: dict[str, str], location: str) -> None:
     submit = event(api, "POST", "/v1/jobs", body=JOB, above=above)
     # behind a base path of a custom domain name, API Gateway leaves it in `path` as well
     submit["path"] = (above if above == "/jobs/api" else "") + submit["path"]
-    (answer,) = invoke(api, tmp_path, emulator_url, submit, COATCHECK_PUBLIC_URL=public_url)
+    (answer,) = invoke(submit, **settings)
     assert answer["headers"]["location"].startswith(f"{location}/v1/jobs/job_")
 
 
-def test_results_of_any_type_travel_in_base64_up_to_what_lambda_carries(
-    api: Api, tmp_path: Path, emulator_url: str
-) -> None:
+def test_results_of_any_type_travel_in_base64_up_to_what_lambda_carries(invoke: Invoke, api: Api) -> None:
     sizes = (LAMBDA.inline_limit, LAMBDA.inline_limit + 1)
     jobs = []
     for size in sizes:
@@ -132,19 +137,19 @@ def test_results_of_any_type_travel_in_base64_up_to_what_lambda_carries(
         api.put(blobs.result_key(job), b'"' * size)
         jobs.append(api.settle(job, result=Blob(size, b"\0" * 32, "text/plain")))
     events = [event(api, "GET", "/v1/jobs/{job_id}/result", job_id=job.id) for job in jobs]
-    whole, redirect = invoke(api, tmp_path, emulator_url, *events)
+    whole, redirect = invoke(*events)
     assert (whole["statusCode"], redirect["statusCode"]) == (200, 303)
     assert len(body_of(whole)) == sizes[0]
     assert len(json.dumps(whole)) < 6 * 1024**2
     assert api.nobody.get(redirect["headers"]["location"]).content == b'"' * sizes[1]
 
 
-def test_errors_are_problems(api: Api, tmp_path: Path, emulator_url: str) -> None:
+def test_errors_are_problems(invoke: Invoke, api: Api) -> None:
     missing = event(api, "GET", "/v1/jobs/{job_id}", job_id="job_none")
     stranger = event(api, "GET", "/v1/jobs/{job_id}", job_id="job_none")
     stranger["headers"].pop("Authorization")
     stranger["multiValueHeaders"].pop("Authorization")
-    answers = invoke(api, tmp_path, emulator_url, missing, stranger, event(api, "POST", "/v1/jobs", body=[]))
+    answers = invoke(missing, stranger, event(api, "POST", "/v1/jobs", body=[]))
     assert [answer["statusCode"] for answer in answers] == [404, 401, 422]
     for answer in answers:
         assert answer["headers"]["content-type"] == "application/problem+json"

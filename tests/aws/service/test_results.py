@@ -42,7 +42,7 @@ def path(job: Job, below: str = "") -> str:
     return f"/v1/jobs/{job.id}/result{below}"
 
 
-@pytest.mark.parametrize("body,inline", [(SMALL, True), (b"", True), (LARGE, False), (b"", False)])
+@pytest.mark.parametrize(("body", "inline"), [(SMALL, True), (b"", True), (LARGE, False), (b"", False)])
 def test_a_result_is_handed_out_whole(api: Api, body: bytes, inline: bool) -> None:  # noqa: FBT001
     job = done(api, body, inline=inline)
     answer = api.http.get(path(job))

@@ -18,6 +18,7 @@ from coatcheck.messages import JobMessage
 from coatcheck.record import Event
 from tests.aws.service.stage import Api, problem
 
+JOB = {"type": "demo.sleep", "input": {"seconds": 0}}
 KEY = {"Idempotency-Key": "order-66"}
 
 
@@ -47,6 +48,19 @@ def test_the_row_says_when_the_sweeper_has_to_look(api: Api) -> None:
     assert (row.timeout, row.max_attempts, row.retention) == (7 * SECOND, 2, MINUTE)
     assert row.history == (Event("job.queued", row.created_at),)
     assert row.start_at is None
+
+
+def test_a_row_is_less_than_a_kilobyte(api: Api) -> None:
+    api.submit(input={"seconds": 0.5, "steps": 3, "fail": "transient"}, metadata={"customer": "Müller & Söhne"})
+    item = api.spy.sent[0].params["Item"]
+    assert sum(len(name) + len(json.dumps(value, default=repr)) for name, value in item.items()) < 1024
+
+
+@pytest.mark.parametrize("host", ["x y", "[", "é", "a" * 5000, "x/../y", "", "evil.example:99999999"])
+def test_a_strange_host_is_no_error_of_ours(api: Api, host: str) -> None:
+    for method, path in (("GET", "/v1/jobs/job_none"), ("POST", "/v1/jobs"), ("GET", "/docs")):
+        answer = api.http.request(method, path, json=JOB, headers={b"Host": host.encode("latin-1")})
+        assert answer.status_code < 500, answer.text
 
 
 def test_many_submits_under_one_key_are_one_job(api: Api) -> None:
@@ -95,10 +109,10 @@ def test_a_key_can_be_used_again_when_its_job_is_gone(api: Api) -> None:
     assert answer.json()["version"] == 1
 
 
-@pytest.mark.parametrize("key", ["", "a b", "x" * 256, "é".encode(), "a\tb"])
-def test_a_bad_key_is_refused(api: Api, key: str | bytes) -> None:
+@pytest.mark.parametrize("key", [b"", b"a b", b"x" * 256, "é".encode(), b"a\tb"])
+def test_a_bad_key_is_refused(api: Api, key: bytes) -> None:
     body = {"type": "demo.sleep", "input": {"seconds": 0}}
-    problem(api.http.post("/v1/jobs", headers={"Idempotency-Key": key}, json=body), 422, "invalid-request")
+    problem(api.http.post("/v1/jobs", headers={b"Idempotency-Key": key}, json=body), 422, "invalid-request")
     assert api.spy.sent == []
 
 
@@ -215,7 +229,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize("body,pointer", REFUSED, ids=[json.dumps(body)[:50] for body, _ in REFUSED])
+@pytest.mark.parametrize(("body", "pointer"), REFUSED, ids=[json.dumps(body)[:50] for body, _ in REFUSED])
 def test_what_does_not_fit_is_refused_with_its_place(api: Api, body: dict[str, Any], pointer: str) -> None:
     told = problem(api.post(**body), 422, "invalid-request")
     assert pointer in [flaw["pointer"] for flaw in told["errors"]]

@@ -171,7 +171,25 @@ def test_only_a_finished_job_is_forgotten(aws: Boto, deployment: Deployment, ten
         assert isinstance(outcome, Job) is status.final
         if isinstance(outcome, Job):
             assert outcome.gone(NOW)
-            assert (outcome.result, outcome.metadata) == (None, {})
+            assert (outcome.result, outcome.metadata, outcome.history) == (None, {}, ())
+            assert outcome.input.size == 0
+
+
+def test_what_belongs_to_a_job_is_deleted_with_it_and_the_row_stays(
+    aws: Boto, deployment: Deployment, tenant: str
+) -> None:
+    table, job = deployment.table, a_job(tenant, Status.SUCCEEDED)
+    key = JobKey(tenant, job.id)
+    aws.send(items.put_job(table, job, now=NOW))
+    for first in range(1, 40):
+        aws.send(items.put_history_page(table, replace(job, history_from=first)))
+    aws.send(items.put_artifacts(table, job, [replace(BLOB, filename="a.json")]))
+    deleted = 0
+    while beside := aws.send(items.items_beside(table, key)):
+        aws.send(items.delete_items(table, beside))
+        deleted += len(beside)
+    assert deleted == 40
+    assert aws.send(items.get_job(table, key)) == job
 
 
 def a_job(tenant: str, status: Status) -> Job:

@@ -1,0 +1,80 @@
+"""The API as one ASGI app, made of what it is given: nothing is read from the environment here."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+
+from coatcheck.deployment import BadSettings, Deployment
+from coatcheck.types import Catalog
+from service.aws import Aws
+from service.documented import as_problems
+from service.edge import Edge
+from service.front_door import FrontDoor
+from service.problems import add_problems
+from service.routes import job_types, jobs, meta, results, uploads
+from service.tools import Tools, system_clock
+
+ROUTERS = (jobs.router, results.router, uploads.router, job_types.router, meta.router)
+
+DESCRIPTION = """\
+Hand in work that does not fit in an HTTP request, and come back for the result.
+
+`POST /v1/jobs` answers with a job at once. Look at it with `GET /v1/jobs/{id}` until `done` is true, then collect
+`GET /v1/jobs/{id}/result`. Large inputs go through `POST /v1/uploads`.
+"""
+
+
+def create_app(
+    deployment: Deployment,
+    catalog: Catalog,
+    aws: Aws,
+    front_door: FrontDoor,
+    *,
+    clock: Callable[[], int] = system_clock,
+    entropy: Callable[[int], bytes] = secrets.token_bytes,
+) -> FastAPI:
+    """The API of `deployment`, which closes `aws` at shutdown.
+
+    `clock` tells milliseconds since the epoch, `entropy` gives so many random bytes. Raises BadSettings when a job
+    type's lane has no queue.
+    """
+    for job_type in catalog.values():
+        if job_type.lane not in deployment.queues:
+            raise BadSettings(f"COATCHECK_QUEUES: has no queue for lane {job_type.lane} of {job_type.name}")
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await aws.aclose()
+
+    app = _Api(
+        title="Coatcheck",
+        version="1",
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        redoc_url=None,
+        swagger_ui_oauth2_redirect_url=None,
+        redirect_slashes=False,
+    )
+    app.state.tools = Tools(deployment, catalog, aws, front_door, clock, entropy)
+    for router in ROUTERS:
+        app.include_router(router)
+    app.state.routes = [route for router in ROUTERS for route in router.routes]
+    add_problems(app)
+    app.add_middleware(Edge, entropy=entropy)
+    return app
+
+
+class _Api(FastAPI):
+    """FastAPI, whose document shows errors as they are."""
+
+    def openapi(self) -> dict[str, Any]:
+        """The OpenAPI document, made once."""
+        if not self.openapi_schema:
+            self.openapi_schema = as_problems(super().openapi())
+        return self.openapi_schema

@@ -1,0 +1,122 @@
+"""The async door to AWS: sends the kernel's calls with aiobotocore."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack
+from typing import Any, Protocol, TypeVar, cast
+
+from aiobotocore.config import AioConfig  # type: ignore[import-untyped]
+from aiobotocore.session import AioSession, get_session  # type: ignore[import-untyped]
+from botocore import xform_name
+from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
+
+from coatcheck.calls import AwsRefused, AwsUnavailable, Call, Presign, Service, error_from
+from coatcheck.errors import Unavailable
+
+T = TypeVar("T")
+
+SERVICES: tuple[Service, ...] = ("dynamodb", "sqs", "s3")
+
+
+class Aws(Protocol):
+    """What the service needs of AWS. Tests wrap it to lose, refuse and repeat calls."""
+
+    async def send(self, call: Call[T]) -> T:
+        """Send `call` and read its answer. Raises AwsUnavailable or AwsRefused."""
+
+    async def presign(self, presign: Presign) -> str:
+        """Sign a URL; nothing is sent."""
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+
+
+class AioBoto:
+    """AWS by aiobotocore. Clients are made when first needed, once; all calls are to come from one event loop.
+
+    `endpoint_url` is an emulator's, None for AWS itself. `session` says by what credentials, in which region.
+    """
+
+    def __init__(self, endpoint_url: str | None = None, session: AioSession | None = None) -> None:
+        self.endpoint_url = endpoint_url
+        self._session = session or get_session()
+        self._clients: dict[Service, Any] = {}
+        self._making = asyncio.Lock()
+        self._open = AsyncExitStack()
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> AioBoto:
+        """The door that the SDK's own variables ask for."""
+        return cls(environ.get("AWS_ENDPOINT_URL") or None)
+
+    async def send(self, call: Call[T]) -> T:
+        """Send `call` and read its answer. Raises AwsUnavailable or AwsRefused."""
+        try:
+            client = await self._client(call.service)
+            answer = await getattr(client, xform_name(call.operation))(**call.params)
+        except ClientError as error:
+            response = cast("dict[str, Any]", error.response)
+            refusal = call.refusals.get(response.get("Error", {}).get("Code", ""))
+            if refusal is None:
+                raise error_from(call, response) from error
+            return refusal(response)
+        except ParamValidationError as error:
+            raise AwsRefused(call, type(error).__name__) from error
+        except (BotoCoreError, OSError, TimeoutError) as error:
+            raise AwsUnavailable(call, type(error).__name__) from error
+        return call.read(answer)
+
+    async def presign(self, presign: Presign) -> str:
+        """Sign a URL; nothing is sent."""
+        client = await self._client("s3")
+        url: str = await client.generate_presigned_url(
+            presign.operation, Params=dict(presign.params), ExpiresIn=presign.expires_in
+        )
+        return url
+
+    async def open(self) -> None:
+        """Make every client now, before they are needed; connects nowhere."""
+        for service in SERVICES:
+            await self._client(service)
+
+    async def aclose(self) -> None:
+        """Close every connection. The door can be used again: it makes new ones."""
+        self._clients.clear()
+        await self._open.aclose()
+
+    async def _client(self, service: Service) -> Any:
+        if service not in self._clients:
+            async with self._making:
+                if service not in self._clients:
+                    self._clients[service] = await self._make(service)
+        return self._clients[service]
+
+    async def _make(self, service: Service) -> Any:
+        made = self._session.create_client(service, endpoint_url=self.endpoint_url, config=self._config(service))
+        return await self._open.enter_async_context(made)
+
+    def _config(self, service: Service) -> AioConfig:
+        # an emulator's host name has no bucket in front of it
+        addressing = "path" if self.endpoint_url else "virtual"
+        only_s3 = {"signature_version": "s3v4", "s3": {"addressing_style": addressing}} if service == "s3" else {}
+        return AioConfig(
+            connect_timeout=2,
+            read_timeout=8,
+            max_pool_connections=100,
+            retries={"mode": "standard", "total_max_attempts": 3},
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+            **only_s3,
+        )
+
+
+async def chunks(stored: Any, size: int) -> AsyncIterator[bytes]:
+    """What `blobs.get` found, in pieces of at most `size` bytes; closed at the end. Raises Unavailable."""
+    try:
+        async with stored:
+            async for chunk in stored.iter_chunks(size):
+                yield chunk
+    except (BotoCoreError, OSError, TimeoutError) as error:
+        raise Unavailable("A store broke off in the middle of its answer.") from error

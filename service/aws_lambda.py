@@ -1,0 +1,57 @@
+"""The API as a Lambda function behind API Gateway.
+
+Everything is made when the module is imported: SnapStart takes its snapshot after that, and what is in it costs
+the first request nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import Any
+from urllib.parse import urlsplit
+
+from mangum import Mangum
+from mangum.types import ASGI
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from coatcheck.deployment import Deployment
+from coatcheck.log import configure
+from jobs.catalog import CATALOG
+from service.app import create_app
+from service.aws import AioBoto
+from service.front_door import LAMBDA
+
+NO_TEXT = ["\n"]
+"""Mangum sends media types that contain one of these as text, which JSON may make up to six times as long. No media
+type contains this one, so everything goes out in base64, and `FrontDoor` can know how long it gets."""
+
+
+def in_stage(app: ASGIApp, public_url: str) -> ASGI:
+    """`app` at the `root_path` that clients see: of `public_url`, or else the stage or base path in API Gateway."""
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        event: dict[str, Any] = scope["aws.event"]
+        # the resource says how much of the path is ours: as many segments as it has
+        ours = event["resource"].count("/")
+        above = event["requestContext"]["path"].split("/")[:-ours]
+        root = urlsplit(public_url).path if public_url else "/".join(above)
+        path = root + "/" + "/".join(scope["path"].split("/")[-ours:])
+        await app({**scope, "root_path": root, "path": path}, receive, send)
+
+    return serve
+
+
+def make_handler() -> Mangum:
+    """The function's handler, on one event loop of its own, with its clients made."""
+    deployment = Deployment.from_env(os.environ)
+    configure(deployment.log)
+    aws = AioBoto.from_env(os.environ)
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    loop.run_until_complete(aws.open())
+    app = create_app(deployment, CATALOG, aws, LAMBDA)
+    return Mangum(in_stage(app, deployment.public_url), lifespan="off", text_mime_types=NO_TEXT)
+
+
+handler = make_handler()

@@ -1,0 +1,61 @@
+"""Who asks: the tenant that an API key stands for."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from coatcheck.errors import Unauthenticated
+from service.tools import Tools
+
+_bearer = HTTPBearer(auto_error=False, scheme_name="ApiKey", description="An API key of this service.")
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whose request it is, what serves it, and by what URL, without /v1, the caller reaches the service."""
+
+    tenant: str
+    base_url: str
+    tools: Tools
+
+
+async def authenticated(
+    request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+) -> Caller:
+    """The caller. Raises Unauthenticated without a key that is known."""
+    tools = tools_of(request)
+    if credentials is None:
+        raise Unauthenticated("There is no `Authorization: Bearer …` header.")
+    tenant = tenant_of(credentials.credentials, tools.deployment.api_keys)
+    if tenant is None:
+        raise Unauthenticated("The API key is not known here.")
+    request.state.tenant = tenant
+    return Caller(tenant, base_url(request), tools)
+
+
+Authenticated = Annotated[Caller, Depends(authenticated)]
+
+
+def tenant_of(key: str, known: Mapping[str, str]) -> str | None:
+    """The tenant of an API key; `known` maps hex sha256 to tenant. Takes as long whichever key it is."""
+    digest = hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
+    matches = [tenant for other, tenant in known.items() if hmac.compare_digest(digest, other)]
+    return matches[0] if matches else None
+
+
+def tools_of(request: Request) -> Tools:
+    """What this app was made with."""
+    tools: Tools = request.app.state.tools
+    return tools
+
+
+def base_url(request: Request) -> str:
+    """What clients reach the service by, without /v1 and trailing slash."""
+    return tools_of(request).deployment.public_url or str(request.base_url).rstrip("/")

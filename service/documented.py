@@ -1,0 +1,95 @@
+"""Words of the OpenAPI document: what every answer carries, said once."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from fastapi import Path
+from pydantic import BaseModel
+
+from coatcheck.errors import ServiceError, Unauthenticated, Unavailable
+from coatcheck.wire import Problem, Shown
+from service.problems import MEDIA_TYPE, STATUS
+
+
+class Health(Shown):
+    """The service answers."""
+
+    status: Literal["ok"]
+
+
+class ProblemKind(Shown):
+    """A kind of error."""
+
+    code: str
+    title: str
+    advice: str
+    retryable: bool
+
+
+JobId = Annotated[str, Path(description="a job's id", examples=["job_0h2j4kq8c5v1m9d3s7n6p0r4t0"])]
+
+_ASKED = {
+    "Prefer": "`wait=N`: hold the answer until the job is done, or N seconds (0 to 25) have passed",
+    "Idempotency-Key": "1 to 255 visible ASCII characters; the same key and the same body are the same job",
+    "If-None-Match": "an ETag that is known already: 304 if it still holds",
+}
+_ANSWERED = {
+    "Location": "where the job, or the result, is",
+    "Retry-After": "seconds until it is worth asking again; while the job is not done",
+    "ETag": "changes with what it is of",
+    "Idempotent-Replayed": "`true` when an earlier request under this key made the job",
+    "Preference-Applied": "`wait=N` as it was honoured",
+    "Content-Digest": "sha-256 of the bytes (RFC 9530)",
+    "Content-Disposition": "what to call the file",
+}
+
+
+def answers(status: int, description: str, *headers: str, model: type[BaseModel] | None = None) -> dict[int | str, Any]:
+    """The `responses` entry of one status."""
+    entry: dict[str, Any] = {"description": description}
+    if headers:
+        entry["headers"] = {name: {"description": _ANSWERED[name], "schema": {"type": "string"}} for name in headers}
+    if model is not None:
+        entry["model"] = model
+    return {status: entry}
+
+
+def problems(*errors: type[ServiceError]) -> dict[int | str, Any]:
+    """The `responses` entries of errors; those that share a status share an entry."""
+    entries: dict[int | str, Any] = {}
+    for error in errors:
+        entry = entries.setdefault(STATUS[error], {"description": "", "model": Problem})
+        entry["description"] = "; ".join(filter(None, [entry["description"], f"{error.title} (`{error.code}`)"]))
+    return entries
+
+
+def guarded(*errors: type[ServiceError]) -> dict[int | str, Any]:
+    """As `problems`, with what any call may meet that needs a key and a store."""
+    return problems(*errors, Unauthenticated, Unavailable)
+
+
+def takes(*headers: str, body: type[BaseModel] | None = None) -> dict[str, Any]:
+    """The `openapi_extra` of a route that reads these headers, and its body, itself."""
+    extra: dict[str, Any] = {
+        "parameters": [
+            {"name": name, "in": "header", "required": False, "description": _ASKED[name], "schema": {"type": "string"}}
+            for name in headers
+        ]
+    }
+    if body is not None:
+        content = {"application/json": {"schema": body.model_json_schema()}}
+        extra["requestBody"] = {"required": True, "content": content}
+    return extra
+
+
+def as_problems(document: dict[str, Any]) -> dict[str, Any]:
+    """The OpenAPI document with errors under their true media type, and without the framework's own error model."""
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            for status, entry in operation["responses"].items():
+                if status >= "4":
+                    entry["content"] = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    for name in ("HTTPValidationError", "ValidationError"):
+        document["components"]["schemas"].pop(name, None)
+    return document

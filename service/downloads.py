@@ -1,0 +1,119 @@
+"""Handing out results and artifacts: the bytes themselves where the front door carries them, a link where not."""
+
+from __future__ import annotations
+
+import base64
+import re
+from dataclasses import dataclass
+
+from fastapi import Request, Response
+from fastapi.responses import StreamingResponse
+
+from coatcheck import blobs
+from coatcheck.clock import SECOND, rfc3339
+from coatcheck.errors import Gone, NoResult, NotFound
+from coatcheck.record import Blob, Job
+from coatcheck.wire import MEDIA_TYPE, LinkView, job_url
+from service import etags
+from service.aws import chunks
+from service.caller import Caller
+from service.jobs import artifacts_of
+
+CHUNK = 256 * 1024
+
+_MEDIA_TYPE = re.compile(MEDIA_TYPE)
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """What is to be handed out: where it lies in the bucket (if not in the row), and the service's address of it."""
+
+    blob: Blob
+    key: str
+    address: str
+    filename: str
+
+    @property
+    def content_type(self) -> str:
+        """The content type the handler named, or the one of bytes of which nothing is known."""
+        return self.blob.content_type if _MEDIA_TYPE.match(self.blob.content_type) else "application/octet-stream"
+
+
+async def download_of(caller: Caller, job: Job, name: str | None) -> Download:
+    """The result of a job that is done, or its artifact `name`. Raises NoResult, or NotFound for the artifact."""
+    address = f"{job_url(job.id, caller.base_url)}/result"
+    if name is not None:
+        for blob in await artifacts_of(caller.tools, job):
+            if blob.filename == name:
+                return Download(blob, blobs.artifact_key(job, name), f"{address}/{name}", name)
+        raise NotFound("The job has no artifact of this name.")
+    if job.result is None:
+        why = f" ({job.error.code})" if job.error else ""
+        raise NoResult(f"The job is {job.status}{why}: there is no result to come.")
+    extension = ".json" if job.result.content_type == "application/json" else ""
+    return Download(job.result, blobs.result_key(job), address, job.result.filename or f"{job.id}{extension}")
+
+
+async def hand_out(caller: Caller, request: Request, download: Download) -> Response:
+    """200 with the bytes, 304 when the client has them, or 303 to where they are."""
+    response = _empty(download)
+    if etags.is_known(request, response.headers["etag"]):
+        return etags.not_modified(response)
+    if download.blob.inline is None and download.blob.size > caller.tools.front_door.inline_limit:
+        signed = await _presigned(caller, download)
+        return Response(status_code=303, headers={"Location": signed, "Cache-Control": "no-store"})
+    if request.state.head:
+        return response
+    if download.blob.inline is not None:
+        return Response(download.blob.inline, headers=dict(response.headers))
+    return await _streamed(caller, download, dict(response.headers))
+
+
+async def link_to(caller: Caller, job: Job, download: Download) -> LinkView:
+    """Where the bytes are: a presigned URL for those in S3, the service's own address for those in the row."""
+    if download.blob.inline is None:
+        url = await _presigned(caller, download)
+        expires_at = caller.tools.clock() + blobs.LINK_SECONDS * SECOND
+    else:
+        url, expires_at = download.address, job.expires_at or caller.tools.clock()
+    return LinkView(
+        url=url,
+        expires_at=rfc3339(expires_at),
+        size=download.blob.size,
+        sha256=download.blob.sha256.hex(),
+        content_type=download.content_type,
+    )
+
+
+def _empty(download: Download) -> Response:
+    """The answer to HEAD: every header, no bytes. A handler's bytes are never to run as a page of this origin."""
+    blob = download.blob
+    response = Response(
+        headers={
+            "Content-Type": download.content_type,
+            "Content-Disposition": blobs.attachment(download.filename),
+            "Content-Digest": f"sha-256=:{base64.b64encode(blob.sha256).decode()}:",
+            "ETag": f'"{blob.sha256.hex()}"',
+            "Cache-Control": "private, no-cache",
+            "X-Content-Type-Options": "nosniff",
+            "Content-Security-Policy": "sandbox; default-src 'none'",
+        }
+    )
+    response.headers["Content-Length"] = str(blob.size)
+    return response
+
+
+async def _presigned(caller: Caller, download: Download) -> str:
+    disposition = blobs.attachment(download.filename)
+    signed = blobs.link(caller.tools.bucket, download.key, content_type=download.content_type, disposition=disposition)
+    return await caller.tools.aws.presign(signed)
+
+
+async def _streamed(caller: Caller, download: Download, headers: dict[str, str]) -> Response:
+    stored = await caller.tools.aws.send(blobs.get(caller.tools.bucket, download.key))
+    if stored is None:
+        raise Gone("The bytes are no longer kept.")
+    bytes_in_s3 = chunks(stored, CHUNK)
+    if caller.tools.front_door.buffers:
+        return Response(b"".join([chunk async for chunk in bytes_in_s3]), headers=headers)
+    return StreamingResponse(bytes_in_s3, headers=headers)

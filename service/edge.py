@@ -1,0 +1,84 @@
+"""Around every request: its id, HEAD, its line in the log, and a problem for what nobody expected."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.problems import unexpected
+
+log = logging.getLogger(__name__)
+
+REQUEST_ID = "X-Request-Id"
+
+
+class Edge:
+    """ASGI middleware, the outermost of the app's own."""
+
+    def __init__(self, app: ASGIApp, entropy: Callable[[int], bytes]) -> None:
+        self._app = app
+        self._entropy = entropy
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began = time.perf_counter()
+        inner = self._inner(scope)
+        answer = _Answer(send, inner["state"]["request_id"])
+        try:
+            await self._app(inner, receive, answer.send)
+        except ClientDisconnect:
+            answer.status = 499
+        except Exception:
+            log.exception("unexpected", extra={"request_id": answer.request_id})
+            if answer.status is not None:
+                raise
+            await unexpected(Request(inner))(inner, receive, answer.send)
+        finally:
+            _log(inner, scope["method"], answer, time.perf_counter() - began)
+
+    def _inner(self, scope: Scope) -> Scope:
+        """The request as the routes see it. HEAD is GET to them; the server leaves the body out (RFC 9110, 9.3.2)."""
+        head = scope["method"] == "HEAD"
+        state = {**scope.get("state", {}), "request_id": self._request_id(scope), "head": head, "tenant": None}
+        return {**scope, "method": "GET" if head else scope["method"], "state": state}
+
+    def _request_id(self, scope: Scope) -> str:
+        context = scope.get("aws.event", {}).get("requestContext", {})
+        return str(context.get("requestId") or self._entropy(16).hex())
+
+
+class _Answer:
+    """Notes the status on its way to the client, and adds the request's id."""
+
+    def __init__(self, send: Send, request_id: str) -> None:
+        self._send = send
+        self.request_id = request_id
+        self.status: int | None = None
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message["headers"] = [*message["headers"], (REQUEST_ID.lower().encode(), self.request_id.encode())]
+        await self._send(message)
+
+
+def _log(scope: Scope, method: str, answer: _Answer, seconds: float) -> None:
+    route = getattr(scope.get("route"), "path", None)
+    log.info(
+        "%s %s %s",
+        method,
+        route or "(no route)",
+        answer.status,
+        extra={
+            "ms": round(seconds * 1000, 1),
+            "tenant": scope["state"]["tenant"],
+            "request_id": answer.request_id,
+        },
+    )

@@ -1,0 +1,108 @@
+"""What a job is to work on: checked against its type, with every upload it names."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import ValidationError
+
+from coatcheck import blobs
+from coatcheck.clock import DAY, milliseconds
+from coatcheck.errors import Flaw
+from coatcheck.ids import is_id
+from coatcheck.pack import pack, to_json
+from coatcheck.record import Blob, Job
+from coatcheck.table import items
+from coatcheck.table.keys import JobKey
+from coatcheck.types import JobType
+from service.flaws import invalid, refused
+from service.tools import Tools
+
+INLINE_LIMIT = 384
+"""Bytes, packed, of an input that is kept in the row: a write is billed by each KB of the whole row."""
+
+MOST_UPLOADS = 100
+
+UPLOAD_LIFE = DAY
+"""Milliseconds between the announcement of an upload and the last submit that may name it."""
+
+POINTER = "/input"
+
+
+def checked(job_type: JobType[Any, Any], given: Any) -> bytes:
+    """The input as JSON, the very bytes that the worker will read. Raises InvalidRequest with every flaw."""
+    text = to_json(given)
+    try:
+        job_type.input.model_validate_json(text)
+    except ValidationError as error:
+        raise invalid(error, POINTER) from None
+    return text
+
+
+def blob(text: bytes) -> Blob:
+    """An input as the row keeps it: with its bytes if they are few."""
+    # text that deflates to so little is short; the rest need not be deflated to see that it is too long
+    few = len(text) <= 64 * INLINE_LIMIT and len(pack(text)) <= INLINE_LIMIT
+    return Blob(len(text), hashlib.sha256(text).digest(), "application/json", inline=text if few else None)
+
+
+async def check_uploads(tools: Tools, tenant: str, given: Any, *, needed_at: int) -> None:
+    """Raises InvalidRequest with every upload in an input that is not there, or will not be when the job starts."""
+    named = list(uploads_in(given, POINTER))
+    if len(named) > MOST_UPLOADS:
+        raise refused([Flaw(POINTER, f"names more than {MOST_UPLOADS} uploads")])
+    wrong = await asyncio.gather(*(_wrong_with(tools, tenant, upload, needed_at) for _, upload in named))
+    if found := [Flaw(pointer, what) for (pointer, _), what in zip(named, wrong, strict=True) if what]:
+        raise refused(found)
+
+
+async def store(tools: Tools, job: Job, text: bytes) -> None:
+    """Put an input in the bucket that is too large for the row. Raises InvalidRequest if it would not last there."""
+    if job.input.inline is not None:
+        return
+    if job.start_at is not None and not _lasts(tools, since=job.created_at, until=job.start_at):
+        raise refused([Flaw(POINTER, "is too large to be kept until the job starts: start it sooner")])
+    key, content_type = blobs.input_key(job), job.input.content_type
+    await tools.aws.send(blobs.put(tools.bucket, key, text, content_type=content_type, sha256=job.input.sha256))
+
+
+def _lasts(tools: Tools, *, since: int, until: int) -> bool:
+    """Whether what was put in the bucket at `since` is there at `until`: its lifecycle rule ends a day later still."""
+    return until <= since + milliseconds(tools.deployment.max_retention)
+
+
+def uploads_in(given: Any, pointer: str) -> Iterator[tuple[str, str]]:
+    """Every upload an input names, as `{"$upload": id}` anywhere in it, and where."""
+    if isinstance(given, dict):
+        if set(given) == {"$upload"} and isinstance(given["$upload"], str):
+            yield pointer, given["$upload"]
+            return
+        children: Any = given.items()
+    elif isinstance(given, list):
+        children = enumerate(given)
+    else:
+        return
+    for step, child in children:
+        name = str(step).replace("~", "~0").replace("/", "~1")
+        yield from uploads_in(child, f"{pointer}/{name}")
+
+
+async def _wrong_with(tools: Tools, tenant: str, upload_id: str, needed_at: int) -> str | None:
+    if not is_id("upl", upload_id):
+        return "is not the id of an upload"
+    announced, stored = await asyncio.gather(
+        tools.aws.send(items.get_upload(tools.table, JobKey(tenant, upload_id))),
+        tools.aws.send(blobs.head(tools.bucket, blobs.upload_key(tenant, upload_id))),
+    )
+    if announced is None or tools.clock() >= announced.expires_at:
+        return "names no upload that is still to be used"
+    if stored is None:
+        return "names an upload that was announced, but not sent"
+    if stored.size != announced.size:
+        return f"names an upload of which {stored.size} bytes were sent, not {announced.size}"
+    if not _lasts(tools, since=announced.expires_at - UPLOAD_LIFE, until=needed_at):
+        return "names an upload that will not be kept until the job starts"
+    return None

@@ -1,0 +1,143 @@
+"""Errors as HTTP: which status each has, and the problem that tells of it (RFC 9457)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from urllib.parse import quote
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+from starlette.routing import Match
+
+from coatcheck.calls import AwsError, AwsUnavailable
+from coatcheck.errors import (
+    AlreadyFinished,
+    Gone,
+    IdempotencyKeyReused,
+    InvalidRequest,
+    MalformedJson,
+    MethodNotAllowed,
+    NoResult,
+    NotFinished,
+    NotFound,
+    PayloadTooLarge,
+    ServiceError,
+    Unauthenticated,
+    Unavailable,
+    UnsupportedMediaType,
+)
+from coatcheck.wire import Problem, flaw_views, problem_uri
+from service.caller import base_url
+from service.flaws import flaws, refused
+
+log = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+
+STATUS: Mapping[type[ServiceError], int] = {
+    ServiceError: 500,
+    InvalidRequest: 422,
+    MalformedJson: 400,
+    PayloadTooLarge: 413,
+    UnsupportedMediaType: 415,
+    NotFound: 404,
+    MethodNotAllowed: 405,
+    Unauthenticated: 401,
+    IdempotencyKeyReused: 422,
+    NotFinished: 409,
+    AlreadyFinished: 409,
+    NoResult: 409,
+    Gone: 410,
+    Unavailable: 503,
+}
+
+HEADERS: Mapping[type[ServiceError], Mapping[str, str]] = {
+    Unauthenticated: {"WWW-Authenticate": 'Bearer realm="coatcheck"'},
+    NotFinished: {"Retry-After": "1"},
+    Unavailable: {"Retry-After": "2"},
+}
+
+
+def add_problems(app: FastAPI) -> None:
+    """Let every error of `app` be answered as a problem; what is unexpected is left to `edge`."""
+    app.add_exception_handler(ServiceError, _on_service_error)
+    app.add_exception_handler(AwsError, _on_aws_error)
+    app.add_exception_handler(RequestValidationError, _on_invalid_parameters)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+
+
+def problem(request: Request, error: ServiceError, headers: Mapping[str, str] | None = None) -> Response:
+    """The answer that tells of `error`."""
+    status = STATUS[type(error)]
+    found = flaw_views(error.flaws) if isinstance(error, InvalidRequest) and error.flaws else None
+    body = Problem(
+        type=problem_uri(base_url(request), error.code),
+        title=error.title,
+        status=status,
+        detail=error.detail,
+        instance=quote(request.url.path),
+        code=error.code,
+        retryable=error.retryable,
+        request_id=request.state.request_id,
+        errors=found,
+    )
+    return Response(
+        body.model_dump_json(),
+        status,
+        headers={**HEADERS.get(type(error), {}), "Cache-Control": "no-store", **(headers or {})},
+        media_type=MEDIA_TYPE,
+    )
+
+
+def unexpected(request: Request) -> Response:
+    """The answer to what nobody expected: nothing of the inside is told."""
+    return problem(request, ServiceError("This request could not be carried out."))
+
+
+async def _on_service_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ServiceError)
+    return problem(request, error)
+
+
+async def _on_aws_error(request: Request, error: Exception) -> Response:
+    unavailable = isinstance(error, AwsUnavailable)
+    log.log(
+        logging.WARNING if unavailable else logging.ERROR,
+        "%s",
+        error,
+        extra={"request_id": request.state.request_id},
+        exc_info=None if unavailable else error,
+    )
+    if unavailable:
+        return problem(request, Unavailable("A store did not answer in time."))
+    return unexpected(request)
+
+
+async def _on_invalid_parameters(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    places = [{**found, "loc": found["loc"][1:]} for found in error.errors()]
+    return problem(request, refused(flaws(places)))
+
+
+async def _on_http_exception(request: Request, error: Exception) -> Response:
+    """What the framework itself refuses: a path or a method that is not there."""
+    assert isinstance(error, HTTPException)
+    if error.status_code == 405:
+        refusal = MethodNotAllowed(f"{request.method} is not allowed on this path.")
+        return problem(request, refusal, {"Allow": _allowed(request, error)})
+    if error.status_code == 404:
+        return problem(request, NotFound("There is no such path."))
+    return problem(request, MalformedJson("The request cannot be read."))
+
+
+def _allowed(request: Request, error: HTTPException) -> str:
+    """The methods of every route at this path, where Starlette names those of the first alone."""
+    routes: Sequence[APIRoute] = request.app.state.routes
+    here = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
+    methods = {method for route in here for method in route.methods or ()} or {
+        (error.headers or {}).get("Allow", "GET")
+    }
+    return ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))

@@ -1,0 +1,33 @@
+"""Deleting a job with all that is kept of it."""
+
+from __future__ import annotations
+
+from coatcheck import blobs
+from coatcheck.errors import NotFinished
+from coatcheck.record import Job
+from coatcheck.table import items
+from coatcheck.table.keys import JobKey
+from coatcheck.table.moves import Refused
+from service.caller import Caller
+
+
+async def purge(caller: Caller, job: Job) -> None:
+    """Forget a finished job now. Raises NotFinished.
+
+    The row goes first: if we die in between, it must not promise bytes that are gone. The rest is then deleted
+    when the client, who has no answer, repeats the call, or else by the table's TTL and the bucket's lifecycle rule.
+    """
+    tools = caller.tools
+    if not job.done:
+        raise NotFinished(f"The job is {job.status}.")
+    now = tools.clock()
+    if not job.gone(now):
+        outcome = await tools.aws.send(items.forget_job(tools.table, JobKey(job.tenant, job.id), now=now))
+        if isinstance(outcome, Refused) and outcome.job is not None:
+            raise NotFinished(f"The job is {outcome.job.status}.")
+    if job.artifact_count or job.history_from > 1 or job.gone(now):
+        while beside := await tools.aws.send(items.items_beside(tools.table, JobKey(job.tenant, job.id))):
+            await tools.aws.send(items.delete_items(tools.table, beside))
+    for prefix in blobs.job_prefixes(job.tenant, job.id):
+        while keys := await tools.aws.send(blobs.keys_under(tools.bucket, prefix)):
+            await tools.aws.send(blobs.delete(tools.bucket, keys))

@@ -1,0 +1,78 @@
+"""Results and artifacts of jobs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from coatcheck.errors import Gone, InvalidRequest, NoResult, NotFound
+from coatcheck.wire import JobView, LinkView
+from service.caller import Authenticated, Caller
+from service.documented import JobId, answers, guarded, takes
+from service.downloads import download_of, hand_out, link_to
+from service.jobs import answer, find_kept, view_of
+from service.prefer import hold, wait_asked
+from service.routes.jobs import applied
+
+router = APIRouter(prefix="/v1/jobs/{job_id}/result", tags=["results"])
+
+
+class ResultQuery(BaseModel):
+    """How to hand a result out."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    link: bool = Field(default=False, description="answer where the bytes are, not with the bytes")
+
+
+_BYTES = answers(200, "The bytes, or with `link=true` where they are.", "ETag", "Content-Digest", "Content-Disposition")
+_BYTES[200]["content"] = {
+    "*/*": {"schema": {"type": "string", "format": "binary"}},
+    "application/json": {"schema": LinkView.model_json_schema(mode="serialization")},
+}
+_HANDED_OUT = (
+    _BYTES
+    | answers(202, "The job is not done.", "Retry-After", "Preference-Applied", model=JobView)
+    | answers(303, "The bytes are at `Location`, for some minutes.", "Location")
+    | answers(304, "The bytes are those the ETag names.", "ETag")
+    | guarded(NotFound, Gone, NoResult, InvalidRequest)
+)
+
+
+@router.get("", operation_id="get_result", responses=_HANDED_OUT, openapi_extra=takes("Prefer", "If-None-Match"))
+async def get_result(
+    caller: Authenticated, request: Request, job_id: JobId, query: Annotated[ResultQuery, Query()]
+) -> Response:
+    """Collect the result."""
+    return await _handed_out(caller, request, job_id, None, link=query.link)
+
+
+@router.get(
+    "/{name}", operation_id="get_artifact", responses=_HANDED_OUT, openapi_extra=takes("Prefer", "If-None-Match")
+)
+async def get_artifact(
+    caller: Authenticated,
+    request: Request,
+    job_id: JobId,
+    name: Annotated[str, Path(description="the artifact's name")],
+    query: Annotated[ResultQuery, Query()],
+) -> Response:
+    """Collect an artifact."""
+    return await _handed_out(caller, request, job_id, name, link=query.link)
+
+
+async def _handed_out(caller: Caller, request: Request, job_id: str, name: str | None, *, link: bool) -> Response:
+    job = await find_kept(caller, job_id)
+    wait = wait_asked(request)
+    job = await hold(caller.tools, job, request, wait)
+    if not job.done:
+        return answer(caller, job, await view_of(caller, job), status=202, headers=applied(wait))
+    download = await download_of(caller, job, name)
+    if link:
+        found = await link_to(caller, job, download)
+        return Response(found.model_dump_json(), media_type="application/json", headers={"Cache-Control": "no-store"})
+    response = await hand_out(caller, request, download)
+    response.headers.update(applied(wait))
+    return response

@@ -1,0 +1,174 @@
+"""Handing in a job: what it must be, and the writes that make it, in the order that survives a crash."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from coatcheck import due, queues
+from coatcheck.calls import AwsError
+from coatcheck.clock import milliseconds
+from coatcheck.errors import Flaw, IdempotencyKeyReused, InvalidRequest
+from coatcheck.ids import job_id_for_key, make_id
+from coatcheck.lifecycle import SUBMIT, SUBMIT_FOR_LATER
+from coatcheck.messages import JobMessage
+from coatcheck.pack import canonical_json
+from coatcheck.record import Blob, Event, Job
+from coatcheck.table import items
+from coatcheck.table.keys import JobKey
+from coatcheck.types import JobType
+from coatcheck.wire import SECONDS_AHEAD, SubmitRequest
+from service import inputs
+from service.caller import Caller
+from service.flaws import refused
+from service.tools import Tools
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a client asks for: a job of its own, or `replayed_from` another."""
+
+    asked: SubmitRequest
+    idempotency_key: str | None = None
+    replayed_from: str | None = None
+
+    def digest(self) -> bytes:
+        """The same for the same request, whatever the order of its names and the space between them."""
+        said = {"replay": self.replayed_from} if self.replayed_from else self.asked.model_dump(exclude_unset=True)
+        return hashlib.sha256(canonical_json(said)).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """The job of a submit; `replayed`: an earlier submit under the same idempotency key made it."""
+
+    job: Job
+    replayed: bool = False
+
+
+async def submit(caller: Caller, order: Order) -> Submitted:
+    """Make the job that is asked for, unless its idempotency key has made it before.
+
+    The row goes before the message: a job without a message is found by the sweeper, a message without a job
+    would be nothing. Raises InvalidRequest and IdempotencyKeyReused.
+    """
+    tools = caller.tools
+    now = tools.clock()
+    try:
+        job = await _accepted(caller, order, now)
+    except InvalidRequest:
+        # what was right when the key was first used (an upload that was there) may be wrong by now
+        standing = await _made_before(caller, order.idempotency_key)
+        if standing is None:
+            raise
+        return _replayed(standing, order.digest())
+    standing = await tools.aws.send(items.put_job(tools.table, job, now=now))
+    if standing is None or _is_own(standing, job):
+        await _dispatch(tools, job, now)
+        return Submitted(job)
+    return _replayed(standing, job.digest)
+
+
+async def _accepted(caller: Caller, order: Order, now: int) -> Job:
+    """The job to be written, when all that is asked for can be had; a large input lies in the bucket by then."""
+    tools = caller.tools
+    job_type = _job_type(tools, order.asked)
+    if found := list(_flaws(order.asked, job_type, tools, now)):
+        raise refused(found)
+    text = inputs.checked(job_type, order.asked.input)
+    job = _new_job(caller, order, job_type, inputs.blob(text), now)
+    await inputs.check_uploads(tools, caller.tenant, order.asked.input, needed_at=job.start_at or now)
+    await inputs.store(tools, job, text)
+    return job
+
+
+async def _made_before(caller: Caller, idempotency_key: str | None) -> Job | None:
+    if idempotency_key is None:
+        return None
+    key = JobKey(caller.tenant, job_id_for_key(caller.tenant, idempotency_key))
+    job = await caller.tools.aws.send(items.get_job(caller.tools.table, key))
+    return None if job is None or job.gone(caller.tools.clock()) else job
+
+
+def _replayed(standing: Job, digest: bytes) -> Submitted:
+    if standing.digest != digest:
+        raise IdempotencyKeyReused(f"The key was used before, for {standing.id}, with another request.")
+    return Submitted(standing, replayed=True)
+
+
+def _job_type(tools: Tools, asked: SubmitRequest) -> JobType[Any, Any]:
+    job_type = tools.catalog.get(asked.type)
+    if job_type is None:
+        raise refused([Flaw("/type", "is no job type of this deployment: see /v1/job-types")])
+    return job_type
+
+
+def _flaws(asked: SubmitRequest, job_type: JobType[Any, Any], tools: Tools, now: int) -> Iterator[Flaw]:
+    """What a model alone cannot tell."""
+    if asked.run_at is not None and asked.delay is not None:
+        yield Flaw("/delay", "cannot be given together with run_at")
+    if asked.run_at is not None and asked.run_at > now + milliseconds(SECONDS_AHEAD):
+        yield Flaw("/run_at", "is more than 366 days ahead")
+    if asked.timeout is not None and asked.timeout > job_type.timeout:
+        yield Flaw("/timeout", f"is more than the {job_type.timeout:g} seconds that {job_type.name} allows")
+    if asked.max_attempts is not None and asked.max_attempts > job_type.max_attempts:
+        yield Flaw("/max_attempts", f"is more than the {job_type.max_attempts} that {job_type.name} allows")
+    most = tools.deployment.max_retention
+    if asked.retention is not None and asked.retention > most:
+        yield Flaw("/retention", f"is more than the {most} seconds that this deployment allows")
+
+
+def _new_job(caller: Caller, order: Order, job_type: JobType[Any, Any], given: Blob, now: int) -> Job:
+    tools, asked, key = caller.tools, order.asked, order.idempotency_key
+    run_at = asked.run_at if asked.delay is None else now + milliseconds(asked.delay)
+    start_at = run_at if run_at is not None and run_at > now else None
+    deadline = None if asked.queue_ttl is None else (start_at or now) + milliseconds(asked.queue_ttl)
+    move = SUBMIT if start_at is None else SUBMIT_FOR_LATER
+    assert move.target is not None
+    assert move.event is not None
+    retention = asked.retention or min(tools.deployment.default_retention, tools.deployment.max_retention)
+    return Job(
+        tenant=caller.tenant,
+        id=job_id_for_key(caller.tenant, key) if key else make_id("job", tools.entropy(16)),
+        type=job_type.name,
+        lane=job_type.lane,
+        status=move.target,
+        version=1,
+        created_at=now,
+        updated_at=now,
+        attempt=0,
+        max_attempts=asked.max_attempts or job_type.max_attempts,
+        timeout=milliseconds(asked.timeout or job_type.timeout),
+        retention=milliseconds(retention),
+        digest=order.digest(),
+        input=given,
+        due_at=due.for_dispatch(now=now, start_at=start_at, queue_deadline=deadline, dispatches=0),
+        run_at=run_at,
+        start_at=start_at,
+        queue_deadline=deadline,
+        metadata=asked.metadata,
+        replayed_from=order.replayed_from,
+        history=(Event(move.event, now),),
+    )
+
+
+def _is_own(standing: Job, job: Job) -> bool:
+    """Whether the row is the one we just wrote: the reply was lost, and the SDK wrote again."""
+    return (standing.created_at, standing.version, standing.digest) == (job.created_at, 1, job.digest)
+
+
+async def _dispatch(tools: Tools, job: Job, now: int) -> None:
+    """Wake a worker. If that fails the job is accepted all the same: the sweeper finds it by its `due_at`."""
+    delay = due.message_delay(now=now, start_at=job.start_at)
+    if delay is None:
+        return
+    message = JobMessage(tenant=job.tenant, job=job.id)
+    try:
+        await tools.aws.send(queues.send_job(tools.deployment.queues[job.lane], message, delay=delay))
+    except AwsError as error:
+        log.warning("%s was accepted, but not sent to its queue: %s", job.id, error)

@@ -1,0 +1,87 @@
+"""The OpenAPI document says what the service does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from coatcheck.deployment import Deployment
+from jobs.catalog import CATALOG
+from service.app import create_app
+from service.aws import AioBoto
+from service.front_door import UVICORN
+from service.problems import MEDIA_TYPE
+
+OPEN = {"/v1/health", "/problems/{code}"}
+
+CALLS = {
+    ("post", "/v1/jobs"): {"200", "202", "400", "401", "413", "415", "422", "503"},
+    ("get", "/v1/jobs"): {"200", "401", "422", "503"},
+    ("get", "/v1/jobs/{job_id}"): {"200", "304", "401", "404", "410", "422", "503"},
+    ("delete", "/v1/jobs/{job_id}"): {"204", "401", "404", "409", "422", "503"},
+    ("get", "/v1/jobs/{job_id}/result"): {"200", "202", "303", "304", "401", "404", "409", "410", "422", "503"},
+    ("get", "/v1/jobs/{job_id}/result/{name}"): {"200", "202", "303", "304", "401", "404", "409", "410", "422", "503"},
+    ("post", "/v1/jobs/{job_id}/cancel"): {"200", "202", "401", "404", "409", "410", "422", "503"},
+    ("post", "/v1/jobs/{job_id}/replay"): {"200", "202", "401", "404", "409", "410", "422", "503"},
+    ("get", "/v1/jobs/{job_id}/events"): {"200", "401", "404", "410", "422", "503"},
+    ("post", "/v1/uploads"): {"201", "400", "401", "413", "415", "422", "503"},
+    ("get", "/v1/job-types"): {"200", "401", "503"},
+    ("get", "/v1/job-types/{name}"): {"200", "401", "404", "422", "503"},
+    ("get", "/v1/health"): {"200"},
+    ("get", "/problems/{code}"): {"200", "404", "422"},
+}
+
+
+@pytest.fixture(scope="module")
+def document() -> dict[str, Any]:
+    queues = json.dumps({"default": "-"})
+    settings = Deployment.model_validate({"table": "-", "bucket": "-", "queues": queues})
+    made: dict[str, Any] = create_app(settings, CATALOG, AioBoto(), UVICORN).openapi()
+    return made
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Every verb, path and operation."""
+    for path, verbs in document["paths"].items():
+        for verb, operation in verbs.items():
+            yield verb, path, operation
+
+
+def test_it_lists_every_call_and_what_it_answers(document: dict[str, Any]) -> None:
+    assert {(verb, path): set(operation["responses"]) for verb, path, operation in operations(document)} == CALLS
+
+
+def test_errors_are_problems(document: dict[str, Any]) -> None:
+    for _, _, operation in operations(document):
+        for status, answer in operation["responses"].items():
+            if status >= "4":
+                assert answer["content"] == {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+                assert answer["description"]
+    assert "HTTPValidationError" not in document["components"]["schemas"]
+
+
+def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
+    text = json.dumps(document)
+    for reference in {part.split('"')[0] for part in text.split('"$ref": "')[1:]}:
+        if reference.startswith("#/"):
+            found: Any = document
+            for step in reference[2:].split("/"):
+                found = found[step]
+
+
+def test_what_needs_a_key_says_so(document: dict[str, Any]) -> None:
+    for _, path, operation in operations(document):
+        assert ("security" in operation) is (path not in OPEN)
+    assert document["components"]["securitySchemes"]["ApiKey"]["scheme"] == "bearer"
+
+
+def test_bodies_and_headers_are_described(document: dict[str, Any]) -> None:
+    submit = document["paths"]["/v1/jobs"]["post"]
+    schema = submit["requestBody"]["content"]["application/json"]["schema"]
+    assert schema["additionalProperties"] is False
+    assert schema["required"] == ["type"]
+    assert {parameter["name"] for parameter in submit["parameters"]} == {"Idempotency-Key", "Prefer"}
+    assert {"Location", "Retry-After", "Idempotent-Replayed"} <= set(submit["responses"]["202"]["headers"])

@@ -1,0 +1,164 @@
+"""Every error has a status and a page, and no error tells of the inside."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, TypeVar
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from coatcheck import errors
+from coatcheck.calls import AwsRefused, AwsUnavailable, Call, Presign
+from coatcheck.deployment import BadSettings, Deployment
+from coatcheck.errors import JOB_ERRORS, SERVICE_ERRORS, Flaw, JobErrorKind, ServiceError
+from coatcheck.types import Catalog
+from jobs.catalog import CATALOG
+from service.app import create_app
+from service.flaws import pointer, refused
+from service.front_door import LAMBDA, UVICORN
+from service.problems import HEADERS, STATUS
+
+T = TypeVar("T")
+
+KEY = "k"
+KEY_DIGEST = "8254c329a92850f6d539dd376f4816ee2764517da5e0235514af433164480d7a"
+QUEUES = json.dumps({"default": "-"})
+
+
+class Broken:
+    """AWS, from which nothing comes back but this."""
+
+    def __init__(self, error: type[Exception]) -> None:
+        self._error = error
+
+    async def send(self, call: Call[T]) -> T:
+        if issubclass(self._error, (AwsUnavailable, AwsRefused)):
+            raise self._error(call, "SecretCode")
+        raise self._error("secret words")
+
+    async def presign(self, presign: Presign) -> str:
+        raise NotImplementedError(presign)
+
+    async def aclose(self) -> None:
+        pass
+
+
+def app(error: type[Exception] = RuntimeError, catalog: Catalog = CATALOG, **settings: Any) -> FastAPI:
+    """The service on an AWS that fails."""
+    made = Deployment.model_validate(
+        {"table": "t", "bucket": "b", "queues": QUEUES, "api_keys": json.dumps({KEY_DIGEST: "alpha"})} | settings
+    )
+    return create_app(made, catalog, Broken(error), UVICORN, entropy=lambda n: b"\1" * n)
+
+
+def client(served: FastAPI) -> httpx.AsyncClient:
+    """A client of the app in this process."""
+    headers = {"Authorization": f"Bearer {KEY}"}
+    return httpx.AsyncClient(transport=httpx.ASGITransport(served), base_url="http://api", headers=headers)
+
+
+def subclasses(kind: type[ServiceError]) -> set[type[ServiceError]]:
+    """A class and all that descend from it."""
+    return {kind}.union(*(subclasses(child) for child in kind.__subclasses__()))
+
+
+def test_every_error_is_listed_and_has_a_status() -> None:
+    assert set(SERVICE_ERRORS) == subclasses(ServiceError) == set(STATUS)
+    assert set(HEADERS) <= set(STATUS)
+    codes: list[str] = [error.code for error in SERVICE_ERRORS] + [kind.code for kind in JOB_ERRORS]
+    assert len(set(codes)) == len(codes)
+
+
+async def test_every_error_has_a_page() -> None:
+    async with client(app()) as http:
+        kinds: list[type[ServiceError] | JobErrorKind] = [*SERVICE_ERRORS, *JOB_ERRORS]
+        for kind in kinds:
+            page = (await http.get(f"/problems/{kind.code}", headers={"Authorization": ""})).json()
+            assert page == {
+                "code": kind.code,
+                "title": kind.title,
+                "advice": kind.advice,
+                "retryable": kind.retryable,
+            }
+        assert (await http.get("/problems/nonsense")).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [(RuntimeError, 500, "internal"), (AwsRefused, 500, "internal"), (AwsUnavailable, 503, "unavailable")],
+)
+async def test_what_fails_inside_stays_inside(
+    error: type[Exception], status: int, code: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with client(app(error)) as http:
+        answer = await http.get("/v1/jobs/job_1")
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["code"] == code
+    assert answer.json()["request_id"] == answer.headers["x-request-id"] == "01" * 16
+    assert "secret" not in answer.text.lower()
+    assert any(getattr(record, "request_id", None) == "01" * 16 for record in caplog.records)
+
+
+async def test_the_frameworks_own_errors_are_problems() -> None:
+    async with client(app()) as http:
+        for answer, status, code in (
+            (await http.get("/nowhere"), 404, "not-found"),
+            (await http.get("/v1/jobs/"), 404, "not-found"),
+            (await http.put("/v1/jobs"), 405, "method-not-allowed"),
+            (await http.patch("/v1/jobs/job_1"), 405, "method-not-allowed"),
+            (await http.post("/v1/health"), 405, "method-not-allowed"),
+            (await http.get("/v1/jobs?limit=%ff"), 422, "invalid-request"),
+        ):
+            assert (answer.status_code, answer.json()["code"]) == (status, code)
+            assert answer.headers["content-type"] == "application/problem+json"
+        assert (await http.put("/v1/jobs")).headers["allow"] == "GET, HEAD, POST"
+        assert (await http.patch("/v1/jobs/job_1")).headers["allow"] == "DELETE, GET, HEAD"
+
+
+async def test_open_pages_need_no_key_and_answer_head() -> None:
+    async with client(app()) as http:
+        for path in ("/v1/health", "/openapi.json", "/docs", "/problems/gone"):
+            assert (await http.get(path, headers={"Authorization": ""})).status_code == 200
+            assert (await http.head(path, headers={"Authorization": ""})).status_code == 200
+
+
+async def test_a_request_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    async with client(app(AwsUnavailable)) as http:
+        await http.get("/v1/jobs/job_1")
+        await http.head("/v1/health")
+    lines = [record for record in caplog.records if record.name == "service.edge"]
+    assert [line.message for line in lines] == ["GET /v1/jobs/{job_id} 503", "HEAD /v1/health 200"]
+    assert [vars(line)["tenant"] for line in lines] == ["alpha", None]
+    assert KEY not in [str(value) for value in vars(lines[0]).values()]
+
+
+async def test_the_public_url_is_what_clients_are_told() -> None:
+    async with client(app(public_url="https://jobs.example.com/x")) as http:
+        assert (await http.get("/nowhere")).json()["type"] == "https://jobs.example.com/x/problems/not-found"
+
+
+def test_a_lane_without_a_queue_is_bad_settings() -> None:
+    with pytest.raises(BadSettings, match=r"^COATCHECK_QUEUES: has no queue for lane default"):
+        app(queues="{}")
+
+
+def test_a_reply_of_lambda_fits_six_megabytes() -> None:
+    assert 4 * -(-LAMBDA.inline_limit // 3) + 60_000 < 6 * 1024**2
+
+
+@pytest.mark.parametrize(
+    ("place", "text"),
+    [((), ""), (("a", 0, "b"), "/a/0/b"), (("a/b", "~"), "/a~1b/~0"), (("metadata", "k", "[key]"), "/metadata/k")],
+)
+def test_pointers(place: tuple[int | str, ...], text: str) -> None:
+    assert pointer(place) == text
+
+
+def test_a_refusal_names_the_first_flaw() -> None:
+    assert refused([Flaw("/a", "is wrong")]).detail == "/a: is wrong."
+    assert refused([Flaw("/a", "is wrong"), Flaw("", "too")]).detail == "/a: is wrong, and more."
+    assert refused([Flaw("", "too")]).flaws == [errors.Flaw("", "too")]
