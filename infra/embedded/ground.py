@@ -1,0 +1,33 @@
+"""What both ways of running stand on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from infra.embedded.emulator import Emulator
+from infra.embedded.logs import Say
+from infra.embedded.processes import Processes
+
+TENANT = "local"
+
+
+@dataclass(frozen=True)
+class Ground:
+    """`listener` is the open socket of `url`; `env` is what every part is started with, the emulator in it."""
+
+    url: str
+    listener: int
+    api_key: str
+    workers: int
+    emulator: Emulator
+    env: Mapping[str, str]
+    processes: Processes
+    say: Say
+
+
+def api_keys(key: str) -> str:
+    """The one key of a local stack as the service wants it: only its hash leaves `up`."""
+    return json.dumps({hashlib.sha256(key.encode()).hexdigest(): TENANT})

@@ -1,0 +1,106 @@
+"""Mends of Lambda: each makes MiniStack's new function from its old one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+import tempfile
+import threading
+import types
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from infra.embedded.ministack.turns import Turns
+
+# https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html: 6 MB, and a little for the envelope
+LARGEST_REPLY = 6 * 1024 * 1024 + 100
+
+Function = Callable[..., Any]
+
+
+def in_turn(turns: Mapping[str, Turns], execute: Function) -> Function:
+    """`execute` with few environments of each function, Lambda's limit of a reply, and errors in the log."""
+
+    def executed(func: dict[str, Any], config: dict[str, Any], *rest: Any) -> dict[str, Any]:
+        name = config["FunctionName"]
+        with turns[name].one():
+            result = within_limit(execute(func, config, *rest))
+        if result.get("error"):
+            for line in result.get("log", "").splitlines() or [json.dumps(result["body"])]:
+                speak(name, line)
+        return result
+
+    return executed
+
+
+def noticed(turns: Mapping[str, Turns], spawn: Function) -> Function:
+    """`spawn` whose end is noticed."""
+
+    def spawned(worker: Any) -> None:
+        try:
+            spawn(worker)
+        finally:
+            turns[worker.func_name].started()
+
+    return spawned
+
+
+def within_limit(result: dict[str, Any]) -> dict[str, Any]:
+    """`result`, or what Lambda answers instead of a reply that is too large."""
+    if len(json.dumps(result.get("body")).encode()) <= LARGEST_REPLY:
+        return result
+    message = f"Response payload size exceeded maximum allowed payload size ({LARGEST_REPLY} bytes)."
+    body = {"errorType": "Function.ResponseSizeTooLarge", "errorMessage": message}
+    return result | {"body": body, "error": True}
+
+
+def with_numbers(concurrency: Function) -> Function:
+    """`concurrency` for an event source mapping whose MaximumConcurrency came from a parameter, as a string."""
+
+    def of_mapping(mapping: dict[str, Any], *rest: Any) -> Any:
+        limits = {name: int(value) for name, value in (mapping.get("ScalingConfig") or {}).items()}
+        return concurrency({**mapping, "ScalingConfig": limits}, *rest)
+
+    return of_mapping
+
+
+def as_they_come(_read_stderr: Function) -> Function:
+    """Hands on each line of a function at once; MiniStack has them when the call is over, 15 minutes late."""
+
+    def read_stderr(worker: Any) -> None:
+        for line in worker._proc.stderr:  # noqa: SLF001 - a mend is a part of what it mends
+            speak(worker.func_name, line.rstrip("\n"))
+
+    return read_stderr
+
+
+def nothing_left(_drain_stderr: Function) -> Function:
+    """What there is to collect after a call: nothing, so no wait for it."""
+    return lambda _worker, **_waits: ""
+
+
+def unpacked_once(zipfile: Any) -> Any:
+    """`zipfile` whose ZipFiles leave a link to one unpacked copy: MiniStack unpacks the code for each environment."""
+    copies: dict[str, str] = {}
+    lock = threading.Lock()
+
+    class Linking(zipfile.ZipFile):  # type: ignore[misc]
+        def extractall(self, path: str, *_: Any) -> None:
+            with lock, Path(self.filename).open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+                if digest not in copies:
+                    copy = tempfile.mkdtemp(prefix="code-")
+                    super().extractall(copy)
+                    copies[digest] = copy
+            Path(path).rmdir()
+            Path(path).symlink_to(copies[digest])
+
+    return types.SimpleNamespace(ZipFile=Linking, BadZipFile=zipfile.BadZipFile)
+
+
+def speak(function: str, line: str) -> None:
+    """Write a line of `function` so that the reader of this log knows it for one."""
+    sys.stdout.write(f"lambda {function} {line}\n")
+    sys.stdout.flush()

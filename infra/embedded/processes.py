@@ -1,0 +1,171 @@
+"""The child processes of `up`: one process group each, lines read whole, none outlives `up`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from infra.embedded import warden
+from infra.embedded.failure import Failure
+from infra.embedded.logs import Say, Terminal
+
+ROOT = Path(__file__).resolve().parents[2]
+STOP_GRACE = 3.0
+LONGEST_LINE = 64 * 1024
+CHUNK = 64 * 1024
+
+# The shell tells the warden its number before it becomes the part, and exec keeps the number. Were `up` to
+# tell it, a kill -9 between the start and the telling would leave a process that nobody knows of.
+ANNOUNCE = 'echo $$ >&0; exec "$@" </dev/null'
+
+
+@dataclass(frozen=True)
+class Part:
+    """One program of the stack: the name its lines carry, its command, its whole environment, open files."""
+
+    name: str
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    fds: tuple[int, ...] = ()
+
+
+class Running:
+    """A part that was started: its process, its group, and the task that hands on its lines."""
+
+    def __init__(self, process: asyncio.subprocess.Process, output: asyncio.Task[None], warden_fd: int) -> None:
+        self._process = process
+        self._output = output
+        self._warden_fd = warden_fd
+
+    @property
+    def status(self) -> int | None:
+        """The exit status, negative for the signal that ended it; None while it runs."""
+        return self._process.returncode
+
+    async def wait(self) -> int:
+        """The exit status, once it has ended. What it had started itself is killed then."""
+        status = await self._process.wait()
+        await self._end_group()
+        return status
+
+    async def stop(self, grace: float | None = STOP_GRACE) -> None:
+        """Ask it to end, wait `grace` seconds for that (None: as long as it takes), then kill its whole group.
+
+        Being cancelled cuts the wait short, not the kill.
+        """
+        with contextlib.suppress(ProcessLookupError):
+            self._process.terminate()
+        try:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._process.wait(), grace)
+        finally:
+            await self._end_group()
+
+    async def _end_group(self) -> None:
+        group = self._process.pid
+        with contextlib.suppress(OSError):
+            os.killpg(group, signal.SIGKILL)
+        await self._process.wait()
+        await asyncio.wait({self._output})
+        with contextlib.suppress(BrokenPipeError):  # somebody ended the warden
+            os.write(self._warden_fd, b"-%d\n" % group)
+
+
+@dataclass(frozen=True)
+class Processes:
+    """Starts parts. `warden_fd` is where the warden listens."""
+
+    warden_fd: int
+    terminal: Terminal
+
+    async def start(self, part: Part, say: Say | None = None) -> Running:
+        """Start `part` in a process group of its own; its lines go to `say`, or to the terminal in its name."""
+        # A pipe of our own: asyncio's would make `wait` wait for grandchildren that hold it open too.
+        read, write = os.pipe()
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *("/bin/sh", "-c", ANNOUNCE, part.name, *part.argv),
+                stdin=self.warden_fd,
+                stdout=write,
+                stderr=write,
+                start_new_session=True,
+                pass_fds=part.fds,
+                env=dict(part.env),
+                cwd=ROOT,
+            )
+        finally:
+            os.close(write)
+        output = asyncio.create_task(_hand_on(read, say or self.terminal.speaker(part.name)))
+        return Running(process, output, self.warden_fd)
+
+    async def run(self, part: Part) -> None:
+        """Run `part` to its end. Raises `Failure` where that is not a good one."""
+        running = await self.start(part)
+        try:
+            status = await running.wait()
+        except asyncio.CancelledError:
+            await running.stop()
+            raise
+        if status:
+            raise Failure(f"the {part.name} {ending(status)}; what it said is above")
+
+
+@contextlib.contextmanager
+def processes(terminal: Terminal, *leftovers: Path) -> Iterator[Processes]:
+    """Start a warden (see `infra.embedded.warden`), and give what starts parts under its eyes.
+
+    On the way out, and when this process dies, it kills what is left of them and removes `leftovers`.
+    """
+    listens, tells = os.pipe()
+    process = subprocess.Popen(
+        [sys.executable, "-I", "-S", warden.__file__, *map(str, leftovers)],
+        stdin=listens,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    os.close(listens)
+    try:
+        yield Processes(tells, terminal)
+    finally:
+        os.close(tells)
+        process.wait()
+
+
+def ending(status: int) -> str:
+    """How a process ended, from its exit status."""
+    return f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+
+
+async def _hand_on(read: int, say: Say) -> None:
+    reader = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(read, "rb", buffering=0)
+    )
+    try:
+        async for line in lines(reader):
+            say(line)
+    finally:
+        transport.close()
+
+
+async def lines(reader: asyncio.StreamReader) -> AsyncIterator[str]:
+    """The lines of `reader`, the unfinished last one included; one over 64 KiB comes in pieces."""
+    rest = b""
+    while chunk := await reader.read(CHUNK):
+        *whole, rest = (rest + chunk).split(b"\n")
+        if len(rest) > LONGEST_LINE:
+            whole.append(rest)
+            rest = b""
+        for line in whole:
+            yield line.decode(errors="replace").rstrip("\r")
+    if rest:
+        yield rest.decode(errors="replace")

@@ -1,0 +1,105 @@
+"""From infra/template.yaml to resources in the emulator: there is no second description of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import botocore.session
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from samtranslator.yaml_helper import yaml_parse  # type: ignore[import-untyped]
+
+from infra.embedded import environment
+from infra.embedded.failure import Failure
+from infra.embedded.processes import ROOT
+
+TEMPLATE = ROOT / "infra" / "template.yaml"
+STACK = "coatcheck"
+STORES = {"AWS::DynamoDB::Table", "AWS::S3::Bucket", "AWS::SQS::Queue"}
+POLL = 0.05
+
+Json = dict[str, Any]
+
+
+def read_template(path: Path = TEMPLATE) -> Json:
+    """The template as data, `!Ref` and its like in their long form."""
+    template: Json = yaml_parse(path.read_text())
+    return template
+
+
+def stores_of(template: Json) -> tuple[Json, list[str]]:
+    """The part of `template` that keeps things, and the names of the variables its outputs stand for, in order.
+
+    The tables, buckets and queues are as they are in the template. The outputs are the environment that it
+    gives every function, so that CloudFormation itself fills in the names that the parts look for.
+    """
+    variables: Json = template["Globals"]["Function"]["Environment"]["Variables"]
+    stores = {name: one for name, one in template["Resources"].items() if one["Type"] in STORES}
+    kept = {section: template[section] for section in ("Parameters", "Mappings") if section in template}
+    outputs = {f"Variable{n}": {"Value": value} for n, value in enumerate(variables.values())}
+    return kept | {"Resources": stores, "Outputs": outputs}, list(variables)
+
+
+def make_stores(aws_endpoint_url: str) -> dict[str, str]:
+    """Make the template's tables, buckets and queues; the answer is the environment that names them.
+
+    Raises `Failure` with CloudFormation's reason.
+    """
+    template, names = stores_of(read_template())
+    outputs = deploy(client("cloudformation", aws_endpoint_url), {"TemplateBody": json.dumps(template)}, {})
+    return {name: outputs[f"Variable{n}"] for n, name in enumerate(names)}
+
+
+def client(service: str, aws_endpoint_url: str) -> Any:
+    """A client of the emulator that nothing in the user's shell or AWS configuration can send elsewhere."""
+    nowhere = (None, None, os.devnull, None)
+    session = botocore.session.Session(
+        {"profile": (None, None, None, None), "config_file": nowhere, "credentials_file": nowhere}
+    )
+    return session.create_client(
+        service,
+        region_name=environment.REGION,
+        endpoint_url=aws_endpoint_url,
+        aws_access_key_id=environment.ACCESS_KEY,
+        aws_secret_access_key=environment.SECRET_KEY,
+        config=Config(proxies={}, retries={"total_max_attempts": 1}),
+    )
+
+
+def deploy(cloudformation: Any, template: Mapping[str, str], parameters: Mapping[str, str]) -> dict[str, str]:
+    """Create the stack and wait for it; the answer is its outputs.
+
+    `template` is `TemplateBody` or `TemplateURL`, as the request names them. Raises `Failure` with
+    CloudFormation's reason.
+    """
+    given = [{"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()]
+    capabilities = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
+    try:
+        cloudformation.create_stack(StackName=STACK, Parameters=given, Capabilities=capabilities, **template)
+        while (stack := _described(cloudformation))["StackStatus"].endswith("_IN_PROGRESS"):
+            time.sleep(POLL)
+        if stack["StackStatus"] == "CREATE_COMPLETE":
+            return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+        why = _first_failure(cloudformation) or stack["StackStatus"]
+    except (ClientError, BotoCoreError) as error:
+        why = str(error)
+    raise Failure(f"cannot make the resources of {TEMPLATE.name}: {why}")
+
+
+def _described(cloudformation: Any) -> Json:
+    stack: Json = cloudformation.describe_stacks(StackName=STACK)["Stacks"][0]
+    return stack
+
+
+def _first_failure(cloudformation: Any) -> str | None:
+    events = cloudformation.describe_stack_events(StackName=STACK)["StackEvents"]
+    failed = [event for event in events if event["ResourceStatus"].endswith("_FAILED")]
+    if not failed:
+        return None
+    first = min(failed, key=lambda event: event["Timestamp"])
+    return f"{first['LogicalResourceId']}: {first.get('ResourceStatusReason', first['ResourceStatus'])}"

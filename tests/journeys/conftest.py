@@ -1,0 +1,56 @@
+"""Stacks for journeys: each way of running is started once for all tests of a session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.journeys.running import COATCHECK, Stack, Up, processes_of
+
+StartUp = Callable[..., Up]
+
+
+@pytest.fixture(scope="session")
+def start_up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartUp]:
+    """Starts `coatcheck up` with further arguments, on a free port and a home of its own where none is given."""
+    with ExitStack() as started:
+
+        def start(
+            *arguments: str, home: Path | None = None, command: tuple[str, ...] = COATCHECK, cwd: Path | None = None
+        ) -> Up:
+            place = tmp_path_factory.mktemp("up")
+            up = Up(home or place / "home", arguments, place / "up.log", command=command, cwd=cwd)
+            started.callback(up.kill)
+            return up
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def stack(start_up: StartUp) -> Iterator[Stack]:
+    """A stack as `coatcheck up` makes it."""
+    yield from running(start_up())
+
+
+@pytest.fixture(scope="session")
+def whole_stack(start_up: StartUp) -> Iterator[Stack]:
+    """A stack as `coatcheck up --whole` makes it: through API Gateway to Lambda functions."""
+    yield from running(start_up("--whole"))
+
+
+@pytest.fixture(params=["stack", "whole_stack"], ids=["up", "whole"])
+def front_door(request: pytest.FixtureRequest) -> Stack:
+    """Both ways of running, one after the other: what holds in one must hold in the other."""
+    found = request.getfixturevalue(request.param)
+    assert isinstance(found, Stack)
+    return found
+
+
+def running(up: Up) -> Iterator[Stack]:
+    """The stack of `up` while it lasts. It ends as it should, whatever the tests did to it."""
+    yield up.ready()
+    assert up.stop() == 0, up.said()
+    assert not processes_of(up.home)

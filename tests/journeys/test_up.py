@@ -1,0 +1,250 @@
+"""Starting and stopping `coatcheck up`: what it leaves, what it survives, what it says."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+
+from infra.embedded.processes import ROOT
+from tests.journeys.running import COATCHECK, Stack, Up, eventually, processes_of
+
+StartUp = Callable[..., Up]
+
+BOTH_WAYS = pytest.mark.parametrize("way", [(), ("--whole",)], ids=["up", "whole"])
+FROM_CHECKOUT = (sys.executable, "-c", "from coatcheck.client.cli import main; main()")
+LONG_JOB = {"type": "demo.sleep", "input": {"seconds": 60}}
+
+
+def failure(up: Up) -> str:
+    """The one line with which `up` failed."""
+    assert up.process.wait(60) == 1, up.said()
+    *_, last = up.said().splitlines()
+    assert last.startswith("coatcheck up: ")
+    assert "Traceback" not in last
+    return last
+
+
+def submit(stack: Stack) -> str:
+    """Submit a long job; the answer is its path, once it runs."""
+    with stack.client() as http:
+        path = f"/v1/jobs/{http.post('/v1/jobs', json=LONG_JOB).raise_for_status().json()['id']}"
+        eventually(lambda: http.get(path).json()["status"] == "running", 30)
+    return path
+
+
+def listens(url: str) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", httpx.URL(url).port or 80)) == 0
+
+
+def nothing_is_left_of(stack: Stack) -> bool:
+    gone = not stack.processes() and not listens(stack.url) and not listens(stack.aws_endpoint_url)
+    return gone and sorted(one.name for one in stack.home.iterdir()) == ["api-key", "lock", "logs"]
+
+
+def test_says_where_it_is(front_door: Stack) -> None:
+    endpoint = front_door.home / "endpoint.json"
+    assert stat.S_IMODE(endpoint.stat().st_mode) == 0o600
+    assert front_door.pid in front_door.processes()
+    assert httpx.get(f"{front_door.url}/v1/health").status_code == 200
+    assert httpx.get(f"{front_door.url}/v1/jobs").status_code == 401
+    with front_door.client() as http:
+        assert http.get("/v1/jobs").status_code == 200
+    said = front_door.log.read_text()
+    for place in (front_door.url, f"{front_door.url}/docs", front_door.api_key):
+        assert place in said
+
+
+def test_listens_on_loopback_only(front_door: Stack) -> None:
+    sockets = [line.split() for table in ("tcp", "tcp6") for line in Path("/proc/net", table).read_text().splitlines()]
+    listening = [line[1].split(":") for line in sockets if line[3] == "0A"]
+    for url in (front_door.url, front_door.aws_endpoint_url):
+        port = f"{httpx.URL(url).port:04X}"
+        assert [address for address, used in listening if used == port] == ["0100007F"]
+
+
+def test_each_line_says_which_part_speaks(front_door: Stack) -> None:
+    before, ready, after = re.split(r"\n\n(?=  Coatcheck is ready)|(?<=gone then\.)\n\n", front_door.log.read_text())
+    assert "coatcheck submit demo.sleep" in ready
+    for line in (before + "\n" + after).splitlines():
+        assert re.fullmatch(r"(up|aws|api|worker|sweeper|door|build) +│ .*", line), line
+    assert "\x1b" not in before + ready + after
+
+
+@BOTH_WAYS
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_stops_in_mid_job_and_leaves_nothing(start_up: StartUp, way: tuple[str, ...], number: signal.Signals) -> None:
+    up = start_up(*way)
+    stack = up.ready()
+    submit(stack)
+    assert up.stop(number) == 0
+    assert nothing_is_left_of(stack)
+
+
+@BOTH_WAYS
+def test_kill_9_leaves_nothing(start_up: StartUp, way: tuple[str, ...]) -> None:
+    up = start_up(*way)
+    stack = up.ready()
+    submit(stack)
+    up.kill()
+    eventually(lambda: nothing_is_left_of(stack), 5, stack.processes)
+
+
+def test_kill_9_while_starting_leaves_nothing(start_up: StartUp) -> None:
+    up = start_up()
+    eventually(lambda: len(processes_of(up.home)) > 2, 30, up.said)
+    up.kill()
+    eventually(lambda: not processes_of(up.home), 5, lambda: processes_of(up.home))
+
+
+def test_a_home_is_used_again_with_the_same_key(start_up: StartUp) -> None:
+    up = start_up()
+    first = up.ready()
+    with first.client() as http:
+        assert http.get("/v1/jobs").json() == {"data": [], "next": None}, "the first job is not the user's"
+    up.kill()
+    eventually(lambda: not processes_of(up.home), 5)
+    again = start_up(home=up.home).ready()
+    assert again.api_key == first.api_key
+    assert again.pid != first.pid
+
+
+def test_a_taken_port(start_up: StartUp, stack: Stack) -> None:
+    port = str(httpx.URL(stack.url).port)
+    up = start_up("--port", port)
+    assert f"port {port} is taken: choose another with --port" in failure(up)
+    assert up.said().count("\n") == 1
+    assert not up.home.exists()
+
+
+def test_a_home_in_use(start_up: StartUp, stack: Stack, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(stack.home)
+    up = start_up(home=tmp_path / "link")
+    assert f"another coatcheck up (pid {stack.pid}) runs on {stack.home}" in failure(up)
+    assert httpx.get(f"{stack.url}/v1/health").is_success
+
+
+def test_a_home_that_cannot_be_made(start_up: StartUp, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert f"cannot use --home {tmp_path}/file/home: " in failure(start_up(home=tmp_path / "file" / "home"))
+
+
+def test_a_full_disk(start_up: StartUp, tmp_path: Path) -> None:
+    namespace = ("unshare", "--map-root-user", "--mount", "sh", "-c")
+    small = f'mount -t tmpfs -o size=1m none {tmp_path} && exec "$@"'
+    if subprocess.run([*namespace, small, "sh", "true"], check=False, capture_output=True).returncode:
+        pytest.skip("this system lets nobody but root mount a small disk")
+    up = start_up(home=tmp_path / "home", command=(*namespace, small, "sh", *COATCHECK))
+    assert f"the disk of {tmp_path}/home is full: " in failure(up)
+
+
+PARTS = {"api": "service.main:app", "worker": "-m worker ", "sweeper": "-m worker.sweeper "}
+
+
+def test_a_part_that_was_killed_comes_back(start_up: StartUp) -> None:
+    up = start_up()
+    stack = up.ready()
+
+    def running(part: str) -> list[int]:
+        return [number for number, command in stack.processes().items() if PARTS[part] in command]
+
+    def is_back(part: str, killed: int) -> bool:
+        told = re.search(rf"{part} +│ was killed by SIGKILL; starting it again", up.said())
+        return bool(told) and running(part) not in ([], [killed])
+
+    for part in PARTS:
+        (number,) = running(part)
+        os.kill(number, signal.SIGKILL)
+        eventually(functools.partial(is_back, part, number), 10, up.said)
+    with stack.client() as http:
+        job = {**LONG_JOB, "input": {"seconds": 0}}
+        assert http.post("/v1/jobs", json=job, headers={"Prefer": "wait=20"}).json()["status"] == "succeeded"
+
+
+@BOTH_WAYS
+def test_ends_with_the_emulator(start_up: StartUp, way: tuple[str, ...]) -> None:
+    up = start_up(*way)
+    stack = up.ready()
+    (number,) = (number for number, command in stack.processes().items() if "infra.embedded.ministack" in command)
+    os.kill(number, signal.SIGKILL)
+    assert "the AWS emulator was killed by SIGKILL" in failure(up)
+    assert nothing_is_left_of(stack)
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A copy of the code, to be edited; the emulator's environment is that of the original."""
+    copy = tmp_path / "checkout"
+    for package in ("coatcheck", "service", "worker", "jobs", "infra"):
+        shutil.copytree(ROOT / package, copy / package, ignore=shutil.ignore_patterns("__pycache__"))
+    (copy / ".coatcheck").mkdir()
+    (copy / ".coatcheck" / "ministack").symlink_to(ROOT / ".coatcheck" / "ministack")
+    return copy
+
+
+def test_reloads_changed_code(start_up: StartUp, checkout: Path) -> None:
+    up = start_up(command=FROM_CHECKOUT, cwd=checkout)
+    stack = up.ready()
+    catalog = checkout / "jobs" / "catalog.py"
+    code = catalog.read_text()
+
+    def title() -> str:
+        with stack.client() as http:
+            return str(http.get("/v1/job-types/demo.sleep").json()["title"])
+
+    catalog.write_text(f"{code}\n)")
+    eventually(lambda: "not reloaded: jobs/catalog.py, line" in up.said(), 10, up.said)
+    assert title() == "Sleep"
+
+    catalog.write_text(f"{code}\nraise RuntimeError('not today')\n")
+    eventually(lambda: re.search(r"api +│ ended with status 1; it starts again when", up.said()), 20, up.said)
+    assert "RuntimeError: not today" in up.said()
+
+    catalog.write_text(code.replace('title="Sleep"', 'title="Nap"'))
+    eventually(lambda: title() == "Nap", 20, up.said)
+    assert "reloaded: jobs/catalog.py" in up.said()
+    assert up.stop() == 0, up.said()
+
+
+def test_without_the_emulator(start_up: StartUp, checkout: Path) -> None:
+    (checkout / ".coatcheck" / "ministack").unlink()
+    assert "the AWS emulator is not installed; run: make setup" in failure(
+        start_up(command=FROM_CHECKOUT, cwd=checkout)
+    )
+
+
+def test_an_emulator_that_does_not_start(start_up: StartUp, checkout: Path) -> None:
+    python = checkout / ".coatcheck" / "ministack" / "bin" / "python"
+    python.parents[1].unlink()
+    python.parent.mkdir(parents=True)
+    python.write_text("#!/bin/sh\necho no luck; exit 3\n")
+    python.chmod(0o755)
+    up = start_up(command=FROM_CHECKOUT, cwd=checkout)
+    assert "the AWS emulator ended with status 3; its last lines are above" in failure(up)
+    assert "aws     │ no luck" in up.said()
+
+
+def test_resources_that_cannot_be_made(start_up: StartUp, checkout: Path) -> None:
+    template = checkout / "infra" / "template.yaml"
+    template.write_text(template.read_text().replace("!GetAtt DefaultDeadLetters.Arn", "!GetAtt Nowhere.Arn"))
+    up = start_up(command=FROM_CHECKOUT, cwd=checkout)
+    assert "cannot make the resources of template.yaml: DefaultQueue: Invalid value" in failure(up)
+
+
+def test_a_part_that_cannot_start(start_up: StartUp, checkout: Path) -> None:
+    (checkout / "service" / "main.py").write_text("raise RuntimeError('not today')\n")
+    up = start_up(command=FROM_CHECKOUT, cwd=checkout)
+    assert "the api ended with status 1 while starting; what it said is above" in failure(up)
+    assert "not today" in up.said()

@@ -1,0 +1,45 @@
+"""The front door of `coatcheck up --whole`, and what API Gateway says by itself."""
+
+from __future__ import annotations
+
+import json
+
+import httpx
+import pytest
+
+from infra.embedded.door import end_to_end, own_answer
+from infra.embedded.gateway import UNWORDED, gateway_answer, worded_in
+from infra.embedded.stack import read_template
+
+
+@pytest.mark.parametrize("kind", UNWORDED)
+def test_the_gateway_answers_in_the_words_of_the_template(kind: str) -> None:
+    answer = gateway_answer(kind, worded_in(read_template()), "req-1")
+    problem = json.loads(bytes(answer.body))
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert problem["status"] == answer.status_code
+    assert problem["request_id"] == "req-1"
+
+
+def test_the_gateway_answers_in_its_own_words_where_there_are_none() -> None:
+    answer = gateway_answer("INTEGRATION_TIMEOUT", {}, "req-1")
+    assert (answer.status_code, json.loads(bytes(answer.body))) == (504, {"message": "Endpoint request timed out"})
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "kind"),
+    [
+        (403, {"x-amzn-errortype": "MissingAuthenticationTokenException"}, "MISSING_AUTHENTICATION_TOKEN"),
+        (502, {}, "DEFAULT_5XX"),
+        (403, {}, None),
+        (503, {}, None),
+        (200, {}, None),
+    ],
+)
+def test_the_door_knows_what_the_service_did_not_say(status: int, headers: dict[str, str], kind: str | None) -> None:
+    assert own_answer(httpx.Response(status, headers=headers)) == kind
+
+
+def test_the_door_keeps_repeated_headers_and_drops_those_of_one_hop() -> None:
+    headers = [(b"Link", b"1"), (b"Connection", b"close"), (b"link", b"2"), (b"Date", b"now"), (b"ETag", b"3")]
+    assert end_to_end(headers) == [(b"link", b"1"), (b"link", b"2"), (b"etag", b"3")]
