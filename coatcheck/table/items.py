@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from coatcheck.calls import Answer, Call
-from coatcheck.clock import SECOND
+from coatcheck.clock import DAY, SECOND
 from coatcheck.lifecycle import FINAL
 from coatcheck.pack import pack, to_json, unpack
 from coatcheck.record import Blob, Event, Job
@@ -18,6 +18,7 @@ from coatcheck.table.expressions import Expression
 from coatcheck.table.keys import (
     DUE_INDEX,
     HISTORY,
+    JOB,
     TENANT_INDEX,
     UPLOAD,
     Item,
@@ -26,6 +27,9 @@ from coatcheck.table.keys import (
     history_page,
 )
 from coatcheck.table.moves import Outcome, refused, ttl
+
+HISTORY_KEPT = 400 * DAY
+"""How long a page of history is kept, in milliseconds: longer than a job may wait and be kept together."""
 
 
 def put_job(table: str, job: Job, *, now: int) -> Call[Job | None]:
@@ -202,10 +206,29 @@ def forget_job(table: str, key: JobKey, *, now: int) -> Call[Outcome]:
     )
 
 
+def items_beside(table: str, key: JobKey) -> Call[Sequence[Item]]:
+    """The keys of up to 25 items that belong to a job, other than its row."""
+    e = Expression()
+    beside = f"{e.name('pk')} = {e.text(key.partition)}"
+    params = {"TableName": table, "KeyConditionExpression": beside, "ProjectionExpression": "pk, sk"}
+    return Call(
+        "dynamodb",
+        "Query",
+        {**params, **e.placeholders(), "Limit": 26},
+        read=lambda answer: [item for item in answer["Items"] if item["sk"]["S"] != JOB][:25],
+    )
+
+
+def delete_items(table: str, keys: Sequence[Item]) -> Call[None]:
+    """Delete up to 25 items. One that DynamoDB puts off is found again by whoever looks after."""
+    requests = [{"DeleteRequest": {"Key": key}} for key in keys]
+    return Call("dynamodb", "BatchWriteItem", {"RequestItems": {table: requests}}, read=lambda _: None)
+
+
 def put_history_page(table: str, job: Job) -> Call[None]:
     """Move the row's history to an item of its own. Writing it twice writes the same."""
     item = JobKey(job.tenant, job.id).item(history_page(job.history_from))
-    item["events"] = encode_events(job.history)
+    item |= {"events": encode_events(job.history), "ttl": {"N": str((job.updated_at + HISTORY_KEPT) // SECOND)}}
     return Call("dynamodb", "PutItem", {"TableName": table, "Item": item}, read=lambda _: None)
 
 
@@ -225,7 +248,10 @@ def history_pages(table: str, key: JobKey) -> Call[Sequence[Event]]:
 def put_artifacts(table: str, job: Job, made: Sequence[Blob]) -> Call[None]:
     """The list of what this attempt made, written before the move that points to it."""
     listing = pack(to_json([[b.filename, b.size, b.sha256.hex(), b.content_type] for b in made]))
-    item = JobKey(job.tenant, job.id).item(artifacts(job.attempt)) | {"list": {"B": listing}}
+    # the row's own retention starts when it is settled: in a moment, or after a large result
+    kept_until = (job.claimed_at or job.updated_at) + job.timeout + job.retention
+    item = JobKey(job.tenant, job.id).item(artifacts(job.attempt))
+    item |= {"list": {"B": listing}, "ttl": {"N": str(ttl(kept_until))}}
     return Call("dynamodb", "PutItem", {"TableName": table, "Item": item}, read=lambda _: None)
 
 
