@@ -26,7 +26,7 @@ from coatcheck.table.keys import (
     artifacts,
     history_page,
 )
-from coatcheck.table.moves import Outcome, refused, ttl
+from coatcheck.table.moves import Outcome, ttl, update_if
 
 HISTORY_KEPT = 400 * DAY
 """How long a page of history is kept, in milliseconds: longer than a job may wait and be kept together."""
@@ -158,21 +158,7 @@ def postpone(table: str, job: Job, *, due_at: int | None, dispatches: int) -> Ca
     unchanged = f"{e.name('version')} = {e.number(job.version)}"
     e.assign("due_at", None if due_at is None else {"N": str(due_at)})
     e.assign("dispatches", {"N": str(dispatches)})
-    params = {
-        "TableName": table,
-        "Key": JobKey(job.tenant, job.id).item(),
-        "ConditionExpression": unchanged,
-        **e.update(),
-        "ReturnValues": "ALL_NEW",
-        "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
-    }
-    return Call(
-        "dynamodb",
-        "UpdateItem",
-        params,
-        read=lambda answer: decode_job(answer["Attributes"]),
-        refusals={"ConditionalCheckFailedException": refused},
-    )
+    return update_if(table, JobKey(job.tenant, job.id), e, unchanged)
 
 
 _FORGOTTEN = Blob(0, hashlib.sha256(b"").digest(), "application/json")
@@ -189,21 +175,7 @@ def forget_job(table: str, key: JobKey, *, now: int) -> Call[Outcome]:
     e.assign("input", encode_field("input", _FORGOTTEN))
     for attribute in ("result", "artifact_count", "metadata", "webhook", "error", "progress", "checkpoint", "history"):
         e.assign(attribute, None)
-    params = {
-        "TableName": table,
-        "Key": key.item(),
-        "ConditionExpression": finished,
-        **e.update(),
-        "ReturnValues": "ALL_NEW",
-        "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
-    }
-    return Call(
-        "dynamodb",
-        "UpdateItem",
-        params,
-        read=lambda answer: decode_job(answer["Attributes"]),
-        refusals={"ConditionalCheckFailedException": refused},
-    )
+    return update_if(table, key, e, finished)
 
 
 def items_beside(table: str, key: JobKey) -> Call[Sequence[Item]]:

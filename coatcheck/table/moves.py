@@ -95,10 +95,15 @@ def _make(
         e.append("history", encode_events([Event(move.event, now, error)]))
     for clause in sets(e):
         e.add(clause)
+    return update_if(table, key, e, condition(e, move, now=now, attempt=attempt, sweeper=sweeper))
+
+
+def update_if(table: str, key: JobKey, e: Expression, holds: str) -> Call[Outcome]:
+    """The update that `e` has collected, made if the condition `holds`; answers the row as it is then, or as it was."""
     params = {
         "TableName": table,
         "Key": key.item(),
-        "ConditionExpression": condition(e, move, now=now, attempt=attempt, sweeper=sweeper),
+        "ConditionExpression": holds,
         **e.update(),
         "ReturnValues": "ALL_NEW",
         "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
@@ -108,12 +113,11 @@ def _make(
         "UpdateItem",
         params,
         read=lambda answer: decode_job(answer["Attributes"]),
-        refusals={"ConditionalCheckFailedException": refused},
+        refusals={"ConditionalCheckFailedException": _refused},
     )
 
 
-def refused(answer: Answer) -> Refused:
-    """What a failed condition tells of the row."""
+def _refused(answer: Answer) -> Refused:
     return Refused(decode_job(answer["Item"]) if answer.get("Item") else None)
 
 

@@ -38,7 +38,7 @@ def ministack(scratch: Path) -> Iterator[str]:
     }
     log = scratch / "ministack.log"
     with log.open("w") as out:
-        command = [PYTHON, "-m", "infra.embedded.ministack"]
+        command = [str(PYTHON), "-m", "infra.embedded.ministack"]
         process = subprocess.Popen(command, env=env, stdout=out, stderr=out, stdin=subprocess.DEVNULL, cwd=ROOT)
         try:
             _wait_until_healthy(url, process, log)

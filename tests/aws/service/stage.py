@@ -12,9 +12,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+import aioboto3  # type: ignore[import-untyped]
 import httpx
 import uvicorn
-from aiobotocore.session import get_session  # type: ignore[import-untyped]
 
 from coatcheck.calls import AwsUnavailable, Call, Presign
 from coatcheck.deployment import Deployment
@@ -241,9 +241,7 @@ def until(condition: Callable[[], T], *, seconds: float = 20) -> T:
 
 
 def _door(endpoint_url: str) -> AioBoto:
-    session = get_session()
-    session.set_credentials(environment.ACCESS_KEY, environment.SECRET_KEY)
-    session.set_config_variable("region", environment.REGION)
+    session = aioboto3.Session(environment.ACCESS_KEY, environment.SECRET_KEY, region_name=environment.REGION)
     return AioBoto(endpoint_url, session)
 
 
