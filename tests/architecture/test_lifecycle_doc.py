@@ -1,0 +1,58 @@
+"""docs/lifecycle.md is drawn from the table of moves.
+
+To draw it afresh: `python tests/architecture/test_lifecycle_doc.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from coatcheck.lifecycle import MOVES, Move
+
+PAGE = Path(__file__).parents[2] / "docs" / "lifecycle.md"
+
+INTRODUCTION = """\
+# The life of a job
+
+Drawn from the table of moves in `coatcheck/lifecycle.py`, from which the condition of every write is made, too.
+What a client sees is `status` and `done` of the job, and each move but the beat in its events.
+"""
+
+
+def drawn() -> str:
+    """The page."""
+    return "\n".join([INTRODUCTION, "```mermaid", *_diagram(), "```", "", *_table(), ""])
+
+
+def _diagram() -> Iterator[str]:
+    yield "stateDiagram-v2"
+    for move in MOVES:
+        for source in move.sources or ("[*]",):
+            yield f"    {source} --> {move.target or source}: {move.name}"
+    for final in sorted({move.target for move in MOVES if move.target and move.target.final}):
+        yield f"    {final} --> [*]"
+
+
+def _table() -> Iterator[str]:
+    yield "| move | from, and when | to | event | may the sweeper make it |"
+    yield "|---|---|---|---|---|"
+    for move in MOVES:
+        by_sweeper = "when the lease has run out" if move.by_sweeper else ""
+        yield f"| {move.name} | {_sources(move)} | {move.target or 'the same'} | {move.event or ''} | {by_sweeper} |"
+
+
+def _sources(move: Move) -> str:
+    described = [
+        " if ".join([status, *([" and ".join(sorted(guards))] if guards else [])])
+        for status, guards in move.sources.items()
+    ]
+    return "; ".join(described) or "nothing"
+
+
+def test_the_page_is_as_the_table_says() -> None:
+    assert PAGE.read_text() == drawn()
+
+
+if __name__ == "__main__":
+    PAGE.write_text(drawn())
