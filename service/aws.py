@@ -1,15 +1,15 @@
-"""The async door to AWS: sends the kernel's calls with aiobotocore."""
+"""The async door to AWS: sends the kernel's calls with aioboto3."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Literal, Protocol, TypeVar, cast
 
-from aiobotocore.config import AioConfig  # type: ignore[import-untyped]
-from aiobotocore.session import AioSession, get_session  # type: ignore[import-untyped]
+import aioboto3  # type: ignore[import-untyped]
 from botocore import xform_name
+from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
 from coatcheck.calls import AwsRefused, AwsUnavailable, Call, Presign, Service, error_from
@@ -34,14 +34,14 @@ class Aws(Protocol):
 
 
 class AioBoto:
-    """AWS by aiobotocore. Clients are made when first needed, once; all calls are to come from one event loop.
+    """AWS by aioboto3. Clients are made when first needed, once; all calls are to come from one event loop.
 
     `endpoint_url` is an emulator's, None for AWS itself. `session` says by what credentials, in which region.
     """
 
-    def __init__(self, endpoint_url: str | None = None, session: AioSession | None = None) -> None:
+    def __init__(self, endpoint_url: str | None = None, session: aioboto3.Session | None = None) -> None:
         self.endpoint_url = endpoint_url
-        self._session = session or get_session()
+        self._session = session or aioboto3.Session()
         self._clients: dict[Service, Any] = {}
         self._making = asyncio.Lock()
         self._open = AsyncExitStack()
@@ -94,22 +94,23 @@ class AioBoto:
         return self._clients[service]
 
     async def _make(self, service: Service) -> Any:
-        made = self._session.create_client(service, endpoint_url=self.endpoint_url, config=self._config(service))
+        made = self._session.client(service, endpoint_url=self.endpoint_url, config=self._config(service))
         return await self._open.enter_async_context(made)
 
-    def _config(self, service: Service) -> AioConfig:
-        # an emulator's host name has no bucket in front of it
-        addressing = "path" if self.endpoint_url else "virtual"
-        only_s3 = {"signature_version": "s3v4", "s3": {"addressing_style": addressing}} if service == "s3" else {}
-        return AioConfig(
+    def _config(self, service: Service) -> Config:
+        config = Config(
             connect_timeout=2,
             read_timeout=8,
             max_pool_connections=100,
             retries={"mode": "standard", "total_max_attempts": 3},
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
-            **only_s3,
         )
+        if service != "s3":
+            return config
+        # an emulator's host name has no bucket in front of it
+        style: Literal["path", "virtual"] = "path" if self.endpoint_url else "virtual"
+        return config.merge(Config(signature_version="s3v4", s3={"addressing_style": style}))
 
 
 async def chunks(stored: Any, size: int) -> AsyncIterator[bytes]:

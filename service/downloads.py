@@ -13,7 +13,8 @@ from coatcheck import blobs
 from coatcheck.clock import SECOND, rfc3339
 from coatcheck.errors import Gone, NoResult, NotFound
 from coatcheck.record import Blob, Job
-from coatcheck.wire import MEDIA_TYPE, LinkView, job_url
+from coatcheck.views import job_url
+from coatcheck.wire import MEDIA_TYPE, LinkView
 from service import etags
 from service.aws import chunks
 from service.caller import Caller

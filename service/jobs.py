@@ -13,7 +13,8 @@ from coatcheck.lifecycle import Status
 from coatcheck.record import Blob, Job
 from coatcheck.table import items
 from coatcheck.table.keys import JobKey
-from coatcheck.wire import JobView, job_view
+from coatcheck.views import job_view
+from coatcheck.wire import JobView
 from service.caller import Caller
 from service.etags import job_tag
 from service.tools import Tools

@@ -29,7 +29,8 @@ from coatcheck.errors import (
     Unavailable,
     UnsupportedMediaType,
 )
-from coatcheck.wire import Problem, flaw_views, problem_uri
+from coatcheck.views import flaw_views, problem_uri
+from coatcheck.wire import Problem
 from service.caller import base_url
 from service.flaws import flaws, refused
 

@@ -23,7 +23,8 @@ from coatcheck.errors import (
 from coatcheck.record import Event
 from coatcheck.table import items
 from coatcheck.table.keys import JobKey
-from coatcheck.wire import EventView, JobView, Listing, SubmitRequest, event_views, job_url, job_view
+from coatcheck.views import event_views, job_url, job_view
+from coatcheck.wire import EventView, JobView, Listing, SubmitRequest
 from service.body import read_json
 from service.caller import Authenticated, Caller
 from service.cancel import cancel
