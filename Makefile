@@ -16,14 +16,14 @@ $(VENV)/.ready: requirements/dev.txt requirements/uv.txt pyproject.toml
 	@echo "Installing into $(VENV) …"
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
-	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip sync --quiet --require-hashes requirements/dev.txt
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip sync --quiet --compile-bytecode --require-hashes requirements/dev.txt
 	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(MINISTACK)/.ready: requirements/ministack.txt $(VENV)/.ready
 	@echo "Installing the AWS emulator into $(MINISTACK) …"
 	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(MINISTACK)
-	@VIRTUAL_ENV=$(MINISTACK) $(BIN)/uv pip sync --quiet --require-hashes requirements/ministack.txt
+	@VIRTUAL_ENV=$(MINISTACK) $(BIN)/uv pip sync --quiet --compile-bytecode --require-hashes requirements/ministack.txt
 	@touch $@
 
 run: setup ## Start everything on this machine and print how to use it.
@@ -60,10 +60,18 @@ $(SAM)/.ready: requirements/sam.txt $(VENV)/.ready
 	@VIRTUAL_ENV=$(SAM) $(BIN)/uv pip sync --quiet --require-hashes requirements/sam.txt
 	@touch $@
 
+SEEDS ?= 1000
+
+simulate: setup ## Play SEEDS schedules of everything at once, with faults: make simulate SEEDS=100000
+	@$(BIN)/python -m tests.simulation.run --seeds $(SEEDS)
+
+mutants: setup ## Look for bugs made on purpose with the simulation: each must be found.
+	@$(BIN)/python -m tests.simulation.mutants
+
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
 
 lock: ## Resolve requirements/*.in again.
 	@for f in dev ministack sam uv; do $(LOCK) requirements/$$f.in -o requirements/$$f.txt || exit 1; done
 	@for f in service worker; do $(LOCK) -c requirements/dev.txt requirements/$$f.in -o requirements/$$f.txt || exit 1; done
 
-.PHONY: help setup run test check build routes validate deploy lock
+.PHONY: help setup run test check build routes validate deploy simulate mutants lock

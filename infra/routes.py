@@ -6,18 +6,17 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 
 from fastapi import FastAPI
 from starlette.routing import Route
 
 from coatcheck.deployment import Deployment
+from infra.template import TEMPLATE
 from jobs.catalog import CATALOG
 from service.app import create_app
 from service.aws import AioBoto
 from service.front_door import LAMBDA
 
-TEMPLATE = Path(__file__).parent / "template.yaml"
 BEGIN = "          # made by `python -m infra.routes` from the service's own OpenAPI\n"
 END = "          # end of what `python -m infra.routes` makes\n"
 

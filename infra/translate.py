@@ -14,20 +14,13 @@ from typing import Any
 import boto3
 from samtranslator.parser.parser import Parser  # type: ignore[import-untyped]
 from samtranslator.translator.translator import Translator  # type: ignore[import-untyped]
-from samtranslator.yaml_helper import yaml_parse  # type: ignore[import-untyped]
 
-TEMPLATE = Path(__file__).resolve().parent / "template.yaml"
-
-
-def source() -> dict[str, Any]:
-    """The template as it stands, `!Ref` and its like in their long form."""
-    template: dict[str, Any] = yaml_parse(TEMPLATE.read_text())
-    return template
+from infra.template import read_template
 
 
 def translated(parameters: dict[str, str] | None = None) -> dict[str, Any]:
     """The template without SAM's own resources, made offline as for us-east-1; defaults where none are given."""
-    template = source()
+    template = read_template()
     for resource in template["Resources"].values():
         if resource["Type"] == "AWS::Serverless::Function":
             # `sam deploy` puts the uploaded zip's address here

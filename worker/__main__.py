@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from coatcheck.deployment import BadSettings, Deployment
 from coatcheck.log import configure
@@ -17,7 +17,9 @@ from coatcheck.log import configure
 log = logging.getLogger(__name__)
 
 RESTART_PAUSE = 1.0
-"""Seconds between two starts of one place's process, so that one that cannot start does not spin."""
+"""Seconds between two starts of one place's process. Doubled, up to LONGEST_PAUSE, while they end before LIVED."""
+LONGEST_PAUSE = 30.0
+LIVED = 10.0
 
 
 @dataclass(slots=True)
@@ -26,7 +28,16 @@ class Place:
 
     lane: str
     process: subprocess.Popen[bytes] | None = None
-    started: float = field(default=-RESTART_PAUSE)
+    started: float = 0.0
+    next_start: float = 0.0
+    pause: float = RESTART_PAUSE
+
+    def ended(self) -> None:
+        """Note that its process has ended: one that cannot start is not started over and over."""
+        lived = time.monotonic() - self.started
+        self.pause = RESTART_PAUSE if lived >= LIVED else min(2 * self.pause, LONGEST_PAUSE)
+        self.next_start = self.started + self.pause
+        self.process = None
 
 
 class Supervisor:
@@ -58,8 +69,8 @@ class Supervisor:
         if place.process is not None and place.process.poll() is not None:
             status = place.process.returncode
             log.warning("process %d of lane %s ended with status %d", place.process.pid, place.lane, status)
-            place.process = None
-        if place.process is None and time.monotonic() - place.started >= RESTART_PAUSE:
+            place.ended()
+        if place.process is None and time.monotonic() >= place.next_start:
             command = [sys.executable, "-m", "worker.poller", "--lane", place.lane, "--grace", str(self._grace)]
             place.process = subprocess.Popen(command, stdin=subprocess.PIPE)  # noqa: S603 - our own module
             place.started = time.monotonic()

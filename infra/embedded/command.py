@@ -11,8 +11,6 @@ from typing import Annotated
 import typer
 
 from infra.embedded.failure import Failure, reason
-from infra.embedded.launch import Options, launch
-from infra.embedded.logs import Terminal
 
 
 def up(
@@ -29,6 +27,10 @@ def up(
     verbose: Annotated[bool, typer.Option("--verbose", help="Show all that the AWS emulator says.")] = False,
 ) -> None:
     """Start everything on this machine: an AWS emulator, the API, a worker and the sweeper."""
+    # what these import takes half a second, which `coatcheck --help` need not wait for
+    from infra.embedded.launch import Options, launch  # noqa: PLC0415
+    from infra.embedded.logs import Terminal  # noqa: PLC0415
+
     options = Options(port=port, home=home, whole=whole, workers=workers, reload=reload, verbose=verbose)
     failed: BaseException | None = None
     try:

@@ -18,6 +18,7 @@ from infra.embedded.failure import Failure, reason
 from infra.embedded.home import Home
 from infra.embedded.logs import Terminal
 from infra.embedded.processes import ROOT, Part, Processes, Running, ending
+from infra.embedded.unpacked import DIRECTORY
 
 PYTHON = ROOT / ".coatcheck" / "ministack" / "bin" / "python"
 HEALTH_LIMIT = 30.0
@@ -94,6 +95,7 @@ async def emulator(
     url = f"http://{environment.LOOPBACK}:{port}"
     env = environment.of_parts(inherited, home.scratch, url) | {
         "AUTH": "true",
+        DIRECTORY: str(home.unpacked),
         "BIND_HOST": environment.LOOPBACK,
         "GATEWAY_PORT": str(port),
         "IOT_MTLS_ENABLED": "0",

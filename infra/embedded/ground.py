@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from infra.embedded.emulator import Emulator
+from infra.embedded.home import Home
 from infra.embedded.logs import Say
 from infra.embedded.processes import Processes
 
@@ -24,6 +25,7 @@ class Ground:
     workers: int
     emulator: Emulator
     env: Mapping[str, str]
+    home: Home
     processes: Processes
     say: Say
 

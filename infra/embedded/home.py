@@ -44,6 +44,11 @@ class Home:
         return self.path / "logs"
 
     @property
+    def unpacked(self) -> Path:
+        """The code of the Lambda functions, for `up --whole`; kept."""
+        return self.path / "code"
+
+    @property
     def endpoint(self) -> Path:
         return self.path / "endpoint.json"
 

@@ -67,6 +67,7 @@ async def launch(options: Options, inherited: Mapping[str, str], terminal: Termi
                 workers=options.workers,
                 emulator=aws,
                 env=environment.of_parts(inherited, home.scratch, aws.url),
+                home=home,
                 processes=started,
                 say=say,
             )
@@ -86,11 +87,11 @@ async def start_parts(ground: Ground, tasks: asyncio.TaskGroup, options: Options
     reloads = options.reload and not options.whole
     supervisor = Supervisor(ground.processes, tasks, reloads=reloads)
     changed = {part.name: supervisor.keep(part) for part in parts}
+    if reloads:
+        tasks.create_task(reload(changed, ground.say))
     ground.say(f"starting {', '.join(changed)}; waiting for a first job to go through")
     await wait_until_ready(ground.url, ground.api_key, READY_LIMIT)
     supervisor.ready = True
-    if reloads:
-        tasks.create_task(reload(changed, ground.say))
 
 
 def stop_on_signals() -> None:

@@ -6,30 +6,21 @@ import json
 import os
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
-from samtranslator.yaml_helper import yaml_parse  # type: ignore[import-untyped]
 
 from infra.embedded import environment
 from infra.embedded.failure import Failure
-from infra.embedded.processes import ROOT
+from infra.template import TEMPLATE, read_template
 
-TEMPLATE = ROOT / "infra" / "template.yaml"
 STACK = "coatcheck"
 STORES = {"AWS::DynamoDB::Table", "AWS::S3::Bucket", "AWS::SQS::Queue"}
 POLL = 0.05
 
 Json = dict[str, Any]
-
-
-def read_template(path: Path = TEMPLATE) -> Json:
-    """The template as data, `!Ref` and its like in their long form."""
-    template: Json = yaml_parse(path.read_text())
-    return template
 
 
 def stores_of(template: Json) -> tuple[Json, list[str]]:

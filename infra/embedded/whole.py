@@ -15,7 +15,9 @@ from infra.embedded.failure import Failure
 from infra.embedded.gateway import worded_in
 from infra.embedded.ground import Ground, api_keys
 from infra.embedded.processes import ROOT, Part
-from infra.embedded.stack import POLL, Json, client, deploy, read_template
+from infra.embedded.stack import POLL, Json, client, deploy
+from infra.embedded.unpacked import unpack
+from infra.template import read_template
 
 ZIPS = ROOT / "build" / "local"
 CODE_BUCKET = "coatcheck-code"
@@ -37,6 +39,7 @@ async def whole_parts(ground: Ground) -> list[Part]:
     build = Part("build", (sys.executable, "-m", "infra.build", "--target", "local"), ground.env)
     ground.say("building the zips of the Lambda functions")
     await ground.processes.run(build)
+    await asyncio.to_thread(unpack, ZIPS.glob("*.zip"), ground.home.unpacked)
     ground.say("deploying infra/template.yaml")
     parameters = {"ApiKeys": api_keys(ground.api_key), "PublicUrl": ground.url}
     api = await asyncio.to_thread(deploy_whole, ground.emulator.url, parameters)

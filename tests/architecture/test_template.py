@@ -16,7 +16,8 @@ from coatcheck.table.keys import DUE_INDEX, TENANT_INDEX
 from coatcheck.wire import Problem
 from infra import routes
 from infra.parts import SERVICE, WORKER
-from infra.translate import source, translated
+from infra.template import TEMPLATE, read_template
+from infra.translate import translated
 from jobs.catalog import CATALOG
 
 DAY = 86_400
@@ -41,8 +42,8 @@ def test_the_template_sets_every_setting_and_no_other() -> None:
 
 
 def test_the_settings_of_the_template_are_a_deployment() -> None:
-    variables = source()["Globals"]["Function"]["Environment"]["Variables"]
-    retention = source()["Mappings"]["Retention"]["7"]["Seconds"]
+    variables = read_template()["Globals"]["Function"]["Environment"]["Variables"]
+    retention = read_template()["Mappings"]["Retention"]["7"]["Seconds"]
     plain = {
         name: value if isinstance(value, str) else value.get("Fn::Sub", retention) for name, value in variables.items()
     }
@@ -53,15 +54,15 @@ def test_the_settings_of_the_template_are_a_deployment() -> None:
 
 @pytest.mark.parametrize("parameter", ["DefaultRetentionDays", "MaxRetentionDays"])
 def test_the_retention_of_each_number_of_days_is_right(parameter: str) -> None:
-    mapping = source()["Mappings"]["Retention"]
-    assert list(mapping) == source()["Parameters"][parameter]["AllowedValues"]
+    mapping = read_template()["Mappings"]["Retention"]
+    assert list(mapping) == read_template()["Parameters"][parameter]["AllowedValues"]
     for days, row in mapping.items():
         assert int(row["Seconds"]) == int(days) * DAY
         assert row["BucketDays"] == int(days) + 1
 
 
 def test_the_routes_are_those_of_the_service() -> None:
-    template = routes.TEMPLATE.read_text()
+    template = TEMPLATE.read_text()
     assert template == routes.spliced(template, routes.rendered(routes.endpoints(routes.service())))
 
 
@@ -122,19 +123,19 @@ def reaching(value: Any, parameters: set[str]) -> set[str]:
 
 
 def test_a_changed_parameter_publishes_a_version_of_the_api() -> None:
-    parameters = set(source()["Parameters"])
+    parameters = set(read_template()["Parameters"])
     (version,) = resources("Lambda::Version").values()
     said = reaching(version["Description"], parameters)
     assert said == reaching(resources("Lambda::Function")["ApiFunction"], parameters)
 
 
 def test_the_description_of_a_version_is_never_too_long_for_lambda() -> None:
-    pattern = source()["Parameters"]["ApiKeys"]["AllowedPattern"]
+    pattern = read_template()["Parameters"]["ApiKeys"]["AllowedPattern"]
     longest = json.dumps({KEY: "a" * 20, KEY[::-1]: "b" * 20})
     assert re.fullmatch(pattern, longest)
     assert not re.fullmatch(pattern, longest.replace("aa", "aaa", 1))
     assert not re.fullmatch(pattern, json.dumps({**json.loads(longest), KEY[1:] + "0": "c"}))
-    url = source()["Parameters"]["PublicUrl"]["MaxLength"]
+    url = read_template()["Parameters"]["PublicUrl"]["MaxLength"]
     assert len(f"{longest} {'u' * url} 365 365") <= 256
 
 
@@ -171,7 +172,9 @@ def test_the_indexes_are_those_that_the_kernel_asks() -> None:
 
 
 def test_each_function_calls_a_handler_that_its_zip_is_checked_for() -> None:
-    functions = {name: one for name, one in source()["Resources"].items() if one["Type"] == "AWS::Serverless::Function"}
+    functions = {
+        name: one for name, one in read_template()["Resources"].items() if one["Type"] == "AWS::Serverless::Function"
+    }
     for name, function in functions.items():
         zipped = Path(function["Properties"]["CodeUri"])
         (part,) = (part for part in (SERVICE, WORKER) if part.name == zipped.stem)

@@ -9,7 +9,7 @@ import pytest
 
 from infra.embedded.door import end_to_end, own_answer
 from infra.embedded.gateway import UNWORDED, gateway_answer, worded_in
-from infra.embedded.stack import read_template
+from infra.template import read_template
 
 
 @pytest.mark.parametrize("kind", UNWORDED)

@@ -11,8 +11,9 @@ from infra.embedded.ground import api_keys
 from infra.embedded.home import Endpoint
 from infra.embedded.logs import COLOURS
 from infra.embedded.reload import READERS, first_fault
-from infra.embedded.stack import STORES, read_template, stores_of
+from infra.embedded.stack import STORES, stores_of
 from infra.embedded.supervisor import pause
+from infra.template import read_template
 
 
 def test_stores_are_those_of_the_template() -> None:

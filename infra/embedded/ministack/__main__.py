@@ -8,25 +8,31 @@ from __future__ import annotations
 
 import functools
 import importlib
+import os
 import sys
 from collections import defaultdict
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from infra.embedded.ministack import functions, requests
 from infra.embedded.ministack.turns import Turns
+from infra.embedded.unpacked import DIRECTORY
 
 Mend = Callable[[Any], Any]
 
 
 def main() -> None:
-    for module, name, mended in mends():
+    for module, name, mended in mends(Path(os.environ.get(DIRECTORY, "nowhere"))):
         mend(module, name, mended)
     importlib.import_module("ministack.app").main()
 
 
-def mends() -> list[tuple[str, str, Mend]]:
-    """What is replaced: a module, a name in it, and what makes the new from the old."""
+def mends(unpacked: Path) -> list[tuple[str, str, Mend]]:
+    """What is replaced: a module, a name in it, and what makes the new from the old.
+
+    `unpacked` is where code may be that needs no unpacking.
+    """
     turns: dict[str, Turns] = defaultdict(Turns)
     return [
         ("ministack.services.lambda_svc", "_execute_function_dispatch", functools.partial(functions.in_turn, turns)),
@@ -34,7 +40,7 @@ def mends() -> list[tuple[str, str, Mend]]:
         ("ministack.core.lambda_runtime", "Worker._spawn", functools.partial(functions.noticed, turns)),
         ("ministack.core.lambda_runtime", "Worker._read_stderr", functions.as_they_come),
         ("ministack.core.lambda_runtime", "Worker._drain_stderr_bounded", functions.nothing_left),
-        ("ministack.core.lambda_runtime", "zipfile", functions.unpacked_once),
+        ("ministack.core.lambda_runtime", "zipfile", functools.partial(functions.linked, unpacked)),
         ("ministack.services.apigateway_v1", "_media_type_matches", requests.any_media_type),
         ("ministack.app", "pin_request_origin", requests.over_tls),
         ("ministack.app", "app", requests.hung_up_on),

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sys
-import tempfile
-import threading
 import types
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from infra.embedded.ministack.turns import Turns
+from infra.embedded.unpacked import digest
 
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html: 6 MB, and a little for the envelope
 LARGEST_REPLY = 6 * 1024 * 1024 + 100
@@ -81,21 +79,19 @@ def nothing_left(_drain_stderr: Function) -> Function:
     return lambda _worker, **_waits: ""
 
 
-def unpacked_once(zipfile: Any) -> Any:
-    """`zipfile` whose ZipFiles leave a link to one unpacked copy: MiniStack unpacks the code for each environment."""
-    copies: dict[str, str] = {}
-    lock = threading.Lock()
+def linked(unpacked: Path, zipfile: Any) -> Any:
+    """`zipfile` whose ZipFiles leave a link to the copy in `unpacked`, where there is one, instead of unpacking."""
 
     class Linking(zipfile.ZipFile):  # type: ignore[misc]
         def extractall(self, path: str, *_: Any) -> None:
-            with lock, Path(self.filename).open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-                if digest not in copies:
-                    copy = tempfile.mkdtemp(prefix="code-")
-                    super().extractall(copy)
-                    copies[digest] = copy
+            archive = Path(self.filename)
+            copy = unpacked / digest(archive)
+            if not copy.exists():
+                super().extractall(path)
+                return
             Path(path).rmdir()
-            Path(path).symlink_to(copies[digest])
+            Path(path).symlink_to(copy)
+            archive.unlink()  # this one is MiniStack's own copy for this environment
 
     return types.SimpleNamespace(ZipFile=Linking, BadZipFile=zipfile.BadZipFile)
 

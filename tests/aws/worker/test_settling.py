@@ -32,7 +32,7 @@ class Silent:
         return answer
 
 
-def test_the_result_of_a_success_nobody_heard_of_is_kept(world: World) -> None:  # noqa: F811 - the fixture
+def test_the_result_of_a_success_nobody_heard_of_is_kept(world: World) -> None:
     def large(*_: Any) -> Result:
         return Result(secrets.token_bytes(1000))
 
