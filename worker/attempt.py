@@ -6,10 +6,10 @@ import asyncio
 import inspect
 import json
 import logging
-import os
 import tempfile
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,7 @@ class Attempt:
             deadline=run_deadline if deadline is None else min(run_deadline, deadline),
             clock=tools.clock,
             on_stubborn=self._end_process,
+            pace=tools.pace,
         )
 
     def run(self) -> Verdict:
@@ -77,11 +78,14 @@ class Attempt:
                 clock=self._tools.clock,
             )
             try:
-                return self._succeed(self._call_handler(context), context)
+                settling = self._store(self._call_handler(context), context)
             except Stopped:
                 return self._stop()
             except Exception as error:  # noqa: BLE001 - whatever a handler raises ends its attempt, not the worker
                 return self._fail(error)
+            # outside the try: when this write fails it may still have been made, and then what it points to must stay
+            with self._settling:
+                return settling()
 
     def _call_handler(self, context: JobContext) -> Any:
         context.checkpoint = self._checkpoint()
@@ -110,19 +114,18 @@ class Attempt:
         with stream:
             return bytes(stream.read())
 
-    def _succeed(self, value: Any, context: JobContext) -> Verdict:
+    def _store(self, value: Any, context: JobContext) -> Callable[[], Verdict]:
+        """Store what the handler returned; answers the write that is left to be made."""
         tools, job = self._tools, self._job
         bucket = tools.deployment.bucket
         if isinstance(value, Continue):
             checkpoint = store_checkpoint(tools.aws, bucket, job, value.checkpoint)
-            with self._settling:
-                return settle.continued(tools, job, checkpoint)
+            return partial(settle.continued, tools, job, checkpoint)
         result = as_result(self._handler.job_type, value)
         stored = store_result(tools.aws, bucket, job, result, check=context.check)
         if context.made:
             tools.aws.send(items.put_artifacts(tools.deployment.table, job, context.made))
-        with self._settling:
-            return settle.succeeded(tools, job, stored, len(context.made))
+        return partial(settle.succeeded, tools, job, stored, len(context.made))
 
     def _fail(self, error: Exception) -> Verdict:
         if isinstance(error, AwsError) and self.heart.stop is Stop.LEASE_LOST:
@@ -152,7 +155,7 @@ class Attempt:
             self._last_words(self._settle_stopped(stop))
         except AwsError:
             log.exception("%s could not be settled; its lease will run out", self._job.id)
-        os._exit(STUBBORN_EXIT)
+        self._tools.end_process(STUBBORN_EXIT)
 
 
 async def _until_stopped(work: Any, heart: Heart) -> Any:

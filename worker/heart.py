@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from enum import Enum
 from typing import Self
 
@@ -17,8 +18,9 @@ from worker.aws import Aws
 
 log = logging.getLogger(__name__)
 
-TICK = 0.5
-"""Seconds between two looks at the time."""
+Look = Callable[[], bool]
+Pace = Callable[[Look], AbstractContextManager[object]]
+"""Calls a look again and again, beside what runs in the context, until it answers False or the context ends."""
 
 PROGRESS_EVERY = 2 * SECOND
 STUBBORN_AFTER = 5 * SECOND
@@ -35,10 +37,10 @@ class Stop(Enum):
 
 
 class Heart:
-    """Beats in a thread of its own while a handler runs.
+    """Beats at `pace` while a handler runs.
 
-    `deadline` is when the attempt must end (milliseconds). `on_stop` is called once, in the heart's thread, when
-    the attempt has to end; `on_stubborn` when the handler still runs a while after that.
+    `deadline` is when the attempt must end (milliseconds). `on_stubborn` is called, out of a look, when the handler
+    still runs a while after the attempt had to end.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class Heart:
         deadline: int,
         clock: Callable[[], int],
         on_stubborn: Callable[[Stop], None],
+        pace: Pace,
     ) -> None:
         self._aws, self._table, self._job = aws, table, job
         self._lease, self.deadline, self._clock = lease, deadline, clock
@@ -61,18 +64,18 @@ class Heart:
         self._last_beat = clock()
         self._lease_until = job.lease_until or self._last_beat
         self._stopped_at = 0
-        self._quiet = threading.Event()
+        self._quiet = False
         self._lock = threading.Lock()
-        self._thread = threading.Thread(target=self._beat_until_quiet, name=f"heart-{job.id}", daemon=True)
+        self._pacing = pace(self._look)
         self.stop: Stop | None = None
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        self._pacing.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._quiet.set()
-        self._thread.join()
+        self._quiet = True
+        self._pacing.__exit__(None, None, None)
 
     def tell(self, progress: Progress) -> None:
         """Note how far the handler is; the next beat takes it along."""
@@ -96,16 +99,16 @@ class Heart:
         log.info("stopping %s: %s", self._job.id, stop.value)
         action()
 
-    def _beat_until_quiet(self) -> None:
-        while not self._quiet.wait(TICK):
-            now = self._clock()
-            if now >= self.deadline:
-                self.order(Stop.OUT_OF_TIME)
-            if self.stop is not None and now - self._stopped_at >= STUBBORN_AFTER:
-                self._on_stubborn(self.stop)
-                return
-            if self.stop is not Stop.LEASE_LOST and self._due(now):
-                self._beat(now)
+    def _look(self) -> bool:
+        now = self._clock()
+        if now >= self.deadline:
+            self.order(Stop.OUT_OF_TIME)
+        if self.stop is not None and now - self._stopped_at >= STUBBORN_AFTER:
+            self._on_stubborn(self.stop)
+            return False
+        if self.stop is not Stop.LEASE_LOST and self._due(now):
+            self._beat(now)
+        return True
 
     def _due(self, now: int) -> bool:
         since = now - self._last_beat
@@ -122,7 +125,7 @@ class Heart:
                 self.order(Stop.LEASE_LOST)
             return
         if isinstance(outcome, moves.Refused):
-            if not self._quiet.is_set():
+            if not self._quiet:
                 self.order(Stop.LEASE_LOST)
             return
         self._told, self._last_beat, self._lease_until = news, now, now + self._lease

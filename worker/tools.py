@@ -2,25 +2,55 @@
 
 from __future__ import annotations
 
+import os
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from coatcheck.deployment import Deployment
 from coatcheck.types import Handlers
 from worker.aws import Aws
+from worker.heart import Look, Pace
+
+TICK = 0.5
+"""Seconds between two looks of a heart at the time."""
+
+
+@contextmanager
+def in_a_thread(look: Look) -> Iterator[None]:
+    """The pace of a heart: looks every TICK seconds, in a thread of its own."""
+    quiet = threading.Event()
+
+    def look_until_quiet() -> None:
+        while not quiet.wait(TICK) and look():
+            pass
+
+    thread = threading.Thread(target=look_until_quiet, name="heart", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        quiet.set()
+        thread.join()
 
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """The worker's tools. `clock` tells milliseconds since the epoch, `roll` a random number in [0, 1)."""
+    """The worker's tools. `clock` tells milliseconds since the epoch, `roll` a random number in [0, 1).
+
+    `pace` is how the heart of an attempt beats; `end_process` ends this process at once, with an exit status.
+    """
 
     aws: Aws
     deployment: Deployment
     handlers: Handlers
     clock: Callable[[], int]
     roll: Callable[[], float]
+    pace: Pace = in_a_thread
+    end_process: Callable[[int], object] = os._exit
 
 
 @dataclass(frozen=True, slots=True)

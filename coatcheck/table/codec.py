@@ -129,6 +129,9 @@ def attribute_name(field: str) -> str:
     return _ATTRIBUTES.get(field, field)
 
 
+_FIELDS = tuple((field, attribute_name(field), codec) for field, codec in _CODECS.items())
+
+
 def encode_field(field: str, value: Any) -> AttributeValue:
     """A field's value as an attribute value."""
     return _CODECS[field].encode(value)
@@ -146,9 +149,5 @@ def encode_job(job: Job) -> Item:
 
 def decode_job(item: Item) -> Job:
     """The job in a row."""
-    values = {
-        field: codec.decode(item[attribute_name(field)])
-        for field, codec in _CODECS.items()
-        if attribute_name(field) in item
-    }
+    values = {field: codec.decode(item[name]) for field, name, codec in _FIELDS if name in item}
     return Job(id=JobKey.of(item).id, **values)
