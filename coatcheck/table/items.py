@@ -17,13 +17,13 @@ from coatcheck.table.codec import decode_events, decode_job, encode_events, enco
 from coatcheck.table.expressions import Expression
 from coatcheck.table.keys import (
     DUE_INDEX,
-    HISTORY,
     JOB,
     TENANT_INDEX,
     UPLOAD,
     Item,
     JobKey,
     artifacts,
+    history,
     history_page,
 )
 from coatcheck.table.moves import Outcome, ttl, update_if
@@ -198,16 +198,29 @@ def delete_items(table: str, keys: Sequence[Item]) -> Call[None]:
 
 
 def put_history_page(table: str, job: Job) -> Call[None]:
-    """Move the row's history to an item of its own. Writing it twice writes the same."""
-    item = JobKey(job.tenant, job.id).item(history_page(job.history_from))
-    item |= {"events": encode_events(job.history), "ttl": {"N": str((job.updated_at + HISTORY_KEPT) // SECOND)}}
-    return Call("dynamodb", "PutItem", {"TableName": table, "Item": item}, read=lambda _: None)
+    """Move the row's history to an item of its own. Writing it twice writes the same.
+
+    A page only grows: who read the row earlier, and writes later, knows less of it.
+    """
+    last = job.history_from + len(job.history) - 1
+    item = JobKey(job.tenant, job.id).item(history_page(job.created_at, job.history_from))
+    item |= {
+        "events": encode_events(job.history),
+        "last": {"N": str(last)},
+        "ttl": {"N": str((job.updated_at + HISTORY_KEPT) // SECOND)},
+    }
+    e = Expression()
+    unless = f"attribute_not_exists({e.name('pk')}) OR {e.name('last')} <= {e.number(last)}"
+    params = {"TableName": table, "Item": item, "ConditionExpression": unless, **e.placeholders()}
+    fuller = {"ConditionalCheckFailedException": lambda _: None}
+    return Call("dynamodb", "PutItem", params, read=lambda _: None, refusals=fuller)
 
 
-def history_pages(table: str, key: JobKey) -> Call[Sequence[Event]]:
+def history_pages(table: str, job: Job) -> Call[Sequence[Event]]:
     """The events that no longer are in the row, oldest first."""
     e = Expression()
-    pages = f"{e.name('pk')} = {e.text(key.partition)} AND begins_with({e.name('sk')}, {e.text(HISTORY)})"
+    partition, first = e.text(JobKey(job.tenant, job.id).partition), e.text(history(job.created_at))
+    pages = f"{e.name('pk')} = {partition} AND begins_with({e.name('sk')}, {first})"
     params = {"TableName": table, "KeyConditionExpression": pages, **e.placeholders()}
     return Call(
         "dynamodb",

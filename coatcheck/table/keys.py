@@ -46,12 +46,14 @@ def due_shard(job_id: str) -> str:
     return DUE_SHARDS[zlib.crc32(job_id.encode()) % len(DUE_SHARDS)]
 
 
-def history_page(first: int) -> str:
+def history(created_at: int) -> str:
+    """What the sort keys of a job's history begin with: an id may be used again when its job is gone."""
+    return f"history#{created_at:013d}#"
+
+
+def history_page(created_at: int, first: int) -> str:
     """The sort key of a page of history that starts with event number `first`."""
-    return f"history#{first:06d}"
-
-
-HISTORY = "history#"
+    return f"{history(created_at)}{first:06d}"
 
 
 def artifacts(attempt: int) -> str:

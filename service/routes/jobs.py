@@ -22,7 +22,6 @@ from coatcheck.errors import (
 )
 from coatcheck.record import Event
 from coatcheck.table import items
-from coatcheck.table.keys import JobKey
 from coatcheck.views import event_views, job_url, job_view
 from coatcheck.wire import EventView, JobView, Listing, SubmitRequest
 from service.body import read_json
@@ -131,10 +130,8 @@ async def get_events(caller: Authenticated, job_id: JobId) -> Listing[EventView]
     job = await find_kept(caller, job_id)
     earlier: Sequence[Event] = ()
     if job.history_from > 1:
-        earlier = await caller.tools.aws.send(items.history_pages(caller.tools.table, JobKey(job.tenant, job.id)))
-    # a job that had this id before and is gone may have left pages of its own
-    events = [event for event in earlier if event.at >= job.created_at]
-    return Listing(data=event_views([*events, *job.history], job.id, caller.base_url), next=None)
+        earlier = await caller.tools.aws.send(items.history_pages(caller.tools.table, job))
+    return Listing(data=event_views([*earlier, *job.history], job.id, caller.base_url), next=None)
 
 
 async def _made(caller: Caller, request: Request, submitted: Submitted) -> Response:

@@ -246,9 +246,9 @@ class TestEvents:
         table = api.stage.deployment.table
         job = api.row(api.submit(max_attempts=1)["id"])
         page = [Event("job.started", job.created_at + n) for n in range(3)]
-        stale = Event("job.started", job.created_at - DAY)
-        moved = replace(job, history=(stale, *page))
-        api.stage.worker.send(items.put_history_page(table, moved))
-        api.overwrite(replace(job, history_from=5))
+        gone = replace(job, created_at=job.created_at - DAY, history=(Event("job.gone", 0),) * 9)
+        for moved in (gone, replace(job, history=tuple(page)), replace(job, history=tuple(page[:2]))):
+            api.stage.worker.send(items.put_history_page(table, moved))
+        api.overwrite(replace(job, history_from=4))
         types = [event["type"] for event in api.http.get(path(job.id, "/events")).json()["data"]]
         assert types == ["job.started"] * 3 + ["job.queued"]

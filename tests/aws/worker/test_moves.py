@@ -136,7 +136,7 @@ def test_a_long_history_is_kept_whole_beside_the_row(aws: Boto, deployment: Depl
         outcome = aws.send(moves.retry(table, job, now=NOW + n, start_at=NOW + n, error=ERROR))
         assert isinstance(outcome, Job)
         row = outcome
-    events = [*aws.send(items.history_pages(table, key)), *row.history]
+    events = [*aws.send(items.history_pages(table, row)), *row.history]
     assert len(row.history) <= moves.HISTORY_KEPT_IN_ROW + 2
     assert [event.type for event in events] == ["job.queued", *["job.started", "job.retrying"] * 20]
     assert row.history_from + len(row.history) - 1 == len(events)

@@ -1,0 +1,148 @@
+"""What the jobs of a schedule are, and the handler that does with each attempt what its plan says."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+
+from pydantic import BaseModel
+
+from coatcheck.clock import SECOND
+from coatcheck.context import Context
+from coatcheck.retry import Reject, RetryLater, RetryPolicy
+from coatcheck.types import Catalog, Continue, Handler, Handlers, JobType, Result, catalog, handlers
+from coatcheck.wire import SubmitRequest
+from tests.simulation.actors import Errand
+from tests.simulation.scheduler import Process
+from tests.simulation.world import World
+
+
+class Act(BaseModel):
+    """What one attempt does, after so many seconds of work."""
+
+    kind: str
+    seconds: float
+
+
+class Plan(BaseModel):
+    """The input of a job of the simulation: its attempts in order; the last act stands for all that follow."""
+
+    acts: list[Act]
+    padding: str = ""
+
+
+JOB_TYPE = JobType("sim.job", Plan, Result, timeout=200, max_attempts=4, retry=RetryPolicy(base=2, cap=60))
+CATALOG: Catalog = catalog(JOB_TYPE)
+
+_LATER = (5.0, 300.0, 1200.0, 3600.0)
+
+
+class Work:
+    """The handler in one process of one world."""
+
+    def __init__(self, world: World, process: Process) -> None:
+        self._world, self._process = world, process
+
+    def handlers(self) -> Handlers:
+        """What a worker is given."""
+        return handlers(Handler(JOB_TYPE, self.run))
+
+    def run(self, plan: Plan, ctx: Context) -> Result | Continue:
+        """Do the act of this attempt. Raises what it asks for."""
+        hold = (ctx.job_id, ctx.attempt)
+        checks = self._world.checks
+        self._world.say(self._process, f"runs attempt {ctx.attempt} of {ctx.job_id}")
+        checks.begins(self._process, hold)
+        try:
+            act = plan.acts[min(ctx.attempt, len(plan.acts)) - 1]
+            self._spend(act, ctx)
+            return _ACTS[act.kind](self, ctx)
+        finally:
+            checks.ends(hold)
+
+    def succeed(self, ctx: Context) -> Result:
+        """A small result."""
+        return self._result(ctx, b"")
+
+    def succeed_large(self, ctx: Context) -> Result:
+        """A result that goes to the bucket, and an artifact."""
+        with ctx.artifact("copy.txt") as file:
+            file.write(b"copy")
+        return self._result(ctx, self._world.chance.randbytes(500))
+
+    def fail(self, _: Context) -> Result:
+        """An error that may pass."""
+        raise ValueError
+
+    def reject(self, _: Context) -> Result:
+        """An error that does not."""
+        raise Reject("never")
+
+    def later(self, _: Context) -> Result:
+        """Not now."""
+        raise RetryLater(self._world.chance.choice(_LATER))
+
+    def go_on(self, ctx: Context) -> Result | Continue:
+        """One leg of several."""
+        legs = (ctx.checkpoint or 0) + 1
+        return Continue(legs) if legs < 9 else self._result(ctx, b"")
+
+    def _result(self, ctx: Context, padding: bytes) -> Result:
+        nonce = self._world.chance.randbytes(8).hex()
+        body = f"{ctx.job_id} {ctx.attempt} {nonce}".encode() + padding
+        self._world.checks.returns((ctx.job_id, ctx.attempt), body)
+        return Result(body)
+
+    def _spend(self, act: Act, ctx: Context) -> None:
+        """Work for a while; a deaf handler never looks whether it is to stop."""
+        deaf = act.kind == "deaf"
+        left = round(act.seconds * SECOND)
+        while left > 0:
+            step = left if deaf else min(left, 8 * SECOND)
+            self._world.sleep(step)
+            left -= step
+            if not deaf:
+                ctx.progress(left / (act.seconds * SECOND))
+
+
+_ACTS: Mapping[str, Callable[[Work, Context], Result | Continue]] = {
+    "succeed": Work.succeed,
+    "succeed large": Work.succeed_large,
+    "deaf": Work.succeed,
+    "fail": Work.fail,
+    "reject": Work.reject,
+    "later": Work.later,
+    "continue": Work.go_on,
+}
+
+
+def errand(chance: random.Random, number: int) -> Errand:
+    """A client's wish."""
+    asked = SubmitRequest(
+        type=JOB_TYPE.name,
+        input=_plan(chance).model_dump(),
+        delay=chance.choice((5, 60, 1000, 2000)) if chance.random() < 0.2 else None,
+        queue_ttl=chance.choice((1, 30, 400)) if chance.random() < 0.15 else None,
+        timeout=chance.choice((20, 90, 200)),
+        max_attempts=chance.choice((1, 2, 3, 4)),
+    )
+    return Errand(
+        at=chance.randint(0, 90) * SECOND,
+        asked=asked,
+        key=f"key-{number}" if chance.random() < 0.85 else None,
+        cancel_after=chance.randint(0, 150) * SECOND if chance.random() < 0.3 else None,
+    )
+
+
+def _plan(chance: random.Random) -> Plan:
+    kinds = ["succeed"] * 2 + ["succeed large"] * 3 + list(_ACTS)
+    if chance.random() < 0.4:
+        kinds = [chance.choice(list(_ACTS))]
+    acts = [Act(kind=chance.choice(kinds), seconds=_seconds(chance)) for _ in range(chance.randint(1, 4))]
+    # random text, so that it does not deflate to so little that it stays in the row
+    padding = chance.randbytes(400).hex() if chance.random() < 0.2 else ""
+    return Plan(acts=acts, padding=padding)
+
+
+def _seconds(chance: random.Random) -> float:
+    return chance.choice((0, 0, 0.5, 2, 5, 20, 70, 120))

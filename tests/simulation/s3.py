@@ -1,0 +1,134 @@
+"""A bucket in memory."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.simulation.dynamodb import Params, Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """One object."""
+
+    body: bytes
+    content_type: str
+
+
+@dataclass
+class Upload:
+    """A multipart upload that is not closed."""
+
+    key: str
+    content_type: str
+    parts: dict[int, bytes] = field(default_factory=dict)
+
+
+class Bucket:
+    """One bucket: reads see every write that went before."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, Stored] = {}
+        self.uploads: dict[str, Upload] = {}
+        self._count = 0
+
+    def answer(self, operation: str, params: Params) -> Any:
+        """What S3 answers. Raises Refusal."""
+        return _OPERATIONS[operation](self, params)
+
+    def put(self, params: Params) -> Any:
+        """PutObject."""
+        body = bytes(params["Body"])
+        given = params.get("ChecksumSHA256")
+        if given is not None and base64.b64decode(given) != hashlib.sha256(body).digest():
+            raise Refusal("BadDigest")
+        self.objects[params["Key"]] = Stored(body, params.get("ContentType", ""))
+        return {}
+
+    def get(self, params: Params) -> Any:
+        """GetObject."""
+        stored = self._found(params["Key"], "NoSuchKey")
+        return {"Body": io.BytesIO(stored.body), "ContentType": stored.content_type}
+
+    def head(self, params: Params) -> Any:
+        """HeadObject."""
+        stored = self._found(params["Key"], "404")
+        return {"ContentLength": len(stored.body), "ContentType": stored.content_type}
+
+    def copy(self, params: Params) -> Any:
+        """CopyObject."""
+        self.objects[params["Key"]] = self._found(params["CopySource"]["Key"], "NoSuchKey")
+        return {}
+
+    def list_keys(self, params: Params) -> Any:
+        """ListObjectsV2."""
+        keys = sorted(key for key in self.objects if key.startswith(params["Prefix"]))
+        return {"Contents": [{"Key": key} for key in keys[:1000]]} if keys else {}
+
+    def delete(self, params: Params) -> Any:
+        """DeleteObjects."""
+        for entry in params["Delete"]["Objects"]:
+            self.objects.pop(entry["Key"], None)
+        return {}
+
+    def start_multipart(self, params: Params) -> Any:
+        """CreateMultipartUpload."""
+        self._count += 1
+        self.uploads[str(self._count)] = Upload(params["Key"], params.get("ContentType", ""))
+        return {"UploadId": str(self._count)}
+
+    def put_part(self, params: Params) -> Any:
+        """UploadPart."""
+        body = bytes(params["Body"])
+        self._open(params).parts[params["PartNumber"]] = body
+        return {"ETag": _etag(body)}
+
+    def complete_multipart(self, params: Params) -> Any:
+        """CompleteMultipartUpload."""
+        upload = self._open(params)
+        named = [(part["PartNumber"], part["ETag"]) for part in params["MultipartUpload"]["Parts"]]
+        if any(number not in upload.parts or _etag(upload.parts[number]) != etag for number, etag in named):
+            raise Refusal("InvalidPart")
+        body = b"".join(upload.parts[number] for number, _ in named)
+        self.objects[upload.key] = Stored(body, upload.content_type)
+        del self.uploads[params["UploadId"]]
+        return {}
+
+    def abort_multipart(self, params: Params) -> Any:
+        """AbortMultipartUpload."""
+        self._open(params)
+        del self.uploads[params["UploadId"]]
+        return {}
+
+    def _found(self, key: str, code: str) -> Stored:
+        if key not in self.objects:
+            raise Refusal(code)
+        return self.objects[key]
+
+    def _open(self, params: Params) -> Upload:
+        if params["UploadId"] not in self.uploads:
+            raise Refusal("NoSuchUpload")
+        return self.uploads[params["UploadId"]]
+
+
+def _etag(body: bytes) -> str:
+    return f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"'
+
+
+_OPERATIONS: Mapping[str, Callable[[Bucket, Params], Any]] = {
+    "PutObject": Bucket.put,
+    "GetObject": Bucket.get,
+    "HeadObject": Bucket.head,
+    "CopyObject": Bucket.copy,
+    "ListObjectsV2": Bucket.list_keys,
+    "DeleteObjects": Bucket.delete,
+    "CreateMultipartUpload": Bucket.start_multipart,
+    "UploadPart": Bucket.put_part,
+    "CompleteMultipartUpload": Bucket.complete_multipart,
+    "AbortMultipartUpload": Bucket.abort_multipart,
+}

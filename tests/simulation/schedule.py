@@ -1,0 +1,83 @@
+"""One schedule from its seed: who takes part, what they do, and what came of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from coatcheck.clock import HOUR, MINUTE, SECOND
+from coatcheck.lifecycle import Status
+from tests.simulation import plans
+from tests.simulation.actors import Cast, client
+from tests.simulation.faults import Fault
+from tests.simulation.scheduler import START, Threads
+from tests.simulation.world import World
+
+LOOK_EVERY = 60 * SECOND
+AFTERMATH = 3 * HOUR
+"""How long the world goes on once all jobs have ended: every message that is still there comes again by then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a schedule. Without flaws it kept every promise."""
+
+    seed: int
+    flaws: tuple[str, ...]
+    calls: int
+    faults: Counter[Fault]
+    ended: Counter[Status]
+
+
+def play(seed: int, threads: Threads, trace: list[str] | None = None) -> Outcome:
+    """Run the schedule `seed`."""
+    world = World(seed, threads, trace)
+    _set_up(world)
+    _look_on(world)
+    world.scheduler.run()
+    if world.scheduler.broken:
+        world.checks.flaw(world.scheduler.broken)
+    ended = world.checks.at_the_end()
+    return Outcome(seed, tuple(world.checks.flaws), world.calls, world.storm.counts, ended)
+
+
+def _set_up(world: World) -> None:
+    chance = world.chance
+    cast = Cast(world, lambda process: plans.Work(world, process).handlers(), plans.CATALOG)
+    skewed = chance.random() < 0.3
+
+    def offset() -> int:
+        if not skewed:
+            return 0
+        world.storm.note(Fault.SKEWED)
+        return chance.choice((-10 * MINUTE, 0, chance.randint(-30, 30) * SECOND, 10 * MINUTE))
+
+    for number in range(chance.randint(1, 3)):
+        cast.start(f"worker{number}", offset(), cast.poller if chance.random() < 0.6 else cast.function)
+    for number in range(chance.randint(1, 2)):
+        cast.start(f"sweeper{number}", offset(), cast.sweeper)
+    for number in range(chance.randint(3, 6)):
+        errand = plans.errand(chance, number)
+        errand.at += START
+        cast.start(f"api{number}", offset(), client(cast, errand))
+
+
+def _look_on(world: World) -> None:
+    """End the schedule when all is done and calm, or when it must have been long ago."""
+    ends_at: int | None = None
+
+    def look() -> None:
+        nonlocal ends_at
+        world.checks.stuck(since=max(world.calm_from, START + 40 * MINUTE))
+        waiting = world.calm_from > world.now or world.storm.rages(world.now) or not world.checks.all_done()
+        if waiting:
+            ends_at = None
+        elif ends_at is None:
+            ends_at = world.now + AFTERMATH
+        drained = not any(queue.messages for queue in world.model.queues.by_url.values())
+        if ends_at is not None and (drained or world.now >= ends_at):
+            world.scheduler.end()
+        else:
+            world.scheduler.at(world.now + LOOK_EVERY * (1 if waiting else 10), look)
+
+    world.scheduler.at(world.now + LOOK_EVERY, look)

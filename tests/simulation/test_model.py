@@ -1,0 +1,240 @@
+"""The model of AWS answers as the emulators do, call by call, on generated sequences of the kernel's own calls."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from coatcheck import blobs, queues
+from coatcheck.calls import AwsError, Call
+from coatcheck.clock import SECOND
+from coatcheck.deployment import Deployment
+from coatcheck.ids import make_id
+from coatcheck.lifecycle import FAIL, SUCCEED, TIME_OUT, Status
+from coatcheck.messages import JobMessage
+from coatcheck.record import Blob, Event, Job, JobError, Progress
+from coatcheck.table import items, moves
+from coatcheck.table.keys import DUE_SHARDS, JobKey
+from tests.simulation.model import Model, ModelDoor
+from worker.aws import Aws, Boto
+from worker.tools import system_clock
+
+NOW = 1_800_000_000_000
+ERROR = JobError("worker-lost", "gone")
+CALLS = 300
+
+Make = Callable[[random.Random, str, Job], Call[Any]]
+
+
+@pytest.fixture
+def model() -> ModelDoor:
+    """The model, empty."""
+    return ModelDoor(Model(), system_clock)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_dynamodb(seed: int, model: ModelDoor, aws: Boto, deployment: Deployment, tenant: str) -> None:
+    chance = random.Random(seed)
+    known: list[Job] = [_new_job(chance, tenant) for _ in range(4)]
+    moved = 0
+    for number in range(CALLS):
+        # mostly a row that was there a moment ago, so that moves are made; at times one of long ago
+        job = chance.choice(known[-6:] if chance.random() < 0.8 else known)
+        call = chance.choice(_TABLE_CALLS)(chance, deployment.table, job)
+        expected, got = _both(aws, model, call, tenant)
+        assert got == expected, f"call {number}: {call.operation} {call.params}"
+        if isinstance(got, Job):
+            known.append(got)
+            moved += 1
+    assert moved > CALLS / 20, "a sequence in which nothing happens shows nothing"
+
+
+def _both(aws: Aws, model: Aws, call: Call[Any], tenant: str) -> tuple[Any, Any]:
+    return _answer(aws, call, tenant), _answer(model, call, tenant)
+
+
+def _answer(door: Aws, call: Call[Any], tenant: str) -> Any:
+    try:
+        answer = door.send(call)
+    except AwsError as error:
+        return type(error), error.code
+    if isinstance(answer, items.Batch):
+        return sorted(answer.jobs, key=lambda job: job.id), answer.unread
+    if isinstance(answer, items.Page):
+        # DynamoDB may say that there is more where a page ends with the last entry
+        return answer.entries
+    if isinstance(answer, list) and answer and isinstance(answer[0], JobKey):
+        # the index is everybody's
+        return sorted((key.id for key in answer if key.tenant == tenant), key=str)
+    return answer
+
+
+def _time(chance: random.Random) -> int:
+    return NOW + chance.randint(0, 100) * SECOND
+
+
+def _blob(chance: random.Random) -> Blob:
+    text = chance.randbytes(4)
+    return Blob(4, hashlib.sha256(text).digest(), "application/json", inline=text)
+
+
+def _new_job(chance: random.Random, tenant: str) -> Job:
+    at = _time(chance)
+    status = chance.choice([*Status, Status.QUEUED, Status.RUNNING, Status.RUNNING])
+    return Job(
+        tenant=tenant,
+        id=make_id("job", chance.randbytes(16)),
+        type="sim.job",
+        lane="default",
+        status=status,
+        version=1,
+        created_at=at,
+        updated_at=at,
+        attempt=chance.randint(0, 2),
+        max_attempts=chance.randint(1, 6),
+        timeout=60 * SECOND,
+        retention=chance.choice((1, 60)) * SECOND,
+        digest=chance.randbytes(32),
+        input=_blob(chance),
+        due_at=None if status.final else at,
+        expires_at=at if status.final else None,
+        start_at=chance.choice((None, at)),
+        queue_deadline=chance.choice((None, at)),
+        lease_until=chance.choice((None, at)),
+        metadata=chance.choice(({}, {"a": "b"})),
+        history=(Event("job.queued", at),),
+    )
+
+
+def _key(job: Job) -> JobKey:
+    return JobKey(job.tenant, job.id)
+
+
+_TABLE_CALLS: Sequence[Make] = (
+    lambda c, t, job: items.put_job(t, job, now=_time(c)),
+    lambda c, t, job: items.put_job(t, _new_job(c, job.tenant), now=_time(c)),
+    lambda c, t, job: moves.release(t, _key(job), now=_time(c)),
+    lambda c, t, job: moves.claim(t, _key(job), now=_time(c), lease=20 * SECOND, owner=c.randbytes(4).hex()),
+    lambda c, t, job: moves.beat(t, job, now=_time(c), lease=20 * SECOND, progress=c.choice((None, Progress(0.25)))),
+    lambda c, t, job: moves.retry(t, job, now=_time(c), start_at=_time(c), error=ERROR, sweeper=c.random() < 0.5),
+    lambda c, t, job: moves.continue_later(t, job, now=_time(c), checkpoint=_blob(c)),
+    lambda c, t, job: moves.settle(t, job, SUCCEED, now=_time(c), result=_blob(c), artifact_count=c.randint(0, 2)),
+    lambda c, t, job: moves.settle(
+        t, job, c.choice((FAIL, TIME_OUT)), now=_time(c), error=ERROR, sweeper=c.random() < 0.5
+    ),
+    lambda c, t, job: moves.cancel_waiting(t, job, now=_time(c), error=ERROR),
+    lambda c, t, job: moves.request_cancel(t, job, now=_time(c)),
+    lambda c, t, job: moves.cancel(t, job, now=_time(c), error=ERROR, sweeper=c.random() < 0.5),
+    lambda c, t, job: moves.expire(t, job, now=_time(c), error=ERROR),
+    lambda c, t, job: items.postpone(t, job, due_at=c.choice((None, NOW)), dispatches=c.randint(0, 3)),
+    lambda c, t, job: items.forget_job(t, _key(job), now=_time(c)) if c.random() < 0.2 else items.get_job(t, _key(job)),
+    lambda _, t, job: items.put_history_page(t, job),
+    lambda _, t, job: items.history_pages(t, job),
+    lambda c, t, job: items.put_artifacts(t, job, [_blob(c)]),
+    lambda _, t, job: items.get_artifacts(t, job),
+    lambda _, t, job: items.get_jobs(t, list({_key(job), JobKey(job.tenant, "job_none")})),
+    lambda c, t, job: items.list_jobs(
+        t, job.tenant, limit=c.randint(1, 5), after=c.choice((None, items.Listed(_key(job), job.created_at)))
+    ),
+    lambda c, t, job: items.list_jobs(t, job.tenant, limit=50, created_from=(at := _time(c)), created_until=at + 9999),
+    lambda c, t, _: items.due_jobs(t, c.choice(DUE_SHARDS), now=_time(c), limit=1000),
+)
+
+
+def test_s3(model: ModelDoor, aws: Boto, deployment: Deployment, tenant: str) -> None:
+    chance = random.Random(tenant)
+    for number in range(150):
+        call = chance.choice(_BUCKET_CALLS)(chance, deployment.bucket, tenant)
+        expected, got = _stored(aws, call), _stored(model, call)
+        assert got == expected, f"call {number}: {call.operation} {call.params}"
+
+
+def _stored(door: Aws, call: Call[Any]) -> Any:
+    answer = door.send(call)
+    if hasattr(answer, "read"):
+        with answer:
+            return answer.read()
+    return answer
+
+
+def _object(chance: random.Random, tenant: str) -> str:
+    return f"results/{tenant}/{chance.randint(1, 4)}"
+
+
+def _put(chance: random.Random, bucket: str, tenant: str) -> Call[None]:
+    body = chance.randbytes(20)
+    sha256 = hashlib.sha256(body).digest()
+    return blobs.put(bucket, _object(chance, tenant), body, content_type="text/plain", sha256=sha256)
+
+
+_BUCKET_CALLS: Sequence[Callable[[random.Random, str, str], Call[Any]]] = (
+    _put,
+    lambda c, b, t: blobs.get(b, _object(c, t)),
+    lambda c, b, t: blobs.head(b, _object(c, t)),
+    lambda c, b, t: blobs.copy(b, _object(c, t), f"results/{t}/copy-{c.randint(1, 3)}"),
+    lambda _, b, t: blobs.keys_under(b, f"results/{t}/"),
+    lambda c, b, t: blobs.delete(b, [_object(c, t), _object(c, t)]),
+)
+
+
+def test_an_object_in_parts(model: ModelDoor, aws: Boto, deployment: Deployment, tenant: str) -> None:
+    bucket, key = deployment.bucket, f"results/{tenant}/parts"
+    told = []
+    for door in (aws, model):
+        upload = door.send(blobs.start_multipart(bucket, key, content_type="text/plain"))
+        before = _stored(door, blobs.get(bucket, key))
+        bodies = (b"a" * 5 * 1024**2, b"b")
+        etags = [
+            door.send(blobs.put_part(bucket, key, upload, number=number, body=body))
+            for number, body in enumerate(bodies, start=1)
+        ]
+        door.send(blobs.complete_multipart(bucket, key, upload, etags))
+        abandoned = door.send(blobs.start_multipart(bucket, f"{key}-2", content_type="text/plain"))
+        door.send(blobs.abort_multipart(bucket, f"{key}-2", abandoned))
+        told.append((before, _stored(door, blobs.get(bucket, key)), door.send(blobs.keys_under(bucket, key))))
+    assert told[0] == told[1]
+
+
+def test_sqs(model: ModelDoor, aws: Boto, deployment: Deployment, tenant: str) -> None:
+    chance = random.Random(tenant)
+    url = deployment.queues["default"]
+    doors: tuple[Aws, Aws] = (aws, model)
+    held: list[dict[str, queues.Received]] = [{}, {}]
+    for number in range(60):
+        message = JobMessage(tenant=tenant, job=f"job_{number}")
+        if chance.random() < 0.5:
+            delay = chance.choice((0, 0, 0, 900))
+            for door in doors:
+                door.send(queues.send_job(url, message, delay=delay))
+        received = [{m.body: m for m in _received(door, url)} for door in doors]
+        assert received[0].keys() == received[1].keys()
+        for mine, new in zip(held, received, strict=True):
+            mine.update(new)
+        for body in sorted(held[0]):
+            _conclude(chance.choice(_ENDINGS), doors, [mine[body] for mine in held])
+
+
+def _received(door: Aws, url: str) -> Iterator[queues.Received]:
+    while found := door.send(queues.receive(url, wait=0, limit=10)):
+        yield from found
+
+
+_ENDINGS: Sequence[Callable[[queues.Received], Call[None]] | None] = (
+    None,
+    None,
+    queues.delete,
+    lambda received: queues.show_again_in(received, 0),
+    lambda received: queues.show_again_in(received, 600),
+)
+
+
+def _conclude(
+    ending: Callable[[queues.Received], Call[None]] | None, doors: tuple[Aws, Aws], received: list[queues.Received]
+) -> None:
+    if ending is not None:
+        for door, message in zip(doors, received, strict=True):
+            door.send(ending(message))

@@ -1,0 +1,46 @@
+"""The short form of `make simulate` and `make mutants`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.simulation import mutants
+from tests.simulation.run import play_all
+from tests.simulation.schedule import play
+from tests.simulation.scheduler import Threads
+
+SEEDS = 300
+SEEDS_FOR_A_MUTANT = 120
+QUICKLY_FOUND = 12
+
+
+def test_every_promise_is_kept_in_every_schedule() -> None:
+    outcomes = list(play_all(range(SEEDS)))
+    assert {outcome.seed: outcome.flaws for outcome in outcomes if outcome.flaws} == {}
+    assert sum(outcome.faults.total() for outcome in outcomes) >= 10 * SEEDS
+    assert all(sum(outcome.faults[fault] for outcome in outcomes) > 10 for fault in outcomes[0].faults)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_seed_is_one_schedule(seed: int) -> None:
+    traces: list[list[str]] = [[], []]
+    for trace in traces:
+        play(seed, Threads(), trace)
+    assert traces[0] == traces[1]
+    assert len(traces[0]) > 10
+
+
+def test_a_seed_is_the_same_schedule_in_another_process() -> None:
+    command = [sys.executable, "-m", "tests.simulation.run", "--first", "7", "--trace"]
+    told = {subprocess.run(command, check=True, capture_output=True, text=True).stdout for _ in range(2)}
+    assert len(told) == 1
+    assert told.pop().endswith("no promise was broken\n")
+
+
+def test_seeded_bugs_are_found() -> None:
+    found = mutants.hunt_all(mutants.QUICK, first=0, seeds=SEEDS_FOR_A_MUTANT, processes=2)
+    assert len(found) >= QUICKLY_FOUND
+    assert [caught.mutant for caught in found if caught.seed is None] == []

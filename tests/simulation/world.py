@@ -1,0 +1,281 @@
+"""One schedule's world: processes on the model of AWS, each behind a door at which its calls go wrong."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from coatcheck.calls import AwsError, AwsUnavailable, Call
+from coatcheck.clock import MINUTE, SECOND
+from tests.simulation.checks import Checks
+from tests.simulation.faults import Fault, Storm
+from tests.simulation.model import Model
+from tests.simulation.scheduler import START, Killed, Process, Scheduler, Task, Threads
+
+T = TypeVar("T")
+
+MOST_CALLS = 6000
+"""Calls after which a schedule is taken to go round in circles."""
+
+
+class World:
+    """Everything of the schedule `seed`. `trace` gets a line for each call and each fault, if it is a list."""
+
+    def __init__(self, seed: int, threads: Threads, trace: list[str] | None = None) -> None:
+        self.chance = random.Random(seed)
+        self.scheduler = Scheduler(threads)
+        self.storm = Storm(self.chance, START)
+        self.model = Model(chance=self.chance, lag=self._lag, doubled=lambda: self.storm.doubles(self.now))
+        self.calls = 0
+        self.calm_from = START
+        self.checks = Checks(self.scheduler, self.model)
+        self.model.table.watch = self.checks.written
+        self._trace = trace
+        self._polling: list[Task] = []
+        self._restarts: dict[Process, Callable[[], None]] = {}
+
+    @property
+    def now(self) -> int:
+        """The virtual time, in milliseconds."""
+        return self.scheduler.now
+
+    def sleep(self, milliseconds: int) -> None:
+        """The running task waits. Raises Killed."""
+        self.scheduler.wait(self.now + milliseconds)
+
+    def process(self, name: str, offset: int, restart: Callable[[], None]) -> Process:
+        """A new process; when it crashes, `restart` is called a while later."""
+        made = Process(name, offset)
+        self._restarts[made] = restart
+        self.checks.joined(made)
+        return made
+
+    def clock(self, process: Process) -> Callable[[], int]:
+        """The clock of a process."""
+        return lambda: self.scheduler.now + process.offset
+
+    def crash(self, process: Process) -> None:
+        """End a process now. Raises Killed when it is the one that runs."""
+        if process.alive:
+            self.say(process, "dies")
+            self.scheduler.kill(process)
+            self.checks.died(process)
+            self.trouble(process, 10 * SECOND)
+            self.scheduler.at(self.now + self.chance.randint(1, 10) * SECOND, self._restarts[process])
+        if self.scheduler.current.process is process:
+            raise Killed
+
+    def trouble(self, process: Process, lasting: int = 0) -> None:
+        """Something goes wrong with a process, for so many milliseconds."""
+        until = self.now + lasting
+        self.calm_from = max(self.calm_from, until)
+        self.checks.troubled(process, until)
+
+    def say(self, process: Process, what: str) -> None:
+        """One line for the trace."""
+        if self._trace is not None:
+            self._trace.append(f"{(self.now - START) / SECOND:10.3f}  {process.name:<12} {what}")
+
+    @property
+    def traced(self) -> bool:
+        """Whether a trace is kept."""
+        return self._trace is not None
+
+    def carry_out(self, process: Process, call: Call[T]) -> T:
+        """What AWS does with a call of `process` that reached it."""
+        self.checks.actor = process
+        try:
+            answer = self.model.carry_out(call, self.now)
+        except AwsError as error:
+            self.checks.flaw(f"{process.name}: {error}: {error.__cause__!r}")
+            raise
+        if call.operation in {"SendMessage", "ChangeMessageVisibility"}:
+            for task in self._polling:
+                self._rouse(task)
+        if self._trace is not None:
+            self.say(process, f"{call.operation} {_subject(call)} -> {_told(answer)}")
+        return answer
+
+    def await_message(self) -> None:
+        """The running task waits until there may be a message to receive."""
+        task = self.scheduler.current
+        self._polling.append(task)
+        self._rouse(task)
+        try:
+            self.scheduler.wait(None)
+        finally:
+            self._polling.remove(task)
+
+    def _rouse(self, task: Task) -> None:
+        for queue in self.model.queues.by_url.values():
+            at = queue.next_visible()
+            if at is not None:
+                self.scheduler.wake(task, at)
+
+    def _lag(self) -> int:
+        return self.chance.randint(0, 1500) if self.chance.random() < 0.2 else 0
+
+
+class Door:
+    """The way of one process to AWS."""
+
+    def __init__(self, world: World, process: Process) -> None:
+        self._world, self._process = world, process
+        self._chance = world.chance
+
+    def send(self, call: Call[T]) -> T:
+        """Send `call`, with what goes wrong. Raises AwsUnavailable and Killed."""
+        world = self._world
+        if not self._process.alive:
+            raise Killed
+        world.calls += 1
+        if world.calls > MOST_CALLS:
+            world.checks.flaw(f"more than {MOST_CALLS} calls: the jobs go round in circles")
+        fault = world.storm.of_call(world.now)
+        if fault is not None:
+            world.say(self._process, f"{call.operation}: {fault}")
+            answered: T = _SENDING[fault](self, call)
+            return answered
+        self._travel()
+        answer = self._arrive(call)
+        if self._chance.random() < 0.1:
+            self._travel()
+        return answer
+
+    def _travel(self) -> None:
+        self._world.sleep(int(2 + 200 * self._chance.random() ** 3))
+
+    def _pause(self, low: int, high: int) -> None:
+        lasting = self._chance.randint(low, high)
+        self._world.trouble(self._process, lasting)
+        self._world.sleep(lasting)
+
+    def _arrive(self, call: Call[T]) -> T:
+        if call.operation == "SendMessage":
+            return self._send_message(call)
+        answer = self._world.carry_out(self._process, call)
+        while call.operation == "ReceiveMessage" and not answer:
+            self._world.await_message()
+            answer = self._world.carry_out(self._process, call)
+        return answer
+
+    def _send_message(self, call: Call[T]) -> T:
+        world = self._world
+        fault = world.storm.of_message(world.now)
+        if fault is None:
+            return world.carry_out(self._process, call)
+        world.say(self._process, f"{call.operation} {_subject(call)}: {fault}")
+        world.trouble(self._process)
+        if fault is Fault.MESSAGE_LATE:
+            lateness = self._chance.randint(1, 600) * SECOND
+            world.scheduler.at(world.now + lateness, lambda: self._carry_out_unheard(call))
+        return call.read({"MessageId": "0"})
+
+    def _carry_out_unheard(self, call: Call[Any]) -> None:
+        self._world.say(self._process, f"{call.operation}: late")
+        self._world.carry_out(self._process, call)
+
+    def throttled(self, call: Call[T]) -> T:
+        """Refused, until the SDK gave up."""
+        self._pause(50, 3000)
+        raise AwsUnavailable(call, "ThrottlingException")
+
+    def lost_request(self, call: Call[T]) -> T:
+        """Never arrived."""
+        self._pause(1000, 30_000)
+        raise AwsUnavailable(call, "ReadTimeoutError")
+
+    def lost_reply(self, call: Call[T]) -> T:
+        """Carried out, and nobody was told."""
+        self._travel()
+        self._unheard(call)
+        self._pause(1000, 30_000)
+        raise AwsUnavailable(call, "ReadTimeoutError")
+
+    def repeated(self, call: Call[T]) -> T:
+        """Carried out, and again when the SDK had waited long enough for the reply."""
+        self._travel()
+        self._unheard(call)
+        self._pause(200, 30_000)
+        return self._arrive(call)
+
+    def belated(self, call: Call[T]) -> T:
+        """On its way for longer than the caller waits."""
+        world = self._world
+        at = world.now + self._chance.randint(1, 150) * SECOND
+        world.scheduler.at(at, lambda: self._carry_out_unheard(call))
+        world.trouble(self._process, at - world.now)
+        self._pause(1000, 30_000)
+        raise AwsUnavailable(call, "ReadTimeoutError")
+
+    def crash_before(self, call: Call[T]) -> T:
+        """The process dies, and sends nothing."""
+        self._travel()
+        self._world.crash(self._process)
+        raise AssertionError(call)
+
+    def crash_after(self, call: Call[T]) -> T:
+        """The process dies before it hears the answer."""
+        self._travel()
+        self._unheard(call)
+        self._world.crash(self._process)
+        raise AssertionError(call)
+
+    def slow(self, call: Call[T]) -> T:
+        """Takes as long as the SDK has patience, either way."""
+        self._pause(1000, 60_000)
+        answer = self._arrive(call)
+        self._pause(100, 20_000)
+        return answer
+
+    def frozen(self, call: Call[T]) -> T:
+        """The whole process stands still, then goes on as if nothing had been."""
+        lasting = self._chance.randint(20 * SECOND, 5 * MINUTE)
+        self._process.frozen_until = self._world.now + lasting
+        self._world.trouble(self._process, lasting)
+        self._travel()
+        return self._arrive(call)
+
+    def _unheard(self, call: Call[Any]) -> None:
+        self._world.carry_out(self._process, call)
+
+
+_SENDING: dict[Fault, Callable[[Door, Call[Any]], Any]] = {
+    Fault.THROTTLED: Door.throttled,
+    Fault.LOST_REQUEST: Door.lost_request,
+    Fault.LOST_REPLY: Door.lost_reply,
+    Fault.REPEATED: Door.repeated,
+    Fault.BELATED: Door.belated,
+    Fault.CRASH_BEFORE: Door.crash_before,
+    Fault.CRASH_AFTER: Door.crash_after,
+    Fault.SLOW: Door.slow,
+    Fault.FROZEN: Door.frozen,
+}
+
+
+def _subject(call: Call[Any]) -> str:
+    params = call.params
+    match call.service:
+        case "dynamodb":
+            key = params.get("Key") or params.get("Item")
+            named = f"{key['pk']['S']}/{key['sk']['S']}" if key else ""
+            return f"{named} {_assigned(params)}".strip()
+        case "sqs":
+            return str(params.get("MessageBody") or params.get("ReceiptHandle") or "")
+        case "s3":
+            return str(params.get("Key") or params.get("Prefix") or len(params["Delete"]["Objects"]))
+
+
+def _assigned(params: Any) -> str:
+    values = params.get("ExpressionAttributeValues", {})
+    status = next((clause for clause in params.get("UpdateExpression", "").split(",") if "#status =" in clause), "")
+    return str(values[status.split()[-1]]["S"]) if status else ""
+
+
+def _told(answer: Any) -> str:
+    job = getattr(answer, "job", answer)
+    if hasattr(job, "status"):
+        how = "" if job is answer else "refused: "
+        return f"{how}{job.status} attempt {job.attempt}/{job.max_attempts} v{job.version}"
+    return "a stream" if hasattr(answer, "read") else repr(answer)[:100]
