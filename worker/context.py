@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import re
 import shutil
@@ -22,6 +23,7 @@ from worker.heart import Heart
 from worker.sink import Sink
 
 MAX_ARTIFACTS = 1000
+READ_AHEAD = 256 * 1024
 _NAME = re.compile(r"(?!\.)[A-Za-z0-9._-]{1,100}")
 
 
@@ -79,7 +81,8 @@ class JobContext:
         stream = self._aws.send(blobs.get(self._bucket, blobs.upload_key(self.tenant, upload.id)))
         if stream is None:
             raise FileNotFoundError(f"upload {upload.id} is no longer kept")
-        return cast("BinaryIO", stream)
+        # botocore's stream is iterated by pieces of 1 KB, a file by lines
+        return cast("BinaryIO", io.BufferedReader(stream, READ_AHEAD))
 
     def input_path(self, upload: Upload) -> Path:
         """The uploaded file as a local file, fetched once."""

@@ -26,7 +26,7 @@ from coatcheck.record import Blob, Event, Job
 from coatcheck.retry import Reject, RetryLater, RetryPolicy
 from coatcheck.table import items, moves
 from coatcheck.table.keys import JobKey
-from coatcheck.types import Continue, Handler, JobType, Result, handlers
+from coatcheck.types import Continue, Handler, JobType, Result, Upload, handlers
 from tests.aws.worker.doors import Counting, Died, LosesReplies, Mortal, Refusing
 from worker.aws import Aws, Boto
 from worker.heart import Stop
@@ -169,6 +169,30 @@ class TestEndings:
 
         job = world.submit()
         world.run(world.tools(later), job)
+        assert world.row(job).status is Status.SUCCEEDED
+
+    def test_an_upload_is_read_as_a_file_is(self, world: World) -> None:
+        upload = Upload.model_validate({"$upload": f"upl_{secrets.token_hex(8)}"})
+        lines = [b"%d words of a line\n" % n for n in range(100_000)]
+        text = b"".join(lines)
+        key = blobs.upload_key(world.tenant, upload.id)
+        put = blobs.put(
+            world.deployment.bucket, key, text, content_type="text/plain", sha256=hashlib.sha256(text).digest()
+        )
+        world.door.send(put)
+
+        def read(_: Number, ctx: Context) -> Number:
+            file = ctx.open_input(upload)
+            assert file.read(3) == text[:3]
+            assert [file.readline(), *file] == [lines[0][3:], *lines[1:]]
+            file.close()
+            assert ctx.input_path(upload).read_bytes() == text
+            with pytest.raises(FileNotFoundError):
+                ctx.open_input(Upload.model_validate({"$upload": "upl_none"}))
+            return Number(n=1)
+
+        job = world.submit(max_attempts=1)
+        world.run(world.tools(read), job)
         assert world.row(job).status is Status.SUCCEEDED
 
     def test_artifacts_are_seen_with_the_result(self, world: World) -> None:
