@@ -55,7 +55,10 @@ def moto() -> Iterator[str]:
     server.start()
     try:
         host, port = server.get_host_and_port()
-        yield f"http://{host}:{port}"
+        url = f"http://{host}:{port}"
+        # it lives in this process, and remembers what was made in an earlier one
+        httpx.post(f"{url}/moto-api/reset", trust_env=False).raise_for_status()
+        yield url
     finally:
         server.stop()
 

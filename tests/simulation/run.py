@@ -46,10 +46,13 @@ def play_all(seeds: range) -> Iterator[Outcome]:
     """Play the schedules of `seeds` in this process, one after the other."""
     logging.disable(logging.CRITICAL)
     threads = Threads()
-    with _scratch():
-        for seed in seeds:
-            yield play(seed, threads)
-    threads.close()
+    try:
+        with _scratch():
+            for seed in seeds:
+                yield play(seed, threads)
+    finally:
+        threads.close()
+        logging.disable(logging.NOTSET)
 
 
 def tally(first: int, seeds: int, processes: int, told: Callable[[Outcome], None]) -> Tally:
