@@ -17,7 +17,10 @@ from coatcheck.log import configure
 log = logging.getLogger(__name__)
 
 RESTART_PAUSE = 1.0
-"""Seconds between two starts of one place's process. Doubled, up to LONGEST_PAUSE, while they end before LIVED."""
+"""Seconds between two starts of one place's process. Doubled, up to LONGEST_PAUSE, while they end before LIVED.
+
+One that was killed by a signal did start: it is not made to wait for it.
+"""
 LONGEST_PAUSE = 30.0
 LIVED = 10.0
 
@@ -32,20 +35,24 @@ class Place:
     next_start: float = 0.0
     pause: float = RESTART_PAUSE
 
-    def ended(self) -> None:
+    def ended(self, status: int) -> None:
         """Note that its process has ended: one that cannot start is not started over and over."""
+        killed = status < 0
         lived = time.monotonic() - self.started
-        self.pause = RESTART_PAUSE if lived >= LIVED else min(2 * self.pause, LONGEST_PAUSE)
+        self.pause = RESTART_PAUSE if killed or lived >= LIVED else min(2 * self.pause, LONGEST_PAUSE)
         self.next_start = self.started + self.pause
         self.process = None
 
 
 class Supervisor:
-    """Keeps `processes` pollers per lane running: a poller dies with a handler that crashes or will not stop."""
+    """Keeps `processes` pollers per lane running: a poller dies with a handler that crashes or will not stop.
 
-    def __init__(self, lanes: list[str], processes: int, grace: float) -> None:
+    `poller` is the module that is one.
+    """
+
+    def __init__(self, lanes: list[str], processes: int, grace: float, poller: str) -> None:
         self._places = [Place(lane) for lane in lanes for _ in range(processes)]
-        self._grace = grace
+        self._grace, self._poller = grace, poller
         self._draining = False
 
     def run(self) -> None:
@@ -69,9 +76,9 @@ class Supervisor:
         if place.process is not None and place.process.poll() is not None:
             status = place.process.returncode
             log.warning("process %d of lane %s ended with status %d", place.process.pid, place.lane, status)
-            place.ended()
+            place.ended(status)
         if place.process is None and time.monotonic() >= place.next_start:
-            command = [sys.executable, "-m", "worker.poller", "--lane", place.lane, "--grace", str(self._grace)]
+            command = [sys.executable, "-m", self._poller, "--lane", place.lane, "--grace", str(self._grace)]
             place.process = subprocess.Popen(command, stdin=subprocess.PIPE)  # noqa: S603 - our own module
             place.started = time.monotonic()
 
@@ -84,8 +91,8 @@ class Supervisor:
             place.process.kill()
 
 
-def main() -> None:
-    """Parse the command line and supervise."""
+def main(poller: str = "worker.poller") -> None:
+    """Parse the command line and supervise processes of the module `poller`."""
     parser = argparse.ArgumentParser(prog="python -m worker", description="Run jobs from the queues of some lanes.")
     parser.add_argument("--lane", action="append", help="a lane to work for; repeat for more (default: every lane)")
     parser.add_argument("--processes", type=int, default=1, help="processes per lane; each runs one job at a time")
@@ -103,7 +110,7 @@ def main() -> None:
         parser.error(f"no lane {', '.join(unknown)}; COATCHECK_QUEUES has: {', '.join(sorted(deployment.queues))}")
     if options.processes < 1:
         parser.error("--processes must be 1 or more")
-    supervisor = Supervisor(lanes, options.processes, options.grace)
+    supervisor = Supervisor(lanes, options.processes, options.grace, poller)
     signal.signal(signal.SIGTERM, supervisor.drain)
     signal.signal(signal.SIGINT, supervisor.drain)
     supervisor.run()

@@ -10,7 +10,7 @@ import signal
 import stat
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import FrameType
 
 from coatcheck.calls import AwsError
@@ -18,9 +18,10 @@ from coatcheck.deployment import BadSettings, Deployment
 from coatcheck.log import configure
 from coatcheck.messages import BadMessage, JobMessage
 from coatcheck.queues import Received, delete, receive, show_again_in
+from coatcheck.types import Handlers
 from jobs.handlers import HANDLERS
 from worker.attempt import Attempt
-from worker.aws import Boto
+from worker.aws import Aws, Boto
 from worker.heart import Stop
 from worker.run import run_job
 from worker.tools import UNREADABLE_AGAIN, Again, Done, Tools, Verdict, system_clock
@@ -107,8 +108,11 @@ class Poller:
                 self._tools.aws.send(show_again_in(received, seconds))
 
 
-def main() -> None:
-    """`python -m worker.poller --lane LANE`: what `python -m worker` starts several of."""
+def main(known: Handlers = HANDLERS, door: Callable[[], Aws] = Boto) -> None:
+    """`python -m worker.poller --lane LANE`: what `python -m worker` starts several of.
+
+    `known` are the handlers it runs, `door` makes its way to AWS: tests bring their own.
+    """
     parser = argparse.ArgumentParser(prog="python -m worker.poller")
     parser.add_argument("--lane", required=True)
     parser.add_argument("--grace", type=float, default=25.0)
@@ -120,7 +124,7 @@ def main() -> None:
     if options.lane not in deployment.queues:
         sys.exit(f"no lane {options.lane!r}; COATCHECK_QUEUES has: {', '.join(sorted(deployment.queues))}")
     configure(deployment.log)
-    tools = Tools(Boto(), deployment, HANDLERS, clock=system_clock, roll=random.random)
+    tools = Tools(door(), deployment, known, clock=system_clock, roll=random.random)
     poller = Poller(tools, deployment.queues[options.lane], grace=options.grace)
     signal.signal(signal.SIGTERM, poller.drain)
     # Ctrl-C on a terminal reaches every process of the group: the parent alone decides when its children end

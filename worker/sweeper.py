@@ -9,20 +9,21 @@ import random
 import signal
 import sys
 import threading
+from collections.abc import Callable
 
 from coatcheck.calls import AwsError
 from coatcheck.clock import milliseconds
 from coatcheck.deployment import BadSettings, Deployment
 from coatcheck.log import configure
-from worker.aws import Boto
+from worker.aws import Aws, Boto
 from worker.sweep import sweep
 from worker.tools import Tools, system_clock
 
 log = logging.getLogger(__name__)
 
 
-def main() -> None:
-    """Parse the command line and sweep until SIGTERM."""
+def main(door: Callable[[], Aws] = Boto) -> None:
+    """Parse the command line and sweep until SIGTERM. `door` makes the way to AWS: tests bring their own."""
     parser = argparse.ArgumentParser(prog="python -m worker.sweeper", description="Attend to overdue jobs.")
     parser.add_argument("--every", type=float, default=60.0, help="seconds between two sweeps")
     options = parser.parse_args()
@@ -33,7 +34,7 @@ def main() -> None:
     except BadSettings as error:
         sys.exit(str(error))
     configure(deployment.log)
-    tools = Tools(Boto(), deployment, {}, clock=system_clock, roll=random.random)
+    tools = Tools(door(), deployment, {}, clock=system_clock, roll=random.random)
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
