@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, Json, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, Json, ValidationError, model_validator
 
 from coatcheck.clock import SECOND
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 PREFIX = "COATCHECK_"
 
@@ -27,6 +30,7 @@ class Deployment(BaseModel):
     table: str = Field(min_length=1, description="name of the DynamoDB table")
     bucket: str = Field(min_length=1, description="name of the S3 bucket")
     queues: Json[dict[str, str]] = Field(description="JSON object: lane to queue URL")
+    dead_letters: Json[dict[str, str]] = Field(description="JSON object: lane to the URL of its dead-letter queue")
     api_keys: Json[dict[Sha256Hex, Tenant]] = Field(
         default_factory=dict, description="JSON object: hex sha256 of an API key to its tenant"
     )
@@ -43,6 +47,17 @@ class Deployment(BaseModel):
         """The lease in milliseconds."""
         return self.lease * SECOND
 
+    def dead_letters_beside(self, queue_url: str) -> str:
+        """The dead-letter queue of the lane whose queue this is."""
+        return next(self.dead_letters[lane] for lane, url in self.queues.items() if url == queue_url)
+
+    @model_validator(mode="after")
+    def _same_lanes(self) -> Self:
+        if self.queues.keys() != self.dead_letters.keys():
+            lanes = ", ".join(sorted(self.queues))
+            raise ValueError(f"{PREFIX}DEAD_LETTERS must name a queue for each lane of {PREFIX}QUEUES: {lanes}")
+        return self
+
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Deployment:
         """The settings in `environ`. Raises BadSettings, which names each variable that is wrong."""
@@ -51,5 +66,10 @@ class Deployment(BaseModel):
         try:
             return cls.model_validate(given)
         except ValidationError as error:
-            wrong = "; ".join(f"{PREFIX}{str(e['loc'][0]).upper()}: {e['msg'].lower()}" for e in error.errors())
-            raise BadSettings(f"settings: {wrong}") from None
+            raise BadSettings(f"settings: {'; '.join(map(_told, error.errors()))}") from None
+
+
+def _told(error: ErrorDetails) -> str:
+    if not error["loc"]:
+        return error["msg"].removeprefix("Value error, ")
+    return f"{PREFIX}{str(error['loc'][0]).upper()}: {error['msg'].lower()}"

@@ -205,6 +205,13 @@ HANDED_BACK = JobErrorKind(
     "handed-back", "The worker was stopped and gave the job back", "Nothing: another worker runs it again.", True
 )
 
+DEAD_LETTERED = JobErrorKind(
+    "dead-lettered",
+    "The job's message was put aside",
+    "Nothing: the job is still waiting and is woken again. Its owner finds the message with `coatcheck dlq list`.",
+    True,
+)
+
 JOB_ERRORS = (
     HANDLER_ERROR,
     REJECTED,
@@ -215,4 +222,5 @@ JOB_ERRORS = (
     CANCELED,
     BAD_RESULT,
     UNKNOWN_TYPE,
+    DEAD_LETTERED,
 )

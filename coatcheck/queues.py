@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from coatcheck.calls import Answer, Call
 from coatcheck.messages import JobMessage
@@ -11,15 +12,24 @@ from coatcheck.messages import JobMessage
 MAX_VISIBILITY = 12 * 3600
 """Seconds: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ChangeMessageVisibility.html"""
 
+MAX_REASON = 256
+_REASON = "reason"
+
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A message as it was received: `handle` is what it is deleted by."""
+    """A message as it was received: `handle` is what it is deleted by, `receives` how often it was received so far.
+
+    `sent_at` is in milliseconds since the epoch; `reason` says why it was put aside, if it was.
+    """
 
     queue_url: str
     handle: str
     body: str
     message_id: str = ""
+    receives: int = 1
+    sent_at: int = 0
+    reason: str | None = None
 
 
 def send_job(queue_url: str, message: JobMessage, *, delay: int = 0) -> Call[None]:
@@ -34,17 +44,49 @@ def send_job(queue_url: str, message: JobMessage, *, delay: int = 0) -> Call[Non
         "MessageGroupId": message.tenant,
         **({"DelaySeconds": delay} if delay else {}),
     }
-    return Call("sqs", "SendMessage", params, read=lambda _: None)
+    return Call("sqs", "SendMessage", params, read=_ignore)
 
 
-def receive(queue_url: str, *, wait: int, limit: int = 1) -> Call[Sequence[Received]]:
-    """Up to `limit` messages (at most 10), waiting up to `wait` seconds (at most 20) for the first."""
+def receive(queue_url: str, *, wait: int, limit: int = 1, hold: int | None = None) -> Call[Sequence[Received]]:
+    """Up to `limit` messages (at most 10), waiting up to `wait` seconds (at most 20) for the first.
 
-    def read(answer: Answer) -> list[Received]:
-        return [Received(queue_url, m["ReceiptHandle"], m["Body"], m["MessageId"]) for m in answer.get("Messages", [])]
+    Nobody else receives them for `hold` seconds, or the queue's own visibility timeout.
+    """
+    params = {
+        "QueueUrl": queue_url,
+        "MaxNumberOfMessages": limit,
+        "WaitTimeSeconds": wait,
+        "MessageSystemAttributeNames": ["ApproximateReceiveCount", "SentTimestamp"],
+        "MessageAttributeNames": [_REASON],
+        **({} if hold is None else {"VisibilityTimeout": hold}),
+    }
+    return Call("sqs", "ReceiveMessage", params, lambda a: [_received(queue_url, m) for m in a.get("Messages", [])])
 
-    params = {"QueueUrl": queue_url, "MaxNumberOfMessages": limit, "WaitTimeSeconds": wait}
-    return Call("sqs", "ReceiveMessage", params, read)
+
+def _received(queue_url: str, message: Mapping[str, Any]) -> Received:
+    told = message["Attributes"]
+    reason = message.get("MessageAttributes", {}).get(_REASON, {}).get("StringValue")
+    return Received(
+        queue_url,
+        message["ReceiptHandle"],
+        message["Body"],
+        message["MessageId"],
+        int(told["ApproximateReceiveCount"]),
+        int(told["SentTimestamp"]),
+        reason,
+    )
+
+
+def put_aside(dead_letters_url: str, body: str, reason: str) -> Call[None]:
+    """Send a copy of a message that is of no use to the dead letters, with the reason."""
+    # SQS takes neither control characters nor an empty value
+    shown = "".join(c for c in reason if c.isprintable())[:MAX_REASON] or "unknown"
+    params = {
+        "QueueUrl": dead_letters_url,
+        "MessageBody": body,
+        "MessageAttributes": {_REASON: {"DataType": "String", "StringValue": shown}},
+    }
+    return Call("sqs", "SendMessage", params, read=_ignore)
 
 
 def delete(message: Received) -> Call[None]:

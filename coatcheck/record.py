@@ -57,7 +57,8 @@ class Job:
     `start_at`: not to be claimed before (delay or backoff). `queue_deadline`: to expire when not started by then.
     `max_attempts` grows by one with each `continue`, since that leg was no failed attempt. `history_from` is the
     number of the first event in `history`; earlier ones were moved to items of their own. `digest` is of the
-    request that made the job, for idempotency. `dispatches` counts the messages the sweeper sent for it.
+    request that made the job, for idempotency. `dispatches` counts the messages the sweeper sent for it;
+    `dead_letter` is the id of the last one that its history tells of as put aside.
     """
 
     tenant: str
@@ -95,6 +96,7 @@ class Job:
     dispatches: int = 0
     history: tuple[Event, ...] = ()
     history_from: int = 1
+    dead_letter: str | None = None
 
     @property
     def done(self) -> bool:

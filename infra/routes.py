@@ -33,8 +33,9 @@ OPERATION = f"""\
 
 def service() -> FastAPI:
     """The service as it stands behind API Gateway, good for asking what it serves: no call to AWS leads anywhere."""
-    queues = {job_type.lane: "nowhere" for job_type in CATALOG.values()}
-    deployment = Deployment.model_validate({"table": "none", "bucket": "none", "queues": json.dumps(queues)})
+    queues = json.dumps({job_type.lane: "nowhere" for job_type in CATALOG.values()})
+    stores = {"table": "none", "bucket": "none", "queues": queues, "dead_letters": queues}
+    deployment = Deployment.model_validate(stores)
     return create_app(deployment, CATALOG, AioBoto(), LAMBDA)
 
 

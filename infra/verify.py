@@ -25,6 +25,7 @@ ENVIRONMENT = {
     "COATCHECK_TABLE": "none",
     "COATCHECK_BUCKET": "none",
     "COATCHECK_QUEUES": '{"default": "none", "heavy": "none"}',
+    "COATCHECK_DEAD_LETTERS": '{"default": "none", "heavy": "none"}',
     "AWS_REGION": "us-east-1",
     "AWS_DEFAULT_REGION": "us-east-1",
     "AWS_ACCESS_KEY_ID": "none",

@@ -29,6 +29,7 @@ from coatcheck.errors import (
     Unavailable,
     UnsupportedMediaType,
 )
+from coatcheck.table.codec import NewerRow
 from coatcheck.views import flaw_views, problem_uri
 from coatcheck.wire import Problem
 from service.caller import base_url
@@ -66,6 +67,7 @@ def add_problems(app: FastAPI) -> None:
     """Let every error of `app` be answered as a problem; what is unexpected is left to `edge`."""
     app.add_exception_handler(ServiceError, _on_service_error)
     app.add_exception_handler(AwsError, _on_aws_error)
+    app.add_exception_handler(NewerRow, _on_newer_row)
     app.add_exception_handler(RequestValidationError, _on_invalid_parameters)
     app.add_exception_handler(HTTPException, _on_http_exception)
 
@@ -115,6 +117,11 @@ async def _on_aws_error(request: Request, error: Exception) -> Response:
     if unavailable:
         return problem(request, Unavailable("A store did not answer in time."))
     return unexpected(request)
+
+
+async def _on_newer_row(request: Request, error: Exception) -> Response:
+    log.warning("%s", error, extra={"request_id": request.state.request_id})
+    return problem(request, Unavailable("The job is in the hands of a newer version of this service."))
 
 
 async def _on_invalid_parameters(request: Request, error: Exception) -> Response:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from coatcheck import blobs
 from coatcheck.errors import NotFinished
 from coatcheck.record import Job
-from coatcheck.table import items
+from coatcheck.table import items, notes
 from coatcheck.table.keys import JobKey
 from coatcheck.table.moves import Refused
 from service.caller import Caller
@@ -22,7 +22,7 @@ async def purge(caller: Caller, job: Job) -> None:
         raise NotFinished(f"The job is {job.status}.")
     now = tools.clock()
     if not job.gone(now):
-        outcome = await tools.aws.send(items.forget_job(tools.table, JobKey(job.tenant, job.id), now=now))
+        outcome = await tools.aws.send(notes.forget_job(tools.table, JobKey(job.tenant, job.id), now=now))
         if isinstance(outcome, Refused) and outcome.job is not None:
             raise NotFinished(f"The job is {outcome.job.status}.")
     if job.artifact_count or job.history_from > 1 or job.gone(now):

@@ -9,10 +9,12 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from coatcheck.deployment import BadSettings, Deployment
 from coatcheck.log import configure
+from worker import memory
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +25,9 @@ One that was killed by a signal did start: it is not made to wait for it.
 """
 LONGEST_PAUSE = 30.0
 LIVED = 10.0
+
+LEAST_MEMORY = 128
+"""Megabytes that a process takes to do anything at all."""
 
 
 @dataclass(slots=True)
@@ -47,12 +52,12 @@ class Place:
 class Supervisor:
     """Keeps `processes` pollers per lane running: a poller dies with a handler that crashes or will not stop.
 
-    `poller` is the module that is one.
+    `command` starts one, once it has its lane.
     """
 
-    def __init__(self, lanes: list[str], processes: int, grace: float, poller: str) -> None:
+    def __init__(self, lanes: Sequence[str], processes: int, grace: float, command: Sequence[str]) -> None:
         self._places = [Place(lane) for lane in lanes for _ in range(processes)]
-        self._grace, self._poller = grace, poller
+        self._grace, self._command = grace, command
         self._draining = False
 
     def run(self) -> None:
@@ -78,7 +83,7 @@ class Supervisor:
             log.warning("process %d of lane %s ended with status %d", place.process.pid, place.lane, status)
             place.ended(status)
         if place.process is None and time.monotonic() >= place.next_start:
-            command = [sys.executable, "-m", self._poller, "--lane", place.lane, "--grace", str(self._grace)]
+            command = [*self._command, "--lane", place.lane]
             place.process = subprocess.Popen(command, stdin=subprocess.PIPE)  # noqa: S603 - our own module
             place.started = time.monotonic()
 
@@ -99,6 +104,9 @@ def main(poller: str = "worker.poller") -> None:
     parser.add_argument(
         "--grace", type=float, default=25.0, help="seconds a running job is given on SIGTERM before it is handed back"
     )
+    parser.add_argument(
+        "--memory", type=int, help="MB that a process may take (default: an equal share of what the machine has)"
+    )
     options = parser.parse_args()
     try:
         deployment = Deployment.from_env(os.environ)
@@ -110,7 +118,11 @@ def main(poller: str = "worker.poller") -> None:
         parser.error(f"no lane {', '.join(unknown)}; COATCHECK_QUEUES has: {', '.join(sorted(deployment.queues))}")
     if options.processes < 1:
         parser.error("--processes must be 1 or more")
-    supervisor = Supervisor(lanes, options.processes, options.grace, poller)
+    megabytes = options.memory or memory.share(options.processes * len(lanes))
+    if megabytes < LEAST_MEMORY:
+        parser.error(f"--memory must be {LEAST_MEMORY} or more; a share here is {megabytes}: use fewer --processes")
+    command = [sys.executable, "-m", poller, "--grace", str(options.grace), "--memory", str(megabytes)]
+    supervisor = Supervisor(lanes, options.processes, options.grace, command)
     signal.signal(signal.SIGTERM, supervisor.drain)
     signal.signal(signal.SIGINT, supervisor.drain)
     supervisor.run()

@@ -12,12 +12,11 @@ from coatcheck.calls import AwsError
 from coatcheck.clock import SECOND
 from coatcheck.deployment import Deployment
 from coatcheck.log import configure
-from coatcheck.messages import BadMessage, JobMessage
-from coatcheck.queues import Received, delete, show_again_in
+from coatcheck.queues import Received
 from worker.aws import Boto
-from worker.run import run_job
+from worker.inbox import handle
 from worker.sweep import sweep as sweep_once
-from worker.tools import UNREADABLE_AGAIN, Again, Tools, Verdict, system_clock
+from worker.tools import Tools, system_clock
 
 log = logging.getLogger(__name__)
 
@@ -49,28 +48,15 @@ def sweep(_event: dict[str, Any], context: Any) -> dict[str, int]:
 
 def _handled(tools: Tools, record: dict[str, Any], deadline: int) -> bool:
     """Whether the record's message has done its work; Lambda deletes those that have."""
-    received = Received(_queue_url(tools, record), record["receiptHandle"], record["body"], record["messageId"])
-
-    def last_words(verdict: Verdict) -> None:
-        if isinstance(verdict, Again):
-            tools.aws.send(show_again_in(received, verdict.seconds))
-        else:
-            tools.aws.send(delete(received))
-
+    receives = int(record["attributes"]["ApproximateReceiveCount"])
+    received = Received(
+        _queue_url(tools, record), record["receiptHandle"], record["body"], record["messageId"], receives
+    )
     try:
-        message = JobMessage.parse(received.body)
-        verdict = run_job(tools, message, deadline=deadline, last_words=last_words)
-        if isinstance(verdict, Again):
-            last_words(verdict)
-            return False
-    except BadMessage as error:
-        log.error("message %s cannot be read: %s", received.message_id, error)  # noqa: TRY400 - no bug of ours
-        last_words(Again(UNREADABLE_AGAIN))
-        return False
+        return handle(tools, received, deadline=deadline)
     except AwsError:
         log.exception("message %s: AWS did not answer; it will come again", received.message_id)
         return False
-    return True
 
 
 def _queue_url(tools: Tools, record: dict[str, Any]) -> str:

@@ -19,8 +19,11 @@ from worker.aws import Aws
 log = logging.getLogger(__name__)
 
 Look = Callable[[], bool]
-Pace = Callable[[Look], AbstractContextManager[object]]
-"""Calls a look again and again, beside what runs in the context, until it answers False or the context ends."""
+Pace = Callable[[Look, float], AbstractContextManager[object]]
+"""Calls a look again and again, beside what runs in the context, until it answers False or the context ends.
+
+When it cannot call one for so many seconds, it ends the process.
+"""
 
 PROGRESS_EVERY = 2 * SECOND
 STUBBORN_AFTER = 5 * SECOND
@@ -66,7 +69,7 @@ class Heart:
         self._stopped_at = 0
         self._quiet = False
         self._lock = threading.Lock()
-        self._pacing = pace(self._look)
+        self._pacing = pace(self._look, lease / SECOND)
         self.stop: Stop | None = None
 
     def __enter__(self) -> Self:

@@ -16,15 +16,15 @@ from types import FrameType
 from coatcheck.calls import AwsError
 from coatcheck.deployment import BadSettings, Deployment
 from coatcheck.log import configure
-from coatcheck.messages import BadMessage, JobMessage
-from coatcheck.queues import Received, delete, receive, show_again_in
+from coatcheck.queues import Received, delete, receive
 from coatcheck.types import Handlers
 from jobs.handlers import HANDLERS
+from worker import memory
 from worker.attempt import Attempt
 from worker.aws import Aws, Boto
 from worker.heart import Stop
-from worker.run import run_job
-from worker.tools import UNREADABLE_AGAIN, Again, Done, Tools, Verdict, system_clock
+from worker.inbox import handle
+from worker.tools import Tools, system_clock
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,8 @@ class Poller:
     def step(self) -> None:
         """Receive one message, if there is one before the long poll ends, and run its job. Raises AwsError."""
         for received in self._receive():
-            self._handle(received)
+            if handle(self._tools, received, running=self._note):
+                self._tools.aws.send(delete(received))
 
     def drain(self, *_: int | FrameType | None) -> None:
         """Take no more messages; give the running job its grace. A signal handler."""
@@ -85,27 +86,8 @@ class Poller:
         finally:
             self._receiving = False
 
-    def _handle(self, received: Received) -> None:
-        def conclude(verdict: Verdict) -> None:
-            self._conclude(received, verdict)
-
-        try:
-            message = JobMessage.parse(received.body)
-        except BadMessage as error:
-            log.error("message %s cannot be read: %s", received.message_id, error)  # noqa: TRY400 - no bug of ours
-            conclude(Again(UNREADABLE_AGAIN))
-            return
-        conclude(run_job(self._tools, message, last_words=conclude, running=self._note))
-
     def _note(self, attempt: Attempt | None) -> None:
         self._attempt = attempt
-
-    def _conclude(self, received: Received, verdict: Verdict) -> None:
-        match verdict:
-            case Done():
-                self._tools.aws.send(delete(received))
-            case Again(seconds):
-                self._tools.aws.send(show_again_in(received, seconds))
 
 
 def main(known: Handlers = HANDLERS, door: Callable[[], Aws] = Boto) -> None:
@@ -116,6 +98,7 @@ def main(known: Handlers = HANDLERS, door: Callable[[], Aws] = Boto) -> None:
     parser = argparse.ArgumentParser(prog="python -m worker.poller")
     parser.add_argument("--lane", required=True)
     parser.add_argument("--grace", type=float, default=25.0)
+    parser.add_argument("--memory", type=int, required=True)
     options = parser.parse_args()
     try:
         deployment = Deployment.from_env(os.environ)
@@ -124,6 +107,7 @@ def main(known: Handlers = HANDLERS, door: Callable[[], Aws] = Boto) -> None:
     if options.lane not in deployment.queues:
         sys.exit(f"no lane {options.lane!r}; COATCHECK_QUEUES has: {', '.join(sorted(deployment.queues))}")
     configure(deployment.log)
+    memory.limit(options.memory)
     tools = Tools(door(), deployment, known, clock=system_clock, roll=random.random)
     poller = Poller(tools, deployment.queues[options.lane], grace=options.grace)
     signal.signal(signal.SIGTERM, poller.drain)

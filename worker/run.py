@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import secrets
 from collections.abc import Callable
 
@@ -14,9 +13,7 @@ from coatcheck.table import moves
 from coatcheck.table.keys import JobKey
 from worker import settle, sweep
 from worker.attempt import Attempt
-from worker.tools import Again, Done, Tools, Verdict
-
-log = logging.getLogger(__name__)
+from worker.tools import Again, Aside, Done, Tools, Verdict
 
 Running = Callable[[Attempt | None], None]
 
@@ -33,7 +30,7 @@ def run_job(
 
     `deadline` is when this process must be done, in milliseconds. `running` is told of the attempt while it runs,
     so that a signal can reach it. Raises AwsError when AWS is out of reach: the message then comes again, and the
-    sweeper looks as well.
+    sweeper looks as well. Raises NewerRow for a job that only newer workers know how to treat.
     """
     key = JobKey(message.tenant, message.job)
     outcome = _claim(tools, key)
@@ -71,10 +68,12 @@ def _released(tools: Tools, key: JobKey, job: Job | None) -> bool:
 def _not_claimed(tools: Tools, key: JobKey, job: Job | None) -> Verdict:
     """What becomes of a message whose job cannot be claimed now."""
     if job is None:
-        log.warning("a message names %s, which is not there", key.id)
-        return Done()
+        return Aside(f"names {key.id}, which is not there")
     if job.status in {Status.SCHEDULED, Status.QUEUED} and not job.waiting_since_too_long(tools.clock()):
         delay = due.message_delay(now=tools.clock(), start_at=job.start_at)
         return Done() if delay is None else Again(max(delay, 1))
+    if job.status is Status.RUNNING and job.attempt < job.max_attempts:
+        # whoever holds it settles it, or the sweeper does: it alone may send what this function consumes
+        return Done()
     sweep.attend(tools, job)
     return Done()

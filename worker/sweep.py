@@ -12,8 +12,10 @@ from coatcheck.lifecycle import FAIL, TIME_OUT, Status
 from coatcheck.messages import JobMessage
 from coatcheck.queues import send_job
 from coatcheck.record import Job, JobError
-from coatcheck.table import items, moves
+from coatcheck.table import items, moves, notes
+from coatcheck.table.codec import NewerRow
 from coatcheck.table.keys import DUE_SHARDS, JobKey
+from worker import dead_letters
 from worker.tools import Tools
 
 log = logging.getLogger(__name__)
@@ -35,17 +37,21 @@ def sweep(tools: Tools, *, until: int) -> Counter[str]:
                 break
             seen.update(fresh)
             done.update(_attend_safely(tools, key) for key in fresh)
-    return done
+    return done + dead_letters.look_through(tools, until=until)
 
 
 def _attend_safely(tools: Tools, key: JobKey) -> str:
     try:
         job = tools.aws.send(items.get_job(tools.deployment.table, key))
         return "gone" if job is None else attend(tools, job)
+    except NewerRow:
+        return "newer"
     except AwsError as error:
-        # one job that cannot be helped now must not keep the others from it
         log.warning("sweep of %s: %s", key.id, error)
-        return "failed"
+    except Exception:
+        log.exception("sweep of %s", key.id)
+    # one job that cannot be helped now must not keep the others from it
+    return "failed"
 
 
 def attend(tools: Tools, job: Job) -> str:
@@ -71,7 +77,7 @@ def _wake(tools: Tools, job: Job) -> str:
         _send(tools, job, delay)
     dispatches = job.dispatches + (delay is not None)
     due_at = due.for_dispatch(now=now, start_at=job.start_at, queue_deadline=job.queue_deadline, dispatches=dispatches)
-    tools.aws.send(items.postpone(table, job, due_at=due_at, dispatches=dispatches))
+    tools.aws.send(notes.postpone(table, job, due_at=due_at, dispatches=dispatches))
     return "early" if delay is None else "woken"
 
 
@@ -112,7 +118,7 @@ def _finish_cancel(tools: Tools, job: Job) -> str:
 def _clear(tools: Tools, job: Job) -> str:
     """Nothing is to be done for a finished job."""
     if job.due_at is not None:
-        tools.aws.send(items.postpone(tools.deployment.table, job, due_at=None, dispatches=job.dispatches))
+        tools.aws.send(notes.postpone(tools.deployment.table, job, due_at=None, dispatches=job.dispatches))
     return "finished"
 
 

@@ -14,14 +14,15 @@ from coatcheck.deployment import Deployment
 from coatcheck.types import Handlers
 from worker.aws import Aws
 from worker.heart import Look, Pace
+from worker.watchdog import watchdog
 
 TICK = 0.5
 """Seconds between two looks of a heart at the time."""
 
 
 @contextmanager
-def in_a_thread(look: Look) -> Iterator[None]:
-    """The pace of a heart: looks every TICK seconds, in a thread of its own."""
+def in_a_thread(look: Look, silence: float) -> Iterator[None]:
+    """The pace of a heart: looks every TICK seconds, in a thread of its own that a watchdog sees to."""
     quiet = threading.Event()
 
     def look_until_quiet() -> None:
@@ -31,7 +32,8 @@ def in_a_thread(look: Look) -> Iterator[None]:
     thread = threading.Thread(target=look_until_quiet, name="heart", daemon=True)
     thread.start()
     try:
-        yield
+        with watchdog(silence):
+            yield
     finally:
         quiet.set()
         thread.join()
@@ -65,10 +67,14 @@ class Again:
     seconds: int
 
 
-UNREADABLE_AGAIN = 60
-"""Seconds until a message that cannot be read is received again: in time it reaches the dead-letter queue."""
+@dataclass(frozen=True, slots=True)
+class Aside:
+    """The message is of no use: it goes to the dead letters, and `reason` with it."""
 
-Verdict: TypeAlias = Done | Again
+    reason: str
+
+
+Verdict: TypeAlias = Done | Again | Aside
 
 
 def system_clock() -> int:

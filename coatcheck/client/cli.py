@@ -29,7 +29,10 @@ COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
 
 
 def make_app(plugins: Iterable[EntryPoint] = ()) -> typer.Typer:
-    """The command line with its own commands and those of `plugins`; one that cannot be loaded is told and left out."""
+    """The command line with its own commands and those of `plugins`, each a function or a group of commands.
+
+    One that cannot be loaded is told and left out.
+    """
     app = typer.Typer(
         name="coatcheck",
         help="Hand in jobs, look at them, collect their results.",
@@ -44,10 +47,17 @@ def make_app(plugins: Iterable[EntryPoint] = ()) -> typer.Typer:
         app.command(name)(command)
     for plugin in plugins:
         try:
-            app.command(plugin.name)(plugin.load())
+            _add(app, plugin.name, plugin.load())
         except Exception as error:  # noqa: BLE001 - someone else's code must not take the other commands away
             say(f"coatcheck: the command {plugin.name!r} is left out, it cannot be loaded: {error}")
     return app
+
+
+def _add(app: typer.Typer, name: str, plugin: Callable[..., None] | typer.Typer) -> None:
+    if isinstance(plugin, typer.Typer):
+        app.add_typer(plugin, name=name)
+    else:
+        app.command(name)(plugin)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

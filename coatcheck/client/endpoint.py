@@ -32,7 +32,7 @@ def locate(url: str | None, api_key: str | None, environ: Mapping[str, str], her
     """
     if url and api_key:
         return Endpoint(url, api_key)
-    file = _endpoint_file(environ, here)
+    file = endpoint_file(environ, here)
     if file is None and url:
         raise InvalidArgumentError(f"no API key for {url}: give --api-key or set COATCHECK_API_KEY")
     if file is None:
@@ -54,7 +54,8 @@ def listens(url: str) -> bool:
     return True
 
 
-def _endpoint_file(environ: Mapping[str, str], here: Path) -> Path | None:
+def endpoint_file(environ: Mapping[str, str], here: Path) -> Path | None:
+    """The endpoint file that `locate` reads, None where there is none."""
     home = environ.get("COATCHECK_HOME")
     homes = [here / home] if home else [folder / ".coatcheck" for folder in (here, *here.parents)]
     return next((file for file in (folder / "endpoint.json" for folder in homes) if file.is_file()), None)

@@ -118,8 +118,10 @@ _CODECS: Mapping[str, Codec] = {
     "dispatches": _NUMBER,
     "history": Codec(encode_events, decode_events),
     "history_from": _NUMBER,
+    "dead_letter": _TEXT,
 }
 
+_STATUSES = frozenset(Status)
 _ATTRIBUTES = {"created_at": "listed"}
 _DEFAULTS: Mapping[str, Any] = {"artifact_count": 0, "metadata": {}, "dispatches": 0, "history_from": 1}
 
@@ -147,7 +149,18 @@ def encode_job(job: Job) -> Item:
     return item
 
 
+SCHEMA = "schema"
+"""The attribute of a row that only versions newer than this one may read or write; this one's rows have none."""
+
+
+class NewerRow(Exception):
+    """A newer version wrote this row in a way that this one does not know. It is that one's to deal with."""
+
+
 def decode_job(item: Item) -> Job:
-    """The job in a row."""
+    """The job in a row. Raises NewerRow."""
+    key = JobKey.of(item)
+    if SCHEMA in item or item["status"]["S"] not in _STATUSES:
+        raise NewerRow(f"{key.id} was written by a newer version of the service")
     values = {field: codec.decode(item[name]) for field, name, codec in _FIELDS if name in item}
-    return Job(id=JobKey.of(item).id, **values)
+    return Job(id=key.id, **values)

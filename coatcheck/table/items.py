@@ -1,19 +1,18 @@
-"""Reads and plain writes of the table: rows by key, lists by index, and the items that belong to a job."""
+"""Reads of the table, by key and by index, and the items beside a job's row."""
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from coatcheck.calls import Answer, Call
 from coatcheck.clock import DAY, SECOND
-from coatcheck.lifecycle import FINAL
 from coatcheck.pack import pack, to_json, unpack
 from coatcheck.record import Blob, Event, Job
-from coatcheck.table.codec import decode_events, decode_job, encode_events, encode_field, encode_job
+from coatcheck.table.codec import NewerRow, decode_events, decode_job, encode_events, encode_job
 from coatcheck.table.expressions import Expression
 from coatcheck.table.keys import (
     DUE_INDEX,
@@ -26,7 +25,7 @@ from coatcheck.table.keys import (
     history,
     history_page,
 )
-from coatcheck.table.moves import Outcome, ttl, update_if
+from coatcheck.table.moves import ttl
 
 HISTORY_KEPT = 400 * DAY
 """How long a page of history is kept, in milliseconds: longer than a job may wait and be kept together."""
@@ -63,7 +62,7 @@ def get_job(table: str, key: JobKey) -> Call[Job | None]:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The jobs a batch read found, and the keys DynamoDB wants to be asked for again."""
+    """The jobs a batch read found, less those of newer versions, and the keys DynamoDB wants to be asked for again."""
 
     jobs: Sequence[Job]
     unread: Sequence[JobKey]
@@ -73,12 +72,17 @@ def get_jobs(table: str, keys: Sequence[JobKey]) -> Call[Batch]:
     """Up to 100 jobs at once, in no order."""
 
     def read(answer: Answer) -> Batch:
-        jobs = [decode_job(item) for item in answer.get("Responses", {}).get(table, [])]
+        jobs = [job for item in answer.get("Responses", {}).get(table, []) for job in _known(item)]
         unread = answer.get("UnprocessedKeys", {}).get(table, {}).get("Keys", [])
         return Batch(jobs, [JobKey.of(item) for item in unread])
 
     params = {"RequestItems": {table: {"Keys": [key.item() for key in keys]}}}
     return Call("dynamodb", "BatchGetItem", params, read)
+
+
+def _known(item: Item) -> Iterator[Job]:
+    with contextlib.suppress(NewerRow):
+        yield decode_job(item)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,32 +154,6 @@ def due_jobs(table: str, shard: str, *, now: int, limit: int) -> Call[Sequence[J
         "Limit": limit,
     }
     return Call("dynamodb", "Query", params, read=lambda answer: [JobKey.of(item) for item in answer["Items"]])
-
-
-def postpone(table: str, job: Job, *, due_at: int | None, dispatches: int) -> Call[Outcome]:
-    """Note when the sweeper has to look next. Not a move, and nothing a client sees: `version` stays."""
-    e = Expression()
-    unchanged = f"{e.name('version')} = {e.number(job.version)}"
-    e.assign("due_at", None if due_at is None else {"N": str(due_at)})
-    e.assign("dispatches", {"N": str(dispatches)})
-    return update_if(table, JobKey(job.tenant, job.id), e, unchanged)
-
-
-_FORGOTTEN = Blob(0, hashlib.sha256(b"").digest(), "application/json")
-
-
-def forget_job(table: str, key: JobKey, *, now: int) -> Call[Outcome]:
-    """End the retention of a finished job now: what it was about is removed, the row answers 410 for a while."""
-    e = Expression()
-    finished = f"{e.name('status')} IN ({', '.join(e.text(status) for status in sorted(FINAL))})"
-    e.add(f"{e.name('version')} = {e.name('version')} + {e.number(1)}")
-    e.assign("updated_at", {"N": str(now)})
-    e.assign("expires_at", {"N": str(now)})
-    e.assign("ttl", {"N": str(ttl(now))})
-    e.assign("input", encode_field("input", _FORGOTTEN))
-    for attribute in ("result", "artifact_count", "metadata", "webhook", "error", "progress", "checkpoint", "history"):
-        e.assign(attribute, None)
-    return update_if(table, key, e, finished)
 
 
 def items_beside(table: str, key: JobKey) -> Call[Sequence[Item]]:

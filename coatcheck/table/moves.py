@@ -24,7 +24,7 @@ from coatcheck.lifecycle import (
     Move,
 )
 from coatcheck.record import Blob, Event, Job, JobError, Progress
-from coatcheck.table.codec import attribute_name, decode_job, encode_events, encode_field
+from coatcheck.table.codec import SCHEMA, attribute_name, decode_job, encode_events, encode_field
 from coatcheck.table.expressions import Expression
 from coatcheck.table.keys import JobKey
 
@@ -66,7 +66,8 @@ def condition(e: Expression, move: Move, *, now: int, attempt: int | None, sweep
         )
         for status, guards in move.guards(sweeper=sweeper).items()
     ]
-    return " OR ".join(f"({alternative})" for alternative in alternatives)
+    # DynamoDB refuses redundant parentheses, and update_if puts a pair round the whole
+    return alternatives[0] if len(alternatives) == 1 else " OR ".join(f"({one})" for one in alternatives)
 
 
 def _make(
@@ -99,11 +100,14 @@ def _make(
 
 
 def update_if(table: str, key: JobKey, e: Expression, holds: str) -> Call[Outcome]:
-    """The update that `e` has collected, made if the condition `holds`; answers the row as it is then, or as it was."""
+    """The update that `e` has collected, made if the condition `holds`; answers the row as it is then, or as it was.
+
+    Reading the answer raises NewerRow: what a newer version wrote is never changed.
+    """
     params = {
         "TableName": table,
         "Key": key.item(),
-        "ConditionExpression": holds,
+        "ConditionExpression": f"attribute_not_exists({e.name(SCHEMA)}) AND ({holds})",
         **e.update(),
         "ReturnValues": "ALL_NEW",
         "ReturnValuesOnConditionCheckFailure": "ALL_OLD",

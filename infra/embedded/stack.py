@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+import boto3
 import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
@@ -26,13 +27,15 @@ Json = dict[str, Any]
 def stores_of(template: Json) -> tuple[Json, list[str]]:
     """The part of `template` that keeps things, and the names of the variables its outputs stand for, in order.
 
-    The tables, buckets and queues are as they are in the template. The outputs are the environment that it
-    gives every function, so that CloudFormation itself fills in the names that the parts look for.
+    The tables, buckets and queues are as they are in the template, and so are the outputs that name them. Further
+    outputs are the environment that it gives every function, so that CloudFormation itself fills in the names that the
+    parts look for.
     """
     variables: Json = template["Globals"]["Function"]["Environment"]["Variables"]
     stores = {name: one for name, one in template["Resources"].items() if one["Type"] in STORES}
     kept = {section: template[section] for section in ("Parameters", "Mappings") if section in template}
-    outputs = {f"Variable{n}": {"Value": value} for n, value in enumerate(variables.values())}
+    outputs = {name: one for name, one in template["Outputs"].items() if one["Value"].get("Ref") in stores}
+    outputs |= {f"Variable{n}": {"Value": value} for n, value in enumerate(variables.values())}
     return kept | {"Resources": stores, "Outputs": outputs}, list(variables)
 
 
@@ -46,20 +49,23 @@ def make_stores(aws_endpoint_url: str) -> dict[str, str]:
     return {name: outputs[f"Variable{n}"] for n, name in enumerate(names)}
 
 
-def client(service: str, aws_endpoint_url: str) -> Any:
-    """A client of the emulator that nothing in the user's shell or AWS configuration can send elsewhere."""
+def session() -> boto3.Session:
+    """A session for the emulator: nothing in the user's shell or AWS configuration can send its clients elsewhere.
+
+    They are to be given the emulator's URL.
+    """
     nowhere = (None, None, os.devnull, None)
-    session = botocore.session.Session(
+    bare = botocore.session.Session(
         {"profile": (None, None, None, None), "config_file": nowhere, "credentials_file": nowhere}
     )
-    return session.create_client(
-        service,
-        region_name=environment.REGION,
-        endpoint_url=aws_endpoint_url,
-        aws_access_key_id=environment.ACCESS_KEY,
-        aws_secret_access_key=environment.SECRET_KEY,
-        config=Config(proxies={}, retries={"total_max_attempts": 1}),
-    )
+    bare.set_default_client_config(Config(proxies={}))
+    return boto3.Session(environment.ACCESS_KEY, environment.SECRET_KEY, None, environment.REGION, bare)
+
+
+def client(service: str, aws_endpoint_url: str) -> Any:
+    """A client of the emulator, of such a session."""
+    config = Config(retries={"total_max_attempts": 1})
+    return session().client(service, endpoint_url=aws_endpoint_url, config=config)
 
 
 def deploy(cloudformation: Any, template: Mapping[str, str], parameters: Mapping[str, str]) -> dict[str, str]:

@@ -11,8 +11,14 @@ import pytest
 from infra.build import ROOT
 from infra.translate import translated
 
-KERNEL = ("coatcheck.blobs", "coatcheck.queues", "coatcheck.table.items", "coatcheck.table.moves")
-SWEEP = {ROOT / "worker" / "sweep.py"}
+KERNEL = (
+    "coatcheck.blobs",
+    "coatcheck.queues",
+    "coatcheck.table.items",
+    "coatcheck.table.moves",
+    "coatcheck.table.notes",
+)
+SWEEP = {ROOT / "worker" / "sweep.py", ROOT / "worker" / "dead_letters.py"}
 SERVICE = set((ROOT / "service").rglob("*.py"))
 # the poller and the loop of the sweeper run in containers, not as functions
 WORKER = set((ROOT / "worker").rglob("*.py")) - SWEEP - {ROOT / "worker" / "poller.py", ROOT / "worker" / "sweeper.py"}

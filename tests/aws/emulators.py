@@ -66,9 +66,12 @@ def moto() -> Iterator[str]:
 def deployment_on(url: str) -> Deployment:
     """The template's table, bucket and queues, made on the emulator at `url`."""
     made = make_stores(url)
-    names = {name: made[name] for name in ("COATCHECK_TABLE", "COATCHECK_BUCKET")}
-    queues = {lane: f"{url}/{queue.split('/', 3)[3]}" for lane, queue in json.loads(made["COATCHECK_QUEUES"]).items()}
-    return Deployment.from_env({**names, "COATCHECK_QUEUES": json.dumps(queues)})
+    queues = {name: _reached_by(url, made[name]) for name in ("COATCHECK_QUEUES", "COATCHECK_DEAD_LETTERS")}
+    return Deployment.from_env(made | queues)
+
+
+def _reached_by(url: str, queues: str) -> str:
+    return json.dumps({lane: f"{url}/{queue.split('/', 3)[3]}" for lane, queue in json.loads(queues).items()})
 
 
 def connect(url: str) -> Boto:

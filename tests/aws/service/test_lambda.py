@@ -43,6 +43,7 @@ def invoke(api: Api, tmp_path: Path, emulator_url: str) -> Invoke:
             "COATCHECK_TABLE": settings.table,
             "COATCHECK_BUCKET": settings.bucket,
             "COATCHECK_QUEUES": json.dumps(settings.queues),
+            "COATCHECK_DEAD_LETTERS": json.dumps(settings.dead_letters),
             "COATCHECK_API_KEYS": json.dumps(settings.api_keys),
             "COATCHECK_LOG": "json",
             **more,

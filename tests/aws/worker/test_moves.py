@@ -34,7 +34,7 @@ from coatcheck.lifecycle import (
     Status,
 )
 from coatcheck.record import Blob, Event, Job, JobError
-from coatcheck.table import items, moves
+from coatcheck.table import items, moves, notes
 from coatcheck.table.keys import JobKey
 from worker.aws import Boto
 
@@ -167,7 +167,7 @@ def test_only_a_finished_job_is_forgotten(aws: Boto, deployment: Deployment, ten
     for status in Status:
         job = replace(a_job(tenant, status), result=BLOB, metadata={"a": "b"})
         aws.send(items.put_job(deployment.table, job, now=NOW))
-        outcome = aws.send(items.forget_job(deployment.table, JobKey(tenant, job.id), now=NOW))
+        outcome = aws.send(notes.forget_job(deployment.table, JobKey(tenant, job.id), now=NOW))
         assert isinstance(outcome, Job) is status.final
         if isinstance(outcome, Job):
             assert outcome.gone(NOW)

@@ -11,12 +11,10 @@ from coatcheck import blobs
 from coatcheck.calls import AwsUnavailable, Call
 from coatcheck.lifecycle import Status
 from coatcheck.types import Result
-from tests.aws.worker.test_worker import World, world
+from tests.aws.worker.world import World
 from worker.aws import Aws
 
 T = TypeVar("T")
-
-__all__ = ["world"]
 
 
 class Silent:

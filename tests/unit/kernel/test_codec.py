@@ -56,6 +56,7 @@ JOBS = st.builds(
     dispatches=TIMES,
     history=st.lists(EVENTS, max_size=5).map(tuple),
     history_from=st.integers(1, 1000),
+    dead_letter=st.none() | NAMES,
 )
 
 
@@ -135,4 +136,5 @@ FULL = Job(
     dispatches=1,
     history=tuple(Event(f"job.{name}", 1_800_000_000_000) for name in ("queued", "started", "retrying", "succeeded")),
     history_from=13,
+    dead_letter="5fea7756-0ea4-451a-a703-a558b933e274",
 )

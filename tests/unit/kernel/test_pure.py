@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from typing import ClassVar
 
 import pytest
 from hypothesis import given
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from coatcheck import due, ids, pack
 from coatcheck.clock import HOUR, MINUTE, SECOND, rfc3339
 from coatcheck.deployment import BadSettings, Deployment
-from coatcheck.messages import BadMessage, JobMessage
+from coatcheck.messages import BadMessage, JobMessage, NewerMessage
 from coatcheck.retry import GiveUp, Reject, RetryIn, RetryLater, RetryPolicy, decide
 
 NOW = 1_800_000_000_000
@@ -146,7 +147,12 @@ class TestIds:
 
 
 class TestDeployment:
-    ENV = {"COATCHECK_TABLE": "jobs", "COATCHECK_BUCKET": "bucket", "COATCHECK_QUEUES": '{"default": "http://q"}'}  # noqa: RUF012
+    ENV: ClassVar = {
+        "COATCHECK_TABLE": "jobs",
+        "COATCHECK_BUCKET": "bucket",
+        "COATCHECK_QUEUES": '{"default": "http://q"}',
+        "COATCHECK_DEAD_LETTERS": '{"default": "http://d"}',
+    }
 
     def test_settings_are_read_from_the_environment(self) -> None:
         deployment = Deployment.from_env({**self.ENV, "COATCHECK_LEASE": "30", "PATH": "/bin"})
@@ -157,6 +163,10 @@ class TestDeployment:
         [
             ({"COATCHECK_TABLE": ""}, "COATCHECK_TABLE"),
             ({"COATCHECK_QUEUES": "{"}, "COATCHECK_QUEUES"),
+            (
+                {"COATCHECK_DEAD_LETTERS": '{"heavy": "http://d"}'},
+                "COATCHECK_DEAD_LETTERS must name a queue .*: default",
+            ),
             ({"COATCHECK_LEASE": "soon"}, "COATCHECK_LEASE"),
             ({"COATCHECK_API_KEYS": '{"plain-key": "acme"}'}, "COATCHECK_API_KEYS"),
             ({"COATCHECK_PUBLIC_URL": "https://x/"}, "COATCHECK_PUBLIC_URL"),
@@ -177,11 +187,15 @@ class TestMessages:
     def test_a_newer_version_may_say_more(self) -> None:
         assert JobMessage.parse('{"v":1,"tenant":"acme","job":"job_1","more":true}').job == "job_1"
 
-    @pytest.mark.parametrize("body", ["", "{", "[]", '{"v":2,"tenant":"a","job":"job_1"}', '{"v":1,"tenant":"a#b"}'])
+    @pytest.mark.parametrize("body", ["", "{", "[]", '{"v":0,"tenant":"a","job":"job_1"}', '{"v":1,"tenant":"a#b"}'])
     def test_what_is_no_message_is_told_without_the_body(self, body: str) -> None:
         with pytest.raises(BadMessage) as raised:
             JobMessage.parse(body)
         assert "a#b" not in str(raised.value)
+
+    def test_a_later_version_is_told_from_what_is_no_message(self) -> None:
+        with pytest.raises(NewerMessage, match="version 2"):
+            JobMessage.parse('{"v":2,"jobs":[]}')
 
 
 @given(st.integers(0, 4_000_000_000_000))

@@ -38,7 +38,7 @@ CALLS = {
 @pytest.fixture(scope="module")
 def document() -> dict[str, Any]:
     queues = json.dumps({"default": "-"})
-    settings = Deployment.model_validate({"table": "-", "bucket": "-", "queues": queues})
+    settings = Deployment.model_validate({"table": "-", "bucket": "-", "queues": queues, "dead_letters": queues})
     made: dict[str, Any] = create_app(settings, CATALOG, AioBoto(), UVICORN).openapi()
     return made
 

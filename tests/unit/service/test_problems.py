@@ -48,7 +48,14 @@ class Broken:
 def app(error: type[Exception] = RuntimeError, catalog: Catalog = CATALOG, **settings: Any) -> FastAPI:
     """The service on an AWS that fails."""
     made = Deployment.model_validate(
-        {"table": "t", "bucket": "b", "queues": QUEUES, "api_keys": json.dumps({KEY_DIGEST: "alpha"})} | settings
+        {
+            "table": "t",
+            "bucket": "b",
+            "queues": QUEUES,
+            "dead_letters": QUEUES,
+            "api_keys": json.dumps({KEY_DIGEST: "alpha"}),
+        }
+        | settings
     )
     return create_app(made, catalog, Broken(error), UVICORN, entropy=lambda n: b"\1" * n)
 
@@ -143,7 +150,7 @@ async def test_the_public_url_is_what_clients_are_told() -> None:
 
 def test_a_lane_without_a_queue_is_bad_settings() -> None:
     with pytest.raises(BadSettings, match=r"^COATCHECK_QUEUES: has no queue for lane default"):
-        app(queues="{}")
+        app(queues="{}", dead_letters="{}")
 
 
 def test_a_reply_of_lambda_fits_six_megabytes() -> None:

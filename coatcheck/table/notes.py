@@ -1,0 +1,61 @@
+"""Conditional writes that change a job's row and are no moves: its status stays what it was."""
+
+from __future__ import annotations
+
+import hashlib
+
+from coatcheck.calls import Call
+from coatcheck.lifecycle import FINAL, Status
+from coatcheck.record import Blob, Event, Job, JobError
+from coatcheck.table.codec import encode_events, encode_field
+from coatcheck.table.expressions import Expression
+from coatcheck.table.keys import JobKey
+from coatcheck.table.moves import Outcome, must_spill, ttl, update_if
+
+
+def postpone(table: str, job: Job, *, due_at: int | None, dispatches: int) -> Call[Outcome]:
+    """Note when the sweeper has to look next. Not a move, and nothing a client sees: `version` stays."""
+    e = Expression()
+    unchanged = f"{e.name('version')} = {e.number(job.version)}"
+    e.assign("due_at", None if due_at is None else {"N": str(due_at)})
+    e.assign("dispatches", {"N": str(dispatches)})
+    return update_if(table, JobKey(job.tenant, job.id), e, unchanged)
+
+
+WAITING = frozenset({Status.SCHEDULED, Status.QUEUED})
+
+
+def may_tell_of_dead_letter(job: Job, message_id: str) -> bool:
+    """Whether its history is to tell that this message of its was put aside.
+
+    Not of a job that runs: it needs no message, and its history is its worker's to write.
+    """
+    return job.status in WAITING and job.dead_letter != message_id and not must_spill(job)
+
+
+def tell_of_dead_letter(table: str, job: Job, message_id: str, error: JobError, *, now: int) -> Call[Outcome]:
+    """Add to the history that this message of the job was put aside, if the row still is as `job` was read."""
+    e = Expression()
+    unchanged = f"{e.name('version')} = {e.number(job.version)}"
+    e.add(f"{e.name('version')} = {e.name('version')} + {e.number(1)}")
+    e.assign("updated_at", {"N": str(now)})
+    e.assign("dead_letter", {"S": message_id})
+    e.append("history", encode_events([Event("job.dead_lettered", now, error)]))
+    return update_if(table, JobKey(job.tenant, job.id), e, unchanged)
+
+
+_FORGOTTEN = Blob(0, hashlib.sha256(b"").digest(), "application/json")
+
+
+def forget_job(table: str, key: JobKey, *, now: int) -> Call[Outcome]:
+    """End the retention of a finished job now: what it was about is removed, the row answers 410 for a while."""
+    e = Expression()
+    finished = f"{e.name('status')} IN ({', '.join(e.text(status) for status in sorted(FINAL))})"
+    e.add(f"{e.name('version')} = {e.name('version')} + {e.number(1)}")
+    e.assign("updated_at", {"N": str(now)})
+    e.assign("expires_at", {"N": str(now)})
+    e.assign("ttl", {"N": str(ttl(now))})
+    e.assign("input", encode_field("input", _FORGOTTEN))
+    for attribute in ("result", "artifact_count", "metadata", "webhook", "error", "progress", "checkpoint", "history"):
+        e.assign(attribute, None)
+    return update_if(table, key, e, finished)

@@ -1,0 +1,70 @@
+"""What AWS refuses an owner, in one line and with an exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from types import MappingProxyType
+
+import typer
+from botocore.exceptions import BotoCoreError, ClientError
+
+from coatcheck.calls import AwsError, AwsUnavailable
+from coatcheck.client import exits
+from coatcheck.client.display import say
+from coatcheck.deployment import BadSettings
+
+SIGN_IN = "sign in (`aws sso login`), or set AWS_PROFILE to a profile that is allowed to"
+REGION = "set AWS_REGION, or AWS_PROFILE to a profile that has one"
+
+_REFUSED = ("AccessDenied", "AccessDeniedException", "AuthorizationError", "UnauthorizedOperation")
+_UNKNOWN = (
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "InvalidClientTokenId",
+    "InvalidSignatureException",
+    "SignatureDoesNotMatch",
+    "UnrecognizedClientException",
+)
+_UNSIGNED = ("NoCredentialsError", "PartialCredentialsError", "TokenRetrievalError", "UnauthorizedSSOTokenError")
+_GONE = ("AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist", "ResourceNotFoundException")
+
+ADVICE: Mapping[str, tuple[int, str]] = MappingProxyType(
+    {
+        **dict.fromkeys(
+            _REFUSED, (exits.REFUSED, "these AWS credentials may not; docs/operate.md says what is needed")
+        ),
+        **dict.fromkeys(_UNKNOWN, (exits.REFUSED, f"AWS does not know these credentials, or no longer: {SIGN_IN}")),
+        **dict.fromkeys(_UNSIGNED, (exits.REFUSED, f"there are no AWS credentials: {SIGN_IN}")),
+        **dict.fromkeys(_GONE, (exits.USAGE, "this deployment has no such queue or table")),
+        "NoRegionError": (exits.USAGE, f"no AWS region: {REGION}"),
+        "ProfileNotFound": (exits.USAGE, "AWS_PROFILE names no profile of this machine"),
+    }
+)
+"""The exit code and the advice for an error, by AWS's code or the SDK's name for it."""
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Tell an error of AWS or of the settings in one line, and exit with its code."""
+    try:
+        yield
+    except BadSettings as error:
+        _end(exits.USAGE, str(error))
+    except AwsError as error:
+        unadvised = exits.UNREACHABLE if isinstance(error, AwsUnavailable) else exits.BROKEN
+        _end_with(error.code, f"{error.call.service} {error.call.operation}", unadvised)
+    except ClientError as error:
+        _end_with(error.response["Error"]["Code"], f"cloudformation {error.operation_name}", exits.BROKEN)
+    except BotoCoreError as error:
+        _end_with(type(error).__name__, "AWS", exits.UNREACHABLE)
+
+
+def _end_with(code: str, what: str, unadvised: int) -> None:
+    status, advice = ADVICE.get(code, (unadvised, "AWS did not do it, or could not be reached"))
+    _end(status, f"{what}: {code}: {advice}")
+
+
+def _end(status: int, line: str) -> None:
+    say(f"coatcheck dlq: {line}")
+    raise typer.Exit(status) from None

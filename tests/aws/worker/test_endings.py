@@ -1,0 +1,217 @@
+"""How jobs end, and what is kept of them."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import secrets
+from dataclasses import replace
+
+import pytest
+from pydantic import BaseModel
+
+from coatcheck import blobs, due
+from coatcheck.clock import DAY, MINUTE, SECOND
+from coatcheck.context import Context
+from coatcheck.lifecycle import Status
+from coatcheck.retry import Reject, RetryLater
+from coatcheck.table import items
+from coatcheck.types import Continue, Handler, JobType, Result, Upload, handlers
+from tests.aws.worker.doors import Counting
+from tests.aws.worker.world import Number, World, double
+from worker.tools import Again, Done
+
+
+class TestEndings:
+    def test_a_job_is_claimed_run_and_settled_in_two_writes(self, world: World) -> None:
+        counting = Counting(world.door)
+        job = world.submit({"n": 21})
+        assert world.run(world.tools(double, counting), job) == Done()
+        row = world.row(job)
+        assert (row.status, row.attempt) == (Status.SUCCEEDED, 1)
+        assert row.result is not None
+        assert row.result.inline == b'{"n":42}'
+        assert counting.operations == ["UpdateItem", "UpdateItem"]
+
+    def test_a_large_input_and_result_go_through_s3(self, world: World) -> None:
+        noise = secrets.token_hex(40_000)
+
+        class Text(BaseModel):
+            text: str
+
+        def echo(value: Text, _: Context) -> Result:
+            return Result(iter([value.text.encode()] * 500), "text/plain", "noise.txt")
+
+        tools = replace(world.tools(double), handlers=handlers(Handler(JobType("test.job", Text, Result), echo)))
+        job = world.submit({"text": noise})
+        assert job.input.inline is None
+        world.run(tools, job)
+        row = world.row(job)
+        assert row.result is not None
+        assert (row.result.size, row.result.inline) == (40_000_000, None)
+        body = world.door.send(blobs.get(world.deployment.bucket, blobs.result_key(row))).read()
+        assert body == noise.encode() * 500
+
+    def test_an_async_handler_runs_too(self, world: World) -> None:
+        async def later(value: Number, _: Context) -> Number:
+            await asyncio.sleep(0)
+            return value
+
+        job = world.submit()
+        world.run(world.tools(later), job)
+        assert world.row(job).status is Status.SUCCEEDED
+
+    def test_an_upload_is_read_as_a_file_is(self, world: World) -> None:
+        upload = Upload.model_validate({"$upload": f"upl_{secrets.token_hex(8)}"})
+        lines = [b"%d words of a line\n" % n for n in range(100_000)]
+        text = b"".join(lines)
+        key = blobs.upload_key(world.tenant, upload.id)
+        put = blobs.put(
+            world.deployment.bucket, key, text, content_type="text/plain", sha256=hashlib.sha256(text).digest()
+        )
+        world.door.send(put)
+
+        def read(_: Number, ctx: Context) -> Number:
+            file = ctx.open_input(upload)
+            assert file.read(3) == text[:3]
+            assert [file.readline(), *file] == [lines[0][3:], *lines[1:]]
+            file.close()
+            assert ctx.input_path(upload).read_bytes() == text
+            with pytest.raises(FileNotFoundError):
+                ctx.open_input(Upload.model_validate({"$upload": "upl_none"}))
+            return Number(n=1)
+
+        job = world.submit(max_attempts=1)
+        world.run(world.tools(read), job)
+        assert world.row(job).status is Status.SUCCEEDED
+
+    def test_artifacts_are_seen_with_the_result(self, world: World) -> None:
+        def make(_: Number, ctx: Context) -> None:
+            for name in ("a.txt", "b.txt"):
+                with ctx.artifact(name, "text/plain") as file:
+                    file.write(name.encode())
+
+        job = world.submit()
+        world.run(world.tools(make, output=type(None)), job)
+        row = world.row(job)
+        assert row.artifact_count == 2
+        made = world.door.send(items.get_artifacts(world.deployment.table, row))
+        assert [(blob.filename, blob.size) for blob in made] == [("a.txt", 5), ("b.txt", 5)]
+
+    def test_a_rejected_job_fails_at_once_and_says_why(self, world: World) -> None:
+        def refuse(_: Number, ctx: Context) -> Number:
+            with ctx.artifact("half.txt") as file:
+                file.write(b"x")
+            raise Reject("n must be odd")
+
+        job = world.submit()
+        assert world.run(world.tools(refuse), job) == Done()
+        row = world.row(job)
+        assert (row.status, row.attempt) == (Status.FAILED, 1)
+        assert row.error is not None
+        assert (row.error.code, row.error.detail) == ("rejected", "n must be odd")
+        assert world.stored(job) == []
+
+    def test_a_failing_job_is_tried_until_its_attempts_are_used_up(self, world: World) -> None:
+        def fail(_: Number, __: Context) -> Number:
+            raise ValueError("the secret is swordfish")
+
+        job = world.submit()
+        verdicts = [world.run(world.tools(fail), job) for _ in range(3)]
+        assert verdicts == [Again(0), Again(0), Done()]
+        row = world.row(job)
+        assert (row.status, row.attempt) == (Status.FAILED, 3)
+        assert "swordfish" not in str(row)
+        assert "ValueError" in str(row.error)
+
+    def test_a_handler_may_ask_to_be_run_later(self, world: World) -> None:
+        def later(_: Number, ctx: Context) -> Number:
+            if ctx.attempt == 1:
+                raise RetryLater(120)
+            return Number()
+
+        job = world.submit()
+        tools = world.tools(later)
+        assert world.run(tools, job) == Again(120)
+        assert isinstance(early := world.run(tools, job), Again)
+        assert 1 <= early.seconds <= 120
+        world.clock.ahead = 120 * SECOND
+        assert world.run(tools, job) == Done()
+        assert world.row(job).status is Status.SUCCEEDED
+
+    def test_a_wait_longer_than_a_queue_can_is_left_to_the_sweeper(self, world: World) -> None:
+        def much_later(_: Number, ctx: Context) -> Number:
+            if ctx.attempt == 1:
+                raise RetryLater(5 * 3600)
+            return Number()
+
+        job = world.submit()
+        counting = Counting(world.door)
+        tools = world.tools(much_later, counting)
+        assert world.run(tools, job) == Done()
+        world.clock.ahead = 5 * 3600 * SECOND - due.LOOKAHEAD + MINUTE
+        start_at = world.row(job).start_at
+        assert start_at is not None
+        before = world.clock()
+        assert world.sweep(tools) == {"woken": 1}
+        (sent,) = [call for call in counting.calls if call.operation == "SendMessage"]
+        assert start_at - world.clock() <= sent.params["DelaySeconds"] * SECOND < start_at - before + SECOND
+
+    def test_a_job_goes_on_from_its_checkpoint_with_no_attempt_used(self, world: World) -> None:
+        def count(_: Number, ctx: Context) -> Number | Continue:
+            reached = ctx.checkpoint or 0
+            return Number(n=reached) if reached == 5 else Continue(reached + 1)
+
+        job = world.submit(max_attempts=1)
+        tools = world.tools(count)
+        while world.run(tools, job) == Again(0):
+            pass
+        row = world.row(job)
+        assert row.status is Status.SUCCEEDED
+        assert row.result is not None
+        assert row.result.inline == b'{"n":5}'
+        assert (row.attempt, row.max_attempts) == (6, 6)
+
+    def test_a_large_checkpoint_comes_back_whole_even_after_a_failed_attempt(self, world: World) -> None:
+        noise = secrets.token_hex(50_000)
+
+        def three_times(_: Number, ctx: Context) -> Number | Continue:
+            if ctx.attempt == 1:
+                return Continue(noise)
+            if ctx.attempt == 2:
+                raise ValueError
+            return Number(n=int(ctx.checkpoint == noise))
+
+        job = world.submit()
+        tools = world.tools(three_times)
+        assert [world.run(tools, job) for _ in range(3)] == [Again(0), Again(0), Done()]
+        result = world.row(job).result
+        assert result is not None
+        assert result.inline == b'{"n":1}'
+
+    @pytest.mark.parametrize("bad", [object(), "text", 7, [1, 2]], ids=["object", "str", "int", "list of int"])
+    def test_what_is_no_result_fails_the_job(self, world: World, bad: object) -> None:
+        job = world.submit(max_attempts=1)
+        world.run(world.tools(lambda *_: bad), job)
+        row = world.row(job)
+        assert row.status is Status.FAILED
+        assert row.error is not None
+        assert row.error.code == "bad-result"
+
+    def test_a_type_without_a_handler_waits_for_a_worker_that_has_one(self, world: World) -> None:
+        job = world.submit(type="test.unknown", max_attempts=1)
+        tools = world.tools(double)
+        assert world.run(tools, job) == Again(60)
+        assert world.row(job).status is Status.QUEUED
+        world.clock.ahead = DAY + MINUTE
+        assert world.run(tools, job) == Done()
+        row = world.row(job)
+        assert row.status is Status.FAILED
+        assert row.error is not None
+        assert row.error.code == "unknown-type"
+
+
+def test_small_things_stay_in_the_row(world: World) -> None:
+    job = world.submit({"n": 5})
+    world.run(world.tools(double), job)
+    assert world.stored(job) == []

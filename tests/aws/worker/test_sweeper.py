@@ -1,0 +1,65 @@
+"""The sweeper on real stores."""
+
+from __future__ import annotations
+
+import pytest
+
+from coatcheck.clock import DAY, MINUTE, SECOND
+from coatcheck.lifecycle import Status
+from coatcheck.table import moves
+from coatcheck.table.keys import JobKey
+from tests.aws.worker.doors import Died, Mortal, Refusing
+from tests.aws.worker.world import World, double
+
+
+class TestSweeper:
+    def test_a_job_whose_message_was_never_sent_is_woken_ever_less_often(self, world: World) -> None:
+        job = world.submit()
+        tools = world.tools(double)
+        assert world.sweep(tools) == {}
+        woken = []
+        for minutes in range(1, 60):
+            world.clock.ahead = minutes * MINUTE
+            if world.sweep(tools) == {"woken": 1}:
+                woken.append(minutes)
+        assert woken[0] <= 1
+        assert 4 <= len(woken) <= 6
+        world.run(tools, job)
+        assert world.sweep(tools) == {}
+
+    def test_a_lost_worker_is_noticed_a_lease_and_a_sweep_later(self, world: World) -> None:
+        job = world.submit()
+        with pytest.raises(Died):
+            world.run(world.tools(double, Mortal(world.door, 0, after=True)), job)
+        tools = world.tools(double)
+        world.clock.ahead = 59 * SECOND
+        assert world.sweep(tools).get("requeued") is None
+        world.clock.ahead = 61 * SECOND
+        assert world.sweep(tools) == {"requeued": 1}
+
+    @pytest.mark.parametrize("timeout, status", [(30 * SECOND, Status.TIMED_OUT), (DAY, Status.FAILED)])  # noqa: PT006
+    def test_a_lost_last_attempt_ends_the_job_and_says_which_way(
+        self, world: World, timeout: int, status: Status
+    ) -> None:
+        job = world.submit(max_attempts=1, timeout=timeout)
+        with pytest.raises(Died):
+            world.run(world.tools(double, Mortal(world.door, 0, after=True)), job)
+        world.clock.ahead = 2 * MINUTE
+        assert world.sweep(world.tools(double)) == {"given up": 1}
+        assert world.row(job).status is status
+
+    def test_a_cancel_whose_worker_died_is_finished(self, world: World) -> None:
+        job = world.submit()
+        with pytest.raises(Died):
+            world.run(world.tools(double, Mortal(world.door, 0, after=True)), job)
+        world.door.send(moves.request_cancel(world.deployment.table, world.row(job), now=world.clock()))
+        world.clock.ahead = 2 * MINUTE
+        assert world.sweep(world.tools(double)) == {"canceled": 1}
+        assert world.row(job).status is Status.CANCELED
+
+    def test_one_job_that_cannot_be_helped_keeps_none_from_it(self, world: World) -> None:
+        jobs = [world.submit() for _ in range(3)]
+        world.clock.ahead = 2 * MINUTE
+        sick = JobKey(world.tenant, jobs[1].id).item()
+        refusing = Refusing(world.door, lambda call: call.operation == "GetItem" and call.params["Key"] == sick)
+        assert world.sweep(world.tools(double, refusing)) == {"woken": 2, "failed": 1}

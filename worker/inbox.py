@@ -1,0 +1,72 @@
+"""One message of a queue: whatever it holds and whatever goes wrong with it, it is not lost and holds up no other."""
+
+from __future__ import annotations
+
+import logging
+
+from coatcheck.calls import AwsError
+from coatcheck.messages import BadMessage, JobMessage, NewerMessage
+from coatcheck.queues import Received, delete, put_aside, show_again_in
+from coatcheck.table.codec import NewerRow
+from worker.run import Running, run_job
+from worker.tools import Again, Aside, Done, Tools, Verdict
+
+log = logging.getLogger(__name__)
+
+NEWER_AGAIN = 60
+"""Seconds until a message that only newer workers understand is received again."""
+
+FAILED_AGAIN = 60
+MOST_FAILURES = 10
+"""Receives after which a message that this worker fails on is put aside."""
+
+WORN_OUT = 90
+"""Receives after which a message is deleted instead of being shown again; the sweeper sends a fresh one.
+
+The queues move a message to the dead letters by themselves after 100. A long job's legs and retries ride one message,
+and it shall not end there.
+"""
+
+
+def handle(tools: Tools, received: Received, *, deadline: int | None = None, running: Running = lambda _: None) -> bool:
+    """Do what the message asks for; whether it has done its work, and is to be deleted.
+
+    `deadline` and `running` are as in `run_job`. Raises AwsError when AWS is out of reach: nothing is lost then, the
+    sweeper looks after the job.
+    """
+
+    def last_words(verdict: Verdict) -> None:
+        if _concluded(tools, received, verdict):
+            tools.aws.send(delete(received))
+
+    try:
+        message = JobMessage.parse(received.body)
+        verdict = run_job(tools, message, deadline=deadline, last_words=last_words, running=running)
+    except BadMessage as error:
+        verdict = Aside(f"cannot be read: {error}")
+    except (NewerMessage, NewerRow) as error:
+        log.warning("message %s is left for newer workers: %s", received.message_id, error)
+        verdict = Again(NEWER_AGAIN)
+    except AwsError:
+        raise
+    except Exception:
+        log.exception("message %s: the worker failed on it", received.message_id)
+        verdict = Aside("the worker failed on it; its log says how") if _hopeless(received) else Again(FAILED_AGAIN)
+    return _concluded(tools, received, verdict)
+
+
+def _hopeless(received: Received) -> bool:
+    return received.receives >= MOST_FAILURES
+
+
+def _concluded(tools: Tools, received: Received, verdict: Verdict) -> bool:
+    match verdict:
+        case Again(seconds) if received.receives < WORN_OUT:
+            tools.aws.send(show_again_in(received, seconds))
+            return False
+        case Aside(reason):
+            log.error("message %s is put aside: %s", received.message_id, reason)
+            tools.aws.send(put_aside(tools.deployment.dead_letters_beside(received.queue_url), received.body, reason))
+        case Again() | Done():
+            pass
+    return True
