@@ -65,8 +65,17 @@ SEEDS ?= 1000
 simulate: setup ## Play SEEDS schedules of everything at once, with faults: make simulate SEEDS=100000
 	@$(BIN)/python -m tests.simulation.run --seeds $(SEEDS)
 
-mutants: setup ## Look for bugs made on purpose with the simulation: each must be found.
-	@$(BIN)/python -m tests.simulation.mutants
+model: setup ## Go through every state that the table of moves allows, and check each.
+	@$(BIN)/python -m tests.model.check
+
+mutants: setup ## Look for bugs made on purpose: each must be found, and by which layer of tests is told.
+	@$(BIN)/python -m tests.mutants.hunt
+
+kill: setup ## Kill real processes before and after each of their AWS calls, with the lease and sweep of a deployment.
+	@$(BIN)/python -m tests.kill.run
+
+load: setup ## 500 jobs through workers that are killed all the time, with faults and doubled messages.
+	@$(BIN)/python -m tests.load.run
 
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
 
@@ -74,4 +83,4 @@ lock: ## Resolve requirements/*.in again.
 	@for f in dev ministack sam uv; do $(LOCK) requirements/$$f.in -o requirements/$$f.txt || exit 1; done
 	@for f in service worker; do $(LOCK) -c requirements/dev.txt requirements/$$f.in -o requirements/$$f.txt || exit 1; done
 
-.PHONY: help setup run test check build routes validate deploy simulate mutants lock
+.PHONY: help setup run test check build routes validate deploy simulate model mutants kill load lock

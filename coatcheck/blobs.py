@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+import zlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -17,22 +18,27 @@ LINK_SECONDS = 600
 UPLOAD_LINK_SECONDS = 3600
 
 
+def _folder(job: Job) -> str:
+    """The time is there because an id is used again when its job is gone."""
+    return f"{job.tenant}/{job.id}/{job.created_at:013d}"
+
+
 def input_key(job: Job) -> str:
     """Where an input lies that is too large for the row.
 
     Named by its content: it is stored before the row is won, and one idempotency key may come with two bodies.
     """
-    return f"inputs/{job.tenant}/{job.id}/input-{job.input.sha256.hex()}"
+    return f"inputs/{_folder(job)}/input-{job.input.sha256.hex()}"
 
 
 def checkpoint_key(job: Job, sha256: bytes) -> str:
     """Where a checkpoint lies, named by its content: any later attempt may need it."""
-    return f"inputs/{job.tenant}/{job.id}/checkpoint-{sha256.hex()}"
+    return f"inputs/{_folder(job)}/checkpoint-{sha256.hex()}"
 
 
 def attempt_prefix(job: Job) -> str:
     """What an attempt makes lies under its own prefix, so that no attempt overwrites another's."""
-    return f"results/{job.tenant}/{job.id}/{job.attempt}/"
+    return f"results/{_folder(job)}/{job.attempt}/"
 
 
 def result_key(job: Job) -> str:
@@ -51,11 +57,20 @@ def upload_key(tenant: str, upload_id: str) -> str:
 
 
 def job_prefixes(tenant: str, job_id: str) -> tuple[str, str]:
-    """Everything of a job's that lies in the bucket."""
+    """What the keys of all jobs begin with that have, or had, this id."""
     return f"inputs/{tenant}/{job_id}/", f"results/{tenant}/{job_id}/"
 
 
-def put(bucket: str, key: str, body: bytes, *, content_type: str, sha256: bytes) -> Call[None]:
+def left_by(job: Job, keys: Iterable[str]) -> list[str]:
+    """Those of the keys under `job_prefixes` that go when `job` has expired.
+
+    Submits that came too late under its idempotency key left theirs while it was there; the next job of its id is
+    created no earlier than it expires.
+    """
+    return [key for key in keys if job.expires_at is not None and int(key.split("/")[3]) < job.expires_at]
+
+
+def put(bucket: str, key: str, body: bytes | bytearray, *, content_type: str, sha256: bytes) -> Call[None]:
     """Store an object whole. S3 refuses it when the bytes that arrive have another sha256."""
     params = {
         "Bucket": bucket,
@@ -75,6 +90,37 @@ def get(bucket: str, key: str) -> Call[Any]:
         {"Bucket": bucket, "Key": key},
         read=lambda answer: answer["Body"],
         refusals=dict.fromkeys(("NoSuchKey", "404"), _none),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An object that is being read: the door's own stream, and which object it is."""
+
+    stream: Any
+    size: int
+    etag: str
+
+
+def read_all(bucket: str, key: str) -> Call[Opened | None]:
+    """The object from its start, or None when there is none."""
+    return Call(
+        "s3",
+        "GetObject",
+        {"Bucket": bucket, "Key": key},
+        read=lambda answer: Opened(answer["Body"], answer["ContentLength"], answer["ETag"]),
+        refusals=dict.fromkeys(("NoSuchKey", "404"), _none),
+    )
+
+
+def read_range(bucket: str, key: str, etag: str, *, first: int, last: int) -> Call[Any]:
+    """Bytes `first` to `last` of the object with this ETag, as the door's own stream; None when it is not there."""
+    return Call(
+        "s3",
+        "GetObject",
+        {"Bucket": bucket, "Key": key, "IfMatch": etag, "Range": f"bytes={first}-{last}"},
+        read=lambda answer: answer["Body"],
+        refusals=dict.fromkeys(("NoSuchKey", "404", "PreconditionFailed", "412", "InvalidRange"), _none),
     )
 
 
@@ -126,21 +172,43 @@ def delete(bucket: str, keys: Sequence[str]) -> Call[None]:
 
 
 def start_multipart(bucket: str, key: str, *, content_type: str) -> Call[str]:
-    """Begin an object that is sent in parts; the answer is the upload's id."""
-    params = {"Bucket": bucket, "Key": key, "ContentType": content_type}
+    """Begin an object that is sent in parts, each with its CRC-32; the answer is the upload's id."""
+    params = {"Bucket": bucket, "Key": key, "ContentType": content_type, "ChecksumAlgorithm": "CRC32"}
     return Call("s3", "CreateMultipartUpload", params, read=lambda answer: str(answer["UploadId"]))
 
 
-def put_part(bucket: str, key: str, upload_id: str, *, number: int, body: bytes) -> Call[str]:
-    """Send part `number` (1 to 10,000; 5 MB or more, the last excepted); the answer is its ETag."""
-    params = {"Bucket": bucket, "Key": key, "UploadId": upload_id, "PartNumber": number, "Body": body}
-    return Call("s3", "UploadPart", params, read=lambda answer: str(answer["ETag"]))
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part that S3 has: its ETag, and its CRC-32 as S3 writes it."""
+
+    etag: str
+    crc32: str
 
 
-def complete_multipart(bucket: str, key: str, upload_id: str, etags: Sequence[str]) -> Call[None]:
-    """Make the object of its parts, in order."""
-    parts = [{"PartNumber": number, "ETag": etag} for number, etag in enumerate(etags, start=1)]
-    params = {"Bucket": bucket, "Key": key, "UploadId": upload_id, "MultipartUpload": {"Parts": parts}}
+def put_part(bucket: str, key: str, upload_id: str, *, number: int, body: bytes | bytearray) -> Call[Part]:
+    """Send part `number` (1 to 10,000; 5 MB or more, the last excepted).
+
+    S3 refuses it when the bytes that arrive have another CRC-32. It takes the time of one pass over the bytes.
+    """
+    crc32 = base64.b64encode(zlib.crc32(body).to_bytes(4, "big")).decode()
+    params = {
+        "Bucket": bucket,
+        "Key": key,
+        "UploadId": upload_id,
+        "PartNumber": number,
+        "Body": body,
+        "ChecksumCRC32": crc32,
+    }
+    return Call("s3", "UploadPart", params, read=lambda answer: Part(str(answer["ETag"]), crc32))
+
+
+def complete_multipart(bucket: str, key: str, upload_id: str, parts: Sequence[Part]) -> Call[None]:
+    """Make the object of its parts, in order. S3 refuses when it has others than these."""
+    named = [
+        {"PartNumber": number, "ETag": part.etag, "ChecksumCRC32": part.crc32}
+        for number, part in enumerate(parts, start=1)
+    ]
+    params = {"Bucket": bucket, "Key": key, "UploadId": upload_id, "MultipartUpload": {"Parts": named}}
     return Call("s3", "CompleteMultipartUpload", params, read=lambda _: None)
 
 
@@ -149,6 +217,24 @@ def abort_multipart(bucket: str, key: str, upload_id: str) -> Call[None]:
     params = {"Bucket": bucket, "Key": key, "UploadId": upload_id}
     return Call(
         "s3", "AbortMultipartUpload", params, read=lambda _: None, refusals=dict.fromkeys(("NoSuchUpload",), _none)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """A multipart upload that was neither completed nor aborted."""
+
+    key: str
+    upload_id: str
+
+
+def unfinished_under(bucket: str, prefix: str) -> Call[Sequence[Unfinished]]:
+    """Up to 1,000 multipart uploads under a prefix that are not finished."""
+    return Call(
+        "s3",
+        "ListMultipartUploads",
+        {"Bucket": bucket, "Prefix": prefix},
+        read=lambda answer: [Unfinished(entry["Key"], entry["UploadId"]) for entry in answer.get("Uploads", [])],
     )
 
 

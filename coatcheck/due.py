@@ -41,6 +41,11 @@ def for_dispatch(*, now: int, start_at: int | None, queue_deadline: int | None, 
     return min(_rounded(due), _rounded(queue_deadline + _STEP - 1)) if queue_deadline is not None else _rounded(due)
 
 
+def for_expiry(expires_at: int) -> int:
+    """When to remove what a job that has expired left in the bucket."""
+    return _rounded(expires_at + _STEP - 1)
+
+
 def message_delay(*, now: int, start_at: int | None) -> int | None:
     """Seconds the message of a waiting job is to be delayed; None when no queue can wait that long."""
     wait = max(0, (start_at or now) - now)

@@ -53,7 +53,8 @@ class Progress:
 class Job:
     """One job. Times are milliseconds since the epoch, durations too.
 
-    `expires_at` is set when the job ends: what has not ended is never forgotten.
+    `expires_at` is set when the job ends: what has not ended is never forgotten. `due_at` is when the sweeper has to
+    look at the row: always set until the job ends, and afterwards if there is something of it in the bucket.
     `start_at`: not to be claimed before (delay or backoff). `queue_deadline`: to expire when not started by then.
     `max_attempts` grows by one with each `continue`, since that leg was no failed attempt. `history_from` is the
     number of the first event in `history`; earlier ones were moved to items of their own. `digest` is of the

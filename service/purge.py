@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from coatcheck import blobs
 from coatcheck.errors import NotFinished
 from coatcheck.record import Job
@@ -9,13 +11,14 @@ from coatcheck.table import items, notes
 from coatcheck.table.keys import JobKey
 from coatcheck.table.moves import Refused
 from service.caller import Caller
+from service.tools import Tools
 
 
 async def purge(caller: Caller, job: Job) -> None:
     """Forget a finished job now. Raises NotFinished.
 
-    The row goes first: if we die in between, it must not promise bytes that are gone. The rest is then deleted
-    when the client, who has no answer, repeats the call, or else by the table's TTL and the bucket's lifecycle rule.
+    The row goes first: if we die in between, it must not promise bytes that are gone. The rest is then removed by
+    the sweeper, or when the client, who has no answer, repeats the call.
     """
     tools = caller.tools
     if not job.done:
@@ -25,9 +28,16 @@ async def purge(caller: Caller, job: Job) -> None:
         outcome = await tools.aws.send(notes.forget_job(tools.table, JobKey(job.tenant, job.id), now=now))
         if isinstance(outcome, Refused) and outcome.job is not None:
             raise NotFinished(f"The job is {outcome.job.status}.")
+        if isinstance(outcome, Job):
+            job = replace(job, expires_at=outcome.expires_at)
     if job.artifact_count or job.history_from > 1 or job.gone(now):
         while beside := await tools.aws.send(items.items_beside(tools.table, JobKey(job.tenant, job.id))):
             await tools.aws.send(items.delete_items(tools.table, beside))
     for prefix in blobs.job_prefixes(job.tenant, job.id):
-        while keys := await tools.aws.send(blobs.keys_under(tools.bucket, prefix)):
+        while keys := await _left(tools, job, prefix):
             await tools.aws.send(blobs.delete(tools.bucket, keys))
+
+
+async def _left(tools: Tools, job: Job, prefix: str) -> list[str]:
+    keys = await tools.aws.send(blobs.keys_under(tools.bucket, prefix))
+    return blobs.left_by(job, keys)

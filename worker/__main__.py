@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -39,6 +40,7 @@ class Place:
     started: float = 0.0
     next_start: float = 0.0
     pause: float = RESTART_PAUSE
+    scratch: tempfile.TemporaryDirectory[str] | None = None
 
     def ended(self, status: int) -> None:
         """Note that its process has ended: one that cannot start is not started over and over."""
@@ -47,6 +49,13 @@ class Place:
         self.pause = RESTART_PAUSE if killed or lived >= LIVED else min(2 * self.pause, LONGEST_PAUSE)
         self.next_start = self.started + self.pause
         self.process = None
+        self.tidy()
+
+    def tidy(self) -> None:
+        """Remove the files of its last process: one that was killed has not."""
+        if self.scratch is not None:
+            self.scratch.cleanup()
+            self.scratch = None
 
 
 class Supervisor:
@@ -83,8 +92,9 @@ class Supervisor:
             log.warning("process %d of lane %s ended with status %d", place.process.pid, place.lane, status)
             place.ended(status)
         if place.process is None and time.monotonic() >= place.next_start:
-            command = [*self._command, "--lane", place.lane]
-            place.process = subprocess.Popen(command, stdin=subprocess.PIPE)  # noqa: S603 - our own module
+            place.scratch = tempfile.TemporaryDirectory(prefix="coatcheck-worker-", ignore_cleanup_errors=True)
+            command, env = [*self._command, "--lane", place.lane], {**os.environ, "TMPDIR": place.scratch.name}
+            place.process = subprocess.Popen(command, stdin=subprocess.PIPE, env=env)  # noqa: S603 - our own module
             place.started = time.monotonic()
 
     def _await_end(self, place: Place, give_up_at: float) -> None:
@@ -94,6 +104,8 @@ class Supervisor:
             place.process.wait(max(0.0, give_up_at - time.monotonic()))
         except subprocess.TimeoutExpired:
             place.process.kill()
+            place.process.wait()
+        place.tidy()
 
 
 def main(poller: str = "worker.poller") -> None:

@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 MOST_BATCHES = 10
 """Batches of ten messages of a queue that one sweep looks at."""
 
-HOLD = 5
+HOLD = 1
 """Seconds that a message looked at is hidden from others: from `coatcheck dlq`, which waits longer than that."""
 
 

@@ -25,6 +25,7 @@ Pace = Callable[[Look, float], AbstractContextManager[object]]
 When it cannot call one for so many seconds, it ends the process.
 """
 
+BEATS_PER_LEASE = 4
 PROGRESS_EVERY = 2 * SECOND
 STUBBORN_AFTER = 5 * SECOND
 """How long a handler that was told to stop may go on before its process is ended."""
@@ -116,7 +117,8 @@ class Heart:
     def _due(self, now: int) -> bool:
         since = now - self._last_beat
         news = self._progress is not self._told
-        return since >= self._lease // 4 or (news and since >= min(PROGRESS_EVERY, self._lease // 4))
+        pause = self._lease // BEATS_PER_LEASE
+        return since >= pause or (news and since >= min(PROGRESS_EVERY, pause))
 
     def _beat(self, now: int) -> None:
         news = self._progress

@@ -72,7 +72,7 @@ def _not_claimed(tools: Tools, key: JobKey, job: Job | None) -> Verdict:
     if job.status in {Status.SCHEDULED, Status.QUEUED} and not job.waiting_since_too_long(tools.clock()):
         delay = due.message_delay(now=tools.clock(), start_at=job.start_at)
         return Done() if delay is None else Again(max(delay, 1))
-    if job.status is Status.RUNNING and job.attempt < job.max_attempts:
+    if job.done or (job.status is Status.RUNNING and job.attempt < job.max_attempts):
         # whoever holds it settles it, or the sweeper does: it alone may send what this function consumes
         return Done()
     sweep.attend(tools, job)

@@ -79,7 +79,7 @@ def left_for_others(tools: Tools, job: Job) -> Verdict:
 
 
 def discard(tools: Tools, job: Job) -> None:
-    """Remove what an attempt made that did not settle the job. What is missed, the bucket's lifecycle removes."""
+    """Remove what the attempt `job.attempt` made, which did not settle the job and never will."""
     bucket = tools.deployment.bucket
     with contextlib.suppress(AwsError):
         while keys := tools.aws.send(blobs.keys_under(bucket, blobs.attempt_prefix(job))):

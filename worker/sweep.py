@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 
 from coatcheck import due, errors
 from coatcheck.calls import AwsError
+from coatcheck.clock import SECOND
 from coatcheck.lifecycle import FAIL, TIME_OUT, Status
 from coatcheck.messages import JobMessage
 from coatcheck.queues import send_job
@@ -15,7 +16,8 @@ from coatcheck.record import Job, JobError
 from coatcheck.table import items, moves, notes
 from coatcheck.table.codec import NewerRow
 from coatcheck.table.keys import DUE_SHARDS, JobKey
-from worker import dead_letters
+from worker import dead_letters, leftovers
+from worker.heart import BEATS_PER_LEASE
 from worker.tools import Tools
 
 log = logging.getLogger(__name__)
@@ -56,7 +58,7 @@ def _attend_safely(tools: Tools, key: JobKey) -> str:
 
 def attend(tools: Tools, job: Job) -> str:
     """Do what the row asks for now, if anything; says what it was. Raises AwsError."""
-    what = _BY_STATUS.get(job.status, _clear)(tools, job)
+    what = _BY_STATUS.get(job.status, _remove)(tools, job)
     if what != "early":
         log.info("sweep: %s was %s: %s", job.id, job.status, what)
     return what
@@ -87,7 +89,7 @@ def _take_from_lost_worker(tools: Tools, job: Job) -> str:
     if job.lease_until is None or now <= job.lease_until:
         return "early"
     table = tools.deployment.table
-    overran = job.run_deadline is not None and job.lease_until >= job.run_deadline
+    overran = _overran(job, tools.deployment.lease_ms)
     error = (
         JobError(errors.TIMED_OUT.code, f"attempt {job.attempt} ran past {job.timeout_seconds:g} s and its worker died")
         if overran
@@ -95,14 +97,33 @@ def _take_from_lost_worker(tools: Tools, job: Job) -> str:
     )
     if job.attempt >= job.max_attempts:
         move = TIME_OUT if overran else FAIL
-        tools.aws.send(moves.settle(table, job, move, now=now, error=error, sweeper=True))
-        return "given up"
+        outcome = tools.aws.send(moves.settle(table, job, move, now=now, error=error, sweeper=True))
+        return _taken(tools, job, outcome, "given up")
     if moves.must_spill(job):
         tools.aws.send(items.put_history_page(table, job))
     outcome = tools.aws.send(moves.retry(table, job, now=now, start_at=now, error=error, sweeper=True))
     if isinstance(outcome, Job):
         _send(tools, outcome, 0)
-    return "requeued"
+    return _taken(tools, job, outcome, "requeued")
+
+
+def _overran(job: Job, lease: int) -> bool:
+    """Whether the worker still beat when its attempt's time was up, as far as can be told from its last beat.
+
+    A worker that lives settles by itself, so one that was never heard of after its claim died or hangs.
+    """
+    if job.lease_until is None or job.claimed_at is None or job.run_deadline is None:
+        return False
+    last_beat = job.lease_until - lease
+    return last_beat > job.claimed_at and job.run_deadline - last_beat <= lease // BEATS_PER_LEASE + SECOND
+
+
+def _taken(tools: Tools, job: Job, outcome: moves.Outcome, what: str) -> str:
+    """The attempt of `job` is over, unless its worker was faster after all: what it left behind can go."""
+    if not isinstance(outcome, Job):
+        return "too late"
+    leftovers.discard_lost(tools, job)
+    return what
 
 
 def _finish_cancel(tools: Tools, job: Job) -> str:
@@ -111,15 +132,17 @@ def _finish_cancel(tools: Tools, job: Job) -> str:
     if job.lease_until is not None and now <= job.lease_until:
         return "early"
     error = JobError(errors.CANCELED.code, "canceled; its worker had stopped answering")
-    tools.aws.send(moves.cancel(tools.deployment.table, job, now=now, error=error, sweeper=True))
-    return "canceled"
+    outcome = tools.aws.send(moves.cancel(tools.deployment.table, job, now=now, error=error, sweeper=True))
+    return _taken(tools, job, outcome, "canceled")
 
 
-def _clear(tools: Tools, job: Job) -> str:
-    """Nothing is to be done for a finished job."""
-    if job.due_at is not None:
-        tools.aws.send(notes.postpone(tools.deployment.table, job, due_at=None, dispatches=job.dispatches))
-    return "finished"
+def _remove(tools: Tools, job: Job) -> str:
+    """A finished job, of which there may be something in the bucket when its retention is over."""
+    if job.due_at is None or job.due_at > tools.clock():
+        return "early"
+    leftovers.remove_expired(tools, job)
+    tools.aws.send(notes.postpone(tools.deployment.table, job, due_at=None, dispatches=job.dispatches))
+    return "removed"
 
 
 def _send(tools: Tools, job: Job, delay: int) -> None:

@@ -210,7 +210,9 @@ def settle(
     sweeper: bool = False,
 ) -> Call[Outcome]:
     """End the job by `move`, one that leads to a final status, under the fence of `job.attempt`."""
-    changes = _final(job, now) | {"error": error, "result": result, "artifact_count": artifact_count or None}
+    tidy = job.attempt == 1 and result is not None and result.inline is not None and not artifact_count
+    made = {"error": error, "result": result, "artifact_count": artifact_count or None}
+    changes = _final(job, now, tidy=tidy) | made
     if move is SUCCEED:
         changes["progress"] = Progress(1.0)
     return _make(table, _key(job), move, now=now, changes=changes, attempt=job.attempt, sweeper=sweeper, error=error)
@@ -218,7 +220,14 @@ def settle(
 
 def cancel_waiting(table: str, job: Job, *, now: int, error: JobError) -> Call[Outcome]:
     """Cancel a job that nobody has started."""
-    return _make(table, _key(job), CANCEL_WAITING, now=now, changes=_final(job, now) | {"error": error}, error=error)
+    return _make(
+        table,
+        _key(job),
+        CANCEL_WAITING,
+        now=now,
+        changes=_final(job, now, tidy=job.attempt == 0) | {"error": error},
+        error=error,
+    )
 
 
 def request_cancel(table: str, job: Job, *, now: int) -> Call[Outcome]:
@@ -233,14 +242,27 @@ def cancel(table: str, job: Job, *, now: int, error: JobError, sweeper: bool = F
 
 def expire(table: str, job: Job, *, now: int, error: JobError) -> Call[Outcome]:
     """Give up a job that was not started within its `queue_ttl`."""
-    return _make(table, _key(job), EXPIRE, now=now, changes=_final(job, now) | {"error": error}, error=error)
+    return _make(
+        table,
+        _key(job),
+        EXPIRE,
+        now=now,
+        changes=_final(job, now, tidy=job.attempt == 0) | {"error": error},
+        error=error,
+    )
 
 
-def _final(job: Job, now: int) -> dict[str, Any]:
+def _final(job: Job, now: int, *, tidy: bool) -> dict[str, Any]:
+    """What ends a job. `tidy`: its attempts have left nothing in the bucket.
+
+    Unless there is nothing of it there at all, the sweeper looks after it once more when its retention is over.
+    """
+    expires_at = now + job.retention
+    stored = any(blob is not None and blob.inline is None for blob in (job.input, job.checkpoint))
     return {
         "finished_at": now,
-        "expires_at": now + job.retention,
-        "due_at": None,
+        "expires_at": expires_at,
+        "due_at": due.for_expiry(expires_at) if stored or not tidy else None,
         "start_at": None,
         "queue_deadline": None,
         "lease_until": None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
+from coatcheck import due
 from coatcheck.calls import Call
 from coatcheck.lifecycle import FINAL, Status
 from coatcheck.record import Blob, Event, Job, JobError
@@ -48,13 +49,17 @@ _FORGOTTEN = Blob(0, hashlib.sha256(b"").digest(), "application/json")
 
 
 def forget_job(table: str, key: JobKey, *, now: int) -> Call[Outcome]:
-    """End the retention of a finished job now: what it was about is removed, the row answers 410 for a while."""
+    """End the retention of a finished job now: what it was about is removed, the row answers 410 for a while.
+
+    The sweeper then removes what is left of it in the bucket, should the caller die before it has.
+    """
     e = Expression()
     finished = f"{e.name('status')} IN ({', '.join(e.text(status) for status in sorted(FINAL))})"
     e.add(f"{e.name('version')} = {e.name('version')} + {e.number(1)}")
     e.assign("updated_at", {"N": str(now)})
     e.assign("expires_at", {"N": str(now)})
     e.assign("ttl", {"N": str(ttl(now))})
+    e.assign("due_at", {"N": str(due.for_expiry(now))})
     e.assign("input", encode_field("input", _FORGOTTEN))
     for attribute in ("result", "artifact_count", "metadata", "webhook", "error", "progress", "checkpoint", "history"):
         e.assign(attribute, None)

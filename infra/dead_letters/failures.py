@@ -15,7 +15,7 @@ from coatcheck.client.display import say
 from coatcheck.deployment import BadSettings
 
 SIGN_IN = "sign in (`aws sso login`), or set AWS_PROFILE to a profile that is allowed to"
-REGION = "set AWS_REGION, or AWS_PROFILE to a profile that has one"
+REGION = "set AWS_DEFAULT_REGION, or AWS_PROFILE to a profile that has one"
 
 _REFUSED = ("AccessDenied", "AccessDeniedException", "AuthorizationError", "UnauthorizedOperation")
 _UNKNOWN = (

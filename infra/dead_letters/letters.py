@@ -23,7 +23,7 @@ from worker.tools import system_clock
 HOLD = 30
 """Seconds that a message which is looked at is hidden from others."""
 
-PATIENCE = dead_letters.HOLD + 1
+PATIENCE = dead_letters.HOLD + 2
 """Seconds without anything new after which a queue has been read: longer than the sweeper hides a message."""
 
 SKEW = MINUTE

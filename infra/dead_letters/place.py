@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import boto3
+from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from coatcheck.client.endpoint import START, endpoint_file, listens
@@ -29,7 +30,7 @@ class Place:
 
 
 def find(stack: str | None, environ: Mapping[str, str], here: Path) -> Place:
-    """The deployment of `stack` on AWS, else the one in `environ`, else that of the `coatcheck up` in the folder `here`.
+    """The deployment of `stack` on AWS, else that in `environ`, else that of the `coatcheck up` in the folder `here`.
 
     Raises InvalidArgumentError or NoServerError where there is none, BadSettings for a wrong variable, and botocore's
     errors where AWS cannot be asked.
@@ -37,13 +38,15 @@ def find(stack: str | None, environ: Mapping[str, str], here: Path) -> Place:
     if stack:
         return of_stack(stack, boto3.Session())
     if any(environ.get(variable) for variable in (*NAMES, *LANES)):
-        return Place(Boto(), Deployment.from_env(environ))
+        deployment = Deployment.from_env(environ)
+        return Place(Boto(), deployment)
     return _local(environ, here)
 
 
 def of_stack(name: str, session: boto3.Session, endpoint_url: str | None = None) -> Place:
     """The deployment that a CloudFormation stack describes in its outputs. Raises as `find` does."""
-    cloudformation = session.client("cloudformation", endpoint_url=endpoint_url)
+    config = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 3})
+    cloudformation = session.client("cloudformation", endpoint_url=endpoint_url, config=config)
     try:
         described = cloudformation.describe_stacks(StackName=name)["Stacks"][0]
     except ClientError as error:

@@ -13,12 +13,14 @@ from infra.translate import translated
 
 KERNEL = (
     "coatcheck.blobs",
+    "coatcheck.multipart",
     "coatcheck.queues",
     "coatcheck.table.items",
     "coatcheck.table.moves",
     "coatcheck.table.notes",
+    "coatcheck.table.uploads",
 )
-SWEEP = {ROOT / "worker" / "sweep.py", ROOT / "worker" / "dead_letters.py"}
+SWEEP = {ROOT / "worker" / f"{module}.py" for module in ("sweep", "dead_letters", "leftovers")}
 SERVICE = set((ROOT / "service").rglob("*.py"))
 # the poller and the loop of the sweeper run in containers, not as functions
 WORKER = set((ROOT / "worker").rglob("*.py")) - SWEEP - {ROOT / "worker" / "poller.py", ROOT / "worker" / "sweeper.py"}
@@ -32,8 +34,11 @@ PERMISSIONS = {
     "CreateMultipartUpload": {"PutObject"},
     "UploadPart": {"PutObject"},
     "CompleteMultipartUpload": {"PutObject"},
+    "ListMultipartUploads": {"ListBucketMultipartUploads"},
+    "ListParts": {"ListMultipartUploadParts"},
     "get_object": {"GetObject"},
     "put_object": {"PutObject"},
+    "upload_part": {"PutObject"},
 }
 # what Lambda itself does with the function's role
 LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}

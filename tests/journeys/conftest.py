@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from tests.journeys.running import COATCHECK, Stack, Up, processes_of
+from tests.journeys.running import COATCHECK, Stack, Typed, Up, processes_of
 
 StartUp = Callable[..., Up]
 
@@ -47,6 +49,25 @@ def front_door(request: pytest.FixtureRequest) -> Stack:
     found = request.getfixturevalue(request.param)
     assert isinstance(found, Stack)
     return found
+
+
+@pytest.fixture
+def environ(stack: Stack) -> dict[str, str]:
+    """A shell that knows of the stack by its folder alone."""
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("COATCHECK_")}
+    return {**plain, "COATCHECK_HOME": str(stack.home)}
+
+
+@pytest.fixture
+def typed(environ: dict[str, str], tmp_path: Path) -> Typed:
+    """A command line in that shell."""
+
+    def typed(*argv: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*COATCHECK, *argv], env=environ, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120
+        )
+
+    return typed
 
 
 def running(up: Up) -> Iterator[Stack]:

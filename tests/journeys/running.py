@@ -18,6 +18,9 @@ COATCHECK = (str(Path(sys.executable).with_name("coatcheck")),)
 READY_LIMIT = 120.0
 STOP_LIMIT = 5.0
 
+Typed = Callable[..., subprocess.CompletedProcess[str]]
+"""Types a `coatcheck` command, given its arguments, and waits for its end."""
+
 
 @dataclass(frozen=True)
 class Stack:

@@ -5,35 +5,14 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-import os
 import signal
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.journeys.running import COATCHECK, Stack, eventually
-
-Typed = Callable[..., subprocess.CompletedProcess[str]]
-
-
-@pytest.fixture
-def environ(stack: Stack) -> dict[str, str]:
-    """A shell that knows of the stack by its folder alone."""
-    plain = {name: value for name, value in os.environ.items() if not name.startswith("COATCHECK_")}
-    return {**plain, "COATCHECK_HOME": str(stack.home)}
-
-
-@pytest.fixture
-def typed(environ: dict[str, str], tmp_path: Path) -> Typed:
-    def typed(*argv: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*COATCHECK, *argv], env=environ, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120
-        )
-
-    return typed
+from tests.journeys.running import COATCHECK, Typed, eventually
 
 
 def submitted(typed: Typed, *argv: str) -> str:

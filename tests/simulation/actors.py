@@ -1,43 +1,41 @@
-"""Who takes part in a schedule: polling workers, Lambda workers, sweepers and clients, all of product code."""
+"""Who works in a schedule: polling workers, Lambda workers and sweepers, all of product code."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
-from coatcheck.calls import AwsError, Call, Presign
+from coatcheck.calls import AwsError
 from coatcheck.clock import SECOND
 from coatcheck.deployment import Deployment
-from coatcheck.errors import AlreadyFinished, Unavailable
-from coatcheck.lifecycle import Status
 from coatcheck.queues import Received, delete, receive
-from coatcheck.types import Catalog, Handlers
-from coatcheck.wire import SubmitRequest
-from service import cancel, jobs, submit
-from service.caller import Caller
-from service.front_door import UVICORN
-from service.tools import Tools as ServiceTools
+from coatcheck.types import Handlers
 from tests.simulation.checks import SWEEP_EVERY
 from tests.simulation.faults import Fault
 from tests.simulation.scheduler import Process
 from tests.simulation.world import Door, World
 from worker import aws_lambda
-from worker.heart import Look
+from worker.heart import Look, Pace
 from worker.poller import Poller
 from worker.sweep import sweep
 from worker.tools import Tools
 
-T = TypeVar("T")
-
 QUEUE = "https://sqs.test/jobs"
+DEAD_LETTERS = "https://sqs.test/jobs-dead"
 DEPLOYMENT = Deployment.from_env(
-    {"COATCHECK_TABLE": "table", "COATCHECK_BUCKET": "bucket", "COATCHECK_QUEUES": f'{{"default": "{QUEUE}"}}'}
+    {
+        "COATCHECK_TABLE": "table",
+        "COATCHECK_BUCKET": "bucket",
+        "COATCHECK_QUEUES": f'{{"default": "{QUEUE}"}}',
+        "COATCHECK_DEAD_LETTERS": f'{{"default": "{DEAD_LETTERS}"}}',
+    }
 )
-TENANT = "tenant"
 GRACE = 25
+LAMBDA_TIMEOUT = 900 * SECOND
+"""What the template sets for the worker, in milliseconds."""
 
 
 class VirtualLock:
@@ -62,12 +60,12 @@ class VirtualLock:
         self._held = False
 
 
-def heartbeat(world: World, process: Process) -> Callable[[Look], Any]:
+def heartbeat(world: World, process: Process) -> Pace:
     """The pace of the hearts of a process, in virtual time."""
     tick = world.chance.randint(500, 4000)
 
     @contextmanager
-    def pace(look: Look) -> Iterator[None]:
+    def pace(look: Look, _silence: float) -> Iterator[None]:
         attempt = look.__self__._on_stubborn.__self__  # type: ignore[attr-defined]  # both are bound methods
         # the one thing in an attempt that blocks its thread, and with it the whole schedule
         attempt._settling = VirtualLock(world)
@@ -103,7 +101,6 @@ class Cast:
 
     world: World
     handlers: Callable[[Process], Handlers]
-    catalog: Catalog
     _generations: dict[str, int] = field(default_factory=dict)
 
     def worker_tools(self, process: Process) -> Tools:
@@ -157,17 +154,35 @@ class Cast:
             world.scheduler.at(world.now + world.chance.randint(1, 300) * SECOND, drain)
 
     def function(self, process: Process) -> None:
-        """Do as Lambda does for the worker: receive, invoke, delete what was done."""
+        """Do as Lambda does for the worker: receive, invoke, delete what was done; kill what takes too long."""
         world = self.world
         tools = self.worker_tools(process)
         event_source = Door(world, process)
         while True:
             try:
                 for received in event_source.send(receive(QUEUE, wait=20)):
-                    if aws_lambda._handled(tools, _record(received), tools.clock() + 885 * SECOND):
+                    with self._limited(process):
+                        done = aws_lambda._handled(tools, _record(received), _lambda_deadline(tools.clock()))
+                    if done:
                         event_source.send(delete(received))
             except AwsError:
                 world.sleep(SECOND)
+
+    @contextmanager
+    def _limited(self, process: Process) -> Iterator[None]:
+        world, began = self.world, self.world.now
+        over = False
+
+        def kill() -> None:
+            if process.alive and not over:
+                world.checks.outlived(process, began)
+                world.crash(process)
+
+        world.scheduler.at(began + LAMBDA_TIMEOUT, kill)
+        try:
+            yield
+        finally:
+            over = True
 
     def sweeper(self, process: Process) -> None:
         """Do as the schedule of the sweeper does, but leave out the sweeps that find nothing."""
@@ -194,109 +209,17 @@ class Cast:
         world.scheduler.wait(None)
 
 
-@dataclass
-class Errand:
-    """What one client wants: a job, under an idempotency key if it has one, and perhaps its end."""
-
-    at: int
-    asked: SubmitRequest
-    key: str | None
-    cancel_after: int | None
-    job_id: str | None = None
-    given_up: bool = False
+def _lambda_deadline(now: int) -> int:
+    return now + LAMBDA_TIMEOUT - aws_lambda.MARGIN
 
 
-class AsyncDoor:
-    """A worker's door for the service, which awaits."""
-
-    def __init__(self, door: Door) -> None:
-        self._door = door
-
-    async def send(self, call: Call[T]) -> T:
-        """Send `call`."""
-        return self._door.send(call)
-
-    async def presign(self, presign: Presign) -> str:
-        """Never asked for."""
-        raise NotImplementedError(presign)
-
-    async def aclose(self) -> None:
-        """Nothing is open."""
-
-
-def client(cast: Cast, errand: Errand) -> Callable[[Process], None]:
-    """One client's requests to a process of the API, in which they run. A client tries again what failed."""
-    world = cast.world
-    world.checks.errands += 1
-
-    def play(process: Process) -> None:
-        tools = ServiceTools(
-            DEPLOYMENT,
-            cast.catalog,
-            AsyncDoor(Door(world, process)),
-            UVICORN,
-            world.clock(process),
-            world.chance.randbytes,
-        )
-        caller = Caller(TENANT, "https://api.test", tools)
-        world.scheduler.wait(errand.at)
-        while errand.job_id is None and not errand.given_up:
-            _try(world, lambda: _submit(world, caller, errand))
-        if errand.cancel_after is not None and errand.job_id is not None:
-            world.scheduler.wait(errand.at + errand.cancel_after)
-            while errand.cancel_after is not None:
-                _try(world, lambda: _cancel(world, caller, errand))
-        world.checks.errands -= 1
-
-    return play
-
-
-def _try(world: World, request: Callable[[], None]) -> None:
-    try:
-        request()
-    except (AwsError, Unavailable):
-        world.sleep(world.chance.randint(1, 20) * SECOND)
-
-
-def _submit(world: World, caller: Caller, errand: Errand) -> None:
-    # without a key it would be another job: whoever has none must not try twice
-    errand.given_up = errand.key is None
-    job = _driven(submit.submit(caller, submit.Order(errand.asked, errand.key))).job
-    errand.job_id = job.id
-    world.checks.accepted[job.id] = job
-
-
-def _cancel(world: World, caller: Caller, errand: Errand) -> None:
-    assert errand.job_id is not None
-    try:
-        job = _driven(_stop(caller, errand.job_id))
-    except AlreadyFinished:
-        job = None
-    if job is not None and job.status in {Status.CANCELING, Status.CANCELED}:
-        world.checks.canceled.add(job.id)
-    errand.cancel_after = None
-
-
-async def _stop(caller: Caller, job_id: str) -> Any:
-    return await cancel.cancel(caller, await jobs.find_kept(caller, job_id))
-
-
-def _driven(work: Coroutine[Any, Any, T]) -> T:
-    """What `work` returns; it may await nothing but its door, which has the answer at once."""
-    try:
-        work.send(None)
-    except StopIteration as done:
-        answer: T = done.value
-        return answer
-    raise AssertionError("the service awaits what is not AWS")
-
-
-def _record(received: Received) -> dict[str, str]:
+def _record(received: Received) -> dict[str, Any]:
     return {
         "messageId": received.message_id,
         "receiptHandle": received.handle,
         "body": received.body,
         "eventSourceARN": "arn:aws:sqs:test:0:jobs",
+        "attributes": {"ApproximateReceiveCount": str(received.receives)},
     }
 
 

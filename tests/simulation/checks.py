@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from typing import Any
 
 from coatcheck import blobs
 from coatcheck.clock import HOUR, SECOND
 from coatcheck.lifecycle import FINAL, Status
+from coatcheck.pack import to_json
 from coatcheck.record import Job
 from coatcheck.table.codec import decode_events, decode_job
 from coatcheck.table.keys import JOB, Item
@@ -26,6 +28,10 @@ NOTICED_WITHIN = LEASE + SWEEP_EVERY + 5 * SECOND
 
 STUCK_AFTER = 8 * HOUR
 """Longer than all the waits together that a job of the simulation may ask for."""
+
+OVERRUN = 20 * SECOND
+"""How long after its timeout a handler may still run: until it is noticed, it had its chance to stop, and the job is
+settled."""
 
 Hold = tuple[str, int]
 """A job's id and the number of an attempt."""
@@ -55,6 +61,8 @@ class Checks:
         self.accepted: dict[str, Job] = {}
         self.canceled: set[str] = set()
         self.errands = 0
+        self.patience = STUCK_AFTER
+        self._claims: dict[Hold, tuple[int, Job]] = {}
         self._running: dict[Hold, Process] = {}
         self._holders: dict[Hold, Process] = {}
         self._made: dict[Hold, bytes] = {}
@@ -82,15 +90,29 @@ class Checks:
         self._troubled[process] = max(until, self._troubled.get(process, 0))
         self._calm_from = max(until, self._calm_from)
 
-    def begins(self, process: Process, hold: Hold) -> None:
-        """A handler starts."""
+    def outlived(self, process: Process, began: int) -> None:
+        """A Lambda is killed at its own deadline, for an invocation that began at a time."""
+        if self._troubled.get(process, 0) < began:
+            self.flaw(f"{process.name} was well, and did not end in time")
+
+    def begins(self, process: Process, hold: Hold, checkpoint: Any) -> None:
+        """A handler starts, from a checkpoint if it is given one."""
         if hold in self._running or hold in self._made:
             self.flaw(f"attempt {hold[1]} of {hold[0]} is run twice")
         self._running[hold] = process
+        _, claimed = self._claims[hold]
+        saved = claimed.checkpoint.sha256 if claimed.checkpoint else hashlib.sha256(to_json(None)).digest()
+        if hashlib.sha256(to_json(checkpoint)).digest() != saved:
+            self.flaw(f"attempt {hold[1]} of {hold[0]} goes on from a checkpoint that is not its job's")
 
     def ends(self, hold: Hold) -> None:
         """A handler has ended, or its process has."""
-        self._running.pop(hold, None)
+        process = self._running.pop(hold, None)
+        claimed_at, claimed = self._claims[hold]
+        if process is not None:
+            excused_until = max(claimed_at + claimed.timeout, self._troubled.get(process, 0))
+            if self._scheduler.now > excused_until + OVERRUN:
+                self.flaw(f"attempt {hold[1]} of {hold[0]} ran past its timeout")
 
     def returns(self, hold: Hold, body: bytes) -> None:
         """A handler gave a result."""
@@ -101,8 +123,10 @@ class Checks:
         if key[1] != JOB:
             return
         new = decode_job(after)
-        if new.done is (new.due_at is not None):
+        if not new.done and new.due_at is None:
             self.flaw(f"{new.id} is {new.status} with due_at {new.due_at}")
+        if new.expires_at is not None and new.due_at is not None and new.due_at < new.expires_at:
+            self.flaw(f"{new.id} is {new.status} and is looked after before its retention is over")
         old = self._rows.get(new.id) if before is not None else None
         self._rows[new.id] = new
         if old is None:
@@ -143,6 +167,7 @@ class Checks:
         if old.status is Status.RUNNING:
             self._left(old)
         self._holders[new.id, new.attempt] = self.actor
+        self._claims[new.id, new.attempt] = self._scheduler.now, new
 
     def _left(self, old: Job) -> None:
         """The attempt of `old` is over, by the hand of `actor`."""
@@ -180,28 +205,32 @@ class Checks:
 
     def stuck(self, since: int) -> None:
         """It is so long since anything went wrong that every job must have ended."""
-        if self._scheduler.now - since > STUCK_AFTER:
+        if self._scheduler.now - since > self.patience:
             for job in self._rows.values():
                 if not job.done:
                     self.flaw(f"{job.id} is stuck: {job.status}, attempt {job.attempt} of {job.max_attempts}")
 
     def at_the_end(self) -> Counter[Status]:
         """What must hold of what is left; answers how the jobs have ended."""
-        jobs = self._jobs()
+        jobs = {job.id: job for job in self.jobs()}
         for lost in self.accepted.keys() - jobs.keys():
             self.flaw(f"{lost} was accepted and is lost")
         for job_id in self.canceled:
             if jobs[job_id].status is not Status.CANCELED:
                 self.flaw(f"{job_id} was to be canceled and is {jobs[job_id].status}")
+        asked = Counter(job.metadata["errand"] for job in jobs.values())
+        for errand, count in asked.items():
+            if count > 1:
+                self.flaw(f"the client asked once, under {errand}, and has {count} jobs")
         for job in jobs.values():
             self._check_history(job)
             if job.status is Status.SUCCEEDED:
                 self._check_result(job)
         return Counter(job.status for job in jobs.values())
 
-    def _jobs(self) -> dict[str, Job]:
-        rows = (item for (_, sort), item in self._model.table.items.items() if sort == JOB)
-        return {job.id: job for job in map(decode_job, rows)}
+    def jobs(self) -> list[Job]:
+        """The jobs as they are."""
+        return [decode_job(item) for (_, sort), item in self._model.table.items.items() if sort == JOB]
 
     def _check_result(self, job: Job) -> None:
         expected = self._made.get((job.id, job.attempt))

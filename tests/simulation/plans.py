@@ -12,7 +12,7 @@ from coatcheck.context import Context
 from coatcheck.retry import Reject, RetryLater, RetryPolicy
 from coatcheck.types import Catalog, Continue, Handler, Handlers, JobType, Result, catalog, handlers
 from coatcheck.wire import SubmitRequest
-from tests.simulation.actors import Errand
+from tests.simulation.clients import Errand
 from tests.simulation.scheduler import Process
 from tests.simulation.world import World
 
@@ -31,7 +31,7 @@ class Plan(BaseModel):
     padding: str = ""
 
 
-JOB_TYPE = JobType("sim.job", Plan, Result, timeout=200, max_attempts=4, retry=RetryPolicy(base=2, cap=60))
+JOB_TYPE = JobType("sim.job", Plan, Result, timeout=2000, max_attempts=4, retry=RetryPolicy(base=2, cap=60))
 CATALOG: Catalog = catalog(JOB_TYPE)
 
 _LATER = (5.0, 300.0, 1200.0, 3600.0)
@@ -39,6 +39,9 @@ _LATER = (5.0, 300.0, 1200.0, 3600.0)
 
 class Work:
     """The handler in one process of one world."""
+
+    legs = 9
+    """How many of them make a job that goes on."""
 
     def __init__(self, world: World, process: Process) -> None:
         self._world, self._process = world, process
@@ -52,7 +55,7 @@ class Work:
         hold = (ctx.job_id, ctx.attempt)
         checks = self._world.checks
         self._world.say(self._process, f"runs attempt {ctx.attempt} of {ctx.job_id}")
-        checks.begins(self._process, hold)
+        checks.begins(self._process, hold, ctx.checkpoint)
         try:
             act = plan.acts[min(ctx.attempt, len(plan.acts)) - 1]
             self._spend(act, ctx)
@@ -84,8 +87,12 @@ class Work:
 
     def go_on(self, ctx: Context) -> Result | Continue:
         """One leg of several."""
-        legs = (ctx.checkpoint or 0) + 1
-        return Continue(legs) if legs < 9 else self._result(ctx, b"")
+        done = ctx.checkpoint["legs"] + 1 if ctx.checkpoint else 1
+        if done == self.legs:
+            return self._result(ctx, b"")
+        # random, so that it does not deflate to so little that it stays in the row
+        padding = self._world.chance.randbytes(self._world.chance.choice((0, 400, 400))).hex()
+        return Continue({"legs": done, "attempt": ctx.attempt, "padding": padding})
 
     def _result(self, ctx: Context, padding: bytes) -> Result:
         nonce = self._world.chance.randbytes(8).hex()
@@ -97,8 +104,9 @@ class Work:
         """Work for a while; a deaf handler never looks whether it is to stop."""
         deaf = act.kind == "deaf"
         left = round(act.seconds * SECOND)
+        pace = max(8 * SECOND, left // 50)
         while left > 0:
-            step = left if deaf else min(left, 8 * SECOND)
+            step = left if deaf else min(left, pace)
             self._world.sleep(step)
             left -= step
             if not deaf:
@@ -122,9 +130,10 @@ def errand(chance: random.Random, number: int) -> Errand:
         type=JOB_TYPE.name,
         input=_plan(chance).model_dump(),
         delay=chance.choice((5, 60, 1000, 2000)) if chance.random() < 0.2 else None,
-        queue_ttl=chance.choice((1, 30, 400)) if chance.random() < 0.15 else None,
-        timeout=chance.choice((20, 90, 200)),
+        queue_ttl=chance.choice((1, 5, 30, 60, 400)) if chance.random() < 0.25 else None,
+        timeout=chance.choice((20, 90, 200)) if chance.random() < 0.9 else JOB_TYPE.timeout,
         max_attempts=chance.choice((1, 2, 3, 4)),
+        metadata={"errand": str(number)},
     )
     return Errand(
         at=chance.randint(0, 90) * SECOND,
@@ -145,4 +154,4 @@ def _plan(chance: random.Random) -> Plan:
 
 
 def _seconds(chance: random.Random) -> float:
-    return chance.choice((0, 0, 0.5, 2, 5, 20, 70, 120))
+    return chance.choice((0, 0, 0.5, 2, 5, 20, 70, 120)) if chance.random() < 0.97 else 1000

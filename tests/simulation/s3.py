@@ -105,6 +105,11 @@ class Bucket:
         del self.uploads[params["UploadId"]]
         return {}
 
+    def list_multipart(self, params: Params) -> Any:
+        """ListMultipartUploads."""
+        under = [(upload.key, name) for name, upload in self.uploads.items() if upload.key.startswith(params["Prefix"])]
+        return {"Uploads": [{"Key": key, "UploadId": name} for key, name in sorted(under)]} if under else {}
+
     def _found(self, key: str, code: str) -> Stored:
         if key not in self.objects:
             raise Refusal(code)
@@ -131,4 +136,5 @@ _OPERATIONS: Mapping[str, Callable[[Bucket, Params], Any]] = {
     "UploadPart": Bucket.put_part,
     "CompleteMultipartUpload": Bucket.complete_multipart,
     "AbortMultipartUpload": Bucket.abort_multipart,
+    "ListMultipartUploads": Bucket.list_multipart,
 }

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from coatcheck.clock import HOUR, MINUTE, SECOND
 from coatcheck.lifecycle import Status
 from tests.simulation import plans
-from tests.simulation.actors import Cast, client
+from tests.simulation.actors import Cast
+from tests.simulation.checks import STUCK_AFTER
+from tests.simulation.clients import client
 from tests.simulation.faults import Fault
 from tests.simulation.scheduler import START, Threads
 from tests.simulation.world import World
@@ -29,22 +32,48 @@ class Outcome:
     ended: Counter[Status]
 
 
-def play(seed: int, threads: Threads, trace: list[str] | None = None) -> Outcome:
-    """Run the schedule `seed`."""
+def play(seed: int, threads: Threads, trace: list[str] | None = None, *, apart: bool = False) -> Outcome:
+    """Run the schedule `seed`. `apart`: the clocks of its workers are ten minutes apart, whatever else."""
     world = World(seed, threads, trace)
-    _set_up(world)
+    _set_up(world, apart=apart)
+    return _outcome(world)
+
+
+def stage(seed: int, threads: Threads, set_up: Callable[[World], None], patience: int = STUCK_AFTER) -> Outcome:
+    """Run a schedule of its own making, in which nothing goes wrong and no job takes longer than `patience`."""
+    world = World(seed, threads)
+    world.storm.budget = 0
+    world.checks.patience = patience
+    set_up(world)
+    return _outcome(world)
+
+
+def _outcome(world: World) -> Outcome:
     _look_on(world)
     world.scheduler.run()
     if world.scheduler.broken:
         world.checks.flaw(world.scheduler.broken)
     ended = world.checks.at_the_end()
-    return Outcome(seed, tuple(world.checks.flaws), world.calls, world.storm.counts, ended)
+    return Outcome(world.seed, tuple(world.checks.flaws), world.calls, world.storm.counts, ended)
 
 
-def _set_up(world: World) -> None:
+def _set_up(world: World, *, apart: bool) -> None:
     chance = world.chance
-    cast = Cast(world, lambda process: plans.Work(world, process).handlers(), plans.CATALOG)
-    skewed = chance.random() < 0.3
+    cast = Cast(world, lambda process: plans.Work(world, process).handlers())
+    offset = _offsets(world, skewed=chance.random() < 0.3 or apart)
+    for number in range(2 if apart else chance.randint(1, 3)):
+        ahead = number * 10 * MINUTE if apart else offset()
+        cast.start(f"worker{number}", ahead, cast.poller if chance.random() < 0.6 else cast.function)
+    for number in range(chance.randint(1, 2)):
+        cast.start(f"sweeper{number}", offset(), cast.sweeper)
+    for number in range(chance.randint(3, 6)):
+        errand = plans.errand(chance, number)
+        errand.at += START
+        cast.start(f"api{number}", offset(), client(world, plans.CATALOG, errand))
+
+
+def _offsets(world: World, *, skewed: bool) -> Callable[[], int]:
+    chance = world.chance
 
     def offset() -> int:
         if not skewed:
@@ -52,14 +81,7 @@ def _set_up(world: World) -> None:
         world.storm.note(Fault.SKEWED)
         return chance.choice((-10 * MINUTE, 0, chance.randint(-30, 30) * SECOND, 10 * MINUTE))
 
-    for number in range(chance.randint(1, 3)):
-        cast.start(f"worker{number}", offset(), cast.poller if chance.random() < 0.6 else cast.function)
-    for number in range(chance.randint(1, 2)):
-        cast.start(f"sweeper{number}", offset(), cast.sweeper)
-    for number in range(chance.randint(3, 6)):
-        errand = plans.errand(chance, number)
-        errand.at += START
-        cast.start(f"api{number}", offset(), client(cast, errand))
+    return offset
 
 
 def _look_on(world: World) -> None:

@@ -24,6 +24,8 @@ class Message:
     number: int
     body: str
     visible_at: int
+    sent_at: int
+    attributes: Mapping[str, Any]
     receives: int = 0
 
 
@@ -48,7 +50,8 @@ class Queue:
         """SendMessage."""
         self._count += 1
         visible_at = now + params.get("DelaySeconds", 0) * SECOND
-        self.messages[self._count] = Message(self._count, params["MessageBody"], visible_at)
+        attributes = params.get("MessageAttributes", {})
+        self.messages[self._count] = Message(self._count, params["MessageBody"], visible_at, now, attributes)
         return {"MessageId": str(self._count)}
 
     def receive(self, params: Params, now: int) -> Any:
@@ -62,7 +65,7 @@ class Queue:
                 self.dead.append(self.messages.pop(message.number))
                 continue
             if not self.doubled():
-                message.visible_at = now + VISIBILITY * SECOND
+                message.visible_at = now + params.get("VisibilityTimeout", VISIBILITY) * SECOND
             taken.append(message)
         return {"Messages": [_as_received(message) for message in taken]} if taken else {}
 
@@ -82,9 +85,14 @@ class Queue:
         return {}
 
 
-def _as_received(message: Message) -> dict[str, str]:
-    handle = f"{message.number}-{message.receives}"
-    return {"MessageId": str(message.number), "ReceiptHandle": handle, "Body": message.body}
+def _as_received(message: Message) -> dict[str, Any]:
+    return {
+        "MessageId": str(message.number),
+        "ReceiptHandle": f"{message.number}-{message.receives}",
+        "Body": message.body,
+        "Attributes": {"ApproximateReceiveCount": str(message.receives), "SentTimestamp": str(message.sent_at)},
+        **({"MessageAttributes": message.attributes} if message.attributes else {}),
+    }
 
 
 def _number(params: Params) -> int:

@@ -17,7 +17,7 @@ from coatcheck.ids import make_id
 from coatcheck.lifecycle import FAIL, SUCCEED, TIME_OUT, Status
 from coatcheck.messages import JobMessage
 from coatcheck.record import Blob, Event, Job, JobError, Progress
-from coatcheck.table import items, moves
+from coatcheck.table import items, moves, notes
 from coatcheck.table.keys import DUE_SHARDS, JobKey
 from tests.simulation.model import Model, ModelDoor
 from worker.aws import Aws, Boto
@@ -130,8 +130,8 @@ _TABLE_CALLS: Sequence[Make] = (
     lambda c, t, job: moves.request_cancel(t, job, now=_time(c)),
     lambda c, t, job: moves.cancel(t, job, now=_time(c), error=ERROR, sweeper=c.random() < 0.5),
     lambda c, t, job: moves.expire(t, job, now=_time(c), error=ERROR),
-    lambda c, t, job: items.postpone(t, job, due_at=c.choice((None, NOW)), dispatches=c.randint(0, 3)),
-    lambda c, t, job: items.forget_job(t, _key(job), now=_time(c)) if c.random() < 0.2 else items.get_job(t, _key(job)),
+    lambda c, t, job: notes.postpone(t, job, due_at=c.choice((None, NOW)), dispatches=c.randint(0, 3)),
+    lambda c, t, job: notes.forget_job(t, _key(job), now=_time(c)) if c.random() < 0.2 else items.get_job(t, _key(job)),
     lambda _, t, job: items.put_history_page(t, job),
     lambda _, t, job: items.history_pages(t, job),
     lambda c, t, job: items.put_artifacts(t, job, [_blob(c)]),
@@ -194,8 +194,13 @@ def test_an_object_in_parts(model: ModelDoor, aws: Boto, deployment: Deployment,
         ]
         door.send(blobs.complete_multipart(bucket, key, upload, etags))
         abandoned = door.send(blobs.start_multipart(bucket, f"{key}-2", content_type="text/plain"))
+        forgotten = door.send(blobs.start_multipart(bucket, f"{key}-3", content_type="text/plain"))
+        assert forgotten != abandoned
         door.send(blobs.abort_multipart(bucket, f"{key}-2", abandoned))
-        told.append((before, _stored(door, blobs.get(bucket, key)), door.send(blobs.keys_under(bucket, key))))
+        unfinished = [found.key for found in door.send(blobs.unfinished_under(bucket, key))]
+        told.append(
+            (before, unfinished, _stored(door, blobs.get(bucket, key)), door.send(blobs.keys_under(bucket, key)))
+        )
     assert told[0] == told[1]
 
 

@@ -12,6 +12,7 @@ from tests.simulation.checks import Checks
 from tests.simulation.faults import Fault, Storm
 from tests.simulation.model import Model
 from tests.simulation.scheduler import START, Killed, Process, Scheduler, Task, Threads
+from tests.simulation.sqs import Queue
 
 T = TypeVar("T")
 
@@ -23,6 +24,7 @@ class World:
     """Everything of the schedule `seed`. `trace` gets a line for each call and each fault, if it is a list."""
 
     def __init__(self, seed: int, threads: Threads, trace: list[str] | None = None) -> None:
+        self.seed = seed
         self.chance = random.Random(seed)
         self.scheduler = Scheduler(threads)
         self.storm = Storm(self.chance, START)
@@ -32,7 +34,7 @@ class World:
         self.checks = Checks(self.scheduler, self.model)
         self.model.table.watch = self.checks.written
         self._trace = trace
-        self._polling: list[Task] = []
+        self._polling: dict[Task, Queue] = {}
         self._restarts: dict[Process, Callable[[], None]] = {}
 
     @property
@@ -90,25 +92,25 @@ class World:
         except AwsError as error:
             self.checks.flaw(f"{process.name}: {error}: {error.__cause__!r}")
             raise
+        if "MessageAttributes" in call.params:
+            self.checks.flaw(f"{process.name} puts a message aside: {call.params['MessageAttributes']}")
         if call.operation in {"SendMessage", "ChangeMessageVisibility"}:
-            for task in self._polling:
-                self._rouse(task)
+            self._rouse()
         if self._trace is not None:
             self.say(process, f"{call.operation} {_subject(call)} -> {_told(answer)}")
         return answer
 
-    def await_message(self) -> None:
-        """The running task waits until there may be a message to receive."""
+    def await_message(self, call: Call[Any]) -> None:
+        """The running task waits until there may be a message for `call` to receive."""
         task = self.scheduler.current
-        self._polling.append(task)
-        self._rouse(task)
+        self._polling[task] = queue = self.model.queues.of(call.params)
         try:
-            self.scheduler.wait(None)
+            self.scheduler.wait(queue.next_visible())
         finally:
-            self._polling.remove(task)
+            del self._polling[task]
 
-    def _rouse(self, task: Task) -> None:
-        for queue in self.model.queues.by_url.values():
+    def _rouse(self) -> None:
+        for task, queue in self._polling.items():
             at = queue.next_visible()
             if at is not None:
                 self.scheduler.wake(task, at)
@@ -155,8 +157,8 @@ class Door:
         if call.operation == "SendMessage":
             return self._send_message(call)
         answer = self._world.carry_out(self._process, call)
-        while call.operation == "ReceiveMessage" and not answer:
-            self._world.await_message()
+        while call.operation == "ReceiveMessage" and call.params["WaitTimeSeconds"] and not answer:
+            self._world.await_message(call)
             answer = self._world.carry_out(self._process, call)
         return answer
 

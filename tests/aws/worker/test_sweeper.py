@@ -37,16 +37,34 @@ class TestSweeper:
         world.clock.ahead = 61 * SECOND
         assert world.sweep(tools) == {"requeued": 1}
 
-    @pytest.mark.parametrize("timeout, status", [(30 * SECOND, Status.TIMED_OUT), (DAY, Status.FAILED)])  # noqa: PT006
+    @pytest.mark.parametrize(
+        ("last_beat", "timeout", "status"),
+        [
+            (0, 5 * SECOND, Status.FAILED),
+            (0, 30 * SECOND, Status.FAILED),
+            (45 * SECOND, DAY, Status.FAILED),
+            (45 * SECOND, 62 * SECOND, Status.FAILED),
+            (45 * SECOND, 60 * SECOND, Status.TIMED_OUT),
+            (45 * SECOND, 40 * SECOND, Status.TIMED_OUT),
+        ],
+    )
     def test_a_lost_last_attempt_ends_the_job_and_says_which_way(
-        self, world: World, timeout: int, status: Status
+        self, world: World, last_beat: int, timeout: int, status: Status
     ) -> None:
+        """A worker that was still heard of when the time was nearly up may have hung past it; else it has died."""
         job = world.submit(max_attempts=1, timeout=timeout)
         with pytest.raises(Died):
             world.run(world.tools(double, Mortal(world.door, 0, after=True)), job)
-        world.clock.ahead = 2 * MINUTE
+        if last_beat:
+            row, table = world.row(job), world.deployment.table
+            assert row.claimed_at is not None
+            at = row.claimed_at + last_beat
+            world.door.send(moves.beat(table, row, now=at, lease=world.deployment.lease_ms, progress=None))
+        world.clock.ahead = 3 * MINUTE
         assert world.sweep(world.tools(double)) == {"given up": 1}
-        assert world.row(job).status is status
+        row = world.row(job)
+        assert row.error is not None
+        assert (row.status, row.error.code) == (status, {"failed": "worker-lost", "timed_out": "timed-out"}[status])
 
     def test_a_cancel_whose_worker_died_is_finished(self, world: World) -> None:
         job = world.submit()

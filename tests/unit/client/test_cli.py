@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pty
@@ -42,8 +43,6 @@ def problem(status: int, **more: Any) -> Response:
 
 
 def stored(body: bytes, content_type: str) -> dict[str, Any]:
-    import hashlib  # noqa: PLC0415 - only here
-
     return {"size": len(body), "content_type": content_type, "sha256": hashlib.sha256(body).hexdigest()}
 
 
@@ -123,6 +122,52 @@ def test_submit_uploads_and_names_the_uploads(run: Run, standin: Standin, here: 
     expected = {"size": 9, "images": [{"$upload": "upl_1"}, {"$upload": "upl_2"}]}
     assert json.loads(standin.seen[-1].body)["input"] == expected
     assert [seen.body for seen in standin.seen if seen.call == "PUT /bucket"] == [b"a.jpg", b"b.jpg"]
+
+
+RESUME = "what was sent of large files is kept for a day; to send only what is missing, add --resume upl_1\n"
+
+
+def in_parts(standin: Standin, status: int) -> None:
+    """One part, which the storage answers with `status`."""
+    ticket = {"id": "upl_1", "part_size": 9, "next_parts": None}
+    ticket["parts"] = [{"number": 1, "url": f"{standin.url}/bucket"}]
+    upload = {"id": "upl_1", "filename": "a.jpg", "size": 5, "sha256": hashlib.sha256(b"a.jpg").hexdigest()}
+    standin.on("POST /v1/uploads", JSONResponse(ticket, 201))
+    standin.on("GET /v1/uploads/upl_1", JSONResponse({**upload, "ticket": ticket}))
+    standin.on("POST /v1/uploads/upl_1/complete", JSONResponse({**upload, "ticket": None}))
+    standin.on("PUT /bucket", Response(status_code=status))
+    standin.on("POST /v1/jobs", JSONResponse(view("queued"), 202))
+
+
+def test_an_upload_that_ended_early_is_gone_on_with(run: Run, standin: Standin, here: Path) -> None:
+    (here / "a.jpg").write_bytes(b"a.jpg")
+    in_parts(standin, 404)
+    code, out, err = run("submit", "t", "--upload", "image=a.jpg")
+    assert (code, out) == (exits.BROKEN, "")
+    assert err.startswith(RESUME)
+    in_parts(standin, 200)
+    standin.seen.clear()
+    assert run("submit", "t", "--upload", "image=a.jpg", "--resume", "upl_1")[0] == 0
+    assert "POST /v1/uploads" not in standin.calls()
+    assert json.loads(standin.seen[-1].body)["input"] == {"image": {"$upload": "upl_1"}}
+
+
+@pytest.mark.parametrize("resumed", [(), ("--resume", "upl_1")])
+def test_a_submit_that_is_refused_leaves_its_uploads(
+    run: Run, standin: Standin, here: Path, resumed: tuple[str, ...]
+) -> None:
+    (here / "a.jpg").write_bytes(b"a.jpg")
+    in_parts(standin, 200)
+    standin.on("POST /v1/jobs", problem(422))
+    code, _, err = run("submit", "t", "--upload", "image=a.jpg", *resumed)
+    assert (code, err) == (6, f"{RESUME}coatcheck: Refused\n")
+
+
+def test_an_upload_of_a_file_that_is_not_named(run: Run, standin: Standin, here: Path) -> None:
+    (here / "b.jpg").write_bytes(b"b.jpg")
+    in_parts(standin, 200)
+    code, out, err = run("submit", "t", "--upload", "image=b.jpg", "--resume", "upl_1")
+    assert (code, out, err) == (2, "", "coatcheck: upl_1 is of a.jpg, 5 bytes: no --upload is\n")
 
 
 def test_a_mistake_is_found_before_anything_is_sent(run: Run, standin: Standin, here: Path) -> None:
@@ -361,6 +406,14 @@ def test_a_plugin_that_cannot_be_loaded_takes_no_other_away(capsys: pytest.Captu
     listed = {line.split()[0] for line in out.splitlines() if line.startswith("  ") and line.strip()}
     assert {name for name, _ in COMMANDS} | {"fine"} <= listed
     assert "broken" not in listed
+
+
+def test_a_plugin_may_be_a_group_of_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    group = EntryPoint("dlq", "infra.dead_letters.command:dlq", "coatcheck.commands")
+    with pytest.raises(SystemExit) as ended:
+        make_app([group])(args=["dlq", "list", "-h"], prog_name="coatcheck")
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith("Usage: coatcheck dlq list [OPTIONS]\n")
 
 
 def test_help_does_not_load_what_is_slow() -> None:

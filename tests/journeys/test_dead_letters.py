@@ -1,0 +1,92 @@
+"""What an owner does about dead letters, on a stack as `coatcheck up` makes it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from coatcheck.messages import JobMessage
+from infra.dead_letters.place import of_stack
+from infra.embedded.ground import TENANT
+from infra.embedded.stack import STACK, client, session
+from tests.journeys.running import Stack, Typed, eventually
+
+Json = dict[str, Any]
+
+
+def put(stack: Stack, body: str, *, dead: bool = False) -> None:
+    """Put a message into the default lane's queue, or straight among its dead letters."""
+    deployment = of_stack(STACK, session(), stack.aws_endpoint_url).deployment
+    url = (deployment.dead_letters if dead else deployment.queues)["default"]
+    client("sqs", stack.aws_endpoint_url).send_message(QueueUrl=url, MessageBody=body)
+
+
+def listed(typed: Typed, count: int) -> list[Json]:
+    """What is listed once it is so many: a worker has to put it aside first."""
+    found: list[Json] = []
+
+    def look() -> bool:
+        ended = typed("dlq", "list", "--lane", "default", "--json")
+        assert ended.returncode == 0, ended.stderr
+        found[:] = [json.loads(line) for line in ended.stdout.splitlines()]
+        return len(found) == count
+
+    eventually(look, 60, lambda: found)
+    return found
+
+
+@pytest.fixture
+def emptied(typed: Typed) -> Iterator[None]:
+    """Leaves no dead letters behind."""
+    yield
+    assert typed("dlq", "redrive", "--lane", "default", "--drop-unreadable").returncode == 0
+
+
+@pytest.mark.usefixtures("emptied")
+def test_garbage_is_put_aside_and_holds_nobody_up(stack: Stack, typed: Typed) -> None:
+    put(stack, "this is no JSON")
+    put(stack, JobMessage(tenant=TENANT, job="job_that-never-was").model_dump_json())
+    ended = typed("submit", "demo.sleep", "--input", '{"seconds": 0}', "--wait")
+    assert ended.returncode == 0, ended.stderr
+
+    unread, unknown = sorted(listed(typed, 2), key=lambda letter: letter["status"])
+    assert (unread["status"], unread["job"], unread["body"]) == ("cannot be read", None, "this is no JSON")
+    assert unread["reason"].startswith("cannot be read: body: Invalid JSON")
+    assert (unknown["status"], unknown["job"], unknown["tenant"]) == ("not there", "job_that-never-was", TENANT)
+    assert unknown["reason"]
+
+    table = typed("dlq", "list", "--lane", "default").stdout.splitlines()
+    assert table[0].split() == ["LANE", "SENT", "AGE", "RECEIVES", "JOB", "TENANT", "STATUS", "ATTEMPT", "REASON"]
+    assert sorted("cannot be read" in line for line in table[1:]) == [False, True]
+
+
+@pytest.mark.usefixtures("emptied")
+def test_a_dead_letter_is_told_in_the_history_of_its_job_and_redriven(stack: Stack, typed: Typed) -> None:
+    job = typed("submit", "demo.sleep", "--input", '{"seconds": 0}', "--delay", "600").stdout.strip()
+    put(stack, JobMessage(tenant=TENANT, job=job).model_dump_json(), dead=True)
+
+    with stack.client() as api:
+
+        def told() -> list[Json]:
+            events: list[Json] = api.get(f"/v1/jobs/{job}/events").json()["data"]
+            return [event for event in events if event["type"] == "job.dead_lettered"]
+
+        eventually(told, 60)
+        assert [event["error"]["code"] for event in told()] == ["dead-lettered"]
+
+        (letter,) = listed(typed, 1)
+        assert (letter["job"], letter["status"], letter["attempt"]) == (job, "scheduled", 0)
+        ended = typed("dlq", "redrive", "--lane", "default", "--job", job)
+        assert (ended.returncode, ended.stdout) == (0, "redriven 1\n"), ended.stderr
+        assert listed(typed, 0) == []
+        view = api.get(f"/v1/jobs/{job}").json()
+        assert (view["status"], len(told())) == ("scheduled", 1)
+        assert api.post(f"/v1/jobs/{job}/cancel").json()["status"] == "canceled"
+
+
+def test_a_lane_that_is_not_there(typed: Typed) -> None:
+    ended = typed("dlq", "redrive", "--lane", "small")
+    assert (ended.returncode, ended.stderr) == (2, "coatcheck: no lane small: there are default, heavy\n")

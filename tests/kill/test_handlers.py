@@ -1,0 +1,79 @@
+"""Handlers that harm their process, under the real supervisor: their jobs end right, the jobs beside them succeed."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from coatcheck.clock import SECOND
+from coatcheck.lifecycle import Status
+from coatcheck.record import Job
+from coatcheck.table.keys import JobKey
+from coatcheck.types import Handler
+from tests.kill import healers
+from tests.kill.checks import history
+from tests.kill.flows import FAILED, LOST, TIMED_OUT, End
+from tests.kill.ground import LANE, Ground, ground
+from tests.kill.hostile import BESIDE, EATS, EXITS, HANGS, KILLS, SPINS
+from tests.kill.work import Deed
+
+LEASE = 5
+MEMORY = "384"
+SHORT, LONG = 2 * SECOND, 60 * SECOND
+MAX_ATTEMPTS = 2
+BESIDES = 4
+PATIENCE = 90.0
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
+    """Workers, each with little memory, and a sweeper."""
+    with ExitStack() as parts:
+        stores = parts.enter_context(ground(tmp_path_factory.mktemp("kill"), lease=LEASE))
+        parts.enter_context(healers.workers(stores, processes="2", memory=MEMORY))
+        parts.enter_context(healers.sweeper(stores, every=1))
+        yield stores
+
+
+@pytest.mark.parametrize(
+    ("handler", "timeout", "end"),
+    [
+        pytest.param(SPINS, SHORT, TIMED_OUT, id="spins for ever"),
+        pytest.param(EXITS, LONG, LOST, id="ends its process"),
+        pytest.param(EXITS, SHORT, LOST, id="ends its process, with less time than a lease"),
+        pytest.param(KILLS, LONG, LOST, id="kills its process"),
+        pytest.param(EATS, LONG, FAILED, id="eats all memory"),
+        pytest.param(HANGS, LONG, LOST, id="holds the interpreter, so that no heart can beat"),
+    ],
+)
+def test_a_harmful_handler_harms_its_own_job_alone(
+    stack: Ground, handler: Handler[Any, Any], timeout: int, end: End
+) -> None:
+    harmful, beside = _submit(stack, handler, timeout), [_submit(stack, BESIDE) for _ in range(BESIDES)]
+    ended = _ended(stack, harmful)
+    assert ended.error is not None
+    assert (ended.status, ended.error.code) == end
+    causes = [event.error.code for event in history(stack, ended) if event.error]
+    assert causes == [end[1]] * MAX_ATTEMPTS, "the history tells of each attempt"
+    after = _submit(stack, BESIDE)
+    assert {_ended(stack, job).status for job in (*beside, after)} == {Status.SUCCEEDED}
+
+
+def _submit(stack: Ground, handler: Handler[Any, Any], timeout: int = LONG) -> Job:
+    tenant = f"t-{secrets.token_hex(6)}"
+    job = stack.put(tenant, Deed(do="nothing"), type=handler.job_type.name, timeout=timeout, max_attempts=MAX_ATTEMPTS)
+    stack.send(stack.deployment.queues[LANE], job)
+    return job
+
+
+def _ended(stack: Ground, job: Job) -> Job:
+    give_up_at = time.monotonic() + PATIENCE
+    while (row := stack.row(JobKey(job.tenant, job.id))) is None or not row.done:
+        assert time.monotonic() < give_up_at, f"{job.type} is {row.status if row else 'gone'} after {PATIENCE:g} s"
+        time.sleep(0.1)
+    return row

@@ -1,0 +1,26 @@
+"""The kill tests' short form: as `python -m tests.kill.run --short`, with a short lease."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+from infra.embedded.processes import ROOT
+from tests.kill.flows import FLOWS
+
+LEAST_KILLED = 120
+
+
+def test_whatever_is_killed_anywhere_heals() -> None:
+    # a process of its own, since it forks, and this one has threads
+    command = [sys.executable, "-m", "tests.kill.run", "--short", "--lease", "6", "--sweep", "1"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL) as process:
+        try:
+            said, _ = process.communicate(timeout=240)
+        finally:
+            process.terminate()
+    assert process.returncode == 0, said[-20_000:]
+    killed = dict(re.findall(r"^(.{45}) +(\d+) killed", said, re.MULTILINE))
+    assert all(int(killed[f"{name:45}"]) > 0 for name in FLOWS)
+    assert int(killed[f"{'all flows':45}"]) >= LEAST_KILLED

@@ -1,0 +1,163 @@
+"""Many jobs under everything that goes wrong at once, and what came of each."""
+
+from __future__ import annotations
+
+import os
+import random
+import secrets
+import signal
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from coatcheck.client.sync import Client
+from coatcheck.lifecycle import Status
+from coatcheck.record import Job
+from coatcheck.table.keys import JobKey
+from infra.embedded import environment
+from tests.kill.checks import history
+from tests.kill.ground import LANE, Ground
+from tests.kill.healers import running
+from tests.kill.scene import keys
+from tests.load.doors import Weather
+from tests.load.work import WORK, Made, digest
+
+CLIENTS = 8
+LOOK_EVERY = 1.0
+TENANT = "load"
+PATIENCE = 300.0
+"""Seconds that a client goes on asking: the API stands on an AWS that fails, on a machine that is busy."""
+
+SHORTEST, LONGEST = 0.5, 3.0
+TAKEN_OVER = "taken over from a lost worker"
+
+
+@dataclass(frozen=True)
+class Load:
+    """What is asked for. `kill_every`, `sweep_every` and `give_up_after` are in seconds."""
+
+    jobs: int
+    workers: int
+    kill_every: float
+    weather: Weather
+    sweep_every: float
+    give_up_after: float
+
+
+@dataclass
+class Report:
+    """What came of it: how often workers were killed, how many attempts there were, why each but the first of a job."""
+
+    kills: int = 0
+    attempts: int = 0
+    again: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+    flaws: list[str] = field(default_factory=list)
+
+
+def run(ground: Ground, load: Load) -> Report:
+    """Submit, kill until all is done, and look at every job."""
+    report = Report()
+    began = time.monotonic()
+    with _stack(ground, load) as (url, supervisor), _killing(supervisor, load.kill_every, report):
+        words = _submit_all(url, load.jobs)
+        _await_all(ground, list(words), began + load.give_up_after)
+    report.seconds = time.monotonic() - began
+    for job_id, word in words.items():
+        _judge(ground, job_id, word, report)
+    return report
+
+
+@contextmanager
+def _stack(ground: Ground, load: Load) -> Iterator[tuple[str, int]]:
+    """API, workers and sweeper; gives the URL of the API and the process id of the workers' supervisor."""
+    env = load.weather.told()
+    options = ("--lane", LANE, "--processes", str(load.workers), "--memory", "1024", "--grace", "1")
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server((environment.LOOPBACK, 0), backlog=128))
+        app = ("tests.load.api:app", str(listener.fileno()))
+        serves = running(ground, "infra.embedded.serve", *app, env=env, fds=(listener.fileno(),), api_keys=keys(TENANT))
+        stack.enter_context(serves)
+        stack.enter_context(running(ground, "tests.load.sweeper", "--every", str(load.sweep_every), env=env))
+        supervisor = stack.enter_context(running(ground, "tests.load.supervisor", *options, env=env))
+        yield f"http://{environment.LOOPBACK}:{listener.getsockname()[1]}", supervisor.pid
+
+
+@contextmanager
+def _killing(supervisor: int, every: float, report: Report) -> Iterator[None]:
+    """Kill one of the supervisor's processes now and then until the block ends."""
+    enough = threading.Event()
+
+    def kill() -> None:
+        while not enough.wait(every):
+            # a child that has just ended is not another's process yet: its parent looks after it only now and then
+            if children := Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split():
+                os.kill(int(random.choice(children)), signal.SIGKILL)
+                report.kills += 1
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    try:
+        yield
+    finally:
+        enough.set()
+        thread.join()
+
+
+def _submit_all(url: str, jobs: int) -> Mapping[str, str]:
+    """The word of each job by its id."""
+
+    def submit(client: Client) -> tuple[str, str]:
+        word = secrets.token_hex(8)
+        seconds = random.uniform(SHORTEST, LONGEST)
+        return client.submit(WORK.name, {"seconds": seconds, "word": word}).id, word
+
+    with Client(url, TENANT, patience=PATIENCE) as client, ThreadPoolExecutor(CLIENTS) as pool:
+        return dict(pool.map(submit, [client] * jobs))
+
+
+def _await_all(ground: Ground, job_ids: Sequence[str], give_up_at: float) -> None:
+    waiting = set(job_ids)
+    while waiting and time.monotonic() < give_up_at:
+        time.sleep(LOOK_EVERY)
+        waiting = {job_id for job_id in waiting if not _row(ground, job_id).done}
+
+
+def _row(ground: Ground, job_id: str) -> Job:
+    job = ground.row(JobKey(TENANT, job_id))
+    assert job is not None, f"{job_id} was accepted, and is not there"
+    return job
+
+
+def _judge(ground: Ground, job_id: str, word: str, report: Report) -> None:
+    job = _row(ground, job_id)
+    report.attempts += job.attempt
+    if not job.done:
+        report.flaws.append(f"{job_id} is still {job.status} after {report.seconds:.0f} s")
+        return
+    kinds = [event.type for event in history(ground, job)]
+    again = Counter(_reasons(ground, job))
+    report.again += again
+    if job.status is not Status.SUCCEEDED or job.result is None or kinds.count("job.succeeded") != 1:
+        report.flaws.append(f"{job_id} is {job.status}, after {', '.join(kinds)}")
+    elif Made.model_validate_json(job.result.inline or b"").digest != digest(job_id, word):
+        report.flaws.append(f"{job_id} has the result of another")
+    if kinds.count("job.started") != job.attempt or again.total() != job.attempt - 1:
+        report.flaws.append(f"{job_id} had {job.attempt} attempts; its history tells of {', '.join(kinds)}")
+
+
+def _reasons(ground: Ground, job: Job) -> Iterator[str]:
+    """Why each attempt but the first was made."""
+    before = None
+    for event in history(ground, job):
+        if event.type == "job.retrying":
+            yield event.error.code if event.error else "no reason"
+        elif event.type == "job.started" and before == "job.started":
+            yield TAKEN_OVER
+        before = event.type

@@ -1,0 +1,295 @@
+"""The life of one job as a finite machine: its row, workers, a sweeper, a client, wake-ups and time.
+
+Every change of the row is an attempt at a Move of the lifecycle table, made exactly when the table's guards allow
+it. What a move writes besides the status is `_WRITES`, which `test_model_checking` holds to the real writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any, NamedTuple
+
+from coatcheck.lifecycle import MOVES, Guard, Move, Status
+
+SUBMITS = ("submit", "submit for later")
+MOST_MESSAGES = 2
+_WAITS = frozenset({Status.SCHEDULED, Status.QUEUED})
+
+
+class Ttl(IntEnum):
+    """The `queue_ttl` of a job that nobody has started."""
+
+    NONE = 0
+    PENDING = 1
+    PASSED = 2
+
+
+class Lease(IntEnum):
+    """`lease_until`, as of now."""
+
+    NONE = 0
+    RUNS = 1
+    OUT = 2
+
+
+class Row(NamedTuple):
+    """What of a job's row decides. `result`: the attempt whose result it points to, or 0."""
+
+    status: Status
+    attempt: int
+    max_attempts: int
+    lease: Lease = Lease.NONE
+    start_due: bool = True
+    ttl: Ttl = Ttl.NONE
+    result: int = 0
+
+
+class Worker(NamedTuple):
+    """A worker by what it believes: the attempt it holds (0: none), and whether it was told of a cancel."""
+
+    attempt: int = 0
+    told: bool = False
+
+
+class Client(IntEnum):
+    """How far the client is with its cancel: it reads the row, then writes what it found right, then is answered."""
+
+    CONTENT = 0
+    CANCELS_WAITING = 1
+    REQUESTS_CANCEL = 2
+    ANSWERED_202 = 3
+    ANSWERED = 4
+
+
+class State(NamedTuple):
+    """Everything at one moment. `sweeper`: the move it is about to make on what it read, and that row's attempt."""
+
+    row: Row | None
+    workers: tuple[Worker, ...]
+    sweeper: tuple[str, int] | None = None
+    client: Client = Client.CONTENT
+    messages: int = 0
+
+
+class Step(NamedTuple):
+    """One thing that may happen. `fence` is the attempt of who does it.
+
+    `unsure`: it is a fault, or a client's whim, and nothing may count on it.
+    """
+
+    who: str
+    what: str
+    after: State
+    move: str | None = None
+    fence: int | None = None
+    unsure: bool = False
+
+
+_HOLDS: Mapping[Guard, Callable[[Row, int | None], bool]] = {
+    Guard.FENCE: lambda row, fence: row.attempt == fence,
+    Guard.LEASE_OUT: lambda row, _: row.lease is Lease.OUT,
+    Guard.START_DUE: lambda row, _: row.start_due,
+    Guard.IN_TIME: lambda row, _: row.ttl is not Ttl.PASSED,
+    Guard.TTL_PASSED: lambda row, _: row.ttl is Ttl.PASSED,
+    Guard.ATTEMPTS_LEFT: lambda row, _: row.attempt < row.max_attempts,
+}
+
+_IDLE = Worker()
+_ENDED: Mapping[str, Any] = {"lease": Lease.NONE, "start_due": True, "ttl": Ttl.NONE}
+_WRITES: Mapping[str, Callable[[Row], Mapping[str, Any]]] = {
+    "claim": lambda row: {**_ENDED, "lease": Lease.RUNS, "attempt": row.attempt + 1},
+    "beat": lambda _: {"lease": Lease.RUNS},
+    "retry": lambda _: {"lease": Lease.NONE, "start_due": True},
+    "continue": lambda row: {"lease": Lease.NONE, "start_due": True, "max_attempts": row.max_attempts + 1},
+    "succeed": lambda row: {**_ENDED, "result": row.attempt},
+    "fail": lambda _: _ENDED,
+    "time out": lambda _: _ENDED,
+    "cancel": lambda _: _ENDED,
+    "cancel waiting": lambda _: _ENDED,
+    "expire": lambda _: _ENDED,
+}
+
+
+def written(move: Move, row: Row, fence: int | None = None, *, sweeper: bool = False, **more: Any) -> Row | None:
+    """The row after `move` with `more` fields set; None where the table does not allow it."""
+    guards = move.guards(sweeper=sweeper).get(row.status)
+    if guards is None or not all(_HOLDS[guard](row, fence) for guard in guards):
+        return None
+    writes = _WRITES[move.name](row) if move.name in _WRITES else {}
+    return row._replace(status=move.target or row.status, **{**writes, **more})
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """A job's life with so many workers, and a sweeper if it has one. `table` holds the moves by their names."""
+
+    table: Mapping[str, Move]
+    workers: int = 2
+    attempts: int = 2
+    legs: int = 1
+    sweeper: bool = True
+
+    def steps(self, state: State) -> Iterator[Step]:
+        """All that may happen next."""
+        if state.row is None:
+            yield from self._submits(state)
+            return
+        yield from _time(state, state.row)
+        yield from _messages(state)
+        for worker in dict.fromkeys(state.workers):
+            play = self._works if worker.attempt else self._receives
+            yield from play(state, state.row, worker)
+        if self.sweeper:
+            yield from self._sweeps(state, state.row)
+        yield from self._cancels(state, state.row)
+
+    def _submits(self, state: State) -> Iterator[Step]:
+        for name in SUBMITS:
+            status = self.table[name].target
+            assert status is not None
+            for most in range(1, self.attempts + 1):
+                for ttl in (Ttl.NONE, Ttl.PENDING):
+                    row = Row(status, 0, most, start_due=status is Status.QUEUED, ttl=ttl)
+                    told = f"submits: {status}, {most} attempts, queue_ttl {ttl.name.lower()}"
+                    yield Step("client", told, state._replace(row=row, messages=1), name)
+                    yield Step("client", f"{told}; no message is sent", state._replace(row=row), name, unsure=True)
+
+    def _receives(self, state: State, row: Row, worker: Worker) -> Iterator[Step]:
+        if not state.messages:
+            return
+        rest = state._replace(messages=state.messages - 1)
+        claimed = written(self.table["claim"], row)
+        if claimed is not None:
+            after = _as(rest, worker, Worker(claimed.attempt))._replace(row=claimed)
+            yield Step("a worker", "claims", after, "claim")
+            return
+        released = written(self.table["release"], row)
+        if released is not None:
+            yield Step("a worker", "releases", state._replace(row=released), "release")
+        yield Step("a worker", "finds nothing to do", rest)
+
+    def _works(self, state: State, row: Row, worker: Worker) -> Iterator[Step]:
+        yield Step("a worker", "dies; its message comes again", _as(_woken(state), worker, _IDLE), unsure=True)
+        yield Step("a worker", "dies", _as(state, worker, _IDLE), unsure=True)
+        if worker.told:
+            yield from self._settles(state, row, worker, "cancel", {})
+            return
+        yield from self._beats(state, row, worker)
+        for move in ("succeed", "fail"):
+            yield from self._settles(state, row, worker, move, {})
+        if worker.attempt >= row.max_attempts:
+            yield from self._settles(state, row, worker, "time out", {})
+        else:
+            yield from self._settles(state, row, worker, "retry", {"start_due": False})
+        if row.max_attempts < self.attempts + self.legs:
+            yield from self._settles(state, row, worker, "continue", {})
+            yield from self._settles(state, row, worker, "retry", {"max_attempts": row.max_attempts + 1})
+
+    def _beats(self, state: State, row: Row, worker: Worker) -> Iterator[Step]:
+        fence = worker.attempt
+        beaten = written(self.table["beat"], row, fence)
+        if beaten is None:
+            yield Step("a worker", "beats, is refused and stops", _as(state, worker, _IDLE), fence=fence)
+            return
+        heard = worker._replace(told=beaten.status is Status.CANCELING)
+        yield Step("a worker", "beats", _as(state, worker, heard)._replace(row=beaten), "beat", fence)
+
+    def _settles(self, state: State, row: Row, worker: Worker, move: str, more: Mapping[str, Any]) -> Iterator[Step]:
+        fence = worker.attempt
+        settled = written(self.table[move], row, fence, **more)
+        if settled is not None:
+            waking = _woken(state) if settled.status is Status.QUEUED else state
+            yield Step("a worker", f"makes {move!r}", _as(waking, worker, _IDLE)._replace(row=settled), move, fence)
+            told = f"makes {move!r}, and hears no answer"
+            yield Step("a worker", told, state._replace(row=settled), move, fence, unsure=True)
+        elif row.status is Status.CANCELING and row.attempt == fence and not worker.told:
+            heard = _as(state, worker, worker._replace(told=True))
+            yield Step("a worker", f"may not make {move!r}, since a cancel came before", heard, fence=fence)
+        else:
+            yield Step("a worker", f"may not make {move!r}, and stops", _as(state, worker, _IDLE), fence=fence)
+
+    def _sweeps(self, state: State, row: Row) -> Iterator[Step]:
+        if state.sweeper is None:
+            if row.status in _WAITS:
+                yield Step("the sweeper", "sends a message", _woken(state))
+            for move in _due(row):
+                about_to = state._replace(sweeper=(move, row.attempt))
+                yield Step("the sweeper", f"has read the row and is about to make {move!r}", about_to)
+            return
+        move, fence = state.sweeper
+        idle = state._replace(sweeper=None)
+        swept = written(self.table[move], row, fence, sweeper=True)
+        if swept is None:
+            yield Step("the sweeper", f"may not make {move!r}", idle)
+            return
+        waking = _woken(idle) if swept.status is Status.QUEUED else idle
+        yield Step("the sweeper", f"makes {move!r}", waking._replace(row=swept), move, fence)
+
+    def _cancels(self, state: State, row: Row) -> Iterator[Step]:
+        if state.client is Client.CONTENT:
+            wish = _WISHES.get(row.status, Client.ANSWERED)
+            yield Step("the client", f"reads the row to cancel: {wish.name}", state._replace(client=wish), unsure=True)
+        if state.client not in _CANCELS:
+            return
+        move = _CANCELS[state.client]
+        canceled = written(self.table[move], row)
+        if canceled is None:
+            yield Step("the client", f"may not make {move!r}", state._replace(client=Client.CONTENT))
+            return
+        answered = _WISHES.get(canceled.status, Client.ANSWERED)
+        yield Step("the client", f"makes {move!r}", state._replace(row=canceled, client=answered), move)
+
+
+_CANCELS = {Client.CANCELS_WAITING: "cancel waiting", Client.REQUESTS_CANCEL: "request cancel"}
+_WISHES = {
+    Status.SCHEDULED: Client.CANCELS_WAITING,
+    Status.QUEUED: Client.CANCELS_WAITING,
+    Status.RUNNING: Client.REQUESTS_CANCEL,
+    Status.CANCELING: Client.ANSWERED_202,
+}
+
+
+def _due(row: Row) -> Iterator[str]:
+    """The moves the sweeper sees fit for the row it read. A deadline in it may pass before it acts."""
+    if row.status in _WAITS and row.ttl is not Ttl.NONE:
+        yield "expire"
+    if row.status is Status.CANCELING and row.lease is Lease.OUT:
+        yield "cancel"
+    if row.status is Status.RUNNING and row.lease is Lease.OUT:
+        yield from ("retry",) if row.attempt < row.max_attempts else ("fail", "time out")
+
+
+def _time(state: State, row: Row) -> Iterator[Step]:
+    """A lease that its holder renews runs out only when something is wrong with the holder."""
+    if row.lease is Lease.RUNS:
+        stalls = any(worker.attempt == row.attempt for worker in state.workers)
+        told = "the lease runs out" + (" under a worker that stands still" if stalls else "")
+        yield Step("time", told, state._replace(row=row._replace(lease=Lease.OUT)), unsure=stalls)
+    if not row.start_due:
+        yield Step("time", "the start comes", state._replace(row=row._replace(start_due=True)))
+    if row.ttl is Ttl.PENDING:
+        yield Step("time", "the queue_ttl passes", state._replace(row=row._replace(ttl=Ttl.PASSED)))
+
+
+def _messages(state: State) -> Iterator[Step]:
+    if state.messages:
+        yield Step("SQS", "loses a message", state._replace(messages=state.messages - 1), unsure=True)
+        yield Step("SQS", "doubles a message", _woken(state), unsure=True)
+
+
+def _woken(state: State) -> State:
+    return state._replace(messages=min(state.messages + 1, MOST_MESSAGES))
+
+
+def _as(state: State, worker: Worker, after: Worker) -> State:
+    """Workers are alike: they are kept in order, so that the same is not explored under several names."""
+    workers = list(state.workers)
+    workers[workers.index(worker)] = after
+    return state._replace(workers=tuple(sorted(workers)))
+
+
+def by_name(moves: tuple[Move, ...] = MOVES) -> dict[str, Move]:
+    """A table of moves by their names."""
+    return {move.name: move for move in moves}

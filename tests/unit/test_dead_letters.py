@@ -1,0 +1,160 @@
+"""`coatcheck dlq` before it speaks to AWS: where it looks, and how it tells what is wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import typer
+from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError, NoRegionError
+
+from coatcheck.calls import AwsRefused, AwsUnavailable, Call
+from coatcheck.client.errors import InvalidArgumentError
+from coatcheck.clock import DAY, HOUR, MINUTE, SECOND
+from coatcheck.deployment import BadSettings
+from infra.dead_letters.command import dlq
+from infra.dead_letters.failures import told
+from infra.dead_letters.place import settings
+from infra.dead_letters.program import age, beginning
+from infra.dead_letters.redrive import DROPPING, LEAVING
+from infra.template import read_template
+
+DOCS = Path(__file__).parents[2] / "docs"
+CALL = Call("sqs", "ReceiveMessage", {}, read=lambda _: None)
+
+Typed = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def typed(tmp_path: Path) -> Typed:
+    """Types a command in a shell and a folder that know of no deployment and no AWS; its exit code and its stderr."""
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "COATCHECK_"))}
+    nowhere = {"AWS_EC2_METADATA_DISABLED": "true", "HOME": str(tmp_path)}
+
+    def typed(*argv: str, **environ: str) -> tuple[int, str]:
+        command = [sys.executable, "-c", "from coatcheck.client.cli import main; main()", "dlq", *argv]
+        env = plain | nowhere | environ
+        ended = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+        assert ended.stdout == ""
+        return ended.returncode, ended.stderr
+
+    return typed
+
+
+class TestSettings:
+    def test_the_templates_outputs_are_all_that_is_needed(self) -> None:
+        template = read_template()
+        found = settings("mine", {name: f"the {name}" for name in template["Outputs"]})
+        assert (found.table, found.bucket) == ("the TableName", "the BucketName")
+        assert found.queues == {"default": "the DefaultQueueUrl", "heavy": "the HeavyQueueUrl"}
+        assert found.dead_letters == {"default": "the DefaultDeadLettersUrl", "heavy": "the HeavyDeadLettersUrl"}
+        variables = template["Globals"]["Function"]["Environment"]["Variables"]
+        assert json.loads(variables["COATCHECK_QUEUES"]["Fn::Sub"]).keys() == found.queues.keys()
+
+    def test_another_stack_is_told_from_it(self) -> None:
+        with pytest.raises(InvalidArgumentError) as refused:
+            settings("blog", {"BucketName": "b"})
+        assert str(refused.value) == (
+            "--stack blog: it is no Coatcheck, it has no output TableName, DefaultQueueUrl, DefaultDeadLettersUrl"
+        )
+
+
+class TestWhatIsWrong:
+    def test_no_deployment(self, typed: Typed) -> None:
+        line = "no deployment here: start one with `coatcheck up`, or give --stack NAME, a stack of your AWS account"
+        assert typed("list") == (5, f"coatcheck: {line}\n")
+
+    def test_an_endpoint_file_of_another_make(self, typed: Typed, tmp_path: Path) -> None:
+        (tmp_path / "endpoint.json").write_text("{}")
+        code, said = typed("redrive", COATCHECK_HOME=str(tmp_path))
+        assert (code, said.count("\n")) == (2, 1)
+        assert "is not as `coatcheck up` writes it" in said
+
+    def test_a_stack_that_has_stopped(self, typed: Typed, tmp_path: Path) -> None:
+        (tmp_path / "endpoint.json").write_text('{"aws_endpoint_url": "http://127.0.0.1:1"}')
+        code, said = typed("redrive", COATCHECK_HOME=str(tmp_path))
+        assert (code, said.split(",")[0]) == (5, "coatcheck: no answer from http://127.0.0.1:1")
+
+    def test_half_an_environment(self, typed: Typed) -> None:
+        code, said = typed("list", COATCHECK_BUCKET="b")
+        assert code == 2
+        assert said.startswith("coatcheck dlq: settings: COATCHECK_TABLE: field required; ")
+
+    @pytest.mark.parametrize(
+        ("environ", "code", "told"),
+        [
+            ({}, 2, "AWS: NoRegionError: no AWS region: "),
+            ({"AWS_DEFAULT_REGION": "eu-west-1"}, 4, "AWS: NoCredentialsError: there are no AWS credentials: sign in"),
+            ({"AWS_PROFILE": "none"}, 2, "AWS: ProfileNotFound: AWS_PROFILE names no profile of this machine"),
+        ],
+    )
+    def test_no_way_into_aws(self, typed: Typed, environ: dict[str, str], code: int, told: str) -> None:
+        ended, said = typed("list", "--stack", "mine", **environ)
+        assert (ended, said.count("\n")) == (code, 1), said
+        assert said.startswith(f"coatcheck dlq: {told}")
+
+    @pytest.mark.parametrize(
+        ("error", "code", "beginning"),
+        [
+            (NoRegionError(), 2, "AWS: NoRegionError"),
+            (NoCredentialsError(), 4, "AWS: NoCredentialsError"),
+            (EndpointConnectionError(endpoint_url="https://sqs"), 5, "AWS: EndpointConnectionError"),
+            (AwsRefused(CALL, "AccessDenied"), 4, "sqs ReceiveMessage: AccessDenied: these AWS credentials may not"),
+            (AwsRefused(CALL, "InvalidAddress"), 9, "sqs ReceiveMessage: InvalidAddress: AWS did not do it"),
+            (AwsUnavailable(CALL, "ThrottlingException"), 5, "sqs ReceiveMessage: ThrottlingException"),
+            (
+                ClientError({"Error": {"Code": "ExpiredToken", "Message": ""}}, "DescribeStacks"),
+                4,
+                "cloudformation DescribeStacks: ExpiredToken: AWS does not know these credentials",
+            ),
+            (BadSettings("settings: COATCHECK_TABLE: bad"), 2, "settings: COATCHECK_TABLE: bad"),
+        ],
+        ids=lambda value: type(value).__name__ if isinstance(value, Exception) else None,
+    )
+    def test_an_error_is_one_line_and_an_exit_code(
+        self, error: Exception, code: int, beginning: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        with pytest.raises(typer.Exit) as ended, told():
+            raise error
+        said = capsys.readouterr().err
+        assert ended.value.exit_code == code
+        assert said.startswith(f"coatcheck dlq: {beginning}")
+        assert said.count("\n") == 1
+
+
+def test_every_kind_has_a_treatment() -> None:
+    assert LEAVING.keys() == DROPPING.keys()
+    assert {kind for kind in LEAVING if LEAVING[kind] != DROPPING[kind]} == {"cannot be read", "not there"}
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "shown"),
+    [
+        (-5, "0 s"),
+        (59 * SECOND, "59 s"),
+        (MINUTE, "1 min"),
+        (HOUR - 1, "59 min"),
+        (25 * HOUR, "1 d"),
+        (14 * DAY, "14 d"),
+    ],
+)
+def test_age(milliseconds: int, shown: str) -> None:
+    assert age(milliseconds) == shown
+
+
+def test_what_cannot_be_read_cannot_drive_a_terminal() -> None:
+    assert beginning("\x1b[31m\n" + "x" * 300) == "[31m" + "x" * 196
+
+
+def test_the_page_names_every_option() -> None:
+    page = (DOCS / "cli.md").read_text(encoding="utf-8")
+    section = page.partition("## Dead letters")[2].partition("\n## ")[0]
+    for command in typer.main.get_group(dlq).commands.values():
+        assert f"`coatcheck dlq {command.name}`" in section
+        for parameter in command.params:
+            assert f"`{parameter.opts[0]}" in section, parameter.opts[0]
