@@ -64,7 +64,11 @@ class Context(Protocol):
         """Raise `Stopped` when the job was canceled, ran out of time or lost its lease. Costs nothing."""
 
     def open_input(self, upload: Upload) -> BinaryIO:
-        """The uploaded file as a stream of bytes, read from S3 as it is consumed. Close it."""
+        """The uploaded file as a file that is read and seeks. Close it.
+
+        Bytes come from S3 as they are consumed, in one request from start to end and in ranges after a jump, so that
+        `zipfile` or Pillow work on it. Raises FileNotFoundError when it has expired, or changes while it is read.
+        """
 
     def input_path(self, upload: Upload) -> Path:
         """The uploaded file as a local file in `workdir`; fetched once."""

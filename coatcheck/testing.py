@@ -85,9 +85,10 @@ class LocalContext:
             raise Stopped
 
     def open_input(self, upload: Upload) -> BinaryIO:
-        """The upload as a stream."""
+        """The upload as a file that is read and seeks."""
         given = self._given(upload)
-        return given.open("rb") if isinstance(given, Path) else io.BytesIO(given)
+        file = given.open("rb", buffering=0) if isinstance(given, Path) else io.BytesIO(given)
+        return cast("BinaryIO", io.BufferedReader(_Upload(file)))
 
     def input_path(self, upload: Upload) -> Path:
         """The upload as a file."""
@@ -114,6 +115,32 @@ class LocalContext:
         file = _Artifact()
         yield cast("BinaryIO", file)
         self.artifacts[name] = Artifact(bytes(file.written), content_type)
+
+
+class _Upload(io.RawIOBase):
+    """As little of a file as the worker promises: no writing, no file descriptor."""
+
+    def __init__(self, file: io.RawIOBase | io.BytesIO) -> None:
+        self._file = file
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        return self._file.readinto(buffer)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
 
 
 class _Artifact(io.RawIOBase):

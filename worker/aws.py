@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from typing import Any, Protocol, TypeVar, cast
+from urllib.parse import urlsplit
 
 import boto3
+import urllib3
 from botocore import xform_name
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
@@ -14,6 +16,10 @@ from coatcheck.calls import AwsRefused, AwsUnavailable, Call, Service, error_fro
 T = TypeVar("T")
 
 _LONG_POLL = 20
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+BROKEN = (BotoCoreError, urllib3.exceptions.HTTPError, OSError)
+"""What reading a stream raises, that a call was answered with, when its connection breaks."""
 
 
 class Aws(Protocol):
@@ -32,9 +38,9 @@ class Boto:
     def __init__(self, session: boto3.Session | None = None, *, endpoint_url: str | None = None) -> None:
         session = session or boto3.Session()
         self._clients: dict[Service, Any] = {
-            name: session.client(name, endpoint_url=endpoint_url, config=_config())
-            for name in ("dynamodb", "sqs", "s3")
+            name: session.client(name, endpoint_url=endpoint_url, config=_config()) for name in ("dynamodb", "sqs")
         }
+        self._clients["s3"] = _s3(session, endpoint_url)
 
     def send(self, call: Call[T]) -> T:
         """Send `call` and read its answer. Raises AwsUnavailable or AwsRefused."""
@@ -51,6 +57,20 @@ class Boto:
             raise AwsRefused(call, "ParamValidationError") from error
         except BotoCoreError as error:
             raise AwsUnavailable(call, type(error).__name__) from error
+
+
+def _s3(session: boto3.Session, endpoint_url: str | None) -> Any:
+    """S3 that is not sent a sha256 of each body, which would cost more than sending it.
+
+    What is stored carries a checksum of its own, in a header that is signed. Where others could change the body on
+    its way, over plain http to another machine, it is signed as well.
+    """
+    unsigned = Config(s3={"payload_signing_enabled": False})
+    client = session.client("s3", endpoint_url=endpoint_url, config=_config().merge(unsigned))
+    reached = urlsplit(client.meta.endpoint_url)
+    if reached.scheme == "https" or reached.hostname in _LOOPBACK:
+        return client
+    return session.client("s3", endpoint_url=endpoint_url, config=_config())
 
 
 def _config() -> Config:

@@ -21,9 +21,9 @@ from coatcheck.types import Upload
 from worker.aws import Aws
 from worker.heart import Heart
 from worker.sink import Sink
+from worker.source import READ_AHEAD, Source
 
 MAX_ARTIFACTS = 1000
-READ_AHEAD = 256 * 1024
 _NAME = re.compile(r"(?!\.)[A-Za-z0-9._-]{1,100}")
 
 
@@ -77,12 +77,10 @@ class JobContext:
             raise Stopped(self._heart.stop.value)
 
     def open_input(self, upload: Upload) -> BinaryIO:
-        """The uploaded file as a stream. Raises FileNotFoundError when it has expired."""
-        stream = self._aws.send(blobs.get(self._bucket, blobs.upload_key(self.tenant, upload.id)))
-        if stream is None:
-            raise FileNotFoundError(f"upload {upload.id} is no longer kept")
-        # botocore's stream is iterated by pieces of 1 KB, a file by lines
-        return cast("BinaryIO", io.BufferedReader(stream, READ_AHEAD))
+        """The uploaded file as a file that seeks. Raises FileNotFoundError when it has expired."""
+        key = blobs.upload_key(self.tenant, upload.id)
+        source = Source(self._aws, self._bucket, key, name=f"upload {upload.id}")
+        return cast("BinaryIO", io.BufferedReader(source, READ_AHEAD))
 
     def input_path(self, upload: Upload) -> Path:
         """The uploaded file as a local file, fetched once."""

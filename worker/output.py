@@ -69,7 +69,7 @@ def store_checkpoint(aws: Aws, bucket: str, job: Job, value: Any) -> Blob:
     return _fill(sink, [text], lambda: None)
 
 
-def _fill(sink: Sink, chunks: Iterable[bytes], check: Callable[[], None]) -> Blob:
+def _fill(sink: Sink, chunks: Iterable[bytes | memoryview], check: Callable[[], None]) -> Blob:
     try:
         for chunk in chunks:
             check()
@@ -81,16 +81,19 @@ def _fill(sink: Sink, chunks: Iterable[bytes], check: Callable[[], None]) -> Blo
         raise
 
 
-def _chunks(result: Result) -> Iterator[bytes]:
+def _chunks(result: Result) -> Iterator[bytes | memoryview]:
+    """The bytes in pieces. A piece is good until the next is asked for."""
     body = result.body
     if isinstance(body, bytes):
-        yield body
+        with memoryview(body) as view:
+            for start in range(0, len(view), _READ):
+                yield view[start : start + _READ]
     elif isinstance(body, Path):
-        with body.open("rb") as file:
-            while chunk := file.read(_READ):
-                yield chunk
+        with body.open("rb", buffering=0) as file, memoryview(bytearray(_READ)) as view:
+            while size := file.readinto(view):
+                yield view[:size]
     else:
         for chunk in body:
             if not isinstance(chunk, (bytes, bytearray, memoryview)):
                 raise BadResult(f"an iterator of a result must yield bytes, not {type(chunk).__name__}")
-            yield bytes(chunk)
+            yield chunk

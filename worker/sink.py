@@ -9,17 +9,19 @@ from typing import Any
 from coatcheck import blobs
 from coatcheck.pack import pack
 from coatcheck.record import Blob
+from coatcheck.retry import Reject
 from worker.aws import Aws
-
-PART = 8 * 1024 * 1024
-"""Bytes in a part. S3 takes 10,000 of them, so a result may have 80 GB; memory holds two at most."""
+from worker.parts import MAX_PARTS, MAX_SIZE, Parts, part_size
 
 INLINE_LIMIT = 384
 """Packed bytes that still go into the row, which is to stay under 1 KB."""
 
 
 class Sink(io.RawIOBase):
-    """A file that becomes one object in S3, or a few bytes in a row. Call `finish` or `abort` when it is written."""
+    """A file that becomes one object in S3, or a few bytes in a row. Call `finish` or `abort` when it is written.
+
+    What fits a part goes in one request, and no thread is started for it.
+    """
 
     def __init__(
         self, aws: Aws, bucket: str, key: str, *, content_type: str, filename: str | None, inline: bool
@@ -27,54 +29,77 @@ class Sink(io.RawIOBase):
         super().__init__()
         self._aws, self._bucket, self._key = aws, bucket, key
         self._content_type, self._filename, self._inline = content_type, filename, inline
-        self._buffer = bytearray()
         self._sha256 = hashlib.sha256()
         self._size = 0
-        self._upload: str | None = None
-        self._etags: list[str] = []
+        self._buffer = bytearray()
+        self._filled = 0
+        self._room = part_size(1)
+        self._parts: Parts | None = None
 
     def writable(self) -> bool:
         """Yes."""
         return True
 
     def write(self, data: Any, /) -> int:
-        """Take `data` whole. Raises AwsError when S3 does not take a part."""
+        """Take `data` whole.
+
+        Raises AwsError when S3 did not take an earlier part, and Reject beyond MAX_SIZE.
+        """
         with memoryview(data) as view, view.cast("B") as octets:
-            self._sha256.update(octets)
-            self._size += len(octets)
-            self._buffer += octets
-            taken = len(octets)
-        while len(self._buffer) >= 2 * PART:
-            self._send_part(PART)
-        return taken
+            taken = 0
+            while taken < len(octets):
+                if self._filled == self._room:
+                    self._send_part()
+                taken += self._take(octets[taken : taken + self._room - self._filled])
+            return taken
 
     def finish(self) -> Blob:
         """Everything is written: the blob is whole when this returns. Raises AwsError."""
-        digest = self._sha256.digest()
-        body = bytes(self._buffer) if self._upload is None else b""
-        if self._upload is not None:
-            self._send_part(len(self._buffer))
-            self._aws.send(blobs.complete_multipart(self._bucket, self._key, self._upload, self._etags))
-        elif self._inline and len(body) <= 8 * INLINE_LIMIT and len(pack(body)) <= INLINE_LIMIT:
-            return Blob(self._size, digest, self._content_type, self._filename, inline=body)
-        else:
-            put = blobs.put(self._bucket, self._key, body, content_type=self._content_type, sha256=digest)
-            self._aws.send(put)
-        return Blob(self._size, digest, self._content_type, self._filename)
+        if self._parts is not None:
+            self._send_part()
+            self._parts.complete()
+            return self._blob()
+        self._hash()
+        body = self._buffer
+        if self._inline and len(body) <= 8 * INLINE_LIMIT and len(pack(bytes(body))) <= INLINE_LIMIT:
+            return self._blob(inline=bytes(body))
+        sha256 = self._sha256.digest()
+        self._aws.send(blobs.put(self._bucket, self._key, body, content_type=self._content_type, sha256=sha256))
+        return self._blob()
 
     def abort(self) -> None:
         """Throw away what was sent. Raises AwsError; the bucket's lifecycle rule then does it in a day."""
-        if self._upload is not None:
-            self._aws.send(blobs.abort_multipart(self._bucket, self._key, self._upload))
+        if self._parts is not None:
+            self._parts.abort()
 
-    def _send_part(self, size: int) -> None:
-        if self._upload is None:
-            self._upload = self._aws.send(
-                blobs.start_multipart(self._bucket, self._key, content_type=self._content_type)
-            )
-        body = bytes(memoryview(self._buffer)[:size])
-        del self._buffer[:size]
-        number = len(self._etags) + 1
-        self._etags.append(
-            self._aws.send(blobs.put_part(self._bucket, self._key, self._upload, number=number, body=body))
-        )
+    def _blob(self, inline: bytes | None = None) -> Blob:
+        return Blob(self._size, self._sha256.digest(), self._content_type, self._filename, inline=inline)
+
+    def _take(self, octets: memoryview) -> int:
+        end = self._filled + len(octets)
+        if end > len(self._buffer):
+            # the first part: it may stay small
+            self._buffer += octets
+        else:
+            with memoryview(self._buffer) as view:
+                view[self._filled : end] = octets
+        self._filled = end
+        return len(octets)
+
+    def _hash(self) -> None:
+        """Hash what the buffer holds: one large update lets other threads run, many small ones do not."""
+        del self._buffer[self._filled :]
+        self._sha256.update(self._buffer)
+        self._size += self._filled
+
+    def _send_part(self) -> None:
+        if self._parts is None:
+            self._parts = Parts(self._aws, self._bucket, self._key, content_type=self._content_type)
+        if self._parts.next_number > MAX_PARTS:
+            raise Reject(f"a result or an artifact has at most {MAX_SIZE:,} bytes")
+        self._hash()
+        used = self._parts.add(self._buffer)
+        self._filled = 0
+        self._room = part_size(self._parts.next_number)
+        # memory that the system has given already is taken again: it is as quick, and does not come in odd pieces
+        self._buffer = used if used and len(used) == self._room else bytearray(self._room)

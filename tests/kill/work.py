@@ -20,7 +20,7 @@ from coatcheck.types import Continue, JobType, Result, catalog, handlers, handle
 from worker.aws import Boto
 from worker.tools import system_clock
 
-FEW, MANY, HUGE = 100, 64 * 1024, 17 * 1024 * 1024
+FEW, MANY, HUGE = 100, 64 * 1024, 12 * 1024 * 1024
 """Bytes that fit into a row, that go to S3 in one request, and that go there in parts."""
 
 

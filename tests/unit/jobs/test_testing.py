@@ -52,6 +52,20 @@ def test_an_upload_may_be_a_file(tmp_path: Path) -> None:
     ).output == Copied(size=5)
 
 
+@pytest.mark.parametrize("kind", ["bytes", "path"])
+def test_an_upload_is_as_much_of_a_file_as_in_the_worker(tmp_path: Path, kind: str) -> None:
+    @handles(NOTHING)
+    def look(wanted: Copy, ctx: Context) -> None:
+        with ctx.open_input(wanted.file) as file:
+            assert (file.read(2), file.seek(-2, 2), file.read(), file.tell()) == (b"he", 3, b"lo", 5)
+            assert (file.readable(), file.seekable(), file.writable()) == (True, True, False)
+            with pytest.raises(OSError, match="fileno"):
+                file.fileno()
+
+    (tmp_path / "a").write_bytes(b"hello")
+    run_handler(look, GIVEN, {"upl_a": b"hello" if kind == "bytes" else tmp_path / "a"})
+
+
 def test_a_missing_upload_is_named() -> None:
     with pytest.raises(KeyError, match=r"no upload upl_a; it gave \['upl_b'\]"):
         run_handler(copy, GIVEN, {"upl_b": b""})

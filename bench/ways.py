@@ -1,0 +1,128 @@
+"""Ways to move bytes to and from S3, each measured in a process of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+
+import boto3
+
+from worker.aws import Boto
+from worker.sink import Sink
+from worker.source import READ_AHEAD, Source
+
+BUCKET = "bench"
+CHUNK = 1024 * 1024
+_BLOCK = bytes(range(256)) * (8 * CHUNK // 256)
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What a transfer took. `cpu` is of the process in seconds, `peak` its largest resident set in MB, `size` bytes."""
+
+    size: int
+    seconds: float
+    cpu: float
+    peak: float
+
+    @property
+    def rate(self) -> float:
+        """MB a second."""
+        return self.size / 1e6 / self.seconds
+
+    @property
+    def cpu_per_gb(self) -> float:
+        """CPU-seconds for a GB."""
+        return self.cpu / (self.size / 1e9)
+
+
+class Made(io.RawIOBase):
+    """A file of so many bytes that costs a copy of memory to read."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self._left = size
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def read(self, size: int = -1, /) -> bytes:
+        """At most `size` bytes, and 8 MB."""
+        data = _BLOCK[: self._left if size < 0 else min(size, self._left)]
+        self._left -= len(data)
+        # a slice of the whole would be no copy
+        return bytes(bytearray(data)) if data is _BLOCK else data
+
+
+class Hashed(Made):
+    """The same, for those who want to know the sha256 of what they send, as a result's row does."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self._sha256 = hashlib.sha256()
+
+    def read(self, size: int = -1, /) -> bytes:
+        """As above."""
+        data = super().read(size)
+        self._sha256.update(data)
+        return data
+
+
+def _upload_fileobj(session: boto3.Session, url: str, size: int, made: type[Made]) -> None:
+    session.client("s3", endpoint_url=url).upload_fileobj(made(size), BUCKET, "uploaded")
+
+
+def _sink(session: boto3.Session, url: str, size: int) -> None:
+    door = Boto(session, endpoint_url=url)
+    sink = Sink(door, BUCKET, "sunk", content_type="application/octet-stream", filename=None, inline=True)
+    made = Made(size)
+    while chunk := made.read(CHUNK):
+        sink.write(chunk)
+    sink.finish()
+
+
+def _source(session: boto3.Session, url: str, size: int) -> None:
+    source = Source(Boto(session, endpoint_url=url), BUCKET, f"zeros-{size}", name="zeros")
+    with io.BufferedReader(source, READ_AHEAD) as file:
+        while file.read(CHUNK):
+            pass
+
+
+WAYS: Mapping[str, Callable[[boto3.Session, str, int], None]] = {
+    "upload_fileobj": partial(_upload_fileobj, made=Made),
+    "upload_fileobj, hashed": partial(_upload_fileobj, made=Hashed),
+    "sink": _sink,
+    "source": _source,
+}
+
+
+def measure(way: str, url: str, size: int) -> Spent:
+    """Move `size` bytes in a new process. Raises CalledProcessError when it cannot."""
+    command = [sys.executable, "-m", "bench.ways", way, url, str(size)]
+    told = subprocess.run(command, stdout=subprocess.PIPE, check=True)  # noqa: S603 - our own module
+    return Spent(**json.loads(told.stdout))
+
+
+def main(way: str, url: str, size: int) -> None:
+    """Move the bytes, and print what it took as JSON."""
+    session = boto3.Session("bench", "bench", region_name="us-east-1")
+    began, cpu = time.perf_counter(), time.process_time()
+    WAYS[way](session, url, size)
+    # Linux counts in KB, macOS in bytes
+    unit = 1e6 if sys.platform == "darwin" else 1e6 / 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+    spent = Spent(size, time.perf_counter() - began, time.process_time() - cpu, peak)
+    sys.stdout.write(json.dumps(asdict(spent)))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))

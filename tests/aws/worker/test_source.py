@@ -1,0 +1,246 @@
+"""An upload is a file: it seeks, it survives broken connections, and it does not change while it is read."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import random
+import threading
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from http.server import ThreadingHTTPServer
+from typing import Any, TypeVar
+
+import pytest
+from PIL import Image
+
+from bench import null_s3
+from coatcheck import blobs
+from coatcheck.calls import AwsUnavailable, Call
+from coatcheck.context import Context
+from coatcheck.deployment import Deployment
+from coatcheck.lifecycle import Status
+from coatcheck.types import Upload
+from tests.aws import emulators
+from tests.aws.worker.doors import Counting
+from tests.aws.worker.world import Number, World
+from worker.aws import Aws
+from worker.source import READ_AHEAD, RESUMES, SKIP, Source
+
+T = TypeVar("T")
+
+MIB = 1024**2
+NOISE = random.Random(5).randbytes(5 * MIB)
+
+
+@pytest.fixture
+def key(tenant: str) -> str:
+    return blobs.upload_key(tenant, "upl_a")
+
+
+def opened(door: Aws, deployment: Deployment, key: str) -> io.BufferedReader:
+    return io.BufferedReader(Source(door, deployment.bucket, key, name="upload upl_a"), READ_AHEAD)
+
+
+def store(door: Aws, deployment: Deployment, key: str, body: bytes) -> None:
+    sha256 = hashlib.sha256(body).digest()
+    door.send(blobs.put(deployment.bucket, key, body, content_type="a/b", sha256=sha256))
+
+
+def test_it_reads_as_a_local_file_does(aws: Aws, deployment: Deployment, key: str) -> None:
+    store(aws, deployment, key, NOISE)
+    local, chance = io.BytesIO(NOISE), random.Random(6)
+    with opened(aws, deployment, key) as file:
+        assert (file.readable(), file.seekable(), file.writable()) == (True, True, False)
+        for _ in range(60):
+            if chance.random() < 0.7:
+                whence = chance.choice([io.SEEK_SET, io.SEEK_CUR, io.SEEK_END])
+                far = chance.choice([100, READ_AHEAD, SKIP, len(NOISE)])
+                start = {io.SEEK_SET: 0, io.SEEK_CUR: local.tell(), io.SEEK_END: len(NOISE)}[whence]
+                offset = max(chance.randint(-far, far), -start)
+                assert file.seek(offset, whence) == local.seek(offset, whence)
+            size = chance.choice([0, 1, 1000, READ_AHEAD + 1, MIB])
+            assert file.read(size) == local.read(size)
+            assert file.tell() == local.tell()
+        with pytest.raises(OSError, match="cannot seek"):
+            file.seek(-len(NOISE) - 1, io.SEEK_END)
+
+
+@pytest.mark.parametrize("size", [0, 1, len(NOISE)])
+def test_from_start_to_end_it_is_one_request(aws: Aws, deployment: Deployment, key: str, size: int) -> None:
+    store(aws, deployment, key, NOISE[:size])
+    door = Counting(aws)
+    with opened(door, deployment, key) as file:
+        assert file.read() == NOISE[:size]
+        assert file.read(1) == b""
+        file.seek(size + 10)
+        assert file.read(1) == b""
+    assert door.operations == ["GetObject"]
+
+
+def test_reading_on_after_a_jump_takes_few_requests(aws: Aws, deployment: Deployment, key: str) -> None:
+    store(aws, deployment, key, NOISE)
+    door = Counting(aws)
+    with opened(door, deployment, key) as file:
+        file.seek(2 * MIB)
+        assert b"".join(iter(lambda: file.read(1000), b"")) == NOISE[2 * MIB :]
+    asked = [call.params["Range"] for call in door.calls[1:]]
+    assert len(asked) == 3, "256 KB, 1 MB, the rest"
+
+
+def test_one_member_of_a_large_zip_takes_a_few_ranges(aws: Aws, deployment: Deployment, key: str) -> None:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        for number in range(20):
+            archive.writestr(f"{number}.bin", NOISE[:MIB])
+        archive.writestr("words.txt", "in the end")
+    store(aws, deployment, key, made.getvalue())
+    door = Counting(aws)
+    with opened(door, deployment, key) as file, zipfile.ZipFile(file) as archive:
+        assert archive.read("3.bin") == NOISE[:MIB]
+        assert archive.read("words.txt") == b"in the end"
+    bounds = [call.params["Range"].removeprefix("bytes=").split("-") for call in door.calls[1:]]
+    assert len(bounds) <= 6
+    assert sum(int(last) + 1 - int(first) for first, last in bounds) < 3 * MIB
+
+
+def test_pillow_opens_it(aws: Aws, deployment: Deployment, key: str) -> None:
+    made = io.BytesIO()
+    Image.frombytes("RGB", (640, 480), NOISE[: 640 * 480 * 3]).save(made, "PNG")
+    store(aws, deployment, key, made.getvalue())
+    with opened(aws, deployment, key) as file, Image.open(file) as image:
+        assert image.tobytes() == NOISE[: 640 * 480 * 3]
+
+
+@pytest.mark.parametrize("change", ["removed", "replaced"])
+def test_it_does_not_become_another_while_it_is_read(aws: Aws, deployment: Deployment, key: str, change: str) -> None:
+    store(aws, deployment, key, NOISE)
+    with opened(aws, deployment, key) as file:
+        file.read(10)
+        if change == "removed":
+            aws.send(blobs.delete(deployment.bucket, [key]))
+        else:
+            store(aws, deployment, key, NOISE[::-1])
+        file.seek(-10, io.SEEK_END)
+        with pytest.raises(FileNotFoundError, match="upload upl_a was removed or replaced while it was read"):
+            file.read()
+    if change == "removed":
+        with pytest.raises(FileNotFoundError, match="upload upl_a is no longer kept"):
+            opened(aws, deployment, key)
+
+
+class Torn(io.RawIOBase):
+    """A stream whose connection breaks after `left` bytes."""
+
+    def __init__(self, stream: Any, left: int) -> None:
+        super().__init__()
+        self._stream, self._left = stream, left
+
+    def readinto(self, buffer: Any) -> int:
+        if not self._left:
+            raise ConnectionResetError
+        got = int(self._stream.readinto(memoryview(buffer)[: self._left]))
+        self._left -= got
+        return got
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()
+
+
+class Tearing:
+    """Every stream that it answers breaks after `after` bytes."""
+
+    def __init__(self, door: Aws, after: int) -> None:
+        self._door, self._after = door, after
+
+    def send(self, call: Call[T]) -> T:
+        answer: Any = self._door.send(call)
+        if isinstance(answer, blobs.Opened):
+            answer = replace(answer, stream=Torn(answer.stream, self._after))
+        elif call.operation == "GetObject":
+            answer = Torn(answer, self._after)
+        return answer  # type: ignore[no-any-return]
+
+
+def test_a_connection_that_breaks_is_made_again(aws: Aws, deployment: Deployment, key: str) -> None:
+    store(aws, deployment, key, NOISE)
+    door = Counting(Tearing(aws, 700_000))
+    with opened(door, deployment, key) as file:
+        assert file.read() == NOISE
+    assert len(door.operations) == -(-len(NOISE) // 700_000)
+
+
+def test_when_nothing_comes_any_more_the_attempt_is_tried_again(world: World) -> None:
+    store(world.door, world.deployment, blobs.upload_key(world.tenant, "upl_a"), NOISE)
+    upload = Upload.model_validate({"$upload": "upl_a"})
+    raised: list[BaseException] = []
+
+    def read(_: Number, ctx: Context) -> Number:
+        try:
+            ctx.open_input(upload).read()
+        except AwsUnavailable as error:
+            raised.append(error)
+            raise
+        return Number()
+
+    door = Counting(Tearing(world.door, 0))
+    job = world.submit()
+    world.run(world.tools(read, door), job)
+    assert world.row(job).status is Status.QUEUED
+    assert [str(error) for error in raised] == ["s3 GetObject: ConnectionResetError"]
+    assert door.operations.count("GetObject") == RESUMES + 1
+
+
+class HalfAnAnswer(null_s3.Handler):
+    """Promises all and hangs up in the middle, but for the last MB."""
+
+    def send_header(self, keyword: str, value: str) -> None:
+        super().send_header(keyword, value)
+        if keyword == "Content-Length" and int(value) > MIB:
+            self.wfile = _Half(self.wfile, int(value) // 2)  # type: ignore[assignment]
+            self.close_connection = True
+
+
+class _Half:
+    """Takes so many bytes of a body, and lets the rest fall."""
+
+    def __init__(self, file: Any, left: int) -> None:
+        self._file, self._left, self._head = file, left, True
+
+    def write(self, data: bytes) -> None:
+        if self._head:
+            self._head = False
+            self._file.write(data)
+            return
+        self._file.write(data[: self._left])
+        self._left = max(0, self._left - len(data))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
+@contextmanager
+def serving(handler: type[null_s3.Handler]) -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_a_server_that_hangs_up_is_asked_for_the_rest() -> None:
+    with serving(HalfAnAnswer) as url:
+        door = Counting(emulators.connect(url))
+        with io.BufferedReader(Source(door, "bucket", f"zeros-{8 * MIB}", name="zeros"), READ_AHEAD) as file:
+            assert file.read() == bytes(8 * MIB)
+    assert [call.params.get("Range") for call in door.calls] == [
+        None,
+        *(f"bytes={first * MIB}-{8 * MIB - 1}" for first in (4, 6, 7)),
+    ]

@@ -1,0 +1,52 @@
+"""What the door signs: nothing here is sent."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import boto3
+import pytest
+
+from coatcheck import blobs
+from coatcheck.calls import Call
+from worker.aws import Boto
+
+BODY = b"body"
+UNSIGNED = "UNSIGNED-PAYLOAD"
+
+
+class ReadyToSendError(Exception):
+    """The request is made."""
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "signed"),
+    [
+        (None, UNSIGNED),
+        ("https://s3.example", UNSIGNED),
+        ("http://127.0.0.1:9", UNSIGNED),
+        ("http://[::1]:9", UNSIGNED),
+        ("http://localhost:9", UNSIGNED),
+        ("http://s3.example", hashlib.sha256(BODY).hexdigest()),
+        ("http://127.0.0.1.example", hashlib.sha256(BODY).hexdigest()),
+    ],
+)
+def test_a_body_is_signed_only_where_others_could_change_it(endpoint: str | None, signed: str) -> None:
+    door = Boto(boto3.Session("key", "secret", region_name="us-east-1"), endpoint_url=endpoint)
+    requests: list[Any] = []
+
+    def note(request: Any, **_: object) -> None:
+        requests.append(request)
+        raise ReadyToSendError
+
+    door._clients["s3"].meta.events.register("before-send.s3", note)
+    put = blobs.put("bucket", "key", BODY, content_type="a/b", sha256=hashlib.sha256(BODY).digest())
+    part = blobs.put_part("bucket", "key", "upload", number=1, body=BODY)
+    calls: list[tuple[Call[Any], str]] = [(put, "x-amz-checksum-sha256"), (part, "x-amz-checksum-crc32")]
+    for call, checksum in calls:
+        with pytest.raises(ReadyToSendError):
+            door.send(call)
+        headers = requests[-1].headers
+        assert headers["X-Amz-Content-SHA256"].decode() == signed
+        assert checksum in headers["Authorization"].decode(), "the checksum is signed in any case"

@@ -1,0 +1,78 @@
+"""An object that is sent in parts while the next part is being filled."""
+
+from __future__ import annotations
+
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from coatcheck import blobs
+from worker.aws import Aws
+
+PART = 8 * 1024 * 1024
+"""Bytes in each of the first thousand parts, and by how much the parts of each further thousand are larger."""
+
+MAX_PARTS = 10_000
+"""What S3 takes. https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html"""
+
+THREADS = 2
+IN_FLIGHT = 3
+"""Parts that are being sent or wait for it. With the one being filled, memory holds four."""
+
+
+def part_size(number: int) -> int:
+    """Bytes in part `number`, counted from 1. Four are in memory: 32 MiB for 8 GiB of object, 320 MiB at the end."""
+    return PART * (1 + (number - 1) // 1000)
+
+
+MAX_SIZE = sum(part_size(number) for number in range(1, MAX_PARTS + 1))
+"""Bytes in the largest object: 461 GB."""
+
+
+class Parts:
+    """A multipart upload. Call `complete` or `abort` at its end. Raises AwsError when it cannot be begun."""
+
+    def __init__(self, aws: Aws, bucket: str, key: str, *, content_type: str) -> None:
+        self._aws, self._bucket, self._key = aws, bucket, key
+        self._upload = aws.send(blobs.start_multipart(bucket, key, content_type=content_type))
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="part")
+        self._in_flight: deque[tuple[Future[blobs.Part], bytearray]] = deque()
+        self._sent: list[blobs.Part] = []
+        self._used: deque[bytearray] = deque()
+
+    @property
+    def next_number(self) -> int:
+        """The number of the part that `add` will send."""
+        return len(self._sent) + len(self._in_flight) + 1
+
+    def add(self, body: bytearray) -> bytearray | None:
+        """Send `body`, which is not the caller's any more; answers the body of a part that was sent, to be used again.
+
+        Waits while enough parts are in flight. Raises AwsError when an earlier part failed, then and ever after.
+        """
+        while len(self._in_flight) >= IN_FLIGHT or (self._in_flight and self._in_flight[0][0].done()):
+            self._collect()
+        self._in_flight.append((self._pool.submit(self._send, self.next_number, body), body))
+        # as many as may be wanted at once are made first, so that memory depends neither on size nor on timing
+        return self._used.popleft() if self.next_number > IN_FLIGHT + 1 else None
+
+    def complete(self) -> None:
+        """Every part was added: the object is there when this returns. Raises AwsError, also for an earlier part."""
+        while self._in_flight:
+            self._collect()
+        self._pool.shutdown()
+        self._aws.send(blobs.complete_multipart(self._bucket, self._key, self._upload, self._sent))
+
+    def abort(self) -> None:
+        """Throw away what was sent, once nothing is on its way any more. Raises AwsError."""
+        self._pool.shutdown(cancel_futures=True)
+        self._aws.send(blobs.abort_multipart(self._bucket, self._key, self._upload))
+
+    def _collect(self) -> None:
+        # what failed stays the first in line, so that it is met again by whoever tries to go on
+        future, body = self._in_flight[0]
+        self._sent.append(future.result())
+        self._used.append(body)
+        self._in_flight.popleft()
+
+    def _send(self, number: int, body: bytearray) -> blobs.Part:
+        return self._aws.send(blobs.put_part(self._bucket, self._key, self._upload, number=number, body=body))

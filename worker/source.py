@@ -1,0 +1,124 @@
+"""An object in S3 as a file that is read: forward in one request, and from anywhere by requests for ranges."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+from typing import Any
+
+from coatcheck import blobs
+from coatcheck.calls import AwsUnavailable, Call
+from worker.aws import BROKEN, Aws
+
+READ_AHEAD = 256 * 1024
+"""The least that is asked for after a jump. What is read on from there is asked for in ranges that grow."""
+
+SKIP = 1024 * 1024
+"""A jump forward this short is made by reading: sooner done than another request."""
+
+GROWTH = 4
+RESUMES = 4
+"""How often in a row a connection may break without one byte having come."""
+
+
+class Source(io.RawIOBase):
+    """An object, the same from the first byte read to the last. Wrap it in a BufferedReader.
+
+    `name` is what errors call it. Raises FileNotFoundError when there is no object; later also when it was removed
+    or replaced since, and AwsUnavailable when S3 cannot be read from. A connection that breaks is made again.
+    """
+
+    def __init__(self, aws: Aws, bucket: str, key: str, *, name: str) -> None:
+        super().__init__()
+        self._aws, self._bucket, self._key, self._name = aws, bucket, key, name
+        opened = aws.send(blobs.read_all(bucket, key))
+        if opened is None:
+            raise FileNotFoundError(f"{name} is no longer kept")
+        self._size, self._etag = opened.size, opened.etag
+        self._position = 0
+        # the stream gives the bytes from _at to _end
+        self._stream: Any = opened.stream
+        self._at, self._end, self._span = 0, opened.size, opened.size
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def seekable(self) -> bool:
+        """Yes."""
+        return True
+
+    def tell(self) -> int:
+        """Where the next byte is read."""
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        """Move, which sends nothing yet. Raises OSError for a place before the start, as a file does."""
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
+        if start + offset < 0:
+            raise OSError(errno.EINVAL, f"cannot seek to {start + offset}", self._name)
+        self._position = start + offset
+        return self._position
+
+    def readinto(self, buffer: Any, /) -> int:
+        """Read some bytes; 0 at the end. Raises FileNotFoundError and AwsUnavailable."""
+        with memoryview(buffer) as view, view.cast("B") as octets:
+            wanted = min(len(octets), self._size - self._position)
+            if wanted <= 0:
+                return 0
+            got = self._read(octets[:wanted])
+            self._position += got
+            return got
+
+    def close(self) -> None:
+        """Let the connection go."""
+        self._drop()
+        super().close()
+
+    def _read(self, into: memoryview) -> int:
+        broken: BaseException | None = None
+        for _ in range(RESUMES + 1):
+            try:
+                self._go_to(self._position, len(into))
+                return self._forward(into)
+            except FileNotFoundError:
+                raise
+            except BROKEN as error:
+                broken = error
+                self._drop()
+        raise AwsUnavailable(self._range(self._position, self._size), type(broken).__name__) from broken
+
+    def _go_to(self, position: int, wanted: int) -> None:
+        """Have a stream whose next byte is the one at `position`."""
+        ahead = position - self._at
+        if self._stream is None or position >= self._end or not 0 <= ahead <= SKIP:
+            self._span = self._span * GROWTH if ahead == 0 else READ_AHEAD
+            self._open(position, min(position + max(self._span, wanted), self._size))
+        elif ahead:
+            with memoryview(bytearray(ahead)) as passed:
+                while self._at < position:
+                    self._forward(passed[: position - self._at])
+
+    def _forward(self, into: memoryview) -> int:
+        got = int(self._stream.readinto(into[: self._end - self._at]))
+        if not got:
+            raise ConnectionError("the stream ended early")
+        self._at += got
+        return got
+
+    def _open(self, first: int, end: int) -> None:
+        self._drop()
+        stream = self._aws.send(self._range(first, end))
+        if stream is None:
+            raise FileNotFoundError(f"{self._name} was removed or replaced while it was read")
+        self._stream, self._at, self._end = stream, first, end
+
+    def _range(self, first: int, end: int) -> Call[Any]:
+        return blobs.read_range(self._bucket, self._key, self._etag, first=first, last=end - 1)
+
+    def _drop(self) -> None:
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            with contextlib.suppress(*BROKEN):
+                stream.close()
