@@ -140,6 +140,33 @@ class Gone(ServiceError):
     retryable = False
 
 
+class NotMultipart(ServiceError):
+    """The upload is not sent in parts."""
+
+    code = "not-multipart"
+    title = "The upload is not sent in parts"
+    advice = "Send it whole, as its ticket says; nothing has to be completed."
+    retryable = False
+
+
+class UploadIncomplete(InvalidRequest):
+    """Parts of an upload are missing, or are not those that were meant."""
+
+    code = "upload-incomplete"
+    title = "The upload cannot be completed as it is"
+    advice = "Send the parts that `errors` names: GET /v1/uploads/{id} has fresh URLs. Then complete it again."
+    retryable = False
+
+
+class TooManyUploads(ServiceError):
+    """The tenant has as many unfinished uploads as it may."""
+
+    code = "too-many-uploads"
+    title = "Too many uploads in parts are unfinished"
+    advice = "Complete those that were begun, or wait: one that is not completed is dropped after a day or two."
+    retryable = True
+
+
 class Unavailable(ServiceError):
     """What the service stands on did not answer."""
 
@@ -163,6 +190,9 @@ SERVICE_ERRORS: tuple[type[ServiceError], ...] = (
     AlreadyFinished,
     NoResult,
     Gone,
+    NotMultipart,
+    UploadIncomplete,
+    TooManyUploads,
     Unavailable,
 )
 

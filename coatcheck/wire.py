@@ -8,12 +8,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidat
 
 from coatcheck.clock import from_rfc3339
 from coatcheck.lifecycle import Status
+from coatcheck.parts import MOST_PARTS, UPLOAD_LIMIT
 
 SECONDS_AHEAD = 366 * 86_400
 """How far ahead a job may be scheduled: a year, and the day that some have more."""
-
-UPLOAD_LIMIT = 5 * 1024**3
-"""Bytes that S3 takes in one PUT: https://docs.aws.amazon.com/AmazonS3/latest/userguide/upload-objects.html"""
 
 MEDIA_TYPE = (
     r"^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}"
@@ -99,7 +97,27 @@ class UploadRequest(Asked):
     content_type: str = Field(default="application/octet-stream", pattern=MEDIA_TYPE, max_length=255)
     size: int = Field(ge=0, le=UPLOAD_LIMIT, description="bytes, exactly")
     sha256: str | None = Field(
-        default=None, pattern=r"^[0-9a-fA-F]{64}$", description="hex; where given, other bytes are refused on arrival"
+        default=None,
+        pattern=r"^[0-9a-fA-F]{64}$",
+        description="hex; other bytes are refused on arrival, unless they come in parts: then it is kept with them",
+    )
+    multipart: bool = Field(
+        default=False, description="in parts though one request could carry it: sent side by side, and resumable"
+    )
+
+
+class SentPart(Asked):
+    """A part, and the ETag that its PUT was answered with."""
+
+    number: int = Field(ge=1, le=MOST_PARTS)
+    etag: str = Field(min_length=1, max_length=200)
+
+
+class CompleteRequest(Asked):
+    """Every part was sent."""
+
+    parts: list[SentPart] | None = Field(
+        default=None, max_length=MOST_PARTS, description="where given, each must have arrived with this ETag"
     )
 
 
@@ -212,6 +230,44 @@ class UploadTicket(Shown):
     url: str
     headers: dict[str, str]
     expires_at: Timestamp
+
+
+class PartView(Shown):
+    """Where to PUT one part."""
+
+    number: int = Field(description="from 1")
+    url: str
+
+
+class MultipartTicket(Shown):
+    """How to send an upload in parts: PUT each of `part_size` bytes (the last has the rest) before `expires_at`."""
+
+    id: str = Field(examples=["upl_0h2j4kq8c5v1m9d3s7n6p0r4t0"])
+    part_size: int = Field(description="bytes")
+    parts: list[PartView] = Field(description="the first parts that have not arrived")
+    next_parts: str | None = Field(description="where to GET more of them, with fresh URLs; null when these are all")
+    expires_at: Timestamp
+
+
+class PartsPage(Shown):
+    """Parts that have not arrived, with fresh URLs."""
+
+    parts: list[PartView]
+    next_parts: str | None
+    expires_at: Timestamp
+
+
+class UploadView(Shown):
+    """An upload as it is now."""
+
+    id: str
+    filename: str
+    content_type: str
+    size: int = Field(description="bytes")
+    sha256: str | None = Field(description="hex, as announced")
+    complete: bool = Field(description="whether a job's input may name it")
+    expires_at: Timestamp = Field(description="until when a job's input may name it")
+    ticket: UploadTicket | MultipartTicket | None = Field(description="how to send what is missing; null when complete")
 
 
 class Limits(Shown):

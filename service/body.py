@@ -27,6 +27,15 @@ async def read_json(request: Request, model: type[M], *, limit: int) -> M:
     return parse(model, await _read(request, limit))
 
 
+async def read_json_if_any(request: Request, model: type[M], *, limit: int) -> M:
+    """As `read_json`; a request without a body is one of an empty object."""
+    body = await _read(request, limit)
+    if not body:
+        return model()
+    _refuse_other_formats(request)
+    return parse(model, body)
+
+
 def parse(model: type[M], body: bytes) -> M:
     """JSON text as a `model`. Raises MalformedJson, or InvalidRequest with every flaw."""
     try:

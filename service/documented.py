@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import UnionType
 from typing import Annotated, Any, Literal
 
 from fastapi import Path
@@ -29,6 +30,8 @@ class ProblemKind(Shown):
 
 JobId = Annotated[str, Path(description="a job's id", examples=["job_0h2j4kq8c5v1m9d3s7n6p0r4t0"])]
 
+UploadId = Annotated[str, Path(description="an upload's id", examples=["upl_0h2j4kq8c5v1m9d3s7n6p0r4t0"])]
+
 _ASKED = {
     "Prefer": "`wait=N`: hold the answer until the job is done, or N seconds (0 to 25) have passed",
     "Idempotency-Key": "1 to 255 visible ASCII characters; the same key and the same body are the same job",
@@ -45,7 +48,9 @@ _ANSWERED = {
 }
 
 
-def answers(status: int, description: str, *headers: str, model: type[BaseModel] | None = None) -> dict[int | str, Any]:
+def answers(
+    status: int, description: str, *headers: str, model: type[BaseModel] | UnionType | None = None
+) -> dict[int | str, Any]:
     """The `responses` entry of one status."""
     entry: dict[str, Any] = {"description": description}
     if headers:
@@ -69,7 +74,7 @@ def guarded(*errors: type[ServiceError]) -> dict[int | str, Any]:
     return problems(*errors, Unauthenticated, Unavailable)
 
 
-def takes(*headers: str, body: type[BaseModel] | None = None) -> dict[str, Any]:
+def takes(*headers: str, body: type[BaseModel] | None = None, required: bool = True) -> dict[str, Any]:
     """The `openapi_extra` of a route that reads these headers, and its body, itself."""
     extra: dict[str, Any] = {
         "parameters": [
@@ -78,18 +83,25 @@ def takes(*headers: str, body: type[BaseModel] | None = None) -> dict[str, Any]:
         ]
     }
     if body is not None:
-        content = {"application/json": {"schema": body.model_json_schema()}}
-        extra["requestBody"] = {"required": True, "content": content}
+        schema = body.model_json_schema(ref_template="#/components/schemas/{model}")
+        content = {"application/json": {"schema": schema}}
+        extra["requestBody"] = {"required": required, "content": content}
     return extra
 
 
 def as_problems(document: dict[str, Any]) -> dict[str, Any]:
-    """The OpenAPI document with errors under their true media type, and without the framework's own error model."""
+    """The OpenAPI document with errors under their true media type, and without the framework's own error model.
+
+    The models within request bodies are put where references look for them.
+    """
+    schemas = document["components"]["schemas"]
     for operations in document["paths"].values():
         for operation in operations.values():
             for status, entry in operation["responses"].items():
                 if status >= "4":
                     entry["content"] = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+            for taken in operation.get("requestBody", {}).get("content", {}).values():
+                schemas |= taken["schema"].pop("$defs", {})
     for name in ("HTTPValidationError", "ValidationError"):
-        document["components"]["schemas"].pop(name, None)
+        schemas.pop(name, None)
     return document

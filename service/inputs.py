@@ -15,7 +15,7 @@ from coatcheck.errors import Flaw
 from coatcheck.ids import is_id
 from coatcheck.pack import pack, to_json
 from coatcheck.record import Blob, Job
-from coatcheck.table import items
+from coatcheck.table import uploads
 from coatcheck.table.keys import JobKey
 from coatcheck.types import JobType
 from service.flaws import invalid, refused
@@ -94,13 +94,13 @@ async def _wrong_with(tools: Tools, tenant: str, upload_id: str, needed_at: int)
     if not is_id("upl", upload_id):
         return "is not the id of an upload"
     announced, stored = await asyncio.gather(
-        tools.aws.send(items.get_upload(tools.table, JobKey(tenant, upload_id))),
+        tools.aws.send(uploads.get_upload(tools.table, JobKey(tenant, upload_id))),
         tools.aws.send(blobs.head(tools.bucket, blobs.upload_key(tenant, upload_id))),
     )
     if announced is None or tools.clock() >= announced.expires_at:
         return "names no upload that is still to be used"
     if stored is None:
-        return "names an upload that was announced, but not sent"
+        return f"names an upload that was announced, but not {'completed' if announced.multipart else 'sent'}"
     if stored.size != announced.size:
         return f"names an upload of which {stored.size} bytes were sent, not {announced.size}"
     if not _lasts(tools, since=announced.expires_at - UPLOAD_LIFE, until=needed_at):

@@ -23,11 +23,14 @@ from coatcheck.errors import (
     NoResult,
     NotFinished,
     NotFound,
+    NotMultipart,
     PayloadTooLarge,
     ServiceError,
+    TooManyUploads,
     Unauthenticated,
     Unavailable,
     UnsupportedMediaType,
+    UploadIncomplete,
 )
 from coatcheck.table.codec import NewerRow
 from coatcheck.views import flaw_views, problem_uri
@@ -53,6 +56,9 @@ STATUS: Mapping[type[ServiceError], int] = {
     AlreadyFinished: 409,
     NoResult: 409,
     Gone: 410,
+    NotMultipart: 409,
+    UploadIncomplete: 422,
+    TooManyUploads: 429,
     Unavailable: 503,
 }
 

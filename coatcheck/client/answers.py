@@ -98,6 +98,34 @@ class UploadTicket:
     headers: Mapping[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class PartsPage:
+    """Where to send parts that have not arrived, by their numbers, and whether there are more of them."""
+
+    links: Mapping[int, str]
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MultipartTicket:
+    """How to send an upload in parts of `part_size` bytes, and the id to name it by afterwards."""
+
+    id: str
+    part_size: int
+    page: PartsPage
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """An upload as the server knows it; `ticket` says how to send what is missing, None that nothing is."""
+
+    id: str
+    filename: str
+    size: int
+    sha256: str | None
+    ticket: UploadTicket | MultipartTicket | None
+
+
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """Retry-After in seconds, at least 0; a date counts from the answer's own Date (RFC 9110, 10.2.3)."""
     value = headers.get("retry-after", "")
@@ -158,10 +186,32 @@ def page(answer: Answer) -> Page:
     return Page(list(parsed["data"]), parsed["next"])
 
 
-def upload_ticket(answer: Answer) -> UploadTicket:
+def upload_ticket(answer: Answer) -> UploadTicket | MultipartTicket:
     """How to send an upload."""
+    return _ticket(document(answer))
+
+
+def parts_page(answer: Answer) -> PartsPage:
+    """Where to send parts."""
+    return _page(document(answer))
+
+
+def upload(answer: Answer) -> Upload:
+    """An upload as it is."""
     parsed = document(answer)
+    ticket = None if parsed["ticket"] is None else _ticket(parsed["ticket"])
+    return Upload(parsed["id"], parsed["filename"], parsed["size"], parsed["sha256"], ticket)
+
+
+def _ticket(parsed: Mapping[str, Any]) -> UploadTicket | MultipartTicket:
+    if "parts" in parsed:
+        return MultipartTicket(parsed["id"], int(parsed["part_size"]), _page(parsed))
     return UploadTicket(parsed["id"], parsed["method"], parsed["url"], dict(parsed["headers"]))
+
+
+def _page(parsed: Mapping[str, Any]) -> PartsPage:
+    links = {int(part["number"]): str(part["url"]) for part in parsed["parts"]}
+    return PartsPage(links, more=parsed["next_parts"] is not None and bool(links))
 
 
 def problem(answer: Answer) -> Mapping[str, Any]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from coatcheck.client import display, exits, inputs
+from coatcheck.client import core, display, exits, inputs
 from coatcheck.client.answers import Job
 from coatcheck.client.display import say
 from coatcheck.client.endpoint import START, listens, locate
@@ -51,6 +51,10 @@ def submit(
             help="Upload a file and name it in the input: tables.flights=f.csv, images[]=a.jpg. Repeatable.",
         ),
     ] = None,
+    resume: Annotated[
+        list[str] | None,
+        typer.Option(metavar="UPLOAD", help="Go on with this upload of one of the files. Repeatable."),
+    ] = None,
     wait: Annotated[
         bool, typer.Option("--wait", "-w", help="Wait until the job is done. Ctrl-C stops waiting.")
     ] = False,
@@ -72,8 +76,10 @@ def submit(
     options = {"delay": delay, "timeout": timeout, "metadata": inputs.read_metadata(metadata or ()) or None}
     # a field that does not fit is found before anything is sent
     _attach(document, attachments, str)
-    with _server(url, api_key) as client:
-        document = _attach(document, attachments, lambda path: _upload(client, path))
+    begun: list[str] = []
+    with _server(url, api_key) as client, _told_how_to_resume(begun):
+        earlier = _earlier(client, resume or (), [attachment.path for attachment in attachments])
+        document = _attach(document, attachments, lambda path: _upload(client, path, earlier.get(path), begun))
         job = client.submit(job_type, document, idempotency_key=idempotency_key, **options)
     if not as_json:
         print(job.id, flush=True)  # noqa: T201 - what a script captures
@@ -199,9 +205,32 @@ def _attach(document: Any, attachments: Sequence[inputs.Attachment], upload: Cal
     return document
 
 
-def _upload(client: Client, path: Path) -> str:
+def _earlier(client: Client, upload_ids: Sequence[str], paths: Sequence[Path]) -> dict[Path, str]:
+    """The uploads to go on with, by the file that each is of."""
+    found = {}
+    for upload_id in upload_ids:
+        upload = client.send(core.upload(upload_id))
+        same = [path for path in paths if (path.name, path.stat().st_size) == (upload.filename, upload.size)]
+        if not same:
+            raise InvalidArgumentError(f"{upload_id} is of {upload.filename}, {upload.size} bytes: no --upload is")
+        found[same[0]] = upload_id
+    return found
+
+
+def _upload(client: Client, path: Path, earlier: str | None, begun: list[str]) -> str:
     with display.transfer_bar(f"uploading {path.name}") as progress:
-        return client.upload(path, progress=progress)
+        return client.upload(path, progress=progress, resume=earlier, begun=begun.append)
+
+
+@contextmanager
+def _told_how_to_resume(begun: Sequence[str]) -> Iterator[None]:
+    try:
+        yield
+    except (KeyboardInterrupt, CoatcheckError):
+        if begun:
+            again = " ".join(f"--resume {upload_id}" for upload_id in begun)
+            say(f"what was sent of large files is kept for a day; to send only what is missing, add {again}")
+        raise
 
 
 def _wait(job: Job, url: str | None, api_key: str | None) -> Job:

@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
 from coatcheck.client import answers
-from coatcheck.client.answers import Answer, Job, Page, UploadTicket
+from coatcheck.client.answers import Answer, Job, MultipartTicket, Page, PartsPage, Upload, UploadTicket
 from coatcheck.client.errors import ConnectionFailed, InvalidArgumentError, ProblemError, TransferFailed
 
 T = TypeVar("T")
@@ -99,10 +99,31 @@ def job_type(name: str) -> Request[Mapping[str, Any]]:
     return Request("GET", f"/v1/job-types/{quote(name, safe='')}", answers.document)
 
 
-def create_upload(filename: str, content_type: str, size: int, sha256: str) -> Request[UploadTicket]:
-    """Ask where to send a file of `size` bytes. Repeatable: an upload that is never sent goes away by itself."""
-    body = _encode({"filename": filename, "content_type": content_type, "size": size, "sha256": sha256})
+def create_upload(
+    filename: str, content_type: str, size: int, sha256: str, *, multipart: bool = False
+) -> Request[UploadTicket | MultipartTicket]:
+    """Ask where to send a file of `size` bytes. Repeatable: an upload that is never sent goes away by itself.
+
+    `multipart` asks for parts where the server need not give them; where it must, it does.
+    """
+    described = {"filename": filename, "content_type": content_type, "size": size, "sha256": sha256}
+    body = _encode({**described, "multipart": True} if multipart else described)
     return Request("POST", "/v1/uploads", answers.upload_ticket, headers=_JSON, body=body)
+
+
+def upload(upload_id: str) -> Request[Upload]:
+    """Look at an upload: what it is of, and what is missing."""
+    return Request("GET", _of_upload(upload_id), answers.upload)
+
+
+def upload_parts(upload_id: str, after: int) -> Request[PartsPage]:
+    """Where to send the parts behind number `after` that have not arrived."""
+    return Request("GET", _of_upload(upload_id, "/parts"), answers.parts_page, query={"after": str(after)})
+
+
+def complete_upload(upload_id: str) -> Request[Upload]:
+    """Say that every part was sent. Repeatable: a second time is as the first."""
+    return Request("POST", _of_upload(upload_id, "/complete"), answers.upload)
 
 
 def events_path(job_id: str) -> str:
@@ -152,6 +173,10 @@ def _encode(document: Mapping[str, Any]) -> bytes:
 
 def _of_job(job_id: str, below: str = "") -> str:
     return f"/v1/jobs/{quote(job_id, safe='')}{below}"
+
+
+def _of_upload(upload_id: str, below: str = "") -> str:
+    return f"/v1/uploads/{quote(upload_id, safe='')}{below}"
 
 
 def _result_path(job_id: str, name: str | None) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import mimetypes
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -11,18 +9,19 @@ from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self, TypeVar
+from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 from uuid import uuid4
 
 import httpx
 import stamina
 
-from coatcheck.client import core
-from coatcheck.client.answers import Answer, Job, UploadTicket
+from coatcheck.client import core, uploads
+from coatcheck.client.answers import Answer, Job
 from coatcheck.client.core import Request
 from coatcheck.client.errors import ConnectionFailed, InvalidArgumentError, NotFinished, TransferFailed, shown
-from coatcheck.client.transfer import CHUNK, Incoming, Progress, Sink, appearing, chunks
+from coatcheck.client.transfer import CHUNK, Incoming, Progress, Sink, appearing
+from coatcheck.client.uploads import Body, Door, LocalFile
 
 T = TypeVar("T")
 
@@ -135,19 +134,25 @@ class Client:
         """Where the result, or the artifact `name`, can be fetched for some minutes: url, expires_at, size, …"""
         return self.send(core.result_link(job_id, name))
 
-    def upload(self, path: Path, content_type: str | None = None, *, progress: Progress | None = None) -> str:
+    def upload(
+        self,
+        path: Path,
+        content_type: str | None = None,
+        *,
+        progress: Progress | None = None,
+        resume: str | None = None,
+        begun: Callable[[str], None] | None = None,
+    ) -> str:
         """Send a file for use as an input; the id returned goes into the input as `{"$upload": id}`.
 
-        The content type is guessed from the name unless given. `progress` is called with bytes sent and size.
-        Raises OSError when the file cannot be read, TransferFailed when the storage refuses it.
+        The content type is guessed from the name unless given. `progress` is called with bytes sent and size, one
+        call at a time. A file above 64 MB goes in parts, four at a time: `begun` is called with the id before the
+        first, and when it does not come to its end, `resume=id` sends what is missing, for a day. Raises OSError when
+        the file cannot be read, TransferFailed when the storage refuses it or it was changed meanwhile, and
+        InvalidArgumentError when `resume` is of another file.
         """
-        guessed = content_type or mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-            size = file.tell()
-            ticket = self.send(core.create_upload(path.name, guessed, size, digest))
-            self._again(partial(self._put, ticket, file, size, progress), repeatable=True)
-        return ticket.id
+        door = Door(self.send, self._put)
+        return uploads.upload(door, LocalFile.of(path, content_type), progress=progress, resume=resume, begun=begun)
 
     def read_result(self, job: Job, sink: Sink, name: str | None = None, *, progress: Progress | None = None) -> None:
         """Write the result of a finished job, or its artifact `name`, into `sink` as it arrives, in bounded memory.
@@ -219,15 +224,13 @@ class Client:
             return stored
         raise _refused("the result could not be fetched", self._whole(stored))
 
-    def _put(self, ticket: UploadTicket, file: BinaryIO, size: int, progress: Progress | None) -> None:
-        file.seek(0)
-        headers = httpx.Headers(dict(ticket.headers))
-        headers["Content-Length"] = str(size)
-        answer = self._whole(
-            self._open(ticket.method, ticket.url, headers=headers, content=chunks(file, size, progress))
-        )
-        if answer.status >= 300:
-            raise _refused("the upload was refused", answer)
+    def _put(self, method: str, url: str, headers: Mapping[str, str], body: Body) -> None:
+        def once() -> None:
+            answer = self._whole(self._open(method, url, headers=headers, content=body()))
+            if answer.status >= 300:
+                raise _refused("the upload was refused", answer)
+
+        self._again(once, repeatable=True)
 
     @contextmanager
     def _reaching(self, url: str) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""The bytes of uploads and results on their way: counted, checked, and never held whole."""
+"""The bytes of results on their way: counted, checked, and never held whole."""
 
 from __future__ import annotations
 
@@ -48,20 +48,6 @@ class Incoming:
             raise TransferFailed(f"the download has {self.size} bytes where the job says {self._expected.size}")
         if self._digest.hexdigest() != self._expected.sha256:
             raise TransferFailed("the download is damaged: its sha256 is not the one that the job says")
-
-
-def chunks(file: BinaryIO, size: int, progress: Progress | None) -> Iterator[bytes]:
-    """The `size` bytes of a file that is being sent. Raises TransferFailed when it has become shorter or longer."""
-    sent = 0
-    while chunk := file.read(CHUNK):
-        sent += len(chunk)
-        if sent > size:
-            break
-        yield chunk
-        if progress:
-            progress(sent, size)
-    if sent != size:
-        raise TransferFailed(f"{file.name} changed while it was being uploaded")
 
 
 @contextmanager

@@ -18,7 +18,6 @@ from coatcheck.table.keys import (
     DUE_INDEX,
     JOB,
     TENANT_INDEX,
-    UPLOAD,
     Item,
     JobKey,
     artifacts,
@@ -229,51 +228,3 @@ def get_artifacts(table: str, job: Job) -> Call[Sequence[Blob]]:
 
     key = JobKey(job.tenant, job.id).item(artifacts(job.attempt))
     return Call("dynamodb", "GetItem", {"TableName": table, "Key": key, "ConsistentRead": True}, read)
-
-
-@dataclass(frozen=True, slots=True)
-class UploadRecord:
-    """An upload as it was announced. `sha256` is what the client said it would be, if it did."""
-
-    tenant: str
-    id: str
-    filename: str
-    content_type: str
-    size: int
-    sha256: bytes | None
-    expires_at: int
-
-
-def put_upload(table: str, upload: UploadRecord) -> Call[None]:
-    """Keep what was announced, until it expires."""
-    item = JobKey(upload.tenant, upload.id).item(UPLOAD) | {
-        "filename": {"S": upload.filename},
-        "type": {"S": upload.content_type},
-        "size": {"N": str(upload.size)},
-        "expires_at": {"N": str(upload.expires_at)},
-        "ttl": {"N": str(upload.expires_at // SECOND)},
-    }
-    if upload.sha256 is not None:
-        item["sha256"] = {"B": upload.sha256}
-    return Call("dynamodb", "PutItem", {"TableName": table, "Item": item}, read=lambda _: None)
-
-
-def get_upload(table: str, key: JobKey) -> Call[UploadRecord | None]:
-    """The upload, or None."""
-
-    def read(answer: Answer) -> UploadRecord | None:
-        item: Item | None = answer.get("Item")
-        if item is None:
-            return None
-        return UploadRecord(
-            tenant=key.tenant,
-            id=key.id,
-            filename=item["filename"]["S"],
-            content_type=item["type"]["S"],
-            size=int(item["size"]["N"]),
-            sha256=bytes(item["sha256"]["B"]) if "sha256" in item else None,
-            expires_at=int(item["expires_at"]["N"]),
-        )
-
-    params = {"TableName": table, "Key": key.item(UPLOAD), "ConsistentRead": True}
-    return Call("dynamodb", "GetItem", params, read)

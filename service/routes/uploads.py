@@ -2,63 +2,90 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request, Response
+from typing import Annotated
 
-from coatcheck import blobs
-from coatcheck.calls import Params
-from coatcheck.clock import SECOND, rfc3339
-from coatcheck.errors import InvalidRequest, MalformedJson, PayloadTooLarge, UnsupportedMediaType
-from coatcheck.ids import make_id
-from coatcheck.table import items
-from coatcheck.table.items import UploadRecord
-from coatcheck.wire import UploadRequest, UploadTicket
-from service.body import read_json
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from coatcheck.errors import (
+    InvalidRequest,
+    MalformedJson,
+    NotFound,
+    NotMultipart,
+    PayloadTooLarge,
+    TooManyUploads,
+    UnsupportedMediaType,
+    UploadIncomplete,
+)
+from coatcheck.parts import MOST_PARTS
+from coatcheck.wire import CompleteRequest, MultipartTicket, PartsPage, UploadRequest, UploadTicket, UploadView
+from service.body import read_json, read_json_if_any
 from service.caller import Authenticated
-from service.documented import answers, guarded, takes
-from service.inputs import UPLOAD_LIFE
+from service.documented import UploadId, answers, guarded, takes
+from service.uploads import announce, complete, find, look, missing_parts, ticket
 
 router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
+
+_BODY = (InvalidRequest, MalformedJson, PayloadTooLarge, UnsupportedMediaType)
+
+
+class PartsQuery(BaseModel):
+    """Which parts to list."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    after: int = Field(default=0, ge=0, le=MOST_PARTS, description="only parts with numbers above this one")
 
 
 @router.post(
     "",
     operation_id="create_upload",
     status_code=201,
-    responses=answers(201, "How to send the bytes.", model=UploadTicket)
-    | guarded(InvalidRequest, MalformedJson, PayloadTooLarge, UnsupportedMediaType),
+    responses=answers(201, "How to send the bytes, whole or in parts.", model=UploadTicket | MultipartTicket)
+    | guarded(*_BODY, TooManyUploads),
     openapi_extra=takes(body=UploadRequest),
 )
 async def create_upload(caller: Authenticated, request: Request) -> Response:
     """Announce a file. Send its bytes as the answer says, then name it in an input as `{"$upload": id}`, for a day."""
-    tools, now = caller.tools, caller.tools.clock()
-    asked = await read_json(request, UploadRequest, limit=tools.front_door.max_body)
-    upload = UploadRecord(
-        tenant=caller.tenant,
-        id=make_id("upl", tools.entropy(16)),
-        filename=asked.filename,
-        content_type=asked.content_type,
-        size=asked.size,
-        sha256=bytes.fromhex(asked.sha256) if asked.sha256 else None,
-        expires_at=now + UPLOAD_LIFE,
+    asked = await read_json(request, UploadRequest, limit=caller.tools.front_door.max_body)
+    return _unstored(await ticket(caller, await announce(caller, asked)), 201)
+
+
+@router.get(
+    "/{upload_id}",
+    operation_id="get_upload",
+    responses=answers(200, "The upload.", model=UploadView) | guarded(NotFound),
+)
+async def get_upload(caller: Authenticated, upload_id: UploadId) -> Response:
+    """Look at an upload: whether it is complete and, with fresh URLs, what is still to be sent."""
+    return _unstored(await look(caller, await find(caller, upload_id)))
+
+
+@router.get(
+    "/{upload_id}/parts",
+    operation_id="list_upload_parts",
+    responses=answers(200, "The next parts.", model=PartsPage) | guarded(NotFound, NotMultipart, InvalidRequest),
+)
+async def get_parts(caller: Authenticated, upload_id: UploadId, query: Annotated[PartsQuery, Query()]) -> Response:
+    """List parts that have not arrived, with fresh URLs."""
+    return _unstored(await missing_parts(caller, await find(caller, upload_id), query.after))
+
+
+@router.post(
+    "/{upload_id}/complete",
+    operation_id="complete_upload",
+    responses=answers(200, "The upload is whole.", model=UploadView)
+    | guarded(NotFound, NotMultipart, UploadIncomplete, *_BODY),
+    openapi_extra=takes(body=CompleteRequest, required=False),
+)
+async def complete_upload(caller: Authenticated, request: Request, upload_id: UploadId) -> Response:
+    """Make one file of the parts that were sent."""
+    asked = await read_json_if_any(request, CompleteRequest, limit=caller.tools.front_door.max_body)
+    return _unstored(await complete(caller, await find(caller, upload_id), asked.parts))
+
+
+def _unstored(shown: UploadTicket | MultipartTicket | PartsPage | UploadView, status: int = 200) -> Response:
+    # a presigned URL is a credential
+    return Response(
+        shown.model_dump_json(), status, headers={"Cache-Control": "no-store"}, media_type="application/json"
     )
-    key = blobs.upload_key(upload.tenant, upload.id)
-    link = blobs.upload_link(
-        tools.bucket, key, content_type=upload.content_type, size=upload.size, sha256=upload.sha256
-    )
-    url = await tools.aws.presign(link)
-    await tools.aws.send(items.put_upload(tools.table, upload))
-    ticket = UploadTicket(
-        id=upload.id,
-        method="PUT",
-        url=url,
-        headers=_signed_headers(link.params),
-        expires_at=rfc3339(now + blobs.UPLOAD_LINK_SECONDS * SECOND),
-    )
-    return Response(ticket.model_dump_json(), 201, headers={"Cache-Control": "no-store"}, media_type="application/json")
-
-
-_HEADERS = {"ContentType": "content-type", "ContentLength": "content-length", "ChecksumSHA256": "x-amz-checksum-sha256"}
-
-
-def _signed_headers(params: Params) -> dict[str, str]:
-    return {header: str(params[name]) for name, header in _HEADERS.items() if name in params}

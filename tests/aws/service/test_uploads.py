@@ -117,10 +117,11 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"content_type": "text"}, "/content_type"),
     ({"content_type": "text/csv\r\nX: y"}, "/content_type"),
     ({"size": -1}, "/size"),
-    ({"size": 5 * 1024**3 + 1}, "/size"),
+    ({"size": 1024**4 + 1}, "/size"),
     ({"size": "8"}, "/size"),
     ({"sha256": "abc"}, "/sha256"),
     ({"part_size": 5}, "/part_size"),
+    ({"multipart": 1}, "/multipart"),
 ]
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from coatcheck import wire
 from coatcheck.client import answers, core, display
-from coatcheck.client.answers import Answer, Job, Page, Stored, UploadTicket
+from coatcheck.client.answers import Answer, Job, Page, Stored, Upload, UploadTicket
 from coatcheck.client.errors import (
     ConnectionFailed,
     NotFinished,
@@ -60,6 +60,9 @@ def test_an_input_that_is_no_json() -> None:
         (core.job("../x?y#z"), "GET /v1/jobs/..%2Fx%3Fy%23z"),
         (core.page(core.events_path("job_a"), {}), "GET /v1/jobs/job_a/events"),
         (core.create_upload("f", "text/csv", 1, "00"), "POST /v1/uploads"),
+        (core.upload("../x"), "GET /v1/uploads/..%2Fx"),
+        (core.upload_parts("upl_a", 100), "GET /v1/uploads/upl_a/parts"),
+        (core.complete_upload("upl_a"), "POST /v1/uploads/upl_a/complete"),
     ],
 )
 def test_where_calls_go(request_: core.Request[Any], expected: str) -> None:
@@ -171,6 +174,10 @@ def test_what_is_read_is_what_the_server_writes() -> None:
     assert read | set(display.SHOWN_TIMES) <= wire.JobView.model_fields.keys()
     assert {"name", *(f.name for f in fields(Stored))} <= wire.ArtifactView.model_fields.keys()
     assert {f.name for f in fields(UploadTicket)} <= wire.UploadTicket.model_fields.keys()
+    assert {f.name for f in fields(Upload)} <= wire.UploadView.model_fields.keys()
+    assert {"number", "url"} == wire.PartView.model_fields.keys()
+    assert {"parts", "next_parts"} <= wire.PartsPage.model_fields.keys() <= wire.MultipartTicket.model_fields.keys()
+    assert {"id", "part_size"} <= wire.MultipartTicket.model_fields.keys()
     assert {f.name for f in fields(Page)} == wire.Listing.model_fields.keys()
     assert {"title", "detail", "code", "retryable", "errors"} <= wire.Problem.model_fields.keys()
     assert {"pointer", "detail"} == wire.FlawView.model_fields.keys()

@@ -1,0 +1,72 @@
+"""The S3 requests of uploads that clients send in parts. Those of everything else are in `blobs`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from coatcheck.blobs import UPLOAD_LINK_SECONDS
+from coatcheck.calls import Answer, Call, Presign
+
+DECLARED_SHA256 = "declared-sha256"
+"""Name of the user metadata of an object that came in parts: the hex sha256 that the client declared, if it did."""
+
+
+def start(bucket: str, key: str, *, content_type: str, sha256: bytes | None) -> Call[str]:
+    """Begin an upload; the answer is S3's id of it.
+
+    S3 has no sha256 of an object that came in parts: the declared one is kept with it, for whoever reads it whole.
+    """
+    params: dict[str, Any] = {"Bucket": bucket, "Key": key, "ContentType": content_type}
+    if sha256 is not None:
+        params["Metadata"] = {DECLARED_SHA256: sha256.hex()}
+    return Call("s3", "CreateMultipartUpload", params, read=lambda answer: str(answer["UploadId"]))
+
+
+def link(bucket: str, key: str, multipart_id: str, *, number: int, length: int) -> Presign:
+    """An upload of one part of exactly `length` bytes."""
+    params = {"Bucket": bucket, "Key": key, "UploadId": multipart_id, "PartNumber": number, "ContentLength": length}
+    return Presign("upload_part", params, UPLOAD_LINK_SECONDS)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part that has arrived. The ETag is without its quotes."""
+
+    number: int
+    size: int
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """Parts in the order of their numbers; `more` tells whether others follow."""
+
+    parts: Sequence[Part]
+    more: bool
+
+
+def arrived(bucket: str, key: str, multipart_id: str, *, after: int) -> Call[Arrived | None]:
+    """The parts with numbers above `after` that have arrived, up to 1,000; None when it is completed or aborted."""
+
+    def read(answer: Answer) -> Arrived:
+        entries = answer.get("Parts", [])
+        parts = [Part(entry["PartNumber"], entry["Size"], entry["ETag"].strip('"')) for entry in entries]
+        return Arrived(parts, bool(parts) and answer.get("IsTruncated", False))
+
+    params = {"Bucket": bucket, "Key": key, "UploadId": multipart_id, "PartNumberMarker": after}
+    return Call("s3", "ListParts", params, read, refusals=dict.fromkeys(("NoSuchUpload", "404"), lambda _: None))
+
+
+def complete(bucket: str, key: str, multipart_id: str, parts: Sequence[Part]) -> Call[bool]:
+    """Make the object of these parts; False when they are no longer there as they were, or it was made already."""
+    listed = [{"PartNumber": part.number, "ETag": f'"{part.etag}"'} for part in parts]
+    params = {"Bucket": bucket, "Key": key, "UploadId": multipart_id, "MultipartUpload": {"Parts": listed}}
+    return Call(
+        "s3",
+        "CompleteMultipartUpload",
+        params,
+        read=lambda _: True,
+        refusals=dict.fromkeys(("NoSuchUpload", "404", "InvalidPart"), lambda _: False),
+    )

@@ -1,0 +1,71 @@
+"""Uploads as they were announced."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from coatcheck.calls import Answer, Call
+from coatcheck.clock import SECOND
+from coatcheck.table.keys import UPLOAD, Item, JobKey
+
+
+@dataclass(frozen=True, slots=True)
+class Multipart:
+    """S3's own id of an upload in parts, and the bytes of each part but the last."""
+
+    id: str
+    part_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class UploadRecord:
+    """An upload as it was announced. `sha256` is what the client said it would be, if it did."""
+
+    tenant: str
+    id: str
+    filename: str
+    content_type: str
+    size: int
+    sha256: bytes | None
+    expires_at: int
+    multipart: Multipart | None = None
+
+
+def put_upload(table: str, upload: UploadRecord) -> Call[None]:
+    """Keep what was announced, until it expires."""
+    item = JobKey(upload.tenant, upload.id).item(UPLOAD) | {
+        "filename": {"S": upload.filename},
+        "type": {"S": upload.content_type},
+        "size": {"N": str(upload.size)},
+        "expires_at": {"N": str(upload.expires_at)},
+        "ttl": {"N": str(upload.expires_at // SECOND)},
+    }
+    if upload.sha256 is not None:
+        item["sha256"] = {"B": upload.sha256}
+    if upload.multipart is not None:
+        item |= {"multipart": {"S": upload.multipart.id}, "part_size": {"N": str(upload.multipart.part_size)}}
+    return Call("dynamodb", "PutItem", {"TableName": table, "Item": item}, read=lambda _: None)
+
+
+def get_upload(table: str, key: JobKey) -> Call[UploadRecord | None]:
+    """The upload, or None."""
+
+    def read(answer: Answer) -> UploadRecord | None:
+        item: Item | None = answer.get("Item")
+        return None if item is None else _decode(key, item)
+
+    params = {"TableName": table, "Key": key.item(UPLOAD), "ConsistentRead": True}
+    return Call("dynamodb", "GetItem", params, read)
+
+
+def _decode(key: JobKey, item: Item) -> UploadRecord:
+    return UploadRecord(
+        tenant=key.tenant,
+        id=key.id,
+        filename=item["filename"]["S"],
+        content_type=item["type"]["S"],
+        size=int(item["size"]["N"]),
+        sha256=bytes(item["sha256"]["B"]) if "sha256" in item else None,
+        expires_at=int(item["expires_at"]["N"]),
+        multipart=Multipart(item["multipart"]["S"], int(item["part_size"]["N"])) if "multipart" in item else None,
+    )

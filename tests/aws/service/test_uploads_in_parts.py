@@ -1,0 +1,339 @@
+"""Uploads in parts: announced, sent part by part to S3 itself, resumed, completed."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from coatcheck import multipart
+from coatcheck.client.sync import Client
+from coatcheck.parts import MOST_PARTS, SINGLE_PART_LIMIT, SMALLEST_PART, UPLOAD_LIMIT
+from coatcheck.table import uploads
+from coatcheck.table.keys import JobKey
+from service.in_parts import MOST_OPEN, PAGE
+from tests.aws.service.stage import Api, problem
+
+BODY = bytes(range(256)) * (SMALLEST_PART // 256) + b"the rest"
+GIB = 1024**3
+
+
+def announce(api: Api, **more: Any) -> dict[str, Any]:
+    """The ticket for an upload of `BODY` in parts, or of what `more` says."""
+    asked = {"filename": "table.csv", "content_type": "text/csv", "size": len(BODY), "multipart": True} | more
+    answer = api.http.post("/v1/uploads", json=asked)
+    assert answer.status_code == 201, answer.text
+    ticket: dict[str, Any] = answer.json()
+    return ticket
+
+
+def piece(ticket: dict[str, Any], number: int, body: bytes = BODY) -> bytes:
+    """The bytes of one part."""
+    return body[(number - 1) * ticket["part_size"] : number * ticket["part_size"]]
+
+
+def send(api: Api, ticket: dict[str, Any], *numbers: int) -> dict[int, str]:
+    """Send these parts, or all; the ETag of each."""
+    links = {part["number"]: part["url"] for part in ticket["parts"]}
+    answers = {n: api.nobody.put(links[n], content=piece(ticket, n)) for n in numbers or links}
+    assert {answer.status_code for answer in answers.values()} == {200}
+    return {number: answer.headers["etag"] for number, answer in answers.items()}
+
+
+def look(api: Api, ticket: dict[str, Any]) -> dict[str, Any]:
+    answer = api.http.get(f"/v1/uploads/{ticket['id']}")
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["cache-control"] == "no-store"
+    view: dict[str, Any] = answer.json()
+    return view
+
+
+def complete(api: Api, ticket: dict[str, Any], **more: Any) -> httpx.Response:
+    return api.http.post(f"/v1/uploads/{ticket['id']}/complete", **more)
+
+
+def query(ticket: dict[str, Any]) -> dict[str, Any]:
+    """A submit that names the upload."""
+    return {"type": "table.query", "input": {"sql": "FROM t", "tables": {"t": {"$upload": ticket["id"]}}}}
+
+
+def stored_key(api: Api, ticket: dict[str, Any]) -> str:
+    return f"uploads/{api.tenant}/{ticket['id']}"
+
+
+def multipart_id(api: Api, ticket: dict[str, Any]) -> str:
+    """S3's own id."""
+    begun = api.s3.list_multipart_uploads(Bucket=api.stage.deployment.bucket, Prefix=stored_key(api, ticket))
+    found: str = begun["Uploads"][0]["UploadId"]
+    return found
+
+
+def is_ministack(api: Api, emulator_url: str) -> bool:
+    return api.nobody.get(f"{emulator_url}/_ministack/health").is_success
+
+
+def test_parts_are_sent_and_two_jobs_use_them(api: Api) -> None:
+    digest = hashlib.sha256(BODY).hexdigest()
+    ticket = announce(api, sha256=digest)
+    assert [part["number"] for part in ticket["parts"]] == [1, 2]
+    assert ticket["next_parts"] is None
+    send(api, ticket)
+    answer = complete(api, ticket)
+    assert answer.status_code == 200, answer.text
+    view = answer.json()
+    assert {name: view[name] for name in ("id", "size", "sha256", "complete", "ticket")} == {
+        "id": ticket["id"],
+        "size": len(BODY),
+        "sha256": digest,
+        "complete": True,
+        "ticket": None,
+    }
+    stored = api.s3.get_object(Bucket=api.stage.deployment.bucket, Key=stored_key(api, ticket))
+    assert (stored["ContentType"], stored["Metadata"]) == ("text/csv", {multipart.DECLARED_SHA256: digest})
+    assert stored["Body"].read() == BODY
+    assert api.submit(**query(ticket))["id"] != api.submit(**query(ticket))["id"]
+
+
+@pytest.mark.parametrize("size", [SINGLE_PART_LIMIT + 1, 700 * GIB + 1, UPLOAD_LIMIT])
+def test_every_part_of_a_large_file_has_its_place_on_some_page(api: Api, size: int) -> None:
+    ticket = announce(api, size=size, multipart=False)
+    assert {"id", "part_size", "parts", "next_parts", "expires_at"} == set(ticket)
+    assert ticket["part_size"] % 1024**2 == 0
+    count = -(-size // ticket["part_size"])
+    assert count <= MOST_PARTS
+    second = api.http.get(ticket["next_parts"]).json()
+    last = api.http.get(ticket["next_parts"].replace(f"after={PAGE}", f"after={count - 3}")).json()
+    told = [[part["number"] for part in page["parts"]] for page in (ticket, second, last)]
+    assert told == [
+        list(range(1, PAGE + 1)),
+        list(range(PAGE + 1, 2 * PAGE + 1)),
+        [count - 2, count - 1, count],
+    ]
+    assert last["next_parts"] is None
+    assert len({part["url"] for page in (ticket, second, last) for part in page["parts"]}) == 2 * PAGE + 3
+
+
+@pytest.mark.parametrize(("size", "asked"), [(SINGLE_PART_LIMIT, False), (SMALLEST_PART, True), (0, True)])
+def test_what_one_request_carries_is_sent_whole(api: Api, size: int, *, asked: bool) -> None:
+    assert announce(api, size=size, multipart=asked)["method"] == "PUT"
+
+
+def test_a_part_is_taken_as_it_was_signed_and_not_otherwise(api: Api, emulator_url: str) -> None:
+    if not is_ministack(api, emulator_url):
+        pytest.skip("moto verifies neither signatures nor checksums")
+    ticket = announce(api)
+    first, second = (part["url"] for part in ticket["parts"])
+    refused = [
+        api.nobody.put(first, content=piece(ticket, 1)[:-1]),
+        api.nobody.put(first, content=piece(ticket, 2)),
+        api.nobody.put(second, content=piece(ticket, 1)),
+        api.nobody.put(first.replace("partNumber=1", "partNumber=3"), content=piece(ticket, 1)),
+        api.nobody.put(first.replace(ticket["id"], "upl_other"), content=piece(ticket, 1)),
+        api.nobody.put(first.replace("X-Amz-Expires=3600", "X-Amz-Expires=36000"), content=piece(ticket, 1)),
+        api.nobody.post(first, content=piece(ticket, 1)),
+    ]
+    assert {answer.status_code for answer in refused} <= {403, 405}
+    damaged = api.nobody.put(first, content=piece(ticket, 1), headers={"Content-MD5": "1B2M2Y8AsgTpgAmY7PhCfg=="})
+    assert damaged.status_code == 400
+    assert [part["number"] for part in look(api, ticket)["ticket"]["parts"]] == [1, 2]
+
+
+def test_a_client_that_died_goes_on_where_it_stopped(api: Api) -> None:
+    ticket = announce(api)
+    send(api, ticket, 1)
+    view = look(api, ticket)
+    assert not view["complete"]
+    resumed = view["ticket"]
+    assert (resumed["part_size"], [part["number"] for part in resumed["parts"]]) == (ticket["part_size"], [2])
+    page = api.http.get(f"/v1/uploads/{ticket['id']}/parts").json()
+    assert [part["number"] for part in page["parts"]] == [2]
+    send(api, resumed, 2)
+    assert look(api, ticket)["ticket"]["parts"] == []
+    assert complete(api, ticket).status_code == 200
+    assert look(api, ticket) == complete(api, ticket).json()
+    assert api.http.get(f"/v1/uploads/{ticket['id']}/parts").json()["parts"] == []
+
+
+def test_the_client_goes_on_with_an_upload(api: Api, tmp_path: Path) -> None:
+    file = tmp_path / "table.csv"
+    file.write_bytes(BODY)
+    ticket = announce(api, sha256=hashlib.sha256(BODY).hexdigest())
+    send(api, ticket, 1)
+    steps: list[tuple[int, int]] = []
+    with Client(api.url, api.http.headers["authorization"].removeprefix("Bearer ")) as client:
+        for _ in range(2):
+            assert client.upload(file, resume=ticket["id"], progress=lambda *step: steps.append(step)) == ticket["id"]
+    assert (steps[0], steps[-1]) == ((SMALLEST_PART, len(BODY)), (len(BODY), len(BODY)))
+    assert look(api, ticket)["complete"]
+    stored = api.s3.get_object(Bucket=api.stage.deployment.bucket, Key=stored_key(api, ticket))
+    assert stored["Body"].read() == BODY
+
+
+@pytest.mark.parametrize("repeated", [set(), {"CompleteMultipartUpload", "ListParts"}])
+def test_completing_twice_is_completing_once(api: Api, repeated: set[str]) -> None:
+    ticket = announce(api)
+    send(api, ticket)
+    api.spy.repeats |= repeated
+    first, second = complete(api, ticket), complete(api, ticket)
+    assert (first.status_code, second.status_code, first.json()) == (200, 200, second.json())
+
+
+def test_an_upload_with_a_part_missing_stays_open(api: Api) -> None:
+    ticket = announce(api)
+    send(api, ticket, 2)
+    told = problem(complete(api, ticket), 422, "upload-incomplete")
+    assert told["errors"] == [{"pointer": "/parts", "detail": f"part 1, of {SMALLEST_PART} bytes, was not sent"}]
+    refused = problem(api.post(**query(ticket)), 422, "invalid-request")
+    assert refused["errors"][0]["detail"] == "names an upload that was announced, but not completed"
+    send(api, ticket, 1)
+    assert complete(api, ticket).status_code == 200
+
+
+def test_a_part_of_another_size_has_not_arrived(api: Api) -> None:
+    ticket = announce(api)
+    send(api, ticket)
+    api.s3.upload_part(
+        Bucket=api.stage.deployment.bucket,
+        Key=stored_key(api, ticket),
+        UploadId=multipart_id(api, ticket),
+        PartNumber=2,
+        Body=b"short",
+    )
+    told = problem(complete(api, ticket), 422, "upload-incomplete")
+    assert told["errors"] == [{"pointer": "/parts", "detail": "part 2, of 8 bytes, has 5"}]
+    assert [part["number"] for part in look(api, ticket)["ticket"]["parts"]] == [2]
+
+
+def test_a_list_of_parts_must_be_that_of_what_arrived(api: Api) -> None:
+    ticket = announce(api)
+    etags = send(api, ticket)
+    right: list[dict[str, Any]] = [{"number": number, "etag": etag} for number, etag in etags.items()]
+    swapped = [{"number": 1, "etag": etags[2]}, {"number": 2, "etag": etags[1]}]
+    wrong = {
+        ("/parts/0/etag", "/parts/1/etag"): swapped,
+        ("/parts",): right[:1],
+        ("/parts/2/number",): [*right, {"number": 3, "etag": etags[1]}],
+        ("/parts/1/number", "/parts"): [right[0], right[0]],
+        ("/parts", "/parts"): [],
+    }
+    for pointers, parts in wrong.items():
+        told = problem(complete(api, ticket, json={"parts": parts}), 422, "upload-incomplete")
+        assert tuple(flaw["pointer"] for flaw in told["errors"]) == pointers
+    unquoted = [{"number": part["number"], "etag": part["etag"].strip('"')} for part in reversed(right)]
+    assert complete(api, ticket, json={"parts": unquoted}).status_code == 200
+
+
+HOSTILE: list[tuple[dict[str, Any], int, str]] = [
+    ({"json": []}, 422, "invalid-request"),
+    ({"json": {"parts": {}}}, 422, "invalid-request"),
+    ({"json": {"parts": [{"number": 0, "etag": "a"}]}}, 422, "invalid-request"),
+    ({"json": {"parts": [{"number": "1", "etag": "a"}]}}, 422, "invalid-request"),
+    ({"json": {"parts": [{"number": 10**400, "etag": "a"}]}}, 422, "invalid-request"),
+    ({"json": {"parts": [{"number": 1, "etag": ""}]}}, 422, "invalid-request"),
+    ({"json": {"parts": [{"number": 1, "etag": "<x/>&\u0000"}]}}, 422, "upload-incomplete"),
+    ({"json": {"etags": []}}, 422, "invalid-request"),
+    ({"content": b'{"parts": [', "headers": {"Content-Type": "application/json"}}, 400, "malformed-json"),
+    ({"content": b"\xff", "headers": {"Content-Type": "application/json"}}, 400, "malformed-json"),
+    ({"content": b"{}", "headers": {"Content-Type": "text/plain"}}, 415, "unsupported-media-type"),
+]
+
+
+@pytest.mark.parametrize(("body", "status", "code"), HOSTILE)
+def test_hostile_bodies_are_refused(api: Api, body: dict[str, Any], status: int, code: str) -> None:
+    problem(complete(api, announce(api), **body), status, code)
+
+
+@pytest.mark.parametrize("after", ["-1", "x", "1e3", str(MOST_PARTS + 1), "9" * 400])
+def test_parts_behind_nonsense_are_refused(api: Api, after: str) -> None:
+    problem(api.http.get(f"/v1/uploads/{announce(api)['id']}/parts", params={"after": after}), 422, "invalid-request")
+
+
+CALLS = (("GET", ""), ("GET", "/parts"), ("POST", "/complete"))
+
+
+@pytest.mark.parametrize(("method", "below"), CALLS)
+def test_there_is_nothing_for_others_nor_under_other_ids(api: Api, method: str, below: str) -> None:
+    ticket = announce(api)
+    problem(api.other.request(method, f"/v1/uploads/{ticket['id']}{below}"), 404, "not-found")
+    problem(api.nobody.request(method, f"{api.url}/v1/uploads/{ticket['id']}{below}"), 401, "unauthenticated")
+    for unknown in ("upl_none", "job_1", "%00", "a" * 300):
+        problem(api.http.request(method, f"/v1/uploads/{unknown}{below}"), 404, "not-found")
+
+
+@pytest.mark.parametrize(("method", "below"), CALLS)
+def test_an_upload_that_expired_is_none(api: Api, method: str, below: str) -> None:
+    ticket, table = announce(api), api.stage.deployment.table
+    record = api.stage.worker.send(uploads.get_upload(table, JobKey(api.tenant, ticket["id"])))
+    assert record is not None
+    api.stage.worker.send(uploads.put_upload(table, replace(record, expires_at=1)))
+    problem(api.http.request(method, f"/v1/uploads/{ticket['id']}{below}"), 404, "not-found")
+
+
+@pytest.mark.parametrize(("method", "below"), CALLS)
+def test_parts_that_were_thrown_away_are_none(api: Api, method: str, below: str) -> None:
+    ticket = announce(api)
+    api.s3.abort_multipart_upload(
+        Bucket=api.stage.deployment.bucket, Key=stored_key(api, ticket), UploadId=multipart_id(api, ticket)
+    )
+    told = problem(api.http.request(method, f"/v1/uploads/{ticket['id']}{below}"), 404, "not-found")
+    assert "no longer kept" in told["detail"]
+
+
+@pytest.mark.parametrize("operation", ["GetItem", "ListParts", "CompleteMultipartUpload"])
+def test_a_store_that_does_not_answer_is_told_as_such(api: Api, operation: str) -> None:
+    ticket = announce(api)
+    send(api, ticket)
+    api.spy.breaks |= {operation}
+    problem(complete(api, ticket), 503, "unavailable")
+    api.spy.breaks.clear()
+    assert complete(api, ticket).status_code == 200
+
+
+def test_an_upload_that_is_sent_whole_has_no_parts(api: Api) -> None:
+    ticket = announce(api, size=1, multipart=False)
+    problem(complete(api, ticket), 409, "not-multipart")
+    problem(api.http.get(f"/v1/uploads/{ticket['id']}/parts"), 409, "not-multipart")
+    view = look(api, ticket)
+    assert (view["complete"], view["ticket"]["method"]) == (False, "PUT")
+    api.nobody.put(view["ticket"]["url"], content=b"x", headers=view["ticket"]["headers"]).raise_for_status()
+    assert (look(api, ticket)["complete"], look(api, ticket)["ticket"]) == (True, None)
+
+
+def test_a_tenant_begins_only_so_many(api: Api) -> None:
+    ticket, s3 = announce(api), api.s3
+    for number in range(MOST_OPEN - 1):
+        s3.create_multipart_upload(Bucket=api.stage.deployment.bucket, Key=f"uploads/{api.tenant}/upl_{number}")
+    asked = {"filename": "a", "size": len(BODY), "multipart": True}
+    problem(api.http.post("/v1/uploads", json=asked), 429, "too-many-uploads")
+    assert api.other.post("/v1/uploads", json=asked).status_code == 201
+    assert api.http.post("/v1/uploads", json=asked | {"multipart": False}).status_code == 201
+    send(api, ticket)
+    assert complete(api, ticket).status_code == 200
+    assert api.http.post("/v1/uploads", json=asked).status_code == 201
+
+
+def test_a_part_that_changed_since_it_was_listed_is_noticed(api: Api) -> None:
+    ticket = announce(api)
+    etags = send(api, ticket)
+    stale = [multipart.Part(1, SMALLEST_PART, "0" * 32), multipart.Part(2, 8, etags[2].strip('"'))]
+    bucket, key = api.stage.deployment.bucket, stored_key(api, ticket)
+    assert not api.stage.worker.send(multipart.complete(bucket, key, multipart_id(api, ticket), stale))
+    assert not look(api, ticket)["complete"]
+
+
+def test_the_list_of_parts_is_read_to_its_end(api: Api) -> None:
+    """S3 lists 1,000 parts at once; these are few, so it is asked for one at a time."""
+    ticket = announce(api)
+    send(api, ticket)
+    bucket, key, s3_id = api.stage.deployment.bucket, stored_key(api, ticket), multipart_id(api, ticket)
+    call = multipart.arrived(bucket, key, s3_id, after=0)
+    page = api.stage.worker.send(replace(call, params={**call.params, "MaxParts": 1}))
+    assert page is not None
+    assert ([part.number for part in page.parts], page.more) == ([1], True)
+    rest = api.stage.worker.send(multipart.arrived(bucket, key, s3_id, after=1))
+    assert rest is not None
+    assert ([part.number for part in rest.parts], rest.more) == ([2], False)

@@ -1,0 +1,168 @@
+"""Uploads in parts over real HTTP: what is sent, what is not sent again, what is left when one ends early."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from starlette.responses import JSONResponse, Response
+
+from coatcheck.client.errors import InvalidArgumentError, ProblemError, TransferFailed
+from coatcheck.client.sync import Client
+from coatcheck.client.uploads import IN_PARTS_ABOVE
+
+if TYPE_CHECKING:
+    from tests.unit.client.conftest import Standin
+
+PART = 300_000
+BODY = b"".join(bytes([n]) * PART for n in range(4)) + b"the rest"
+SIZE, SHA256 = len(BODY), hashlib.sha256(BODY).hexdigest()
+
+
+@pytest.fixture
+def client(standin: Standin) -> Iterator[Client]:
+    with Client(standin.url, "key-of-the-test", patience=5) as client:
+        yield client
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "flights.csv"
+    path.write_bytes(BODY)
+    return path
+
+
+def page(standin: Standin, *numbers: int, more: bool = False, link: str = "part") -> dict[str, Any]:
+    """Where to send these parts."""
+    parts = [{"number": number, "url": f"{standin.url}/{link}/{number}?sig=1"} for number in numbers]
+    return {"parts": parts, "next_parts": "https://elsewhere/" if more else None, "expires_at": "-"}
+
+
+def ticket(standin: Standin, *numbers: int, more: bool = False) -> dict[str, Any]:
+    return {"id": "upl_a", "part_size": PART, **page(standin, *numbers, more=more)}
+
+
+def view(ticket: dict[str, Any] | None, **more: Any) -> Response:
+    """The upload as it is."""
+    document = {"id": "upl_a", "filename": "flights.csv", "size": SIZE, "sha256": SHA256, "ticket": ticket}
+    return JSONResponse(document | more)
+
+
+def takes_parts(standin: Standin, *numbers: int, link: str = "part") -> None:
+    for number in numbers:
+        standin.on(f"PUT /{link}/{number}", Response())
+    standin.on("POST /v1/uploads/upl_a/complete", view(None))
+
+
+def parts_sent(standin: Standin) -> list[str]:
+    return sorted(call for call in standin.calls() if call.startswith("PUT "))
+
+
+def test_parts_are_sent_page_by_page(client: Client, standin: Standin, file: Path) -> None:
+    standin.on("POST /v1/uploads", JSONResponse(ticket(standin, 1, 2, 3, more=True), 201))
+    standin.on("GET /v1/uploads/upl_a/parts", JSONResponse(page(standin, 4, 5)))
+    takes_parts(standin, 1, 2, 3, 4, 5)
+    steps: list[tuple[int, int]] = []
+    begun: list[str] = []
+    assert client.upload(file, progress=lambda *step: steps.append(step), begun=begun.append) == "upl_a"
+    assert begun == ["upl_a"]
+    assert steps[-1] == (SIZE, SIZE)
+    assert [done for done, _ in steps] == sorted(done for done, _ in steps)
+    sent = {seen.call: seen for seen in standin.seen if seen.call.startswith("PUT ")}
+    assert b"".join(sent[f"PUT /part/{number}"].body for number in range(1, 6)) == BODY
+    for seen in sent.values():
+        digest = hashlib.md5(seen.body, usedforsecurity=False).digest()
+        assert seen.headers["content-md5"] == base64.b64encode(digest).decode()
+        assert seen.headers["content-length"] == str(len(seen.body))
+        assert {"authorization", "transfer-encoding"}.isdisjoint(seen.headers)
+    # the next page is asked of the server that is known, whatever address it names
+    asked = next(seen for seen in standin.seen if seen.call.endswith("/parts"))
+    assert (asked.query, asked.headers["authorization"]) == ({"after": "3"}, "Bearer key-of-the-test")
+    assert standin.calls()[-1] == "POST /v1/uploads/upl_a/complete"
+
+
+def test_what_arrived_is_not_sent_again(client: Client, standin: Standin, file: Path) -> None:
+    standin.on("GET /v1/uploads/upl_a", view(ticket(standin, 2, 5)))
+    takes_parts(standin, 2, 5)
+    steps: list[tuple[int, int]] = []
+    assert client.upload(file, resume="upl_a", progress=lambda *step: steps.append(step)) == "upl_a"
+    assert parts_sent(standin) == ["PUT /part/2", "PUT /part/5"]
+    assert steps[-1] == (SIZE, SIZE)
+
+
+def test_of_a_complete_upload_nothing_is_sent(client: Client, standin: Standin, file: Path) -> None:
+    standin.on("GET /v1/uploads/upl_a", view(None))
+    assert client.upload(file, resume="upl_a") == "upl_a"
+    assert standin.calls() == ["GET /v1/uploads/upl_a"]
+
+
+@pytest.mark.parametrize("other", [{"size": SIZE + 1}, {"sha256": "0" * 64}, {"sha256": None}])
+def test_an_upload_of_another_file_is_left_alone(
+    client: Client, standin: Standin, file: Path, other: dict[str, Any]
+) -> None:
+    standin.on("GET /v1/uploads/upl_a", view(ticket(standin, 1), **other))
+    with pytest.raises(InvalidArgumentError, match=r"upl_a is not an upload of .*flights\.csv"):
+        client.upload(file, resume="upl_a")
+    assert len(standin.seen) == 1
+
+
+def test_a_part_that_fails_for_a_while_is_sent_again(client: Client, standin: Standin, file: Path) -> None:
+    standin.on("POST /v1/uploads", JSONResponse(ticket(standin, 1, 2, 3, 4, 5), 201))
+    takes_parts(standin, 1, 2, 3, 4, 5)
+    standin.on("PUT /part/2", Response(b"<Code>SlowDown</Code>", 503), Response())
+    steps: list[tuple[int, int]] = []
+    client.upload(file, progress=lambda *step: steps.append(step))
+    assert parts_sent(standin).count("PUT /part/2") == 2
+    assert steps[-1] == (SIZE, SIZE)
+
+
+@pytest.mark.parametrize("status", [400, 403])
+def test_a_link_that_has_expired_is_asked_for_anew(client: Client, standin: Standin, file: Path, status: int) -> None:
+    standin.on("POST /v1/uploads", JSONResponse(ticket(standin, 1, 2, 3, 4, 5), 201))
+    takes_parts(standin, 1, 3, 4, 5)
+    standin.on("PUT /part/2", Response(b"<Code>AccessDenied</Code>", status))
+    standin.on("GET /v1/uploads/upl_a/parts", JSONResponse(page(standin, 2, link="fresh")))
+    takes_parts(standin, 2, link="fresh")
+    client.upload(file)
+    assert standin.calls().count("PUT /fresh/2") == 1
+    assert [seen.query for seen in standin.seen if seen.call.startswith("GET ")] == [{"after": "1"}]
+    assert standin.calls()[-1] == "POST /v1/uploads/upl_a/complete"
+
+
+def test_a_part_that_is_refused_ends_the_upload(client: Client, standin: Standin, file: Path) -> None:
+    standin.on("POST /v1/uploads", JSONResponse(ticket(standin, 1, 2, 3, 4, 5), 201))
+    takes_parts(standin, 2, 3, 4, 5)
+    standin.on("PUT /part/1", Response(b"<Code>NoSuchUpload</Code>", 404))
+    with pytest.raises(TransferFailed, match=r"/part/1 answered 404 \(NoSuchUpload\)"):
+        client.upload(file)
+    assert "POST /v1/uploads/upl_a/complete" not in standin.calls()
+
+
+def test_a_file_that_is_written_to_is_not_completed(client: Client, standin: Standin, file: Path) -> None:
+    standin.on("POST /v1/uploads", JSONResponse(ticket(standin, 1, 2, 3, 4, 5), 201))
+    takes_parts(standin, 1, 2, 3, 4, 5)
+
+    def write(_: str) -> None:
+        with file.open("r+b") as same_size:
+            same_size.write(b"other")
+
+    with pytest.raises(TransferFailed, match="changed while it was being uploaded"):
+        client.upload(file, begun=write)
+    assert "POST /v1/uploads/upl_a/complete" not in standin.calls()
+
+
+@pytest.mark.parametrize(("size", "asked"), [(IN_PARTS_ABOVE, None), (IN_PARTS_ABOVE + 1, True)])
+def test_parts_are_asked_for_where_they_are_worth_it(
+    client: Client, standin: Standin, tmp_path: Path, *, size: int, asked: bool | None
+) -> None:
+    with (tmp_path / "sparse").open("wb") as sparse:
+        sparse.truncate(size)
+    standin.on("POST /v1/uploads", JSONResponse({"title": "No", "status": 422}, 422))
+    with pytest.raises(ProblemError):
+        client.upload(tmp_path / "sparse")
+    assert json.loads(standin.seen[0].body).get("multipart") is asked
