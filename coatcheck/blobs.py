@@ -17,6 +17,9 @@ LINK_SECONDS = 600
 
 UPLOAD_LINK_SECONDS = 3600
 
+DECLARED_SHA256 = "declared-sha256"
+"""Name of the user metadata of an object that came in parts: the hex sha256 that the client declared, if it did."""
+
 
 def _folder(job: Job) -> str:
     """The time is there because an id is used again when its job is gone."""
@@ -95,11 +98,15 @@ def get(bucket: str, key: str) -> Call[Any]:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """An object that is being read: the door's own stream, and which object it is."""
+    """An object that is being read: the door's own stream, and which object it is.
+
+    `declared` is the hex sha256 that the client said it would have, where S3 has not checked it.
+    """
 
     stream: Any
     size: int
     etag: str
+    declared: str | None = None
 
 
 def read_all(bucket: str, key: str) -> Call[Opened | None]:
@@ -108,7 +115,9 @@ def read_all(bucket: str, key: str) -> Call[Opened | None]:
         "s3",
         "GetObject",
         {"Bucket": bucket, "Key": key},
-        read=lambda answer: Opened(answer["Body"], answer["ContentLength"], answer["ETag"]),
+        read=lambda answer: Opened(
+            answer["Body"], answer["ContentLength"], answer["ETag"], answer.get("Metadata", {}).get(DECLARED_SHA256)
+        ),
         refusals=dict.fromkeys(("NoSuchKey", "404"), _none),
     )
 

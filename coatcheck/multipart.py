@@ -6,11 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from coatcheck.blobs import UPLOAD_LINK_SECONDS
+from coatcheck.blobs import DECLARED_SHA256, UPLOAD_LINK_SECONDS
 from coatcheck.calls import Answer, Call, Presign
-
-DECLARED_SHA256 = "declared-sha256"
-"""Name of the user metadata of an object that came in parts: the hex sha256 that the client declared, if it did."""
 
 
 def start(bucket: str, key: str, *, content_type: str, sha256: bytes | None) -> Call[str]:

@@ -99,7 +99,7 @@ class UploadRequest(Asked):
     sha256: str | None = Field(
         default=None,
         pattern=r"^[0-9a-fA-F]{64}$",
-        description="hex; other bytes are refused on arrival, unless they come in parts: then it is kept with them",
+        description="hex; other bytes are refused on arrival, or if they come in parts, when the job has read them",
     )
     multipart: bool = Field(
         default=False, description="in parts though one request could carry it: sent side by side, and resumable"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import io
 from typing import Any
 
 from coatcheck import blobs
 from coatcheck.calls import AwsUnavailable, Call
+from coatcheck.retry import Reject
 from worker.aws import BROKEN, Aws
 
 READ_AHEAD = 256 * 1024
@@ -27,6 +29,9 @@ class Source(io.RawIOBase):
 
     `name` is what errors call it. Raises FileNotFoundError when there is no object; later also when it was removed
     or replaced since, and AwsUnavailable when S3 cannot be read from. A connection that breaks is made again.
+
+    Who reads it from the first byte to the last, in order, gets Reject at the end when it is not what its client
+    declared.
     """
 
     def __init__(self, aws: Aws, bucket: str, key: str, *, name: str) -> None:
@@ -36,6 +41,8 @@ class Source(io.RawIOBase):
         if opened is None:
             raise FileNotFoundError(f"{name} is no longer kept")
         self._size, self._etag = opened.size, opened.etag
+        self._declared = opened.declared
+        self._sha256, self._hashed = hashlib.sha256(), 0
         self._position = 0
         # the stream gives the bytes from _at to _end
         self._stream: Any = opened.stream
@@ -62,12 +69,14 @@ class Source(io.RawIOBase):
         return self._position
 
     def readinto(self, buffer: Any, /) -> int:
-        """Read some bytes; 0 at the end. Raises FileNotFoundError and AwsUnavailable."""
+        """Read some bytes; 0 at the end. Raises FileNotFoundError, AwsUnavailable and Reject."""
         with memoryview(buffer) as view, view.cast("B") as octets:
             wanted = min(len(octets), self._size - self._position)
             if wanted <= 0:
                 return 0
             got = self._read(octets[:wanted])
+            if self._declared and self._position == self._hashed:
+                self._check(octets[:got], self._declared)
             self._position += got
             return got
 
@@ -75,6 +84,12 @@ class Source(io.RawIOBase):
         """Let the connection go."""
         self._drop()
         super().close()
+
+    def _check(self, octets: memoryview, declared: str) -> None:
+        self._sha256.update(octets)
+        self._hashed += len(octets)
+        if self._hashed == self._size and (found := self._sha256.hexdigest()) != declared:
+            raise Reject(f"{self._name} is not what was announced: its sha256 is {found}, not {declared}")
 
     def _read(self, into: memoryview) -> int:
         broken: BaseException | None = None

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from coatcheck import multipart
+from coatcheck import blobs, multipart
 from coatcheck.client.sync import Client
 from coatcheck.parts import MOST_PARTS, SINGLE_PART_LIMIT, SMALLEST_PART, UPLOAD_LIMIT
 from coatcheck.table import uploads
@@ -93,7 +93,7 @@ def test_parts_are_sent_and_two_jobs_use_them(api: Api) -> None:
         "ticket": None,
     }
     stored = api.s3.get_object(Bucket=api.stage.deployment.bucket, Key=stored_key(api, ticket))
-    assert (stored["ContentType"], stored["Metadata"]) == ("text/csv", {multipart.DECLARED_SHA256: digest})
+    assert (stored["ContentType"], stored["Metadata"]) == ("text/csv", {blobs.DECLARED_SHA256: digest})
     assert stored["Body"].read() == BODY
     assert api.submit(**query(ticket))["id"] != api.submit(**query(ticket))["id"]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import random
+import shutil
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -17,11 +18,12 @@ import pytest
 from PIL import Image
 
 from bench import null_s3
-from coatcheck import blobs
+from coatcheck import blobs, multipart
 from coatcheck.calls import AwsUnavailable, Call
 from coatcheck.context import Context
 from coatcheck.deployment import Deployment
 from coatcheck.lifecycle import Status
+from coatcheck.retry import Reject
 from coatcheck.types import Upload
 from tests.aws import emulators
 from tests.aws.worker.doors import Counting
@@ -244,3 +246,29 @@ def test_a_server_that_hangs_up_is_asked_for_the_rest() -> None:
         None,
         *(f"bytes={first * MIB}-{8 * MIB - 1}" for first in (4, 6, 7)),
     ]
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_what_came_in_parts_is_held_to_what_was_declared(
+    aws: Aws,
+    deployment: Deployment,
+    key: str,
+    right: bool,  # noqa: FBT001
+) -> None:
+    declared = hashlib.sha256(NOISE if right else b"other").digest()
+    upload = aws.send(multipart.start(deployment.bucket, key, content_type="a/b", sha256=declared))
+    params = {"Bucket": deployment.bucket, "Key": key, "UploadId": upload}
+    etag: str = aws.send(
+        Call("s3", "UploadPart", {**params, "PartNumber": 1, "Body": NOISE}, read=lambda answer: answer["ETag"])
+    )
+    made = {"Parts": [{"PartNumber": 1, "ETag": etag}]}
+    aws.send(Call("s3", "CompleteMultipartUpload", {**params, "MultipartUpload": made}, read=lambda _: None))
+    with opened(aws, deployment, key) as file:
+        file.seek(-10, io.SEEK_END)
+        assert file.read() == NOISE[-10:], "who jumps about is not told"
+        file.seek(0)
+        if right:
+            assert file.read() == NOISE
+        else:
+            with pytest.raises(Reject, match=r"upload upl_a is not what was announced: its sha256 is \w{64}, not"):
+                shutil.copyfileobj(file, io.BytesIO())
