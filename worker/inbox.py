@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 
 from coatcheck.calls import AwsError
@@ -15,6 +16,9 @@ log = logging.getLogger(__name__)
 
 NEWER_AGAIN = 60
 """Seconds until a message that only newer workers understand is received again."""
+
+UNREACHED_AGAIN = 10
+"""Seconds until a message is received again after AWS was out of reach."""
 
 FAILED_AGAIN = 60
 MOST_FAILURES = 10
@@ -48,6 +52,9 @@ def handle(tools: Tools, received: Received, *, deadline: int | None = None, run
         log.warning("message %s is left for newer workers: %s", received.message_id, error)
         verdict = Again(NEWER_AGAIN)
     except AwsError:
+        # most often it was the claim: not to wait for the queue's own visibility timeout, or for the sweeper
+        with contextlib.suppress(AwsError):
+            tools.aws.send(show_again_in(received, UNREACHED_AGAIN))
         raise
     except Exception:
         log.exception("message %s: the worker failed on it", received.message_id)

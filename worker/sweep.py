@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from coatcheck import due, errors
 from coatcheck.calls import AwsError
@@ -26,20 +27,37 @@ PAGE = 100
 
 
 def sweep(tools: Tools, *, until: int) -> Counter[str]:
-    """Attend to every overdue job, until the time `until` at the latest; counts what was done, by its name."""
+    """Attend to every overdue job, until the time `until` at the latest; counts what was done, by its name.
+
+    Where one look fails, the others are taken all the same. Raises AwsError then.
+    """
     done: Counter[str] = Counter()
-    for shard in DUE_SHARDS:
-        seen: set[JobKey] = set()
-        while tools.clock() < until:
-            due_now = tools.aws.send(
-                items.due_jobs(tools.deployment.table, shard, now=tools.clock(), limit=PAGE + len(seen))
-            )
-            fresh = [key for key in due_now if key not in seen]
-            if not fresh:
-                break
-            seen.update(fresh)
-            done.update(_attend_safely(tools, key) for key in fresh)
-    return done + dead_letters.look_through(tools, until=until)
+    failed: AwsError | None = None
+    looks = [partial(_look_into, shard) for shard in DUE_SHARDS] + [dead_letters.look_through]
+    for look in looks:
+        try:
+            done += look(tools, until=until)
+        except AwsError as error:
+            log.warning("a part of the sweep is left out: %s", error)
+            failed = error
+    if failed is not None:
+        raise failed
+    return done
+
+
+def _look_into(shard: str, tools: Tools, *, until: int) -> Counter[str]:
+    done: Counter[str] = Counter()
+    seen: set[JobKey] = set()
+    while tools.clock() < until:
+        due_now = tools.aws.send(
+            items.due_jobs(tools.deployment.table, shard, now=tools.clock(), limit=PAGE + len(seen))
+        )
+        fresh = [key for key in due_now if key not in seen]
+        if not fresh:
+            break
+        seen.update(fresh)
+        done.update(_attend_safely(tools, key) for key in fresh)
+    return done
 
 
 def _attend_safely(tools: Tools, key: JobKey) -> str:

@@ -42,7 +42,7 @@ def main(door: Callable[[], Aws] = Boto) -> None:
         try:
             sweep(tools, until=tools.clock() + milliseconds(max(options.every, 10)))
         except AwsError as error:
-            log.warning("sweep broken off: %s", error)
+            log.warning("the sweep is not whole: %s", error)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from coatcheck.calls import Call
+from coatcheck.calls import AwsUnavailable, Call
 from coatcheck.clock import MINUTE, SECOND
 from coatcheck.lifecycle import Status
 from coatcheck.messages import JobMessage
@@ -18,10 +18,10 @@ from coatcheck.table import notes
 from coatcheck.table.codec import NewerRow
 from coatcheck.table.expressions import Expression
 from coatcheck.table.keys import JobKey
-from tests.aws.worker.doors import Counting
+from tests.aws.worker.doors import Counting, Refusing
 from tests.aws.worker.world import Number, World, double
 from worker.aws import Aws
-from worker.inbox import MOST_FAILURES, WORN_OUT, handle
+from worker.inbox import MOST_FAILURES, UNREACHED_AGAIN, WORN_OUT, handle
 from worker.poller import Poller
 from worker.tools import Tools
 
@@ -232,3 +232,14 @@ def test_what_a_message_says_of_itself_is_read(world: World) -> None:
     assert (received.receives, again.receives) == (1, 2)
     assert received.reason == "test"
     assert before - SECOND <= received.sent_at <= world.clock() + SECOND
+
+
+def test_a_message_whose_job_could_not_be_claimed_comes_again_soon(world: World) -> None:
+    put_job(world, world.submit())
+    refusing = Refusing(world.door, lambda call: call.operation == "UpdateItem")
+    door = Counting(refusing)
+    poller = Poller(world.tools(double, Brief(door)), queue(world), grace=1)
+    with pytest.raises(AwsUnavailable):
+        poller.step()
+    assert door.operations == ["ReceiveMessage", "UpdateItem", "ChangeMessageVisibility"]
+    assert door.calls[-1].params["VisibilityTimeout"] == UNREACHED_AGAIN

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from coatcheck.calls import AwsUnavailable
 from coatcheck.clock import DAY, MINUTE, SECOND
 from coatcheck.lifecycle import Status
 from coatcheck.table import moves
-from coatcheck.table.keys import JobKey
+from coatcheck.table.keys import DUE_SHARDS, JobKey, due_shard
 from tests.aws.worker.doors import Died, Mortal, Refusing
 from tests.aws.worker.world import World, double
 
@@ -81,3 +82,13 @@ class TestSweeper:
         sick = JobKey(world.tenant, jobs[1].id).item()
         refusing = Refusing(world.door, lambda call: call.operation == "GetItem" and call.params["Key"] == sick)
         assert world.sweep(world.tools(double, refusing)) == {"woken": 2, "failed": 1}
+
+    def test_a_part_that_cannot_be_looked_into_keeps_none_from_the_others(self, world: World) -> None:
+        jobs = [world.submit() for _ in range(20)]
+        world.clock.ahead = 2 * MINUTE
+        first = {"S": DUE_SHARDS[0]}
+        refusing = Refusing(world.door, lambda call: first in call.params.get("ExpressionAttributeValues", {}).values())
+        with pytest.raises(AwsUnavailable):
+            world.sweep(world.tools(double, refusing))
+        waiting = {due_shard(job.id) for job in jobs if not world.row(job).dispatches}
+        assert waiting == {DUE_SHARDS[0]}
