@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
+import signal
 import subprocess
 import sys
+from typing import Any
+
+import pytest
 
 from infra.embedded.processes import ROOT
 from tests.kill.flows import FLOWS
@@ -12,14 +18,22 @@ from tests.kill.flows import FLOWS
 LEAST_KILLED = 120
 
 
+@pytest.mark.timeout(600)
 def test_whatever_is_killed_anywhere_heals() -> None:
     # a process of its own, since it forks, and this one has threads
     command = [sys.executable, "-m", "tests.kill.run", "--short", "--lease", "6", "--sweep", "1"]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL) as process:
+    apart: dict[str, Any] = {
+        "stdout": subprocess.PIPE,
+        "stdin": subprocess.DEVNULL,
+        "start_new_session": True,
+        "cwd": ROOT,
+    }
+    with subprocess.Popen(command, text=True, **apart) as process:
         try:
-            said, _ = process.communicate(timeout=240)
+            said, _ = process.communicate(timeout=540)
         finally:
-            process.terminate()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
     assert process.returncode == 0, said[-20_000:]
     killed = dict(re.findall(r"^(.{45}) +(\d+) killed", said, re.MULTILINE))
     assert all(int(killed[f"{name:45}"]) > 0 for name in FLOWS)

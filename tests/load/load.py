@@ -7,6 +7,7 @@ import random
 import secrets
 import signal
 import socket
+import sys
 import threading
 import time
 from collections import Counter
@@ -40,7 +41,10 @@ TAKEN_OVER = "taken over from a lost worker"
 
 @dataclass(frozen=True)
 class Load:
-    """What is asked for. `kill_every`, `sweep_every` and `give_up_after` are in seconds."""
+    """What is asked for. `kill_every`, `sweep_every` and `give_up_after` are in seconds.
+
+    No more workers are killed after `most_kills`: on a slow machine, they would otherwise never get to work.
+    """
 
     jobs: int
     workers: int
@@ -48,6 +52,7 @@ class Load:
     weather: Weather
     sweep_every: float
     give_up_after: float
+    most_kills: int = sys.maxsize
 
 
 @dataclass
@@ -65,7 +70,7 @@ def run(ground: Ground, load: Load) -> Report:
     """Submit, kill until all is done, and look at every job."""
     report = Report()
     began = time.monotonic()
-    with _stack(ground, load) as (url, supervisor), _killing(supervisor, load.kill_every, report):
+    with _stack(ground, load) as (url, supervisor), _killing(supervisor, load, report):
         words = _submit_all(url, load.jobs)
         _await_all(ground, list(words), began + load.give_up_after)
     report.seconds = time.monotonic() - began
@@ -90,12 +95,12 @@ def _stack(ground: Ground, load: Load) -> Iterator[tuple[str, int]]:
 
 
 @contextmanager
-def _killing(supervisor: int, every: float, report: Report) -> Iterator[None]:
-    """Kill one of the supervisor's processes now and then until the block ends."""
+def _killing(supervisor: int, load: Load, report: Report) -> Iterator[None]:
+    """Kill one of the supervisor's processes now and then until the block ends, or there were enough."""
     enough = threading.Event()
 
     def kill() -> None:
-        while not enough.wait(every):
+        while report.kills < load.most_kills and not enough.wait(load.kill_every):
             # a child that has just ended is not another's process yet: its parent looks after it only now and then
             if children := Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split():
                 os.kill(int(random.choice(children)), signal.SIGKILL)
