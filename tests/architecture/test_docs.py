@@ -1,0 +1,31 @@
+"""What the documentation names is there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from infra.build import ROOT
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+FOLDERS = ("bench", "coatcheck", "docs", "infra", "jobs", "requirements", "service", "tests", "worker")
+MADE_LATER = {"infra/samconfig.toml", "jobs/text.py"}
+"""What the reader, or a command, makes."""
+
+
+def named() -> Iterator[tuple[str, str]]:
+    """Every path of the repository, and every make target, that a page names in backticks, with the page."""
+    for page in PAGES:
+        for quoted in re.findall(r"`([^`\n]+)`", page.read_text()):
+            if re.fullmatch(rf"({'|'.join(FOLDERS)})/[\w./-]*", quoted) or re.match(r"make [a-z]+", quoted):
+                yield page.name, quoted
+
+
+@pytest.mark.parametrize(("page", "quoted"), sorted(set(named())))
+def test_what_a_page_names_is_there(page: str, quoted: str) -> None:
+    if quoted.startswith("make "):
+        assert re.search(rf"^{quoted.split()[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE), page
+    else:
+        assert quoted in MADE_LATER or (ROOT / quoted).exists(), page
