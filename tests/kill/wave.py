@@ -16,6 +16,7 @@ from tests.kill.flows import READS, RECEIVE, SWEEPER, Flow
 from tests.kill.ground import Ground
 from tests.kill.scene import Scene, begin
 from tests.kill.victims import Nursery
+from worker.tools import system_clock
 
 SIDE_BY_SIDE = 12
 """Processes that are alive at once, to be killed."""
@@ -44,7 +45,10 @@ class Pace:
 
 @dataclass
 class Told:
-    """What became of one scene: `healed_in` is in seconds from the kill to the final status."""
+    """What became of one scene: `healed_in` is in seconds to the final status, from when healing began.
+
+    No sweeper runs while processes are being killed, or it would do the work of those that are to die sweeping.
+    """
 
     scene: Scene
     healed_in: float = 0.0
@@ -111,7 +115,7 @@ def _without_idle_end(calls: Sequence[str]) -> Sequence[str]:
 def _heal(ground: Ground, scenes: Sequence[Scene], pace: Pace) -> list[Told]:
     """Wait until every job is final, or later than it may be."""
     noticed_within = max(ground.deployment.lease, DISPATCH_GRACE / SECOND) + pace.sweep_every
-    began = time.monotonic()
+    began, began_at = time.monotonic(), system_clock()
     told, ailing = list[Told](), list(scenes)
     while ailing:
         for scene in ailing.copy():
@@ -119,7 +123,7 @@ def _heal(ground: Ground, scenes: Sequence[Scene], pace: Pace) -> list[Told]:
             job = ground.row(scene.key)
             limit = noticed_within + scene.flow.takes + SLACK
             if job is not None and checks.over(scene, job):
-                healed_in = max(0, (job.finished_at or 0) - scene.ended_at) / SECOND
+                healed_in = max(0, (job.finished_at or 0) - began_at) / SECOND
                 told.append(Told(scene, healed_in, [*scene.flaws, *checks.flaws(ground, scene, job)]))
             elif time.monotonic() - began > limit:
                 stuck = f"is {job.status if job else 'not there'}, {limit:g} s after healing began"
