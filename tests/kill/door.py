@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from collections import Counter
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
@@ -82,13 +83,16 @@ class Mortal:
 
     def __init__(self, door: Aws, fate: Fate) -> None:
         self._door, self._fate = door, fate
+        self._turn = threading.Lock()
 
     def send(self, call: Call[T]) -> T:
-        moment = self._fate.begin(call)
-        try:
-            return self._door.send(call)
-        finally:
-            self._fate.end(*moment)
+        # the threads that send parts take turns, so that a call's number says which it is
+        with self._turn if strand_of(call) == MAIN else nullcontext():
+            moment = self._fate.begin(call)
+            try:
+                return self._door.send(call)
+            finally:
+                self._fate.end(*moment)
 
 
 class AsyncMortal:
