@@ -56,7 +56,10 @@ class Threads:
         return self._idle.pop() if self._idle else _Thread(self._idle, self._loop)
 
     def close(self) -> None:
-        """Take no more threads."""
+        """Let the threads end. No schedule may be playing."""
+        for thread in self._idle:
+            thread.body = None
+            thread.baton.release()
         self._loop.close()
 
 
@@ -67,13 +70,15 @@ class _Thread:
         self._idle, self._loop = idle, loop
         self.baton = threading.Lock()
         self.baton.acquire()
-        self.body: Callable[[], Callable[[], None]]
+        self.body: Callable[[], Callable[[], None]] | None = None
         threading.Thread(target=self._run, name="simulation", daemon=True).start()
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
         while True:
             self.baton.acquire()
+            if self.body is None:
+                return
             hand_over = self.body()
             self._idle.append(self)
             hand_over()
