@@ -206,10 +206,10 @@ def limited(tmp_path: Path) -> Callable[..., Any]:
 
 
 def test_data_larger_than_memory_spills_to_disk(limited: Callable[..., Path]) -> None:
-    sql = "SELECT hash(range) AS h, repeat('x', 40) AS x FROM range(1_500_000) ORDER BY h"
-    result = limited(sql, memory=64 * 1024**2, disk=1024**3)
-    # 1.5 million rows of about 60 bytes, sorted in two thirds of the memory they take
-    assert result.stat().st_size > 85_000_000
+    sql = "SELECT hash(range) AS h, repeat('x', 40) AS x FROM range(2_500_000) ORDER BY h"
+    result = limited(sql, memory=112 * 1024**2, disk=1024**3)
+    # 2.5 million rows of about 60 bytes, sorted in less memory than they take
+    assert result.stat().st_size > 145_000_000
 
 
 @pytest.mark.parametrize(
