@@ -31,7 +31,7 @@ async def purge(caller: Caller, job: Job) -> None:
         if isinstance(outcome, Job):
             job = replace(job, expires_at=outcome.expires_at)
     if job.artifact_count or job.history_from > 1 or job.gone(now):
-        while beside := await tools.aws.send(items.items_beside(tools.table, JobKey(job.tenant, job.id))):
+        while beside := await tools.aws.send(items.items_beside(tools.table, job)):
             await tools.aws.send(items.delete_items(tools.table, beside))
     for prefix in blobs.job_prefixes(job.tenant, job.id):
         while keys := await _left(tools, job, prefix):

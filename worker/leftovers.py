@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 
 from coatcheck import blobs
 from coatcheck.calls import AwsError
@@ -15,7 +16,8 @@ def discard_lost(tools: Tools, job: Job) -> None:
     """Remove what an attempt made whose worker is lost, and with it the upload that it may have been in."""
     discard(tools, job)
     with contextlib.suppress(AwsError):
-        _abort(tools, blobs.attempt_prefix(job), job)
+        for upload in _unfinished(tools, blobs.attempt_prefix(job)):
+            _abort(tools, upload)
 
 
 def remove_expired(tools: Tools, job: Job) -> None:
@@ -24,7 +26,9 @@ def remove_expired(tools: Tools, job: Job) -> None:
     for prefix in blobs.job_prefixes(job.tenant, job.id):
         while keys := _left(tools, job, prefix):
             tools.aws.send(blobs.delete(bucket, keys))
-        _abort(tools, prefix, job)
+        for upload in _unfinished(tools, prefix):
+            if blobs.left_by(job, [upload.key]):
+                _abort(tools, upload)
 
 
 def _left(tools: Tools, job: Job, prefix: str) -> list[str]:
@@ -32,8 +36,9 @@ def _left(tools: Tools, job: Job, prefix: str) -> list[str]:
     return blobs.left_by(job, keys)
 
 
-def _abort(tools: Tools, prefix: str, job: Job) -> None:
-    bucket = tools.deployment.bucket
-    for upload in tools.aws.send(blobs.unfinished_under(bucket, prefix)):
-        if not job.done or blobs.left_by(job, [upload.key]):
-            tools.aws.send(blobs.abort_multipart(bucket, upload.key, upload.upload_id))
+def _unfinished(tools: Tools, prefix: str) -> Sequence[blobs.Unfinished]:
+    return tools.aws.send(blobs.unfinished_under(tools.deployment.bucket, prefix))
+
+
+def _abort(tools: Tools, upload: blobs.Unfinished) -> None:
+    tools.aws.send(blobs.abort_multipart(tools.deployment.bucket, upload.key, upload.upload_id))

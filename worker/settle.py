@@ -113,7 +113,7 @@ def _commit(tools: Tools, job: Job, move: Call[moves.Outcome]) -> bool:
         log.info("%s is %s after attempt %d", job.id, outcome.status, job.attempt)
         return True
     row = outcome.job
-    if row is None or row.attempt != job.attempt:
+    if row is None or (row.attempt, row.created_at) != (job.attempt, job.created_at):
         log.warning("%s: attempt %d lost its lease; nothing of it is kept", job.id, job.attempt)
         return False
     if row.status is Status.CANCELING:

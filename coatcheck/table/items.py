@@ -16,13 +16,13 @@ from coatcheck.table.codec import NewerRow, decode_events, decode_job, encode_ev
 from coatcheck.table.expressions import Expression
 from coatcheck.table.keys import (
     DUE_INDEX,
-    JOB,
     TENANT_INDEX,
     Item,
     JobKey,
     artifacts,
     history,
     history_page,
+    made_for,
 )
 from coatcheck.table.moves import ttl
 
@@ -155,17 +155,17 @@ def due_jobs(table: str, shard: str, *, now: int, limit: int) -> Call[Sequence[J
     return Call("dynamodb", "Query", params, read=lambda answer: [JobKey.of(item) for item in answer["Items"]])
 
 
-def items_beside(table: str, key: JobKey) -> Call[Sequence[Item]]:
-    """The keys of up to 25 items that belong to a job, other than its row."""
+def items_beside(table: str, job: Job) -> Call[Sequence[Item]]:
+    """The keys of up to 25 items that belong to a job, other than its row, or to one before it under its id."""
     e = Expression()
-    beside = f"{e.name('pk')} = {e.text(key.partition)}"
+    beside = f"{e.name('pk')} = {e.text(JobKey(job.tenant, job.id).partition)}"
     params = {"TableName": table, "KeyConditionExpression": beside, "ProjectionExpression": "pk, sk"}
-    return Call(
-        "dynamodb",
-        "Query",
-        {**params, **e.placeholders(), "Limit": 26},
-        read=lambda answer: [item for item in answer["Items"] if item["sk"]["S"] != JOB][:25],
-    )
+
+    def read(answer: Answer) -> list[Item]:
+        made = [(made_for(item), item) for item in answer["Items"]]
+        return [item for created_at, item in made if created_at is not None and created_at <= job.created_at][:25]
+
+    return Call("dynamodb", "Query", {**params, **e.placeholders()}, read)
 
 
 def delete_items(table: str, keys: Sequence[Item]) -> Call[None]:
@@ -212,7 +212,7 @@ def put_artifacts(table: str, job: Job, made: Sequence[Blob]) -> Call[None]:
     listing = pack(to_json([[b.filename, b.size, b.sha256.hex(), b.content_type] for b in made]))
     # the row's own retention starts when it is settled: in a moment, or after a large result
     kept_until = (job.claimed_at or job.updated_at) + job.timeout + job.retention
-    item = JobKey(job.tenant, job.id).item(artifacts(job.attempt))
+    item = JobKey(job.tenant, job.id).item(artifacts(job.created_at, job.attempt))
     item |= {"list": {"B": listing}, "ttl": {"N": str(ttl(kept_until))}}
     return Call("dynamodb", "PutItem", {"TableName": table, "Item": item}, read=lambda _: None)
 
@@ -226,5 +226,5 @@ def get_artifacts(table: str, job: Job) -> Call[Sequence[Blob]]:
         rows = json.loads(unpack(bytes(answer["Item"]["list"]["B"])))
         return [Blob(size, bytes.fromhex(digest), kind, name) for name, size, digest, kind in rows]
 
-    key = JobKey(job.tenant, job.id).item(artifacts(job.attempt))
+    key = JobKey(job.tenant, job.id).item(artifacts(job.created_at, job.attempt))
     return Call("dynamodb", "GetItem", {"TableName": table, "Key": key, "ConsistentRead": True}, read)

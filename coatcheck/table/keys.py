@@ -56,6 +56,12 @@ def history_page(created_at: int, first: int) -> str:
     return f"{history(created_at)}{first:06d}"
 
 
-def artifacts(attempt: int) -> str:
+def artifacts(created_at: int, attempt: int) -> str:
     """The sort key of the list of artifacts that an attempt made."""
-    return f"artifacts#{attempt:06d}"
+    return f"artifacts#{created_at:013d}#{attempt:06d}"
+
+
+def made_for(item: Item) -> int | None:
+    """When the job was created that an item of its partition was made for; None for the job's own row."""
+    _, *parts = item["sk"]["S"].split("#")
+    return int(parts[0]) if parts else None

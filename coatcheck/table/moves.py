@@ -72,12 +72,11 @@ def condition(e: Expression, move: Move, *, now: int, attempt: int | None, sweep
 
 def _make(
     table: str,
-    key: JobKey,
+    job: Job | JobKey,
     move: Move,
     *,
     now: int,
     changes: Mapping[str, Any],
-    attempt: int | None = None,
     sweeper: bool = False,
     error: JobError | None = None,
     sets: Callable[[Expression], list[str]] = lambda _: [],
@@ -96,18 +95,24 @@ def _make(
         e.append("history", encode_events([Event(move.event, now, error)]))
     for clause in sets(e):
         e.add(clause)
-    return update_if(table, key, e, condition(e, move, now=now, attempt=attempt, sweeper=sweeper))
+    attempt = job.attempt if isinstance(job, Job) else None
+    return update_if(table, job, e, condition(e, move, now=now, attempt=attempt, sweeper=sweeper))
 
 
-def update_if(table: str, key: JobKey, e: Expression, holds: str) -> Call[Outcome]:
+def update_if(table: str, job: Job | JobKey, e: Expression, holds: str) -> Call[Outcome]:
     """The update that `e` has collected, made if the condition `holds`; answers the row as it is then, or as it was.
 
+    A Job is changed if it still is that very one: its id may be used again when it is gone.
     Reading the answer raises NewerRow: what a newer version wrote is never changed.
     """
+    conditions = [f"attribute_not_exists({e.name(SCHEMA)})"]
+    if isinstance(job, Job):
+        created = e.value(encode_field("created_at", job.created_at))
+        conditions.append(f"{e.name(attribute_name('created_at'))} = {created}")
     params = {
         "TableName": table,
-        "Key": key.item(),
-        "ConditionExpression": f"attribute_not_exists({e.name(SCHEMA)}) AND ({holds})",
+        "Key": JobKey(job.tenant, job.id).item(),
+        "ConditionExpression": " AND ".join([*conditions, f"({holds})"]),
         **e.update(),
         "ReturnValues": "ALL_NEW",
         "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
@@ -164,7 +169,7 @@ def beat(table: str, job: Job, *, now: int, lease: int, progress: Progress | Non
     changes: dict[str, Any] = {"lease_until": lease_until, "due_at": due.for_lease(lease_until)}
     if progress is not None:
         changes["progress"] = progress
-    return _make(table, _key(job), BEAT, now=now, changes=changes, attempt=job.attempt)
+    return _make(table, job, BEAT, now=now, changes=changes)
 
 
 _WAITING_AGAIN: Mapping[str, Any] = {"lease_until": None, "owner": None, "claimed_at": None, "progress": None}
@@ -180,7 +185,7 @@ def retry(
     changes = _queued_again(now, start_at) | _history_after_spill(job, Event("job.retrying", now, error))
     if not counted:
         changes["max_attempts"] = job.max_attempts + 1
-    return _make(table, _key(job), RETRY, now=now, changes=changes, attempt=job.attempt, sweeper=sweeper, error=error)
+    return _make(table, job, RETRY, now=now, changes=changes, sweeper=sweeper, error=error)
 
 
 def continue_later(table: str, job: Job, *, now: int, checkpoint: Blob) -> Call[Outcome]:
@@ -190,7 +195,7 @@ def continue_later(table: str, job: Job, *, now: int, checkpoint: Blob) -> Call[
         | {"checkpoint": checkpoint, "max_attempts": job.max_attempts + 1}
         | _history_after_spill(job, Event("job.continuing", now))
     )
-    return _make(table, _key(job), CONTINUE, now=now, changes=changes, attempt=job.attempt)
+    return _make(table, job, CONTINUE, now=now, changes=changes)
 
 
 def _queued_again(now: int, start_at: int) -> dict[str, Any]:
@@ -215,14 +220,14 @@ def settle(
     changes = _final(job, now, tidy=tidy) | made
     if move is SUCCEED:
         changes["progress"] = Progress(1.0)
-    return _make(table, _key(job), move, now=now, changes=changes, attempt=job.attempt, sweeper=sweeper, error=error)
+    return _make(table, job, move, now=now, changes=changes, sweeper=sweeper, error=error)
 
 
 def cancel_waiting(table: str, job: Job, *, now: int, error: JobError) -> Call[Outcome]:
     """Cancel a job that nobody has started."""
     return _make(
         table,
-        _key(job),
+        job,
         CANCEL_WAITING,
         now=now,
         changes=_final(job, now, tidy=job.attempt == 0) | {"error": error},
@@ -232,7 +237,7 @@ def cancel_waiting(table: str, job: Job, *, now: int, error: JobError) -> Call[O
 
 def request_cancel(table: str, job: Job, *, now: int) -> Call[Outcome]:
     """Tell the worker that runs the job to stop."""
-    return _make(table, _key(job), REQUEST_CANCEL, now=now, changes={})
+    return _make(table, job, REQUEST_CANCEL, now=now, changes={})
 
 
 def cancel(table: str, job: Job, *, now: int, error: JobError, sweeper: bool = False) -> Call[Outcome]:
@@ -244,7 +249,7 @@ def expire(table: str, job: Job, *, now: int, error: JobError) -> Call[Outcome]:
     """Give up a job that was not started within its `queue_ttl`."""
     return _make(
         table,
-        _key(job),
+        job,
         EXPIRE,
         now=now,
         changes=_final(job, now, tidy=job.attempt == 0) | {"error": error},
@@ -268,10 +273,6 @@ def _final(job: Job, now: int, *, tidy: bool) -> dict[str, Any]:
         "lease_until": None,
         "owner": None,
     }
-
-
-def _key(job: Job) -> JobKey:
-    return JobKey(job.tenant, job.id)
 
 
 HISTORY_KEPT_IN_ROW = 12

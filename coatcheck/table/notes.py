@@ -20,7 +20,7 @@ def postpone(table: str, job: Job, *, due_at: int | None, dispatches: int) -> Ca
     unchanged = f"{e.name('version')} = {e.number(job.version)}"
     e.assign("due_at", None if due_at is None else {"N": str(due_at)})
     e.assign("dispatches", {"N": str(dispatches)})
-    return update_if(table, JobKey(job.tenant, job.id), e, unchanged)
+    return update_if(table, job, e, unchanged)
 
 
 WAITING = frozenset({Status.SCHEDULED, Status.QUEUED})
@@ -42,7 +42,7 @@ def tell_of_dead_letter(table: str, job: Job, message_id: str, error: JobError, 
     e.assign("updated_at", {"N": str(now)})
     e.assign("dead_letter", {"S": message_id})
     e.append("history", encode_events([Event("job.dead_lettered", now, error)]))
-    return update_if(table, JobKey(job.tenant, job.id), e, unchanged)
+    return update_if(table, job, e, unchanged)
 
 
 _FORGOTTEN = Blob(0, hashlib.sha256(b"").digest(), "application/json")

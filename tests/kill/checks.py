@@ -9,7 +9,6 @@ from coatcheck import blobs
 from coatcheck.lifecycle import FINAL, Status
 from coatcheck.record import Blob, Event, Job
 from coatcheck.table import items
-from coatcheck.table.keys import JobKey
 from tests.kill.flows import Flow
 from tests.kill.ground import Ground
 from tests.kill.scene import Scene
@@ -89,7 +88,7 @@ def _fetched(ground: Ground, blob: Blob, key: str) -> bytes | None:
 
 
 def _left_of_purged(ground: Ground, job: Job) -> Iterator[str]:
-    if beside := ground.aws.send(items.items_beside(ground.deployment.table, JobKey(job.tenant, job.id))):
+    if beside := ground.aws.send(items.items_beside(ground.deployment.table, job)):
         yield f"was purged; left are {beside}"
     for prefix in blobs.job_prefixes(job.tenant, job.id):
         if found := ground.aws.send(blobs.keys_under(ground.deployment.bucket, prefix)):

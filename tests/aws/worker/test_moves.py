@@ -185,7 +185,7 @@ def test_what_belongs_to_a_job_is_deleted_with_it_and_the_row_stays(
         aws.send(items.put_history_page(table, replace(job, history_from=first)))
     aws.send(items.put_artifacts(table, job, [replace(BLOB, filename="a.json")]))
     deleted = 0
-    while beside := aws.send(items.items_beside(table, key)):
+    while beside := aws.send(items.items_beside(table, job)):
         aws.send(items.delete_items(table, beside))
         deleted += len(beside)
     assert deleted == 40
