@@ -28,7 +28,7 @@ MAX_SIZE = sum(part_size(number) for number in range(1, MAX_PARTS + 1))
 """Bytes in the largest object: 461 GB."""
 
 
-class Parts:
+class PartSender:
     """A multipart upload. Call `complete` or `abort` at its end. Raises AwsError when it cannot be begun."""
 
     def __init__(self, aws: Aws, bucket: str, key: str, *, content_type: str) -> None:

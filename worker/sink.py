@@ -11,7 +11,7 @@ from coatcheck.pack import pack
 from coatcheck.record import Blob
 from coatcheck.retry import Reject
 from worker.aws import Aws
-from worker.parts import MAX_PARTS, MAX_SIZE, Parts, part_size
+from worker.parts import MAX_PARTS, MAX_SIZE, PartSender, part_size
 
 INLINE_LIMIT = 384
 """Packed bytes that still go into the row, which is to stay under 1 KB."""
@@ -34,7 +34,7 @@ class Sink(io.RawIOBase):
         self._buffer = bytearray()
         self._filled = 0
         self._room = part_size(1)
-        self._parts: Parts | None = None
+        self._parts: PartSender | None = None
 
     def writable(self) -> bool:
         """Yes."""
@@ -94,7 +94,7 @@ class Sink(io.RawIOBase):
 
     def _send_part(self) -> None:
         if self._parts is None:
-            self._parts = Parts(self._aws, self._bucket, self._key, content_type=self._content_type)
+            self._parts = PartSender(self._aws, self._bucket, self._key, content_type=self._content_type)
         if self._parts.next_number > MAX_PARTS:
             raise Reject(f"a result or an artifact has at most {MAX_SIZE:,} bytes")
         self._hash()

@@ -1,0 +1,204 @@
+"""Results that come down and inputs that go up, over real HTTP: where credentials go, what a broken transfer leaves."""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import json
+import tracemalloc
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
+
+from coatcheck.client.answers import Job
+from coatcheck.client.errors import (
+    NotFinished,
+    ProblemError,
+    TransferFailed,
+)
+from coatcheck.client.sync import Client
+
+if TYPE_CHECKING:
+    from tests.unit.client.conftest import Standin
+
+KEY = "key-of-the-test"
+DONE = {"id": "job_a", "status": "succeeded", "done": True}
+
+
+@pytest.fixture
+def client(standin: Standin) -> Iterator[Client]:
+    with Client(standin.url + "/", KEY, patience=5) as client:
+        yield client
+
+
+def problem(status: int, **headers: str) -> Response:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return JSONResponse({"title": "No", "status": status}, status, named, "application/problem+json")
+
+
+def with_result(body: bytes, sha256: str | None = None, size: int | None = None) -> Job:
+    digest = sha256 or hashlib.sha256(body).hexdigest()
+    entry = {"size": len(body) if size is None else size, "content_type": "text/csv", "sha256": digest}
+    return Job({**DONE, "result": entry, "artifacts": [{**entry, "name": "sheet.png"}]})
+
+
+def test_a_small_result(client: Client, standin: Standin, tmp_path: Path) -> None:
+    standin.on("GET /v1/jobs/job_a/result", Response(b"a,b\n", media_type="text/csv"))
+    steps: list[tuple[int, int]] = []
+    client.download(with_result(b"a,b\n"), tmp_path / "out.csv", progress=lambda *step: steps.append(step))
+    assert (tmp_path / "out.csv").read_bytes() == b"a,b\n"
+    assert [file.name for file in tmp_path.iterdir()] == ["out.csv"]
+    assert steps == [(4, 4)]
+
+
+def test_a_large_result_comes_from_the_storage_without_credentials(client: Client, standin: Standin) -> None:
+    # the same host and port on purpose: there a redirect that is followed blindly keeps the key
+    standin.on("GET /v1/jobs/job_a/result/sheet.png", RedirectResponse(f"{standin.url}/bucket/key?sig=1", 303))
+    standin.on("GET /bucket/key", Response(b"bytes"))
+    sink = BytesIO()
+    client.read_result(with_result(b"bytes"), sink, "sheet.png")
+    assert sink.getvalue() == b"bytes"
+    asked, fetched = standin.seen
+    assert asked.headers["authorization"] == f"Bearer {KEY}"
+    assert "authorization" not in fetched.headers
+    assert fetched.query == {"sig": "1"}
+
+
+def test_a_storage_that_is_busy_is_asked_again_through_a_fresh_link(client: Client, standin: Standin) -> None:
+    standin.on("GET /v1/jobs/job_a/result", RedirectResponse("/bucket/key", 303))
+    standin.on("GET /bucket/key", Response(b"<Code>SlowDown</Code>", 503), Response(b"bytes"))
+    client.read_result(with_result(b"bytes"), BytesIO())
+    assert standin.calls() == ["GET /v1/jobs/job_a/result", "GET /bucket/key"] * 2
+
+
+def test_a_storage_that_refuses(client: Client, standin: Standin, tmp_path: Path) -> None:
+    standin.on("GET /v1/jobs/job_a/result", RedirectResponse("/bucket/key?X-Amz-Signature=secret", 303))
+    standin.on("GET /bucket/key", Response(b"<Error><Code>AccessDenied</Code></Error>", 403))
+    with pytest.raises(TransferFailed) as raised:
+        client.download(with_result(b"bytes"), tmp_path / "out")
+    assert str(raised.value) == f"the result could not be fetched: {standin.url}/bucket/key answered 403 (AccessDenied)"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("sent", "job", "line"),
+    [
+        (b"right", with_result(b"wrong"), "its sha256 is not the one that the job says"),
+        (b"longer", with_result(b"short"), "has 6 bytes where the job says 5"),
+        (b"", with_result(b"short"), "has 0 bytes where the job says 5"),
+        (b"any", Job(DONE), "a result that the job does not have"),
+    ],
+)
+def test_a_download_that_is_not_what_the_job_says(
+    standin: Standin, tmp_path: Path, sent: bytes, job: Job, line: str
+) -> None:
+    standin.on("GET /v1/jobs/job_a/result", Response(sent))
+    (tmp_path / "out").write_text("from before")
+    with Client(standin.url, KEY) as client, pytest.raises(TransferFailed, match=line):
+        client.download(job, tmp_path / "out")
+    assert [file.name for file in tmp_path.iterdir()] == ["out"]
+    assert (tmp_path / "out").read_text() == "from before"
+
+
+def test_a_download_that_breaks_off(client: Client, standin: Standin, tmp_path: Path) -> None:
+    standin.on("GET /v1/jobs/job_a/result", Response(b"only a part", headers={"Content-Length": "1000"}))
+    with pytest.raises(TransferFailed, match="broke off after"):
+        client.download(with_result(b"only a part", size=1000), tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_result_yet(client: Client, standin: Standin) -> None:
+    with pytest.raises(NotFinished):
+        client.read_result(Job({"id": "job_a", "status": "running", "done": False}), BytesIO())
+    assert standin.seen == []
+
+
+def test_no_result_to_come(client: Client, standin: Standin) -> None:
+    standin.on("GET /v1/jobs/job_a/result", problem(409))
+    with pytest.raises(ProblemError) as raised:
+        client.read_result(Job({**DONE, "status": "failed"}), BytesIO())
+    assert raised.value.status == 409
+
+
+def test_a_special_file_is_written_directly(client: Client, standin: Standin) -> None:
+    standin.on("GET /v1/jobs/job_a/result", Response(b"bytes"))
+    client.download(with_result(b"bytes"), Path("/dev/null"))
+    assert Path("/dev/null").is_char_device()
+
+
+def test_memory_does_not_grow_with_the_result(client: Client, standin: Standin, tmp_path: Path) -> None:
+    piece, pieces = bytes(1 << 16), 1024
+    digest = hashlib.sha256(piece * pieces).hexdigest()
+    job = with_result(b"", sha256=digest, size=len(piece) * pieces)
+    standin.on("GET /v1/jobs/job_a/result", lambda: StreamingResponse(iter([piece] * pieces)))
+    gc.collect()
+    tracemalloc.start()
+    client.download(job, tmp_path / "out")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (tmp_path / "out").stat().st_size == 64 << 20
+    assert peak < 16 << 20
+
+
+def ticket(standin: Standin) -> Response:
+    headers = {"Content-Type": "text/csv", "x-amz-checksum-sha256": "sum"}
+    document = {"id": "upl_a", "method": "PUT", "url": f"{standin.url}/bucket/up?sig=1", "headers": headers}
+    return JSONResponse({**document, "expires_at": "2026-11-01T10:00:00Z"}, 201)
+
+
+def test_an_upload(client: Client, standin: Standin, tmp_path: Path) -> None:
+    file = tmp_path / "flights.csv"
+    file.write_bytes(b"x" * 600_000)
+    standin.on("POST /v1/uploads", ticket(standin))
+    standin.on("PUT /bucket/up", Response(b"<Code>InternalError</Code>", 500), Response())
+    steps: list[tuple[int, int]] = []
+    assert client.upload(file, progress=lambda *step: steps.append(step)) == "upl_a"
+    asked, first, second = standin.seen
+    assert json.loads(asked.body) == {
+        "filename": "flights.csv",
+        "content_type": "text/csv",
+        "size": 600_000,
+        "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+    }
+    assert first.body == second.body == file.read_bytes()
+    assert second.headers["content-length"] == "600000"
+    assert second.headers["x-amz-checksum-sha256"] == "sum"
+    assert "transfer-encoding" not in second.headers
+    assert "authorization" not in second.headers
+    assert steps[-1] == (600_000, 600_000)
+
+
+def test_an_empty_upload_of_a_type_nobody_knows(client: Client, standin: Standin, tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    standin.on("POST /v1/uploads", ticket(standin))
+    standin.on("PUT /bucket/up", Response())
+    client.upload(tmp_path / "empty")
+    assert json.loads(standin.seen[0].body)["content_type"] == "application/octet-stream"
+    assert standin.seen[1].headers["content-length"] == "0"
+
+
+def test_an_upload_that_the_storage_refuses(client: Client, standin: Standin, tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(b"x")
+    standin.on("POST /v1/uploads", ticket(standin))
+    standin.on("PUT /bucket/up", Response(b"<Error><Code>BadDigest</Code></Error>", 400))
+    with pytest.raises(TransferFailed, match=r"the upload was refused: .*/bucket/up answered 400 \(BadDigest\)"):
+        client.upload(tmp_path / "f")
+
+
+def test_a_file_that_grows_while_it_is_sent(client: Client, standin: Standin, tmp_path: Path) -> None:
+    file = tmp_path / "log"
+    file.write_bytes(b"x" * 400_000)
+    standin.on("POST /v1/uploads", ticket(standin))
+    standin.on("PUT /bucket/up", Response())
+
+    def grow(sent: int, size: int) -> None:
+        if sent < size:
+            with file.open("ab") as more:
+                more.write(b"y")
+
+    with pytest.raises(TransferFailed, match="changed while it was being uploaded"):
+        client.upload(file, progress=grow)
