@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import base64
-import re
 from dataclasses import dataclass
 
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 
-from coatcheck import blobs
+from coatcheck import blobs, labels
 from coatcheck.clock import SECOND, rfc3339
 from coatcheck.errors import Gone, NoResult, NotFound
 from coatcheck.record import Blob, Job
 from coatcheck.views import job_url
-from coatcheck.wire import MEDIA_TYPE, LinkView
+from coatcheck.wire import LinkView
 from service import etags
 from service.aws import chunks
 from service.caller import Caller
 from service.jobs import artifacts_of
 
 CHUNK = 256 * 1024
-
-_MEDIA_TYPE = re.compile(MEDIA_TYPE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +34,7 @@ class Download:
     @property
     def content_type(self) -> str:
         """The content type the handler named, or the one of bytes of which nothing is known."""
-        return self.blob.content_type if _MEDIA_TYPE.match(self.blob.content_type) else "application/octet-stream"
+        return labels.media_type(self.blob.content_type)
 
 
 async def download_of(caller: Caller, job: Job, name: str | None) -> Download:
@@ -52,7 +49,8 @@ async def download_of(caller: Caller, job: Job, name: str | None) -> Download:
         why = f" ({job.error.code})" if job.error else ""
         raise NoResult(f"The job is {job.status}{why}: there is no result to come.")
     extension = ".json" if job.result.content_type == "application/json" else ""
-    return Download(job.result, blobs.result_key(job), address, job.result.filename or f"{job.id}{extension}")
+    filename = labels.filename(job.result.filename or "") or f"{job.id}{extension}"
+    return Download(job.result, blobs.result_key(job), address, filename)
 
 
 async def hand_out(caller: Caller, request: Request, download: Download) -> Response:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from coatcheck import blobs
+from coatcheck import blobs, labels
 from coatcheck.calls import AwsError
 from coatcheck.clock import SECOND
 from coatcheck.context import Stopped
@@ -98,7 +98,8 @@ class JobContext:
         """A file to write that becomes the artifact `name`. Raises ValueError for a bad or repeated name."""
         self._reserve(name)
         key = blobs.artifact_key(self._job, name)
-        sink = Sink(self._aws, self._bucket, key, content_type=content_type, filename=name, inline=False)
+        kind = labels.media_type(content_type)
+        sink = Sink(self._aws, self._bucket, key, content_type=kind, filename=name, inline=False)
         try:
             yield cast("BinaryIO", sink)
             self._artifacts[name] = sink.finish()

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from coatcheck import blobs
+from coatcheck import blobs, labels
 from coatcheck.calls import AwsError
 from coatcheck.pack import to_json
 from coatcheck.record import Blob, Job
@@ -51,8 +51,8 @@ def store_result(aws: Aws, bucket: str, job: Job, result: Result, *, check: Call
         aws,
         bucket,
         blobs.result_key(job),
-        content_type=result.content_type,
-        filename=result.filename,
+        content_type=labels.media_type(result.content_type),
+        filename=labels.filename(result.filename or "") or None,
         inline=True,
     )
     return _fill(sink, _chunks(result), check)

@@ -215,3 +215,22 @@ def test_small_things_stay_in_the_row(world: World) -> None:
     job = world.submit({"n": 5})
     world.run(world.tools(double), job)
     assert world.stored(job) == []
+
+
+HOSTILE_LABELS = {"surrogate": "a\ud800b", "long": "x" * 500_000, "lines": "a\r\nX-Evil: 1", "null": "\x00"}
+
+
+@pytest.mark.parametrize("label", HOSTILE_LABELS.values(), ids=HOSTILE_LABELS)
+@pytest.mark.parametrize("size", [10, 1000], ids=["in the row", "in the bucket"])
+def test_what_a_handler_calls_its_bytes_cannot_keep_it_from_settling(world: World, label: str, size: int) -> None:
+    def labelled(_: Number, ctx: Context) -> Result:
+        with ctx.artifact("sheet", label) as sheet:
+            sheet.write(b"x")
+        return Result(secrets.token_bytes(size), content_type=label, filename=label)
+
+    job = world.submit()
+    world.run(world.tools(labelled, output=Result), job)
+    row = world.row(job)
+    assert row.status is Status.SUCCEEDED
+    assert row.result is not None
+    assert row.result.content_type == "application/octet-stream"

@@ -1,0 +1,51 @@
+"""What a handler calls its bytes, made fit to be repeated: in a header, and as the name of a file."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+ANY_BYTES = "application/octet-stream"
+
+LONGEST_TYPE = 255
+LONGEST_NAME = 255
+"""Bytes of UTF-8: what file systems take, and little enough for a header that has each as `%xx`."""
+
+LONGEST_EXTENSION = 16
+"""Characters, with the dot: what is longer says nothing of the type, and is cut off like the rest of a long name."""
+
+# RFC 9110, 5.6 and 8.3.1
+_WORD = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
+_QUOTED = r'"(?:[\t !#-\[\]-~]|\\[\t !-~])*"'
+_PARAMETER = rf"[ \t]*;[ \t]*{_WORD}=(?:{_WORD}|{_QUOTED})"
+_MEDIA_TYPE = re.compile(rf"(?!\*){_WORD}/(?!\*){_WORD}(?:{_PARAMETER})*")
+
+_SEPARATORS = {"/", "\\"}
+_CONTROLS = {"Cc", "Cs", "Zl", "Zp"}
+_REORDERING = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
+
+
+def media_type(given: str) -> str:
+    """`given` as it stands, where it is a media type of at most 255 characters; else the one of any bytes."""
+    return given if len(given) <= LONGEST_TYPE and _MEDIA_TYPE.fullmatch(given) else ANY_BYTES
+
+
+def filename(given: str) -> str:
+    """`given` as a name that is safe to save a file by: of at most 255 bytes, and empty where nothing is left of it.
+
+    It leads to no other folder, hides no file, and has no characters that turn others around (`exe.fdp` would show
+    as `pdf.exe`).
+    """
+    name = "".join("_" if _is_unsafe(character) else character for character in given).lstrip(". ")
+    dot = name.rfind(".")
+    extension = name[dot:] if dot > 0 and len(name) - dot <= LONGEST_EXTENSION else ""
+    room = LONGEST_NAME - len(extension.encode())
+    return name.removesuffix(extension).encode()[:room].decode(errors="ignore") + extension
+
+
+def _is_unsafe(character: str) -> bool:
+    return (
+        character in _SEPARATORS
+        or unicodedata.category(character) in _CONTROLS
+        or unicodedata.bidirectional(character) in _REORDERING
+    )

@@ -1,0 +1,32 @@
+"""Jobs of a running stack whose results are what a test says, and the two front doors they are fetched through."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+
+from coatcheck.table.keys import JobKey
+from infra.embedded.ground import TENANT
+from infra.embedded.stack import client
+from infra.embedded.whole import CODE_BUCKET
+from tests.aws import emulators
+from tests.journeys.running import Stack
+from tests.shelf import Shelf
+
+
+def submitted(http: httpx.Client, job_type: str, payload: dict[str, Any]) -> str:
+    """The id of a job that was handed in."""
+    answer = http.post("/v1/jobs", json={"type": job_type, "input": payload})
+    assert answer.status_code == 202, answer.text
+    return str(answer.json()["id"])
+
+
+def shelf_on(stack: Stack, http: httpx.Client) -> Shelf:
+    """A job that the stack's own worker has done."""
+    job_id = submitted(http, "demo.sleep", {"seconds": 0})
+    assert http.get(f"/v1/jobs/{job_id}/result", headers={"Prefer": "wait=25"}).status_code == 200
+    (table,) = client("dynamodb", stack.aws_endpoint_url).list_tables()["TableNames"]
+    buckets = {one["Name"] for one in client("s3", stack.aws_endpoint_url).list_buckets()["Buckets"]}
+    (bucket,) = buckets - {CODE_BUCKET}
+    return Shelf(emulators.connect(stack.aws_endpoint_url), table, bucket, JobKey(TENANT, job_id))

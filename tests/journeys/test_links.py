@@ -1,0 +1,139 @@
+"""Presigned links, on an emulator that verifies them: for one object, one way of saving it, and some minutes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import aioboto3  # type: ignore[import-untyped]
+import httpx
+import pytest
+
+from coatcheck import blobs, pack
+from infra.embedded import environment
+from infra.embedded.stack import client
+from service.aws import AioBoto
+from tests.journeys.results import shelf_on
+from tests.journeys.running import Stack, eventually
+from tests.shelf import Shelf
+
+PAGE = b"<script>alert(document.domain)</script>"
+OTHER = b"what the link does not lead to"
+
+
+@pytest.fixture
+def http(front_door: Stack) -> Iterator[httpx.Client]:
+    """A client of the front door."""
+    with front_door.client() as client:
+        yield client
+
+
+@pytest.fixture
+def shelf(front_door: Stack, http: httpx.Client) -> Shelf:
+    """A job whose result and artifact are in the bucket."""
+    made = shelf_on(front_door, http)
+    made.show_artifacts({"other.txt": OTHER}, "text/plain")
+    made.show(PAGE, "text/html", filename="page.html")
+    return made
+
+
+def linked(http: httpx.Client, shelf: Shelf) -> httpx.URL:
+    """A link to the result, made now."""
+    answer = http.get(f"/v1/jobs/{shelf.key.id}/result", params={"link": "true"})
+    assert answer.status_code == 200, answer.text
+    return httpx.URL(answer.json()["url"])
+
+
+def assert_saved(answer: httpx.Response) -> None:
+    """The whole page, to be saved and not shown."""
+    assert (answer.status_code, answer.content) == (200, PAGE), answer.text
+    assert answer.headers["content-type"] == "text/html"
+    assert answer.headers["content-disposition"] == 'attachment; filename="page.html"'
+
+
+def anybody(method: str, url: httpx.URL | str, **more: Any) -> httpx.Response:
+    """An answer of the bucket, without a key."""
+    return httpx.request(method, url, trust_env=False, timeout=30, **more)
+
+
+async def test_a_link_dies_and_the_address_gives_another(front_door: Stack, http: httpx.Client, shelf: Shelf) -> None:
+    session = aioboto3.Session(environment.ACCESS_KEY, environment.SECRET_KEY, region_name=environment.REGION)
+    door = AioBoto(front_door.aws_endpoint_url, session)
+    attachment = blobs.attachment("page.html")
+    wanted = blobs.link(shelf.bucket, blobs.result_key(shelf.job()), content_type="text/html", disposition=attachment)
+    brief = await door.presign(replace(wanted, expires_in=2))
+    await door.aclose()
+    assert_saved(anybody("GET", brief))
+    eventually(lambda: anybody("GET", brief).status_code != 200, 15)
+    refused = anybody("GET", brief)
+    assert refused.status_code == 403
+    assert b"expired" in refused.content
+    fresh = linked(http, shelf)
+    assert int(fresh.params["X-Amz-Expires"]) == wanted.expires_in == 600
+    assert_saved(anybody("GET", fresh))
+
+
+def test_each_request_gets_a_link_of_its_own(http: httpx.Client, shelf: Shelf) -> None:
+    first = linked(http, shelf)
+    eventually(lambda: linked(http, shelf).params["X-Amz-Date"] > first.params["X-Amz-Date"], 15)
+
+
+def test_a_link_that_was_tampered_with_is_refused(http: httpx.Client, shelf: Shelf) -> None:
+    link = linked(http, shelf)
+    assert link.params["response-content-disposition"].startswith("attachment; ")
+    result, artifact = blobs.result_key(shelf.job()), blobs.artifact_key(shelf.job(), "other.txt")
+    later = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(time.time() + 60))
+    forged = {
+        "another key": link.copy_with(path=link.path.replace(result, artifact)),
+        "a key above": link.copy_with(path=link.path.removesuffix("result")),
+        "the whole bucket": link.copy_with(path=f"/{shelf.bucket}"),
+        "shown, not saved": link.copy_set_param("response-content-disposition", "inline"),
+        "saved as a program": link.copy_set_param("response-content-disposition", 'attachment; filename="a.exe"'),
+        "no disposition": link.copy_remove_param("response-content-disposition"),
+        "a second disposition": link.copy_add_param("response-content-disposition", "inline"),
+        "another type": link.copy_set_param("response-content-type", "image/svg+xml"),
+        "no type": link.copy_remove_param("response-content-type"),
+        "a further header": link.copy_add_param("response-cache-control", "public"),
+        "a longer life": link.copy_set_param("X-Amz-Expires", "86400"),
+        "a later start": link.copy_set_param("X-Amz-Date", later),
+        "another signer": link.copy_set_param("X-Amz-Credential", "x" + link.params["X-Amz-Credential"]),
+        "another signature": link.copy_set_param("X-Amz-Signature", "0" * 64),
+        "nothing at all": link.copy_with(query=None),
+    }
+    for what, url in forged.items():
+        answer = anybody("GET", url)
+        assert answer.status_code == 403, (what, answer.status_code, answer.text)
+        assert not {PAGE, OTHER} & {answer.content}, what
+    for method in ("PUT", "POST", "DELETE", "HEAD"):
+        assert anybody(method, link).status_code == 403, method
+    assert anybody("PUT", link, content=b"mine").status_code == 403
+    assert_saved(anybody("GET", link))
+
+
+def test_no_link_is_kept_or_told(front_door: Stack, http: httpx.Client, shelf: Shelf) -> None:
+    link = linked(http, shelf)
+    assert_saved(anybody("GET", link))
+    signed = ("x-amz-", link.params["X-Amz-Signature"])
+    told = [http.get(f"/v1/jobs/{shelf.key.id}{below}").text for below in ("", "/events")]
+    told += [http.get("/v1/jobs").text, front_door.log.read_text()]
+    kept = list(_texts(client("dynamodb", front_door.aws_endpoint_url).scan(TableName=shelf.table)["Items"]))
+    assert len(kept) > 10
+    assert "GET /v1/jobs/{job_id}/result 200" in told[-1], "the log is the one that tells of it"
+    for text in told + kept:
+        assert not any(part in text.lower() for part in signed), text[:2000]
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in an item of DynamoDB, packed ones too."""
+    if isinstance(value, bytes):
+        yield (pack.unpack(value) if value[:1] in {b"j", b"z"} else value).decode(errors="replace")
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            yield from (name, *_texts(inner))
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _texts(inner)
+    else:
+        yield str(value)
