@@ -3,6 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 MINISTACK := .coatcheck/ministack
 SAM := .coatcheck/sam
+NODE := .coatcheck/node
 
 .DEFAULT_GOAL := help
 
@@ -26,10 +27,18 @@ $(MINISTACK)/.ready: requirements/ministack.txt $(VENV)/.ready
 	@VIRTUAL_ENV=$(MINISTACK) $(BIN)/uv pip sync --quiet --compile-bytecode --require-hashes requirements/ministack.txt
 	@touch $@
 
+$(NODE)/.ready: tests/webhooks/node/package-lock.json
+	@command -v npm >/dev/null || { echo "The tests need Node 20 or newer with npm: there is no npm on PATH." >&2; exit 1; }
+	@echo "Installing the JavaScript libraries that webhooks are tested against into $(NODE) …"
+	@mkdir -p $(NODE)
+	@cp tests/webhooks/node/package.json tests/webhooks/node/package-lock.json $(NODE)
+	@npm ci --prefix $(NODE) --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
 run: setup ## Start everything on this machine and print how to use it.
 	@exec $(BIN)/coatcheck up
 
-test: setup ## Run every test (the one command).
+test: setup $(NODE)/.ready ## Run every test (the one command).
 	@$(BIN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder
 
 check: setup ## Lint, types, import contracts.
