@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,8 +19,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from coatcheck.client.cli import main
+
 KEY = "key-of-the-test"
 Reply = Response | Callable[[], Response]
+Run = Callable[..., tuple[int, str, str]]
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,7 @@ class Standin:
     url: str = ""
     seen: list[Seen] = field(default_factory=list)
     script: dict[str, list[Reply]] = field(default_factory=dict)
+    arriving: int = 0
 
     def on(self, call: str, *replies: Reply) -> None:
         self.script[call] = list(replies)
@@ -46,12 +53,20 @@ class Standin:
         return [seen.call for seen in self.seen]
 
     def reset(self) -> None:
+        """Begin anew, when what a client of an earlier test has broken off is through."""
+        deadline = time.monotonic() + 10
+        while self.arriving and time.monotonic() < deadline:
+            time.sleep(0.01)
         self.seen.clear()
         self.script.clear()
 
     async def answer(self, request: Request) -> Response:
         call = f"{request.method} {request.url.path}"
-        body = await request.body()
+        self.arriving += 1
+        try:
+            body = await request.body()
+        finally:
+            self.arriving -= 1
         self.seen.append(Seen(call, dict(request.query_params), dict(request.headers), body, time.monotonic()))
         replies = self.script.get(call)
         if not replies:
@@ -102,7 +117,7 @@ def job_reply(
 @pytest.fixture(scope="session")
 def _served() -> Iterator[Standin]:
     standin = Standin()
-    methods = ["GET", "POST", "PUT", "DELETE"]
+    methods = ["GET", "POST", "PUT", "PATCH", "DELETE"]
     app = Starlette(routes=[Route("/{path:path}", standin.answer, methods=methods)])
     config = uvicorn.Config(app, port=0, lifespan="off", ws="none", log_level="critical", timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
@@ -123,3 +138,30 @@ def _served() -> Iterator[Standin]:
 def standin(_served: Standin) -> Standin:
     _served.reset()
     return _served
+
+
+@pytest.fixture
+def here(standin: Standin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder in which the stand-in is the server that `coatcheck up` started."""
+    for name in ("COATCHECK_URL", "COATCHECK_API_KEY", "COATCHECK_HOME", "NO_COLOR", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / ".coatcheck").mkdir()
+    (tmp_path / ".coatcheck" / "endpoint.json").write_text(json.dumps({"url": standin.url, "api_key": "k"}))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def run(here: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> Run:
+    """The command line in that folder: its exit code, its standard output and its standard error."""
+    assert here.is_dir()
+
+    def run(*argv: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            main(argv)
+        sys.stdout.flush()
+        out, err = capfdbinary.readouterr()
+        assert isinstance(ended.value.code, int)
+        return ended.value.code, out.decode(), err.decode()
+
+    return run

@@ -20,10 +20,10 @@ import pytest
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from coatcheck.client import exits
-from coatcheck.client.cli import COMMANDS, main, make_app
+from coatcheck.client.cli import COMMANDS, make_app
 
 if TYPE_CHECKING:
-    from tests.unit.client.conftest import Standin
+    from tests.unit.client.conftest import Run, Standin
 
 RUN = [sys.executable, "-c", "from coatcheck.client.cli import main; main()"]
 
@@ -46,35 +46,6 @@ def stored(body: bytes, content_type: str) -> dict[str, Any]:
     return {"size": len(body), "content_type": content_type, "sha256": hashlib.sha256(body).hexdigest()}
 
 
-@pytest.fixture
-def here(standin: Standin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder in which the stand-in is the server that `coatcheck up` started."""
-    for name in ("COATCHECK_URL", "COATCHECK_API_KEY", "COATCHECK_HOME", "NO_COLOR", "FORCE_COLOR"):
-        monkeypatch.delenv(name, raising=False)
-    (tmp_path / ".coatcheck").mkdir()
-    (tmp_path / ".coatcheck" / "endpoint.json").write_text(json.dumps({"url": standin.url, "api_key": "k"}))
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-@pytest.fixture
-def run(here: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> Callable[..., tuple[int, str, str]]:
-    assert here.is_dir()
-
-    def run(*argv: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            main(argv)
-        sys.stdout.flush()
-        out, err = capfdbinary.readouterr()
-        assert isinstance(ended.value.code, int)
-        return ended.value.code, out.decode(), err.decode()
-
-    return run
-
-
-Run = Callable[..., tuple[int, str, str]]
-
-
 def test_submit_prints_the_id_alone(run: Run, standin: Standin) -> None:
     standin.on("POST /v1/jobs", JSONResponse(view("queued"), 202))
     assert run("submit", "demo.sleep", "--input", '{"seconds": 1}') == (
@@ -89,6 +60,7 @@ def test_submit_prints_the_id_alone(run: Run, standin: Standin) -> None:
 def test_submit_passes_every_option_on(run: Run, standin: Standin) -> None:
     standin.on("POST /v1/jobs", JSONResponse(view("scheduled"), 202, {"Idempotent-Replayed": "true"}))
     options = ["--idempotency-key", "mine", "--delay", "5", "--timeout", "60", "--metadata", "a=1", "--metadata", "b=2"]
+    options += ["--webhook", "https://example.com/hook"]
     assert run("submit", "demo.sleep", *options) == (
         0,
         "job_a\n",
@@ -103,6 +75,7 @@ def test_submit_passes_every_option_on(run: Run, standin: Standin) -> None:
         "delay": 5,
         "timeout": 60,
         "metadata": metadata,
+        "webhook": {"url": "https://example.com/hook"},
     }
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coatcheck import wire
+from coatcheck import wire, wire_webhooks
 from coatcheck.client import answers, core, display
 from coatcheck.client.answers import Answer, Job, Page, Stored, Upload, UploadTicket
 from coatcheck.client.errors import (
@@ -63,15 +63,28 @@ def test_an_input_that_is_no_json() -> None:
         (core.upload("../x"), "GET /v1/uploads/..%2Fx"),
         (core.upload_parts("upl_a", 100), "GET /v1/uploads/upl_a/parts"),
         (core.complete_upload("upl_a"), "POST /v1/uploads/upl_a/complete"),
+        (core.create_endpoint({}), "POST /v1/webhook-endpoints"),
+        (core.endpoint("whe_a"), "GET /v1/webhook-endpoints/whe_a"),
+        (core.change_endpoint("whe_a", {}), "PATCH /v1/webhook-endpoints/whe_a"),
+        (core.delete_endpoint("../x"), "DELETE /v1/webhook-endpoints/..%2Fx"),
+        (core.rotate_secret("whe_jobs"), "POST /v1/webhook-endpoints/whe_jobs/rotate-secret"),
+        (core.send_test("whe_a"), "POST /v1/webhook-endpoints/whe_a/test"),
+        (core.page(core.deliveries_path("whe_a"), {}), "GET /v1/webhook-endpoints/whe_a/deliveries"),
+        (core.page(core.deliveries_path("job_a"), {}), "GET /v1/jobs/job_a/deliveries"),
+        (core.resend("job_a", "dlv/a"), "POST /v1/jobs/job_a/deliveries/dlv%2Fa/resend"),
+        (core.resend("whe_a", "dlv_a"), "POST /v1/webhook-endpoints/whe_a/deliveries/dlv_a/resend"),
     ],
 )
 def test_where_calls_go(request_: core.Request[Any], expected: str) -> None:
     assert f"{request_.method} {request_.path}" == expected
 
 
-def test_only_replay_must_not_be_repeated() -> None:
-    assert not core.replay("j").repeatable
+def test_what_must_not_be_repeated() -> None:
+    assert not any(call("j").repeatable for call in (core.replay, core.rotate_secret, core.send_test))
+    assert not core.create_endpoint({}).repeatable
     assert all(call("j").repeatable for call in (core.job, core.cancel, core.delete, core.result, core.result_link))
+    assert core.resend("j", "d").repeatable
+    assert core.change_endpoint("e", {}).repeatable
 
 
 def test_a_page_after_another() -> None:
@@ -183,6 +196,11 @@ def test_what_is_read_is_what_the_server_writes() -> None:
     assert {"pointer", "detail"} == wire.FlawView.model_fields.keys()
     assert {"at", "type", "attempt", "error"} <= wire.EventView.model_fields.keys()
     assert {"name", "title"} <= wire.JobTypeView.model_fields.keys()
+    endpoint = {"id", "url", "events", "description", "enabled", "disabled_reason", "created_at", "secret"}
+    assert endpoint == wire_webhooks.EndpointWithSecret.model_fields.keys()
+    delivery = {"id", "event", "url", "status", "next_attempt_at", "attempts"}
+    assert delivery <= wire_webhooks.DeliveryView.model_fields.keys()
+    assert {"at", "status_code", "error", "latency_ms"} <= wire_webhooks.AttemptView.model_fields.keys()
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 from coatcheck.client import exits
-from coatcheck.client.cli import COMMANDS, make_app
+from coatcheck.client.cli import COMMANDS, GROUPS, make_app
 
 PAGE = Path(__file__).parents[3] / "docs" / "cli.md"
 
@@ -28,13 +28,19 @@ def help_of(*command: str) -> str:
     return shown.getvalue().rstrip()
 
 
+def commands() -> list[tuple[str, ...]]:
+    """Every command with its group, if it is in one, and each group before its commands."""
+    grouped = [(group, *below) for group, (_, own) in GROUPS.items() for below in [(), *((name,) for name, _ in own)]]
+    return [*((name,) for name, _ in COMMANDS), *grouped]
+
+
 def written_anew(page: str) -> str:
     """The page with its exit codes and help texts as they are now."""
     codes = "".join(f"| {code} | {meaning} |\n" for code, meaning in exits.MEANING.items())
     page = re.sub(r"(?<=\| code \| meaning \|\n\|---\|---\|\n)(\| .*\n)*", lambda _: codes, page)
-    commands = [(), *((name,) for name, _ in COMMANDS)]
     texts = [
-        f"```text\n$ {' '.join(('coatcheck', *command))} --help\n{help_of(*command)}\n```\n" for command in commands
+        f"```text\n$ {' '.join(('coatcheck', *command))} --help\n{help_of(*command)}\n```\n"
+        for command in [(), *commands()]
     ]
     head, title, _ = page.partition("## Every command\n")
     return head + title + "\n" + "\n".join(texts)
@@ -47,8 +53,8 @@ def test_the_page_is_up_to_date() -> None:
 
 def test_every_command_and_exit_code_is_on_the_page() -> None:
     page = PAGE.read_text(encoding="utf-8")
-    for name, _ in COMMANDS:
-        assert f"Usage: coatcheck {name} " in page
+    for command in commands():
+        assert f"Usage: coatcheck {' '.join(command)} " in page
     for code in exits.MEANING:
         assert f"\n| {code} | " in page
 
