@@ -8,7 +8,7 @@ from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 T = TypeVar("T")
 
-Service: TypeAlias = Literal["dynamodb", "sqs", "s3"]
+Service: TypeAlias = Literal["dynamodb", "sqs", "s3", "secretsmanager"]
 Params: TypeAlias = Mapping[str, Any]
 Answer: TypeAlias = Mapping[str, Any]
 

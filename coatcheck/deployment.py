@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, Json, ValidationError, model_validator
 
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 PREFIX = "COATCHECK_"
+
+WEBHOOKS = "webhooks"
+"""The lane of deliveries: no job type can have it."""
 
 Tenant = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 Sha256Hex = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -31,6 +34,12 @@ class Deployment(BaseModel):
     bucket: str = Field(min_length=1, description="name of the S3 bucket")
     queues: Json[dict[str, str]] = Field(description="JSON object: lane to queue URL")
     dead_letters: Json[dict[str, str]] = Field(description="JSON object: lane to the URL of its dead-letter queue")
+    webhook_key: str = Field(
+        min_length=1, description="name or ARN of the secret in Secrets Manager that the webhooks' own are derived from"
+    )
+    webhook_targets: Literal["public", "local"] = Field(
+        default="public", description="where webhooks may go: public addresses over https, or this machine too"
+    )
     api_keys: Json[dict[Sha256Hex, Tenant]] = Field(
         default_factory=dict, description="JSON object: hex sha256 of an API key to its tenant"
     )
@@ -47,12 +56,19 @@ class Deployment(BaseModel):
         """The lease in milliseconds."""
         return self.lease * SECOND
 
+    @property
+    def lanes(self) -> list[str]:
+        """The lanes of jobs."""
+        return sorted(self.queues.keys() - {WEBHOOKS})
+
     def dead_letters_beside(self, queue_url: str) -> str:
         """The dead-letter queue of the lane whose queue this is."""
         return next(self.dead_letters[lane] for lane, url in self.queues.items() if url == queue_url)
 
     @model_validator(mode="after")
     def _same_lanes(self) -> Self:
+        if WEBHOOKS not in self.queues:
+            raise ValueError(f"{PREFIX}QUEUES must name a queue for {WEBHOOKS}, beside those of the lanes of jobs")
         if self.queues.keys() != self.dead_letters.keys():
             lanes = ", ".join(sorted(self.queues))
             raise ValueError(f"{PREFIX}DEAD_LETTERS must name a queue for each lane of {PREFIX}QUEUES: {lanes}")

@@ -167,6 +167,33 @@ class TooManyUploads(ServiceError):
     retryable = True
 
 
+class TooManyEndpoints(ServiceError):
+    """The tenant has as many webhook endpoints as it may."""
+
+    code = "too-many-endpoints"
+    title = "There are too many webhook endpoints"
+    advice = "Delete one that is no longer called, or let one endpoint take more events."
+    retryable = False
+
+
+class ReservedEndpoint(ServiceError):
+    """The endpoint stands for the URLs of jobs: it has a secret, and nothing else of its own."""
+
+    code = "reserved-endpoint"
+    title = "This endpoint only stands for the URLs that jobs bring along"
+    advice = "Rotate its secret, or look at it. What is called, and when, is in the `webhook` of each submit."
+    retryable = False
+
+
+class ChangedMeanwhile(ServiceError):
+    """Somebody else changed it at the same time."""
+
+    code = "changed-meanwhile"
+    title = "It was changed by somebody else in this moment"
+    advice = "Look at how it is now, then repeat the call if it is still wanted."
+    retryable = True
+
+
 class Unavailable(ServiceError):
     """What the service stands on did not answer."""
 
@@ -193,6 +220,9 @@ SERVICE_ERRORS: tuple[type[ServiceError], ...] = (
     NotMultipart,
     UploadIncomplete,
     TooManyUploads,
+    TooManyEndpoints,
+    ReservedEndpoint,
+    ChangedMeanwhile,
     Unavailable,
 )
 

@@ -6,12 +6,12 @@ import base64
 import hashlib
 import re
 
-_ID = re.compile(r"(job|upl)_[A-Za-z0-9_-]{1,60}")
+_ID = re.compile(r"(job|upl|whe|dlv|evt)_[A-Za-z0-9_-]{1,60}")
 _TENANT = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 def make_id(kind: str, entropy: bytes) -> str:
-    """An id of `kind` (`job`, `upl`) from 16 random bytes."""
+    """An id of `kind` (`job`, `upl`, `whe`, `dlv`, `evt`) from 16 random bytes."""
     if len(entropy) != 16:
         raise ValueError(f"an id is made of 16 bytes, not {len(entropy)}")
     return f"{kind}_{base64.b32hexencode(entropy).decode().rstrip('=').lower()}"

@@ -1,8 +1,8 @@
-"""What travels in SQS: only which job to look at. The row says everything else."""
+"""What travels in SQS: only which job, or which delivery, to look at. The row says everything else."""
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -24,17 +24,19 @@ class _Versioned(BaseModel):
     v: Annotated[int, Field(ge=1)] = VERSION
 
 
-class JobMessage(BaseModel):
-    """Wake up for this job. May be lost, doubled, late or out of order: the claim on the row decides."""
+Tenant = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+
+
+class _Message(BaseModel):
+    """May be lost, doubled, late or out of order: a conditional write on the row decides."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     v: Literal[1] = VERSION
-    tenant: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
-    job: Annotated[str, Field(pattern=r"^job_[A-Za-z0-9_-]{1,60}$")]
+    tenant: Tenant
 
     @classmethod
-    def parse(cls, body: str) -> JobMessage:
+    def parse(cls, body: str) -> Self:
         """The message in an SQS body. Raises NewerMessage, and BadMessage with what is wrong but not the body."""
         try:
             if (version := _Versioned.model_validate_json(body).v) > VERSION:
@@ -43,3 +45,18 @@ class JobMessage(BaseModel):
         except ValidationError as error:
             wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'body'}: {e['msg']}" for e in error.errors()[:3])
             raise BadMessage(wrong) from None
+
+
+class JobMessage(_Message):
+    """Wake up for this job: to run it or, in the lane of webhooks, to tell of it."""
+
+    job: Annotated[str, Field(pattern=r"^job_[A-Za-z0-9_-]{1,60}$")]
+
+
+class DeliveryMessage(_Message):
+    """Wake up for this delivery to `endpoint`. `of` and `made` are as in `DeliveryKey`."""
+
+    of: Annotated[str, Field(pattern=r"^(job|whe)_[A-Za-z0-9_-]{1,60}$")]
+    made: Annotated[int, Field(ge=0, lt=10**13)]
+    delivery: Annotated[str, Field(pattern=r"^dlv_[A-Za-z0-9_-]{1,60}$")]
+    endpoint: Annotated[str, Field(pattern=r"^whe_[A-Za-z0-9_-]{1,60}$")]

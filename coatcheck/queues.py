@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from coatcheck.calls import Answer, Call
-from coatcheck.messages import JobMessage
+from coatcheck.messages import DeliveryMessage, JobMessage
 
 MAX_VISIBILITY = 12 * 3600
 """Seconds: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ChangeMessageVisibility.html"""
@@ -42,6 +42,17 @@ def send_job(queue_url: str, message: JobMessage, *, delay: int = 0) -> Call[Non
         "QueueUrl": queue_url,
         "MessageBody": message.model_dump_json(),
         "MessageGroupId": message.tenant,
+        **({"DelaySeconds": delay} if delay else {}),
+    }
+    return Call("sqs", "SendMessage", params, read=_ignore)
+
+
+def send_delivery(queue_url: str, message: DeliveryMessage, *, delay: int = 0) -> Call[None]:
+    """Wake a deliverer for one delivery, in `delay` seconds (at most 900). The endpoint is the message group."""
+    params = {
+        "QueueUrl": queue_url,
+        "MessageBody": message.model_dump_json(),
+        "MessageGroupId": message.endpoint,
         **({"DelaySeconds": delay} if delay else {}),
     }
     return Call("sqs", "SendMessage", params, read=_ignore)

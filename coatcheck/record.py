@@ -59,7 +59,9 @@ class Job:
     `max_attempts` grows by one with each `continue`, since that leg was no failed attempt. `history_from` is the
     number of the first event in `history`; earlier ones were moved to items of their own. `digest` is of the
     request that made the job, for idempotency. `dispatches` counts the messages the sweeper sent for it;
-    `dead_letter` is the id of the last one that its history tells of as put aside.
+    `dead_letter` is the id of the last one that its history tells of as put aside. `notify` are the events that
+    somebody is to be told of by webhook and has not been told of yet, `base_url` where the links in them lead, and
+    `started_version` the version that its first claim was made on.
     """
 
     tenant: str
@@ -93,6 +95,9 @@ class Job:
     checkpoint: Blob | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     webhook: Mapping[str, Any] | None = None
+    notify: tuple[str, ...] = ()
+    base_url: str | None = None
+    started_version: int | None = None
     replayed_from: str | None = None
     dispatches: int = 0
     history: tuple[Event, ...] = ()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, StringConstraints, WithJsonSchema
+from pydantic import ConfigDict, Field, StringConstraints
 
-from coatcheck.clock import from_rfc3339
 from coatcheck.lifecycle import Status
 from coatcheck.parts import MOST_PARTS, UPLOAD_LIMIT
+from coatcheck.wire_base import Asked, Moment, Shown, Timestamp
+from coatcheck.wire_webhooks import JobWebhook
 
 SECONDS_AHEAD = 366 * 86_400
 """How far ahead a job may be scheduled: a year, and the day that some have more."""
@@ -18,34 +19,8 @@ MEDIA_TYPE = (
     r"(; ?[A-Za-z0-9-]{1,40}=[A-Za-z0-9._-]{1,80}){0,4}$"
 )
 
-_DATE_TIME = {"type": "string", "format": "date-time"}
-
-
-def _no_webhook(given: object) -> object:
-    if given is not None:
-        raise ValueError("this deployment delivers no webhooks; poll the job, or use Prefer: wait")
-    return given
-
-
-Moment = Annotated[int, PlainValidator(from_rfc3339), WithJsonSchema(_DATE_TIME)]
-"""RFC 3339 outside, milliseconds since the epoch inside."""
-
-Timestamp = Annotated[str, WithJsonSchema({**_DATE_TIME, "examples": ["2026-11-03T09:30:00.000Z"]})]
-
 MetadataKey = Annotated[str, StringConstraints(min_length=1, max_length=40)]
 MetadataValue = Annotated[str, StringConstraints(max_length=500)]
-
-
-class Asked(BaseModel):
-    """What clients send: unknown fields and values of another JSON type are refused."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class Shown(BaseModel):
-    """What clients are shown: they have to put up with fields they do not know."""
-
-    model_config = ConfigDict(frozen=True)
 
 
 class SubmitRequest(Asked):
@@ -74,8 +49,8 @@ class SubmitRequest(Asked):
     metadata: dict[MetadataKey, MetadataValue] = Field(
         default_factory=dict, max_length=16, description="your own labels; shown with the job, otherwise unused"
     )
-    webhook: Annotated[None, BeforeValidator(_no_webhook)] = Field(
-        default=None, description="not delivered by this deployment: anything but null is refused"
+    webhook: JobWebhook | None = Field(
+        default=None, description="where to tell of this job, beside the endpoints of /v1/webhook-endpoints"
     )
 
 

@@ -9,23 +9,32 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from coatcheck.deployment import BadSettings, Deployment
+from coatcheck.deployment import WEBHOOKS, BadSettings, Deployment
 from coatcheck.types import Catalog
 from service.aws import Aws
 from service.documented import as_problems
 from service.edge import Edge
 from service.front_door import FrontDoor
 from service.problems import add_problems
-from service.routes import job_types, jobs, meta, results, uploads
+from service.routes import deliveries, job_types, jobs, meta, results, uploads, webhooks
 from service.tools import Tools, system_clock
 
-ROUTERS = (jobs.router, results.router, uploads.router, job_types.router, meta.router)
+ROUTERS = (
+    jobs.router,
+    results.router,
+    deliveries.router,
+    uploads.router,
+    job_types.router,
+    webhooks.router,
+    meta.router,
+)
 
 DESCRIPTION = """\
 Hand in work that does not fit in an HTTP request, and come back for the result.
 
 `POST /v1/jobs` answers with a job at once. Look at it with `GET /v1/jobs/{id}` until `done` is true, then collect
-`GET /v1/jobs/{id}/result`. Large inputs go through `POST /v1/uploads`.
+`GET /v1/jobs/{id}/result`. Large inputs go through `POST /v1/uploads`. To be called instead of asking, name a URL in
+`POST /v1/webhook-endpoints`, or in the job itself.
 """
 
 
@@ -41,10 +50,12 @@ def create_app(
     """The API of `deployment`, which closes `aws` at shutdown.
 
     `clock` tells milliseconds since the epoch, `entropy` gives so many random bytes. Raises BadSettings when a job
-    type's lane has no queue.
+    type's lane has no queue, or is that of the webhooks.
     """
     for job_type in catalog.values():
-        if job_type.lane not in deployment.queues:
+        if job_type.lane == WEBHOOKS:
+            raise BadSettings(f"the lane {WEBHOOKS} of {job_type.name} is reserved: give the job type another")
+        if job_type.lane not in deployment.lanes:
             raise BadSettings(f"COATCHECK_QUEUES: has no queue for lane {job_type.lane} of {job_type.name}")
 
     @asynccontextmanager

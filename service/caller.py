@@ -19,11 +19,15 @@ _bearer = HTTPBearer(auto_error=False, scheme_name="ApiKey", description="An API
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whose request it is, what serves it, and by what URL, without /v1, the caller reaches the service."""
+    """Whose request it is, what serves it, and by what URL, without /v1, the caller reaches the service.
+
+    `host` is the Host of this request, which need not be the one in that URL.
+    """
 
     tenant: str
     base_url: str
     tools: Tools
+    host: str = ""
 
 
 async def authenticated(
@@ -37,7 +41,7 @@ async def authenticated(
     if tenant is None:
         raise Unauthenticated("The API key is not known here.")
     request.state.tenant = tenant
-    return Caller(tenant, base_url(request), tools)
+    return Caller(tenant, base_url(request), tools, request.base_url.netloc)
 
 
 Authenticated = Annotated[Caller, Depends(authenticated)]

@@ -9,7 +9,8 @@ from fastapi import Path
 from pydantic import BaseModel
 
 from coatcheck.errors import ServiceError, Unauthenticated, Unavailable
-from coatcheck.wire import Problem, Shown
+from coatcheck.wire import Problem
+from coatcheck.wire_base import Shown
 from service.problems import MEDIA_TYPE, STATUS
 
 
@@ -32,13 +33,17 @@ JobId = Annotated[str, Path(description="a job's id", examples=["job_0h2j4kq8c5v
 
 UploadId = Annotated[str, Path(description="an upload's id", examples=["upl_0h2j4kq8c5v1m9d3s7n6p0r4t0"])]
 
+EndpointId = Annotated[str, Path(description="a webhook endpoint's id", examples=["whe_0h2j4kq8c5v1m9d3s7n6p0r4t0"])]
+
+DeliveryId = Annotated[str, Path(description="a delivery's id", examples=["dlv_0h2j4kq8c5v1m9d3s7n6p0r4t0"])]
+
 _ASKED = {
     "Prefer": "`wait=N`: hold the answer until the job is done, or N seconds (0 to 25) have passed",
     "Idempotency-Key": "1 to 255 visible ASCII characters; the same key and the same body are the same job",
     "If-None-Match": "an ETag that is known already: 304 if it still holds",
 }
 _ANSWERED = {
-    "Location": "where the job, or the result, is",
+    "Location": "where the job, the result or the endpoint is",
     "Retry-After": "seconds until it is worth asking again; while the job is not done",
     "ETag": "changes with what it is of",
     "Idempotent-Replayed": "`true` when an earlier request under this key made the job",

@@ -16,7 +16,8 @@ from coatcheck.record import Job
 from coatcheck.table import items
 from coatcheck.table.items import Listed
 from coatcheck.table.keys import JobKey
-from coatcheck.wire import JobView, Listing, Moment
+from coatcheck.wire import JobView, Listing
+from coatcheck.wire_base import Moment
 from service.caller import Caller
 from service.flaws import refused
 from service.jobs import view_of

@@ -15,6 +15,7 @@ from starlette.routing import Match
 from coatcheck.calls import AwsError, AwsUnavailable
 from coatcheck.errors import (
     AlreadyFinished,
+    ChangedMeanwhile,
     Gone,
     IdempotencyKeyReused,
     InvalidRequest,
@@ -25,7 +26,9 @@ from coatcheck.errors import (
     NotFound,
     NotMultipart,
     PayloadTooLarge,
+    ReservedEndpoint,
     ServiceError,
+    TooManyEndpoints,
     TooManyUploads,
     Unauthenticated,
     Unavailable,
@@ -59,6 +62,9 @@ STATUS: Mapping[type[ServiceError], int] = {
     NotMultipart: 409,
     UploadIncomplete: 422,
     TooManyUploads: 429,
+    TooManyEndpoints: 409,
+    ReservedEndpoint: 409,
+    ChangedMeanwhile: 409,
     Unavailable: 503,
 }
 

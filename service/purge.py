@@ -30,7 +30,8 @@ async def purge(caller: Caller, job: Job) -> None:
             raise NotFinished(f"The job is {outcome.job.status}.")
         if isinstance(outcome, Job):
             job = replace(job, expires_at=outcome.expires_at)
-    if job.artifact_count or job.history_from > 1 or job.gone(now):
+    # with a base URL somebody was to be told of it: there may be deliveries
+    if job.artifact_count or job.history_from > 1 or job.base_url or job.gone(now):
         while beside := await tools.aws.send(items.items_beside(tools.table, job)):
             await tools.aws.send(items.delete_items(tools.table, beside))
     for prefix in blobs.job_prefixes(job.tenant, job.id):

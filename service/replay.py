@@ -11,6 +11,7 @@ from coatcheck.clock import SECOND
 from coatcheck.errors import Gone, NotFinished
 from coatcheck.record import Job
 from coatcheck.wire import SubmitRequest
+from coatcheck.wire_webhooks import JobWebhook
 from service.aws import chunks
 from service.caller import Caller
 from service.downloads import CHUNK
@@ -38,6 +39,7 @@ def _asked(caller: Caller, job: Job, given: Any) -> SubmitRequest:
         max_attempts=min(job.max_attempts, limits.max_attempts) if limits else None,
         retention=min(job.retention // SECOND, caller.tools.deployment.max_retention),
         metadata=dict(job.metadata),
+        webhook=JobWebhook(**job.webhook) if job.webhook else None,
     )
 
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from coatcheck import due, queues
-from coatcheck.calls import AwsError
 from coatcheck.clock import milliseconds
 from coatcheck.errors import Flaw, IdempotencyKeyReused, InvalidRequest
 from coatcheck.ids import job_id_for_key, make_id
@@ -20,13 +18,18 @@ from coatcheck.record import Blob, Event, Job
 from coatcheck.table import items
 from coatcheck.table.keys import JobKey
 from coatcheck.types import JobType
+from coatcheck.webhooks import in_order
 from coatcheck.wire import SECONDS_AHEAD, SubmitRequest
 from service import inputs
 from service.caller import Caller
 from service.flaws import refused
+from service.targets import flaws_in
 from service.tools import Tools
+from service.waking import wake
+from service.webhooks import wanted_events
 
-log = logging.getLogger(__name__)
+LONGEST_BASE_URL = 1000
+"""Characters of a base URL that links in webhooks can begin with: their bodies are to stay small."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +81,10 @@ async def _accepted(caller: Caller, order: Order, now: int) -> Job:
     """The job to be written, when all that is asked for can be had; a large input lies in the bucket by then."""
     tools = caller.tools
     job_type = _job_type(tools, order.asked)
-    if found := list(_flaws(order.asked, job_type, tools, now)):
+    if found := list(_flaws(caller, order.asked, job_type, now)):
         raise refused(found)
     text = inputs.checked(job_type, order.asked.input)
-    job = _new_job(caller, order, job_type, inputs.blob(text), now)
+    job = await _with_webhooks(caller, order.asked, _new_job(caller, order, job_type, inputs.blob(text), now))
     await inputs.check_uploads(tools, caller.tenant, order.asked.input, needed_at=job.start_at or now)
     await inputs.store(tools, job, text)
     return job
@@ -108,7 +111,7 @@ def _job_type(tools: Tools, asked: SubmitRequest) -> JobType[Any, Any]:
     return job_type
 
 
-def _flaws(asked: SubmitRequest, job_type: JobType[Any, Any], tools: Tools, now: int) -> Iterator[Flaw]:
+def _flaws(caller: Caller, asked: SubmitRequest, job_type: JobType[Any, Any], now: int) -> Iterator[Flaw]:
     """What a model alone cannot tell."""
     if asked.run_at is not None and asked.delay is not None:
         yield Flaw("/delay", "cannot be given together with run_at")
@@ -118,9 +121,11 @@ def _flaws(asked: SubmitRequest, job_type: JobType[Any, Any], tools: Tools, now:
         yield Flaw("/timeout", f"is more than the {job_type.timeout:g} seconds that {job_type.name} allows")
     if asked.max_attempts is not None and asked.max_attempts > job_type.max_attempts:
         yield Flaw("/max_attempts", f"is more than the {job_type.max_attempts} that {job_type.name} allows")
-    most = tools.deployment.max_retention
+    most = caller.tools.deployment.max_retention
     if asked.retention is not None and asked.retention > most:
         yield Flaw("/retention", f"is more than the {most} seconds that this deployment allows")
+    if asked.webhook is not None:
+        yield from flaws_in(caller, asked.webhook.url, "/webhook/url")
 
 
 def _new_job(caller: Caller, order: Order, job_type: JobType[Any, Any], given: Blob, now: int) -> Job:
@@ -157,18 +162,27 @@ def _new_job(caller: Caller, order: Order, job_type: JobType[Any, Any], given: B
     )
 
 
+async def _with_webhooks(caller: Caller, asked: SubmitRequest, job: Job) -> Job:
+    """The job with whom it is to tell of what. Raises InvalidRequest for a Host that no link can begin with."""
+    brought = asked.webhook
+    own = in_order(brought.events) if brought else ()
+    notify = in_order([*own, *await wanted_events(caller, job.created_at)])
+    if not notify:
+        return job
+    if len(caller.base_url) > LONGEST_BASE_URL:
+        raise InvalidRequest("The Host header is too long for the links in webhooks.")
+    webhook = {"url": brought.url, "events": list(own)} if brought else None
+    return replace(job, webhook=webhook, notify=notify, base_url=caller.base_url)
+
+
 def _is_own(standing: Job, job: Job) -> bool:
     """Whether the row is the one we just wrote: the reply was lost, and the SDK wrote again."""
     return (standing.created_at, standing.version, standing.digest) == (job.created_at, 1, job.digest)
 
 
 async def _dispatch(tools: Tools, job: Job, now: int) -> None:
-    """Wake a worker. If that fails the job is accepted all the same: the sweeper finds it by its `due_at`."""
+    """Wake a worker."""
     delay = due.message_delay(now=now, start_at=job.start_at)
-    if delay is None:
-        return
-    message = JobMessage(tenant=job.tenant, job=job.id)
-    try:
-        await tools.aws.send(queues.send_job(tools.deployment.queues[job.lane], message, delay=delay))
-    except AwsError as error:
-        log.warning("%s was accepted, but not sent to its queue: %s", job.id, error)
+    if delay is not None:
+        message = JobMessage(tenant=job.tenant, job=job.id)
+        await wake(tools, queues.send_job(tools.deployment.queues[job.lane], message, delay=delay), job.id)

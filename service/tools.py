@@ -5,12 +5,14 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from coatcheck.deployment import Deployment
 from coatcheck.types import Catalog
 from service.aws import Aws
 from service.front_door import FrontDoor
+from service.subscriptions import Subscriptions
+from service.webhook_key import WebhookKey
 
 
 def system_clock() -> int:
@@ -28,6 +30,8 @@ class Tools:
     front_door: FrontDoor
     clock: Callable[[], int] = system_clock
     entropy: Callable[[int], bytes] = secrets.token_bytes
+    subscriptions: Subscriptions = field(default_factory=Subscriptions)
+    webhook_key: WebhookKey = field(default_factory=WebhookKey)
 
     @property
     def table(self) -> str:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from coatcheck.client import commands, exits
+from coatcheck.client import commands, exits, webhook_commands
 from coatcheck.client.display import say
 from coatcheck.client.errors import CoatcheckError
+from coatcheck.client.listen import listen
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -26,6 +27,22 @@ COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
     ("types", commands.types),
     ("events", commands.events),
 )
+
+
+WEBHOOKS: tuple[tuple[str, Callable[..., None]], ...] = (
+    ("create", webhook_commands.create),
+    ("list", webhook_commands.list_endpoints),
+    ("show", webhook_commands.show),
+    ("update", webhook_commands.update),
+    ("delete", webhook_commands.delete),
+    ("rotate-secret", webhook_commands.rotate_secret),
+    ("test", webhook_commands.send_test),
+    ("deliveries", webhook_commands.deliveries),
+    ("resend", webhook_commands.resend),
+    ("listen", listen),
+)
+
+GROUPS = {"webhooks": ("Have your own server called when something has happened to a job.", WEBHOOKS)}
 
 
 def make_app(plugins: Iterable[EntryPoint] = ()) -> typer.Typer:
@@ -45,6 +62,11 @@ def make_app(plugins: Iterable[EntryPoint] = ()) -> typer.Typer:
     )
     for name, command in COMMANDS:
         app.command(name)(command)
+    for name, (about, group) in GROUPS.items():
+        below = typer.Typer(help=about, no_args_is_help=True, rich_markup_mode=None)
+        for subcommand, command in group:
+            below.command(subcommand)(command)
+        app.add_typer(below, name=name)
     for plugin in plugins:
         try:
             _add(app, plugin.name, plugin.load())
@@ -78,7 +100,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _wanted_plugins(argv: Sequence[str]) -> list[EntryPoint]:
     asked = argv[0] if argv and not argv[0].startswith("-") else None
-    if asked in dict(COMMANDS):
+    if asked in {*dict(COMMANDS), *GROUPS}:
         return []
     # looking for plugins reads the metadata of every installed package: not for a command that is known
     from importlib.metadata import entry_points  # noqa: PLC0415

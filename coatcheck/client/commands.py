@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,27 +14,13 @@ import typer
 from coatcheck.client import core, display, exits, inputs
 from coatcheck.client.answers import Job
 from coatcheck.client.display import say
-from coatcheck.client.endpoint import START, listens, locate
-from coatcheck.client.errors import CoatcheckError, InvalidArgumentError, NoServerError, describe
+from coatcheck.client.errors import CoatcheckError, InvalidArgumentError, describe
+from coatcheck.client.options import ApiKey, JobId, Json, Url, connect
 
 if TYPE_CHECKING:
     from coatcheck.client.sync import Client
 
-PATIENCE = 5.0
 PATIENCE_WHILE_WAITING = 60.0
-
-Url = Annotated[
-    str | None,
-    typer.Option(metavar="URL", envvar="COATCHECK_URL", help="The server. Default: the one that runs in this folder."),
-]
-ApiKey = Annotated[
-    str | None,
-    typer.Option(
-        metavar="KEY", envvar="COATCHECK_API_KEY", help="The key. Default: that of the server in this folder."
-    ),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print the server's JSON, and nothing else, on standard output.")]
-JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")]
 
 
 def submit(
@@ -66,6 +51,9 @@ def submit(
     metadata: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="Kept with the job, for you. Repeatable.")
     ] = None,
+    webhook: Annotated[
+        str | None, typer.Option(metavar="URL", help="Have this URL called when the job has ended.")
+    ] = None,
     url: Url = None,
     api_key: ApiKey = None,
     as_json: Json = False,
@@ -74,10 +62,11 @@ def submit(
     document = inputs.read_input(job_input, sys.stdin.buffer.read)
     attachments = [inputs.read_attachment(text) for text in upload or ()]
     options = {"delay": delay, "timeout": timeout, "metadata": inputs.read_metadata(metadata or ()) or None}
+    options["webhook"] = {"url": webhook} if webhook else None
     # a field that does not fit is found before anything is sent
     _attach(document, attachments, str)
     begun: list[str] = []
-    with _server(url, api_key) as client, _told_how_to_resume(begun):
+    with connect(url, api_key) as client, _told_how_to_resume(begun):
         earlier = _earlier(client, resume or (), [attachment.path for attachment in attachments])
         document = _attach(document, attachments, lambda path: _upload(client, path, earlier.get(path), begun))
         job = client.submit(job_type, document, idempotency_key=idempotency_key, **options)
@@ -95,7 +84,7 @@ def submit(
 
 def status(job_id: JobId, *, url: Url = None, api_key: ApiKey = None, as_json: Json = False) -> None:
     """Show how a job stands."""
-    with _server(url, api_key) as client:
+    with connect(url, api_key) as client:
         view = client.job(job_id).view
     (display.print_json if as_json else display.print_job)(view)
 
@@ -112,7 +101,7 @@ def result(
     as_json: Json = False,
 ) -> None:
     """Fetch the result of a job, checked against its sha256. With --json: where it is, instead of what it is."""
-    with _server(url, api_key) as client:
+    with connect(url, api_key) as client:
         job = client.job(job_id)
         if job.done:
             _insist_on_success(job)
@@ -129,7 +118,7 @@ def result(
 
 def cancel(job_id: JobId, *, url: Url = None, api_key: ApiKey = None, as_json: Json = False) -> None:
     """Ask a job to stop."""
-    with _server(url, api_key) as client:
+    with connect(url, api_key) as client:
         job = client.cancel(job_id)
     if as_json:
         display.print_json(job.view)
@@ -148,7 +137,7 @@ def list_jobs(
 ) -> None:
     """List your jobs, newest first."""
     filters = {"status": job_status, "type": job_type, "limit": str(min(limit, 100))}
-    with _server(url, api_key) as client, display.until_reader_goes():
+    with connect(url, api_key) as client, display.until_reader_goes():
         jobs = islice(client.jobs(**{k: v for k, v in filters.items() if v is not None}), limit)
         views = (job.view for job in jobs)
         if as_json:
@@ -165,7 +154,7 @@ def types(
     as_json: Json = False,
 ) -> None:
     """List the job types of the server, or show one with its schemas."""
-    with _server(url, api_key) as client, display.until_reader_goes():
+    with connect(url, api_key) as client, display.until_reader_goes():
         if job_type:
             display.print_json(client.job_type(job_type))
         elif as_json:
@@ -176,27 +165,12 @@ def types(
 
 def events(job_id: JobId, *, url: Url = None, api_key: ApiKey = None, as_json: Json = False) -> None:
     """Show the history of a job, oldest first."""
-    with _server(url, api_key) as client, display.until_reader_goes():
+    with connect(url, api_key) as client, display.until_reader_goes():
         history = client.events(job_id)
         if as_json:
             display.print_json_lines(history)
         else:
             display.print_events(history)
-
-
-@contextmanager
-def _server(url: str | None, api_key: str | None, patience: float = PATIENCE) -> Iterator[Client]:
-    import stamina.instrumentation  # noqa: PLC0415 - this and httpx are slow to import
-
-    from coatcheck.client.sync import Client  # noqa: PLC0415
-
-    # it would write a log line to the terminal for each pause
-    stamina.instrumentation.set_on_retry_hooks(())
-    endpoint = locate(url, api_key, os.environ, Path.cwd())
-    if endpoint.file and not listens(endpoint.url):
-        raise NoServerError(f"no answer from {endpoint.url}, which {endpoint.file} names: {START}")
-    with Client(endpoint.url, endpoint.api_key, patience=patience) as client:
-        yield client
 
 
 def _attach(document: Any, attachments: Sequence[inputs.Attachment], upload: Callable[[Path], str]) -> Any:
@@ -237,7 +211,7 @@ def _wait(job: Job, url: str | None, api_key: str | None) -> Job:
     # a look at the server every few seconds moves the bar; without one a look is as long as the server lets it be
     hold = 2.0 if sys.stderr.isatty() else 25.0
     try:
-        with _server(url, api_key, PATIENCE_WHILE_WAITING) as client, display.job_bar() as show:
+        with connect(url, api_key, PATIENCE_WHILE_WAITING) as client, display.job_bar() as show:
             for job in client.watch(job.id, hold=hold):  # noqa: B020, PLR1704 - the same job, as it is now
                 show(job)
     except (KeyboardInterrupt, CoatcheckError) as stopped:

@@ -131,6 +131,50 @@ def events_path(job_id: str) -> str:
     return _of_job(job_id, "/events")
 
 
+ENDPOINTS = "/v1/webhook-endpoints"
+
+
+def create_endpoint(body: Mapping[str, Any]) -> Request[Mapping[str, Any]]:
+    """Have events sent to a URL; None values of `body` are left out. Not repeatable: each arrival makes an endpoint."""
+    given = {name: value for name, value in body.items() if value is not None}
+    return Request("POST", ENDPOINTS, answers.document, headers=_JSON, body=_encode(given), repeatable=False)
+
+
+def endpoint(endpoint_id: str) -> Request[Mapping[str, Any]]:
+    """Look at a webhook endpoint."""
+    return Request("GET", _of_endpoint(endpoint_id), answers.document)
+
+
+def change_endpoint(endpoint_id: str, changes: Mapping[str, Any]) -> Request[Mapping[str, Any]]:
+    """Change some fields of an endpoint."""
+    return Request("PATCH", _of_endpoint(endpoint_id), answers.document, headers=_JSON, body=_encode(changes))
+
+
+def delete_endpoint(endpoint_id: str) -> Request[None]:
+    """Remove an endpoint. Repeatable: when the first one arrived after all, the second is told that it is gone."""
+    return Request("DELETE", _of_endpoint(endpoint_id), answers.nothing)
+
+
+def rotate_secret(endpoint_id: str) -> Request[Mapping[str, Any]]:
+    """Give an endpoint a new secret. Not repeatable: the secret before last is good for nothing."""
+    return Request("POST", _of_endpoint(endpoint_id, "/rotate-secret"), answers.document, repeatable=False)
+
+
+def send_test(endpoint_id: str) -> Request[Mapping[str, Any]]:
+    """Send an endpoint a test. Not repeatable: each arrival sends one."""
+    return Request("POST", _of_endpoint(endpoint_id, "/test"), answers.document, repeatable=False)
+
+
+def deliveries_path(of: str) -> str:
+    """Where the list of deliveries of a job is, or of an endpoint's tests."""
+    return f"{_of(of)}/deliveries"
+
+
+def resend(of: str, delivery_id: str) -> Request[Mapping[str, Any]]:
+    """Send a delivery of a job again, or of an endpoint's tests. Repeatable: what is on its way is left alone."""
+    return Request("POST", f"{deliveries_path(of)}/{quote(delivery_id, safe='')}/resend", answers.document)
+
+
 def read(request: Request[T], answer: Answer) -> T:
     """The meaning of an answer. Raises ProblemError for an error answer, UnexpectedAnswerError for nonsense."""
     if answer.status >= 400:
@@ -173,6 +217,15 @@ def _encode(document: Mapping[str, Any]) -> bytes:
 
 def _of_job(job_id: str, below: str = "") -> str:
     return f"/v1/jobs/{quote(job_id, safe='')}{below}"
+
+
+def _of_endpoint(endpoint_id: str, below: str = "") -> str:
+    return f"{ENDPOINTS}/{quote(endpoint_id, safe='')}{below}"
+
+
+def _of(named: str) -> str:
+    """Where what an id names is: the prefix of the id tells its kind."""
+    return _of_endpoint(named) if named.startswith("whe_") else _of_job(named)
 
 
 def _of_upload(upload_id: str, below: str = "") -> str:

@@ -82,6 +82,31 @@ def print_events(events: Iterable[Mapping[str, Any]]) -> None:
     print_table(("at", "event", "attempt", "error"), rows)
 
 
+def print_endpoint(endpoint: Mapping[str, Any]) -> None:
+    """A webhook endpoint as a list of what is known."""
+    rows = [
+        ("endpoint", endpoint["id"]),
+        ("url", endpoint.get("url")),
+        ("events", _listed(endpoint.get("events"))),
+        ("description", endpoint.get("description")),
+        ("status", _enabled(endpoint)),
+        ("created", endpoint.get("created_at")),
+    ]
+    print_table((), [row for row in rows if row[1]])
+
+
+def print_endpoints(endpoints: Iterable[Mapping[str, Any]]) -> None:
+    """Webhook endpoints as a table."""
+    rows = [(e["id"], e.get("url"), _enabled(e), _listed(e.get("events")), e.get("description")) for e in endpoints]
+    print_table(("endpoint", "url", "status", "events", "description"), rows)
+
+
+def print_deliveries(deliveries: Iterable[Mapping[str, Any]]) -> None:
+    """Deliveries as a table: a line for each attempt, and one for the next if there is to be one."""
+    rows = [(d["id"], d.get("event"), d.get("url"), *line) for d in deliveries for line in _attempts(d)]
+    print_table(("delivery", "event", "url", "at", "answer", "took"), rows)
+
+
 def summary(view: Mapping[str, Any]) -> list[object]:
     """A job as one row under the heads of `SUMMARY`."""
     return [view["id"], view.get("type"), view["status"], _progress(view.get("progress") or {}), view.get("created_at")]
@@ -136,6 +161,22 @@ def _bar(left: str, right: str) -> Iterator[Callable[..., None]]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("", total=None, share="")
         yield lambda **fields: progress.update(task, **fields)
+
+
+def _enabled(endpoint: Mapping[str, Any]) -> str:
+    return "enabled" if endpoint.get("enabled") else f"disabled: {endpoint.get('disabled_reason')}"
+
+
+def _listed(names: Iterable[str] | None) -> str:
+    return " ".join(names or ())
+
+
+def _attempts(delivery: Mapping[str, Any]) -> Iterator[tuple[object, object, object]]:
+    for attempt in delivery.get("attempts") or ():
+        answer = " ".join(str(part) for part in (attempt.get("status_code"), attempt.get("error")) if part)
+        yield attempt.get("at"), answer, f"{attempt.get('latency_ms')} ms"
+    if delivery.get("status") == "pending":
+        yield delivery.get("next_attempt_at"), "pending", ""
 
 
 def _share(fraction: float | None) -> str:

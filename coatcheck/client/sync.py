@@ -22,6 +22,7 @@ from coatcheck.client.core import Request
 from coatcheck.client.errors import ConnectionFailed, InvalidArgumentError, NotFinished, TransferFailed, shown
 from coatcheck.client.transfer import CHUNK, Incoming, Progress, Sink, appearing
 from coatcheck.client.uploads import Body, Door, LocalFile
+from coatcheck.client.webhooks import Webhooks
 
 T = TypeVar("T")
 
@@ -33,6 +34,7 @@ class Client:
 
     `url` is the server's, without `/v1`. Calls that fail for a reason that may pass (no connection, 429, 502, 503,
     504) are sent again with growing pauses, or when `Retry-After` says, until `patience` seconds have gone by.
+    `webhooks` are its endpoints and deliveries.
     Every method raises CoatcheckError: ProblemError for an error answer, ConnectionFailed when there was none.
     Raises InvalidArgumentError for a url or key that can never work.
     """
@@ -49,6 +51,7 @@ class Client:
         )
         # credentials are added call by call: presigned URLs go through the same client and must not have them
         self._http = httpx.Client(timeout=_limits(), headers={"User-Agent": "coatcheck-client"})
+        self.webhooks = Webhooks(self.send, self._items)
 
     def __enter__(self) -> Self:
         return self
@@ -68,8 +71,8 @@ class Client:
         """Hand in a job and get it back as queued.
 
         `job_input` is what JSON can hold. `options` are the other fields of the submit body: `run_at`, `delay`,
-        `queue_ttl`, `timeout`, `max_attempts`, `metadata`, `retention`. Without `idempotency_key` a random one
-        makes sending again safe; give your own to make the whole program safe to run again.
+        `queue_ttl`, `timeout`, `max_attempts`, `metadata`, `retention`, `webhook`. Without `idempotency_key` a random
+        one makes sending again safe; give your own to make the whole program safe to run again.
         """
         body = {"type": job_type, "input": job_input, **options}
         return self.send(core.submit(body, uuid4().hex if idempotency_key is None else idempotency_key))

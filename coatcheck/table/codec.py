@@ -114,6 +114,9 @@ _CODECS: Mapping[str, Codec] = {
     "checkpoint": _BLOB,
     "metadata": _JSON,
     "webhook": _JSON,
+    "notify": Codec(lambda v: {"S": " ".join(v)}, lambda a: tuple(a["S"].split())),
+    "base_url": _TEXT,
+    "started_version": _NUMBER,
     "replayed_from": _TEXT,
     "dispatches": _NUMBER,
     "history": Codec(encode_events, decode_events),
@@ -123,7 +126,7 @@ _CODECS: Mapping[str, Codec] = {
 
 _STATUSES = frozenset(Status)
 _ATTRIBUTES = {"created_at": "listed"}
-_DEFAULTS: Mapping[str, Any] = {"artifact_count": 0, "metadata": {}, "dispatches": 0, "history_from": 1}
+_DEFAULTS: Mapping[str, Any] = {"artifact_count": 0, "metadata": {}, "dispatches": 0, "history_from": 1, "notify": ()}
 
 
 def attribute_name(field: str) -> str:

@@ -62,9 +62,9 @@ class Expression:
 
     def update(self) -> dict[str, Any]:
         """The request's parameters for all that was collected."""
-        update = f"SET {', '.join(self._sets)}"
-        if self._removes:
-            update += f" REMOVE {', '.join(self._removes)}"
+        # DynamoDB refuses a SET of nothing
+        clauses = (("SET", self._sets), ("REMOVE", self._removes))
+        update = " ".join(f"{verb} {', '.join(changes)}" for verb, changes in clauses if changes)
         return {"UpdateExpression": update, **self.placeholders()}
 
     def placeholders(self) -> dict[str, Any]:

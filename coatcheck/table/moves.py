@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from coatcheck import due
@@ -159,6 +159,7 @@ def claim(table: str, key: JobKey, *, now: int, lease: int, owner: str) -> Call[
         sets=lambda e: [
             f"{e.name('attempt')} = {e.name('attempt')} + {e.number(1)}",
             f"{e.name('started_at')} = if_not_exists({e.name('started_at')}, {e.number(now)})",
+            f"{e.name('started_version')} = if_not_exists({e.name('started_version')}, {e.name('version')})",
         ],
     )
 
@@ -215,9 +216,8 @@ def settle(
     sweeper: bool = False,
 ) -> Call[Outcome]:
     """End the job by `move`, one that leads to a final status, under the fence of `job.attempt`."""
-    tidy = job.attempt == 1 and result is not None and result.inline is not None and not artifact_count
     made = {"error": error, "result": result, "artifact_count": artifact_count or None}
-    changes = _final(job, now, tidy=tidy) | made
+    changes = _final(replace(job, result=result, artifact_count=artifact_count), move, now=now) | made
     if move is SUCCEED:
         changes["progress"] = Progress(1.0)
     return _make(table, job, move, now=now, changes=changes, sweeper=sweeper, error=error)
@@ -230,7 +230,7 @@ def cancel_waiting(table: str, job: Job, *, now: int, error: JobError) -> Call[O
         job,
         CANCEL_WAITING,
         now=now,
-        changes=_final(job, now, tidy=job.attempt == 0) | {"error": error},
+        changes=_final(job, CANCEL_WAITING, now=now) | {"error": error},
         error=error,
     )
 
@@ -252,27 +252,40 @@ def expire(table: str, job: Job, *, now: int, error: JobError) -> Call[Outcome]:
         job,
         EXPIRE,
         now=now,
-        changes=_final(job, now, tidy=job.attempt == 0) | {"error": error},
+        changes=_final(job, EXPIRE, now=now) | {"error": error},
         error=error,
     )
 
 
-def _final(job: Job, now: int, *, tidy: bool) -> dict[str, Any]:
-    """What ends a job. `tidy`: its attempts have left nothing in the bucket.
+def _final(job: Job, move: Move, *, now: int) -> dict[str, Any]:
+    """What ends a job as `job` will be then, by `move`.
 
-    Unless there is nothing of it there at all, the sweeper looks after it once more when its retention is over.
+    Until somebody has been told whom it concerns, the sweeper looks after it as after a job that waits.
     """
     expires_at = now + job.retention
-    stored = any(blob is not None and blob.inline is None for blob in (job.input, job.checkpoint))
+    due_at: int | None
+    if not {move.event, CLAIM.event if job.started_at else None}.isdisjoint(job.notify):
+        due_at = due.for_dispatch(now=now, start_at=None, queue_deadline=None, dispatches=0)
+    else:
+        due_at = when_to_remove(replace(job, expires_at=expires_at))
     return {
         "finished_at": now,
         "expires_at": expires_at,
-        "due_at": due.for_expiry(expires_at) if stored or not tidy else None,
+        "due_at": due_at,
+        "dispatches": None,
         "start_at": None,
         "queue_deadline": None,
         "lease_until": None,
         "owner": None,
     }
+
+
+def when_to_remove(job: Job) -> int | None:
+    """When the sweeper is to remove what a job that has ended left in the bucket; None if there is nothing."""
+    stored = any(blob is not None and blob.inline is None for blob in (job.input, job.checkpoint, job.result))
+    tidy = job.attempt == 0 or (job.attempt == 1 and job.result is not None and not job.artifact_count)
+    assert job.expires_at is not None
+    return due.for_expiry(job.expires_at) if stored or not tidy else None
 
 
 HISTORY_KEPT_IN_ROW = 12

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 from coatcheck import due
 from coatcheck.calls import Call
@@ -11,7 +12,7 @@ from coatcheck.record import Blob, Event, Job, JobError
 from coatcheck.table.codec import encode_events, encode_field
 from coatcheck.table.expressions import Expression
 from coatcheck.table.keys import JobKey
-from coatcheck.table.moves import Outcome, must_spill, ttl, update_if
+from coatcheck.table.moves import Outcome, must_spill, ttl, update_if, when_to_remove
 
 
 def postpone(table: str, job: Job, *, due_at: int | None, dispatches: int) -> Call[Outcome]:
@@ -21,6 +22,20 @@ def postpone(table: str, job: Job, *, due_at: int | None, dispatches: int) -> Ca
     e.assign("due_at", None if due_at is None else {"N": str(due_at)})
     e.assign("dispatches", {"N": str(dispatches)})
     return update_if(table, job, e, unchanged)
+
+
+def announce(table: str, job: Job, *, left: Sequence[str]) -> Call[Outcome]:
+    """Note that its webhooks are on their way, but for those of the events `left`. `version` stays.
+
+    Refused when they were noted before. A job that has ended is due again when its retention is over, if ever.
+    """
+    e = Expression()
+    unannounced = f"{e.name('notify')} = {e.value(encode_field('notify', job.notify))}"
+    e.assign("notify", encode_field("notify", left) if left else None)
+    if job.done:
+        due_at = when_to_remove(job)
+        e.assign("due_at", None if due_at is None else {"N": str(due_at)})
+    return update_if(table, job, e, unannounced)
 
 
 WAITING = frozenset({Status.SCHEDULED, Status.QUEUED})
@@ -45,6 +60,17 @@ def tell_of_dead_letter(table: str, job: Job, message_id: str, error: JobError, 
     return update_if(table, job, e, unchanged)
 
 
+_ABOUT = (
+    "result",
+    "artifact_count",
+    "metadata",
+    "webhook",
+    "notify",
+    "error",
+    "progress",
+    "checkpoint",
+    "history",
+)
 _FORGOTTEN = Blob(0, hashlib.sha256(b"").digest(), "application/json")
 
 
@@ -61,6 +87,16 @@ def forget_job(table: str, key: JobKey, *, now: int) -> Call[Outcome]:
     e.assign("ttl", {"N": str(ttl(now))})
     e.assign("due_at", {"N": str(due.for_expiry(now))})
     e.assign("input", encode_field("input", _FORGOTTEN))
-    for attribute in ("result", "artifact_count", "metadata", "webhook", "error", "progress", "checkpoint", "history"):
+    for attribute in (
+        "result",
+        "artifact_count",
+        "metadata",
+        "webhook",
+        "notify",
+        "error",
+        "progress",
+        "checkpoint",
+        "history",
+    ):
         e.assign(attribute, None)
     return update_if(table, key, e, finished)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import secrets
 import socket
 import threading
@@ -17,9 +18,9 @@ import httpx
 import uvicorn
 
 from coatcheck.calls import AwsUnavailable, Call, Presign
-from coatcheck.deployment import Deployment
+from coatcheck.deployment import WEBHOOKS, Deployment
 from coatcheck.lifecycle import SUCCEED, Move
-from coatcheck.messages import JobMessage
+from coatcheck.messages import DeliveryMessage, JobMessage
 from coatcheck.queues import delete, receive
 from coatcheck.record import Blob, Job, JobError
 from coatcheck.table import items, moves
@@ -42,15 +43,18 @@ class Spy:
     """The door to AWS, which notes every call.
 
     It breaks the operations in `breaks`, and sends those in `repeats` twice, as the SDK does when a reply is lost.
+    Before the first of an operation in `between` something happens that nobody expects.
     """
 
     door: AioBoto
     sent: list[Call[Any]] = field(default_factory=list)
     breaks: set[str] = field(default_factory=set)
     repeats: set[str] = field(default_factory=set)
+    between: dict[str, Callable[[], object]] = field(default_factory=dict)
 
     async def send(self, call: Call[T]) -> T:
         self.sent.append(call)
+        self.between.pop(call.operation, lambda: None)()
         if call.operation in self.breaks:
             raise AwsUnavailable(call, "ThrottlingException")
         if call.operation in self.repeats:
@@ -165,14 +169,23 @@ class Api:
         return self.settle(self.claim(self.submit(**body)["id"]), result=result)
 
     def messages(self, lane: str = "default") -> list[JobMessage]:
-        """Take this tenant's messages from the queue of a lane; those of others are dropped."""
+        """Take this tenant's messages about jobs from the queue of a lane; all others are dropped."""
+        found = [JobMessage.parse(body) for body in self._bodies(lane) if "job" in json.loads(body)]
+        return [message for message in found if message.tenant == self.tenant]
+
+    def delivery_messages(self) -> list[DeliveryMessage]:
+        """Take this tenant's messages about deliveries; all others of that queue are dropped."""
+        found = [DeliveryMessage.parse(body) for body in self._bodies(WEBHOOKS) if "delivery" in json.loads(body)]
+        return [message for message in found if message.tenant == self.tenant]
+
+    def _bodies(self, lane: str) -> list[str]:
         found = []
         queue = self.stage.deployment.queues[lane]
         while received := self.stage.worker.send(receive(queue, wait=0, limit=10)):
-            found += [JobMessage.parse(message.body) for message in received]
+            found += [message.body for message in received]
             for message in received:
                 self.stage.worker.send(delete(message))
-        return [message for message in found if message.tenant == self.tenant]
+        return found
 
     def stored(self, prefix: str) -> list[str]:
         """The keys of the bucket under a prefix."""
@@ -208,7 +221,7 @@ def staged(
 @contextmanager
 def visited(stage: Stage) -> Iterator[Api]:
     """Clients of two new tenants and of nobody, of a service whose door breaks nothing."""
-    for noted in (stage.spy.sent, stage.spy.breaks, stage.spy.repeats):
+    for noted in (stage.spy.sent, stage.spy.breaks, stage.spy.repeats, stage.spy.between):
         noted.clear()
     tenant, key = stage.new_tenant()
     _, other_key = stage.new_tenant()

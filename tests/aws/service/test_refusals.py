@@ -46,7 +46,14 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"run_at": "1700000000"}, "/run_at"),
     ({"run_at": 1700000000}, "/run_at"),
     ({"queue_ttl": 0}, "/queue_ttl"),
-    ({"webhook": {"url": "https://example.com/hook"}}, "/webhook"),
+    ({"webhook": "https://example.com/hook"}, "/webhook"),
+    ({"webhook": {}}, "/webhook/url"),
+    ({"webhook": {"url": "https://example.com/", "events": []}}, "/webhook/events"),
+    ({"webhook": {"url": "https://example.com/", "events": ["job.done"]}}, "/webhook/events/0"),
+    ({"webhook": {"url": "https://example.com/", "secret": "s"}}, "/webhook/secret"),
+    ({"webhook": {"url": "https://127.0.0.1/"}}, "/webhook/url"),
+    ({"webhook": {"url": "http://example.com/"}}, "/webhook/url"),
+    ({"webhook": {"url": "https://example.com/" + "x" * 2048}}, "/webhook/url"),
 ]
 
 

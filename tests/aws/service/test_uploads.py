@@ -47,7 +47,7 @@ def test_an_upload_is_sent_and_used(api: Api, sha256: str | None) -> None:
     assert send(api, ticket) == 200
     api.spy.sent.clear()
     api.submit(**query(ticket["id"]))
-    assert sorted(api.spy.operations) == ["GetItem", "HeadObject", "PutItem", "SendMessage"]
+    assert sorted(api.spy.operations) == ["GetItem", "HeadObject", "PutItem", "Query", "SendMessage"]
 
 
 def test_other_bytes_than_announced_are_refused_by_s3(api: Api, emulator_url: str) -> None:

@@ -52,6 +52,9 @@ JOBS = st.builds(
     checkpoint=st.none() | BLOBS,
     metadata=st.dictionaries(TEXT, TEXT, max_size=4),
     webhook=st.none() | st.dictionaries(TEXT, TEXT, max_size=2),
+    notify=st.lists(st.from_regex(r"job\.[a-z_]{1,12}", fullmatch=True), max_size=3).map(tuple),
+    base_url=st.none() | TEXT,
+    started_version=st.none() | TIMES,
     replayed_from=st.none() | NAMES,
     dispatches=TIMES,
     history=st.lists(EVENTS, max_size=5).map(tuple),
@@ -72,7 +75,9 @@ def test_every_field_is_kept() -> None:
 
 def test_the_row_of_an_ordinary_job_is_under_1_kb() -> None:
     """A write is billed by the size of the whole item: names, values and their overhead."""
-    job = replace(FULL, webhook=None, metadata={"order": "1234567"}, checkpoint=None, error=None)
+    job = replace(
+        FULL, webhook=None, notify=(), base_url=None, metadata={"order": "1234567"}, checkpoint=None, error=None
+    )
     assert item_size(encode_job(job)) < 1024
 
 
@@ -132,6 +137,9 @@ FULL = Job(
     checkpoint=_blob(b'{"row":120000}'),
     metadata={"order": "1234567"},
     webhook={"url": "https://example.com/hook"},
+    notify=("job.succeeded", "job.failed"),
+    base_url="https://jobs.example",
+    started_version=1,
     replayed_from="job_" + "r" * 26,
     dispatches=1,
     history=tuple(Event(f"job.{name}", 1_800_000_000_000) for name in ("queued", "started", "retrying", "succeeded")),

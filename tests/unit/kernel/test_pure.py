@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from coatcheck import due, ids, pack
 from coatcheck.clock import HOUR, MINUTE, SECOND, rfc3339
 from coatcheck.deployment import BadSettings, Deployment
-from coatcheck.messages import BadMessage, JobMessage, NewerMessage
+from coatcheck.messages import BadMessage, DeliveryMessage, JobMessage, NewerMessage
 from coatcheck.retry import GiveUp, Reject, RetryIn, RetryLater, RetryPolicy, decide
 
 NOW = 1_800_000_000_000
@@ -150,13 +150,15 @@ class TestDeployment:
     ENV: ClassVar = {
         "COATCHECK_TABLE": "jobs",
         "COATCHECK_BUCKET": "bucket",
-        "COATCHECK_QUEUES": '{"default": "http://q"}',
-        "COATCHECK_DEAD_LETTERS": '{"default": "http://d"}',
+        "COATCHECK_QUEUES": '{"default": "http://q", "webhooks": "http://w"}',
+        "COATCHECK_DEAD_LETTERS": '{"default": "http://d", "webhooks": "http://wd"}',
+        "COATCHECK_WEBHOOK_KEY": "key",
     }
 
     def test_settings_are_read_from_the_environment(self) -> None:
         deployment = Deployment.from_env({**self.ENV, "COATCHECK_LEASE": "30", "PATH": "/bin"})
-        assert (deployment.queues, deployment.lease_ms) == ({"default": "http://q"}, 30_000)
+        assert (deployment.queues["default"], deployment.lease_ms) == ("http://q", 30_000)
+        assert (deployment.lanes, deployment.webhook_targets) == (["default"], "public")
 
     @pytest.mark.parametrize(
         ("changes", "named"),
@@ -167,6 +169,12 @@ class TestDeployment:
                 {"COATCHECK_DEAD_LETTERS": '{"heavy": "http://d"}'},
                 "COATCHECK_DEAD_LETTERS must name a queue .*: default",
             ),
+            (
+                {"COATCHECK_QUEUES": '{"default": "http://q"}', "COATCHECK_DEAD_LETTERS": '{"default": "http://d"}'},
+                "COATCHECK_QUEUES must name a queue for webhooks",
+            ),
+            ({"COATCHECK_WEBHOOK_KEY": ""}, "COATCHECK_WEBHOOK_KEY"),
+            ({"COATCHECK_WEBHOOK_TARGETS": "all"}, "COATCHECK_WEBHOOK_TARGETS"),
             ({"COATCHECK_LEASE": "soon"}, "COATCHECK_LEASE"),
             ({"COATCHECK_API_KEYS": '{"plain-key": "acme"}'}, "COATCHECK_API_KEYS"),
             ({"COATCHECK_PUBLIC_URL": "https://x/"}, "COATCHECK_PUBLIC_URL"),
@@ -180,6 +188,12 @@ class TestDeployment:
 
 
 class TestMessages:
+    def test_a_message_of_a_delivery_is_none_of_a_job(self) -> None:
+        message = DeliveryMessage(tenant="acme", of="job_1", made=1, delivery="dlv_1", endpoint="whe_1")
+        assert DeliveryMessage.parse(message.model_dump_json()) == message
+        with pytest.raises(BadMessage):
+            JobMessage.parse(message.model_dump_json())
+
     def test_a_message_comes_back_the_same(self) -> None:
         message = JobMessage(tenant="acme", job="job_1")
         assert JobMessage.parse(message.model_dump_json()) == message

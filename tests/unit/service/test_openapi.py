@@ -27,6 +27,21 @@ CALLS = {
     ("post", "/v1/jobs/{job_id}/cancel"): {"200", "202", "401", "404", "409", "410", "422", "503"},
     ("post", "/v1/jobs/{job_id}/replay"): {"200", "202", "401", "404", "409", "410", "422", "503"},
     ("get", "/v1/jobs/{job_id}/events"): {"200", "401", "404", "410", "422", "503"},
+    ("get", "/v1/jobs/{job_id}/deliveries"): {"200", "401", "404", "410", "422", "503"},
+    ("post", "/v1/jobs/{job_id}/deliveries/{delivery_id}/resend"): {"202", "401", "404", "409", "410", "422", "503"},
+    ("post", "/v1/webhook-endpoints"): {"201", "400", "401", "409", "413", "415", "422", "503"},
+    ("get", "/v1/webhook-endpoints"): {"200", "401", "503"},
+    ("get", "/v1/webhook-endpoints/{endpoint_id}"): {"200", "401", "404", "422", "503"},
+    ("patch", "/v1/webhook-endpoints/{endpoint_id}"): {
+        *("200", "400", "401", "404", "409", "413", "415", "422", "503"),
+    },
+    ("delete", "/v1/webhook-endpoints/{endpoint_id}"): {"204", "401", "404", "409", "422", "503"},
+    ("post", "/v1/webhook-endpoints/{endpoint_id}/rotate-secret"): {"200", "401", "404", "409", "422", "503"},
+    ("post", "/v1/webhook-endpoints/{endpoint_id}/test"): {"202", "401", "404", "409", "422", "503"},
+    ("get", "/v1/webhook-endpoints/{endpoint_id}/deliveries"): {"200", "401", "404", "409", "422", "503"},
+    ("post", "/v1/webhook-endpoints/{endpoint_id}/deliveries/{delivery_id}/resend"): {
+        *("202", "401", "404", "409", "422", "503"),
+    },
     ("post", "/v1/uploads"): {"201", "400", "401", "413", "415", "422", "429", "503"},
     ("get", "/v1/uploads/{upload_id}"): {"200", "401", "404", "422", "503"},
     ("get", "/v1/uploads/{upload_id}/parts"): {"200", "401", "404", "409", "422", "503"},
@@ -40,8 +55,9 @@ CALLS = {
 
 @pytest.fixture(scope="module")
 def document() -> dict[str, Any]:
-    queues = json.dumps({"default": "-"})
-    settings = Deployment.model_validate({"table": "-", "bucket": "-", "queues": queues, "dead_letters": queues})
+    queues = json.dumps({"default": "-", "webhooks": "-"})
+    stores = {"table": "-", "bucket": "-", "queues": queues, "dead_letters": queues, "webhook_key": "-"}
+    settings = Deployment.model_validate(stores)
     made: dict[str, Any] = create_app(settings, CATALOG, AioBoto(), UVICORN).openapi()
     return made
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import httpx
@@ -24,7 +25,9 @@ T = TypeVar("T")
 
 KEY = "k"
 KEY_DIGEST = "8254c329a92850f6d539dd376f4816ee2764517da5e0235514af433164480d7a"
-QUEUES = json.dumps({"default": "-"})
+QUEUES = json.dumps({"default": "-", "webhooks": "-"})
+
+WEBHOOKS_ALONE = json.dumps({"webhooks": "-"})
 
 
 class Broken:
@@ -53,6 +56,7 @@ def app(error: type[Exception] = RuntimeError, catalog: Catalog = CATALOG, **set
             "bucket": "b",
             "queues": QUEUES,
             "dead_letters": QUEUES,
+            "webhook_key": "-",
             "api_keys": json.dumps({KEY_DIGEST: "alpha"}),
         }
         | settings
@@ -150,7 +154,13 @@ async def test_the_public_url_is_what_clients_are_told() -> None:
 
 def test_a_lane_without_a_queue_is_bad_settings() -> None:
     with pytest.raises(BadSettings, match=r"^COATCHECK_QUEUES: has no queue for lane default"):
-        app(queues="{}", dead_letters="{}")
+        app(queues=WEBHOOKS_ALONE, dead_letters=WEBHOOKS_ALONE)
+
+
+def test_the_lane_of_webhooks_is_nobodys() -> None:
+    sleep = CATALOG["demo.sleep"]
+    with pytest.raises(BadSettings, match=r"^the lane webhooks of demo\.sleep is reserved"):
+        app(catalog={sleep.name: replace(sleep, lane="webhooks")})
 
 
 def test_a_reply_of_lambda_fits_six_megabytes() -> None:

@@ -1,0 +1,172 @@
+"""What becomes of an event, and when a delivery is tried again."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from coatcheck.clock import DAY, HOUR, MINUTE, SECOND
+from coatcheck.ids import is_id
+from coatcheck.lifecycle import FINAL, Status
+from coatcheck.record import Blob, Job, JobError, Progress
+from coatcheck.webhooks import (
+    EVENTS,
+    FAILURES_IN_A_ROW,
+    LONGEST_REST,
+    ROTATION_OVERLAP,
+    SCHEDULE,
+    STARTED,
+    Attempt,
+    Endpoint,
+    as_at,
+    delivery_id,
+    endpoint_id_for,
+    event_id,
+    in_order,
+    next_try,
+    rest_after,
+    still_to_come,
+    unannounced,
+)
+
+NOW = 1_800_000_000_000
+
+
+def a_job(**changes: Any) -> Job:
+    job = Job(
+        tenant="t",
+        id="job_1",
+        type="demo.sleep",
+        lane="default",
+        status=Status.QUEUED,
+        version=1,
+        created_at=NOW,
+        updated_at=NOW,
+        attempt=0,
+        max_attempts=3,
+        timeout=MINUTE,
+        retention=DAY,
+        digest=b"d",
+        input=Blob(2, hashlib.sha256(b"{}").digest(), "application/json", inline=b"{}"),
+        notify=EVENTS,
+    )
+    return replace(job, **changes)
+
+
+class TestEvents:
+    def test_there_is_one_for_the_start_and_one_for_each_end(self) -> None:
+        assert EVENTS[0] == STARTED == "job.started"
+        assert set(EVENTS[1:]) == {f"job.{status}" for status in FINAL}
+
+    def test_none_has_happened_to_a_job_that_waits(self) -> None:
+        assert unannounced(a_job()) == ()
+        assert still_to_come(a_job()) == EVENTS
+
+    def test_a_start_is_told_once(self) -> None:
+        running = a_job(status=Status.RUNNING, started_at=NOW)
+        assert unannounced(running) == ("job.started",)
+        told = replace(running, notify=still_to_come(running))
+        assert unannounced(told) == ()
+        assert unannounced(replace(told, status=Status.QUEUED)) == ()
+
+    @pytest.mark.parametrize("status", sorted(FINAL))
+    def test_the_end_is_told_as_what_it_was_and_nothing_comes_after(self, status: Status) -> None:
+        ended = a_job(status=status, started_at=NOW)
+        assert unannounced(ended) == ("job.started", f"job.{status}")
+        assert still_to_come(ended) == ()
+
+    def test_only_what_was_asked_for_is_told(self) -> None:
+        assert unannounced(a_job(status=Status.FAILED, started_at=NOW, notify=("job.succeeded",))) == ()
+
+    def test_events_are_put_in_order_and_each_once(self) -> None:
+        assert in_order(["job.succeeded", "job.started", "job.succeeded"]) == ("job.started", "job.succeeded")
+
+    def test_a_start_told_late_is_told_as_it_was(self) -> None:
+        ended = a_job(
+            status=Status.FAILED,
+            version=9,
+            updated_at=NOW + HOUR,
+            started_at=NOW + 5,
+            started_version=1,
+            attempt=3,
+            finished_at=NOW + HOUR,
+            expires_at=NOW + DAY,
+            progress=Progress(0.5),
+            error=JobError("handler-error", "no"),
+        )
+        then = as_at(ended, "job.started")
+        assert (then.status, then.version, then.updated_at, then.attempt) == (Status.RUNNING, 2, NOW + 5, 1)
+        assert (then.finished_at, then.expires_at, then.progress, then.error, then.result) == (None,) * 5
+        assert as_at(ended, "job.failed") is ended
+
+
+class TestIds:
+    def test_an_event_has_one_id_and_no_other_has_it(self) -> None:
+        job = a_job()
+        others = [a_job(id="job_2"), a_job(created_at=NOW + 1), a_job(tenant="u")]
+        assert event_id(job, "job.failed") == event_id(replace(job, version=7), "job.failed")
+        assert len({event_id(one, "job.failed") for one in [job, *others]} | {event_id(job, "job.expired")}) == 5
+
+    def test_each_kind_can_be_told(self) -> None:
+        event = event_id(a_job(), "job.failed")
+        assert is_id("evt", event)
+        assert is_id("dlv", delivery_id(event, "whe_1"))
+        assert is_id("whe", endpoint_id_for("t", "https://example.org/"))
+        assert endpoint_id_for("t", "https://example.org/") != endpoint_id_for("u", "https://example.org/")
+
+
+class TestSchedule:
+    def test_it_is_that_of_standard_webhooks_three_days_long(self) -> None:
+        assert len(SCHEDULE) == 10
+        assert sum(SCHEDULE) == 75 * HOUR + 35 * MINUTE + 5 * SECOND
+
+    @given(tries=st.integers(1, 9), roll=st.floats(0, 1, exclude_max=True))
+    def test_each_wait_is_as_long_as_it_says_within_a_tenth(self, tries: int, roll: float) -> None:
+        at = next_try(tries, now=NOW, roll=roll)
+        assert at is not None
+        assert abs(at - NOW - SCHEDULE[tries]) <= 0.1 * SCHEDULE[tries] + 1
+
+    def test_after_the_last_there_is_none(self) -> None:
+        assert next_try(10, now=NOW, roll=0) is None
+
+    def test_a_receiver_may_ask_for_more_time_but_not_for_less_and_not_for_ever(self) -> None:
+        assert next_try(1, now=NOW, roll=0.5, retry_after=HOUR) == NOW + HOUR
+        assert next_try(3, now=NOW, roll=0.5, retry_after=SECOND) == NOW + 30 * MINUTE
+        assert next_try(1, now=NOW, roll=0.5, retry_after=400 * DAY) == NOW + DAY
+
+    def test_who_fails_in_a_row_is_left_in_peace_ever_longer(self) -> None:
+        assert {rest_after(n) for n in range(FAILURES_IN_A_ROW)} == {0}
+        rests = [rest_after(n) for n in range(FAILURES_IN_A_ROW, 1000)]
+        assert rests[0] == 30 * SECOND
+        assert rests[-1] == LONGEST_REST
+        assert all(one <= other for one, other in pairwise(rests))
+
+
+@pytest.mark.parametrize(
+    ("attempt", "succeeded"),
+    [
+        (Attempt(NOW, 5, 200), True),
+        (Attempt(NOW, 5, 299), True),
+        (Attempt(NOW, 5, 300), False),
+        (Attempt(NOW, 5, 199), False),
+        (Attempt(NOW, 5, 500), False),
+        (Attempt(NOW, 5, None, "timed-out: no answer"), False),
+        (Attempt(NOW, 5, 200, "bad-answer: it broke off"), False),
+    ],
+)
+def test_only_a_whole_answer_of_2xx_is_success(attempt: Attempt, *, succeeded: bool) -> None:
+    assert attempt.succeeded is succeeded
+
+
+def test_both_secrets_sign_for_a_day_after_a_rotation() -> None:
+    rotated = Endpoint("t", "whe_1", "https://example.org/", EVENTS, NOW, generation=2, rotated_at=NOW)
+    assert rotated.generations(NOW) == (2, 1)
+    assert rotated.generations(NOW + ROTATION_OVERLAP - 1) == (2, 1)
+    assert rotated.generations(NOW + ROTATION_OVERLAP) == (2,)
+    assert replace(rotated, generation=1, rotated_at=None).generations(NOW) == (1,)
