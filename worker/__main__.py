@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from coatcheck.deployment import BadSettings, Deployment
+from coatcheck.deployment import WEBHOOKS, BadSettings, Deployment
 from coatcheck.log import configure
 from worker import memory
 
@@ -33,9 +33,10 @@ LEAST_MEMORY = 128
 
 @dataclass(slots=True)
 class Place:
-    """One process to be kept running."""
+    """One process to be kept running: what `command` starts, for a lane."""
 
     lane: str
+    command: Sequence[str]
     process: subprocess.Popen[bytes] | None = None
     started: float = 0.0
     next_start: float = 0.0
@@ -59,14 +60,10 @@ class Place:
 
 
 class Supervisor:
-    """Keeps `processes` pollers per lane running: a poller dies with a handler that crashes or will not stop.
+    """Keeps the process of each place running: a poller dies with a handler that crashes or will not stop."""
 
-    `command` starts one, once it has its lane.
-    """
-
-    def __init__(self, lanes: Sequence[str], processes: int, grace: float, command: Sequence[str]) -> None:
-        self._places = [Place(lane) for lane in lanes for _ in range(processes)]
-        self._grace, self._command = grace, command
+    def __init__(self, places: Sequence[Place], grace: float) -> None:
+        self._places, self._grace = places, grace
         self._draining = False
 
     def run(self) -> None:
@@ -93,8 +90,8 @@ class Supervisor:
             place.ended(status)
         if place.process is None and time.monotonic() >= place.next_start:
             place.scratch = tempfile.TemporaryDirectory(prefix="coatcheck-worker-", ignore_cleanup_errors=True)
-            command, env = [*self._command, "--lane", place.lane], {**os.environ, "TMPDIR": place.scratch.name}
-            place.process = subprocess.Popen(command, stdin=subprocess.PIPE, env=env)  # noqa: S603 - our own module
+            env = {**os.environ, "TMPDIR": place.scratch.name}
+            place.process = subprocess.Popen(place.command, stdin=subprocess.PIPE, env=env)  # noqa: S603 - our own module
             place.started = time.monotonic()
 
     def _await_end(self, place: Place, give_up_at: float) -> None:
@@ -108,11 +105,13 @@ class Supervisor:
         place.tidy()
 
 
-def main(poller: str = "worker.poller") -> None:
-    """Parse the command line and supervise processes of the module `poller`."""
-    parser = argparse.ArgumentParser(prog="python -m worker", description="Run jobs from the queues of some lanes.")
+def main(poller: str = "worker.poller", deliverer: str = "worker.webhooks") -> None:
+    """Parse the command line and supervise processes of the modules `poller` and, for webhooks, `deliverer`."""
+    parser = argparse.ArgumentParser(prog="python -m worker", description="Work off the queues of some lanes.")
     parser.add_argument("--lane", action="append", help="a lane to work for; repeat for more (default: every lane)")
-    parser.add_argument("--processes", type=int, default=1, help="processes per lane; each runs one job at a time")
+    parser.add_argument(
+        "--processes", type=int, default=1, help="processes per lane of jobs; each runs one job at a time"
+    )
     parser.add_argument(
         "--grace", type=float, default=25.0, help="seconds a running job is given on SIGTERM before it is handed back"
     )
@@ -130,11 +129,19 @@ def main(poller: str = "worker.poller") -> None:
         parser.error(f"no lane {', '.join(unknown)}; COATCHECK_QUEUES has: {', '.join(sorted(deployment.queues))}")
     if options.processes < 1:
         parser.error("--processes must be 1 or more")
-    megabytes = options.memory or memory.share(options.processes * len(lanes))
+    job_lanes = [lane for lane in lanes if lane != WEBHOOKS]
+    megabytes = options.memory or memory.share(options.processes * len(job_lanes) + (WEBHOOKS in lanes))
     if megabytes < LEAST_MEMORY:
         parser.error(f"--memory must be {LEAST_MEMORY} or more; a share here is {megabytes}: use fewer --processes")
-    command = [sys.executable, "-m", poller, "--grace", str(options.grace), "--memory", str(megabytes)]
-    supervisor = Supervisor(lanes, options.processes, options.grace, command)
+    bounds = ["--grace", str(options.grace), "--memory", str(megabytes)]
+    places = [
+        Place(lane, [sys.executable, "-m", poller, *bounds, "--lane", lane])
+        for lane in job_lanes
+        for _ in range(options.processes)
+    ]
+    if WEBHOOKS in lanes:
+        places.append(Place(WEBHOOKS, [sys.executable, "-m", deliverer]))
+    supervisor = Supervisor(places, options.grace)
     signal.signal(signal.SIGTERM, supervisor.drain)
     signal.signal(signal.SIGINT, supervisor.drain)
     supervisor.run()

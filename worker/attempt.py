@@ -27,6 +27,7 @@ from worker.context import JobContext
 from worker.heart import Heart, Stop
 from worker.output import as_result, store_checkpoint, store_result
 from worker.tools import Tools, Verdict
+from worker.webhooks.wake import wake_deliverer
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +69,7 @@ class Attempt:
     def run(self) -> Verdict:
         """Run the handler and settle. Raises AwsError when the settling write cannot be sent: the lease decides."""
         with tempfile.TemporaryDirectory(prefix="coatcheck-") as workdir, self.heart:
+            wake_deliverer(self._tools, self._job)
             context = JobContext(
                 self._tools.aws,
                 self._tools.deployment.bucket,

@@ -38,7 +38,8 @@ class Boto:
     def __init__(self, session: boto3.Session | None = None, *, endpoint_url: str | None = None) -> None:
         session = session or boto3.Session()
         self._clients: dict[Service, Any] = {
-            name: session.client(name, endpoint_url=endpoint_url, config=_config()) for name in ("dynamodb", "sqs")
+            name: session.client(name, endpoint_url=endpoint_url, config=_config())
+            for name in ("dynamodb", "sqs", "secretsmanager")
         }
         self._clients["s3"] = _s3(session, endpoint_url)
 

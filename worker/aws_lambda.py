@@ -1,4 +1,4 @@
-"""The worker and the sweeper as Lambda functions."""
+"""The worker, the sweeper and the deliverer of webhooks as Lambda functions."""
 
 from __future__ import annotations
 
@@ -17,11 +17,20 @@ from worker.aws import Boto
 from worker.inbox import handle
 from worker.sweep import sweep as sweep_once
 from worker.tools import Tools, system_clock
+from worker.webhooks.desk import Desk
+from worker.webhooks.inbox import attend, wait_for_a_turn
+from worker.webhooks.pool import Pool
 
 log = logging.getLogger(__name__)
 
 MARGIN = 15 * SECOND
 """Time kept back from the Lambda's own deadline: to stop a handler, settle and end before Lambda kills."""
+
+ATTEMPT_MARGIN = 25 * SECOND
+"""Time that one attempt at a delivery may take, with what is read before and written after."""
+
+SHARE = 2
+"""Records of one batch that go to the same endpoint at a time: of a batch of ten, no more than a quarter or so."""
 
 
 def run(event: dict[str, Any], context: Any) -> dict[str, Any]:
@@ -37,6 +46,28 @@ def run(event: dict[str, Any], context: Any) -> dict[str, Any]:
     return {"batchItemFailures": failures}
 
 
+def deliver(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """SQS event source of the lane of webhooks: attend to the records side by side; failures are reported as by `run`.
+
+    A record that cannot be begun in time is one of them.
+    """
+    desk = _desk()
+    tools = desk.tools
+    begin_until = tools.clock() + context.get_remaining_time_in_millis() - ATTEMPT_MARGIN
+    received = [_received(tools, record) for record in event["Records"]]
+    done: set[str] = set()
+
+    def attend_in_time(one: Received) -> None:
+        in_time = tools.clock() < begin_until
+        if attend(desk, one) if in_time else wait_for_a_turn(tools, one):
+            done.add(one.message_id)
+
+    with Pool(len(received), SHARE, attend=attend_in_time, turn_away=attend_in_time, waiting=len(received)) as pool:
+        for one in received:
+            pool.take(one)
+    return {"batchItemFailures": [{"itemIdentifier": r.message_id} for r in received if r.message_id not in done]}
+
+
 def sweep(_event: dict[str, Any], context: Any) -> dict[str, int]:
     """Schedule: attend to every overdue job. Answers how many were attended to, by what was done."""
     tools = _tools(with_handlers=False)
@@ -48,10 +79,7 @@ def sweep(_event: dict[str, Any], context: Any) -> dict[str, int]:
 
 def _handled(tools: Tools, record: dict[str, Any], deadline: int) -> bool:
     """Whether the record's message has done its work; Lambda deletes those that have."""
-    receives = int(record["attributes"]["ApproximateReceiveCount"])
-    received = Received(
-        _queue_url(tools, record), record["receiptHandle"], record["body"], record["messageId"], receives
-    )
+    received = _received(tools, record)
     try:
         return handle(tools, received, deadline=deadline)
     except AwsError:
@@ -59,9 +87,19 @@ def _handled(tools: Tools, record: dict[str, Any], deadline: int) -> bool:
         return False
 
 
+def _received(tools: Tools, record: dict[str, Any]) -> Received:
+    receives = int(record["attributes"]["ApproximateReceiveCount"])
+    return Received(_queue_url(tools, record), record["receiptHandle"], record["body"], record["messageId"], receives)
+
+
 def _queue_url(tools: Tools, record: dict[str, Any]) -> str:
     name = record["eventSourceARN"].rsplit(":", 1)[-1]
     return next(url for url in tools.deployment.queues.values() if url.rsplit("/", 1)[-1] == name)
+
+
+@functools.cache
+def _desk() -> Desk:
+    return Desk.of(_tools(with_handlers=False), os.environ)
 
 
 @functools.cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from collections.abc import Callable
 
 from coatcheck.calls import AwsError
 from coatcheck.messages import BadMessage, JobMessage, NewerMessage
@@ -40,12 +41,20 @@ def handle(tools: Tools, received: Received, *, deadline: int | None = None, run
     """
 
     def last_words(verdict: Verdict) -> None:
-        if _concluded(tools, received, verdict):
+        if conclude(tools, received, verdict):
             tools.aws.send(delete(received))
 
-    try:
+    def run() -> Verdict:
         message = JobMessage.parse(received.body)
-        verdict = run_job(tools, message, deadline=deadline, last_words=last_words, running=running)
+        return run_job(tools, message, deadline=deadline, last_words=last_words, running=running)
+
+    return attend(tools, received, run)
+
+
+def attend(tools: Tools, received: Received, work: Callable[[], Verdict]) -> bool:
+    """Do the `work` of a message; whether it has done it, and is to be deleted. Raises AwsError, as `handle` does."""
+    try:
+        verdict = work()
     except BadMessage as error:
         verdict = Aside(f"cannot be read: {error}")
     except (NewerMessage, NewerRow) as error:
@@ -59,14 +68,15 @@ def handle(tools: Tools, received: Received, *, deadline: int | None = None, run
     except Exception:
         log.exception("message %s: the worker failed on it", received.message_id)
         verdict = Aside("the worker failed on it; its log says how") if _hopeless(received) else Again(FAILED_AGAIN)
-    return _concluded(tools, received, verdict)
+    return conclude(tools, received, verdict)
 
 
 def _hopeless(received: Received) -> bool:
     return received.receives >= MOST_FAILURES
 
 
-def _concluded(tools: Tools, received: Received, verdict: Verdict) -> bool:
+def conclude(tools: Tools, received: Received, verdict: Verdict) -> bool:
+    """Do with the message as the verdict says; whether it is to be deleted. Raises AwsError."""
     match verdict:
         case Again(seconds) if received.receives < WORN_OUT:
             tools.aws.send(show_again_in(received, seconds))

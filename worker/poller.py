@@ -6,15 +6,13 @@ import argparse
 import logging
 import os
 import random
-import signal
-import stat
 import sys
 import threading
 from collections.abc import Callable, Sequence
 from types import FrameType
 
 from coatcheck.calls import AwsError
-from coatcheck.deployment import BadSettings, Deployment
+from coatcheck.deployment import WEBHOOKS, BadSettings, Deployment
 from coatcheck.log import configure
 from coatcheck.queues import Received, delete, receive
 from coatcheck.types import Handlers
@@ -24,6 +22,7 @@ from worker.attempt import Attempt
 from worker.aws import Aws, Boto
 from worker.heart import Stop
 from worker.inbox import handle
+from worker.process import heed_signals
 from worker.tools import Tools, system_clock
 
 log = logging.getLogger(__name__)
@@ -104,26 +103,16 @@ def main(known: Handlers = HANDLERS, door: Callable[[], Aws] = Boto) -> None:
         deployment = Deployment.from_env(os.environ)
     except BadSettings as error:
         sys.exit(str(error))
-    if options.lane not in deployment.queues:
-        sys.exit(f"no lane {options.lane!r}; COATCHECK_QUEUES has: {', '.join(sorted(deployment.queues))}")
+    if options.lane == WEBHOOKS:
+        sys.exit(f"lane {WEBHOOKS} has no jobs: it is worked off by python -m worker.webhooks")
+    if options.lane not in deployment.lanes:
+        sys.exit(f"no lane {options.lane!r}; COATCHECK_QUEUES has: {', '.join(deployment.lanes)}")
     configure(deployment.log)
     memory.limit(options.memory)
     tools = Tools(door(), deployment, known, clock=system_clock, roll=random.random)
     poller = Poller(tools, deployment.queues[options.lane], grace=options.grace)
-    signal.signal(signal.SIGTERM, poller.drain)
-    # Ctrl-C on a terminal reaches every process of the group: the parent alone decides when its children end
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if stat.S_ISFIFO(os.fstat(0).st_mode):
-        threading.Thread(target=_end_with_parent, daemon=True).start()
+    heed_signals(poller.drain)
     poller.work()
-
-
-def _end_with_parent() -> None:
-    """The parent holds the other end of our stdin: when it dies, however it does, the pipe closes."""
-    # not through sys.stdin, whose lock the interpreter wants back when it ends
-    while os.read(0, 1):
-        pass
-    os.kill(os.getpid(), signal.SIGTERM)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from coatcheck.table import items, moves
 from worker.heart import Stop
 from worker.output import BadResult
 from worker.tools import Again, Done, Tools, Verdict
+from worker.webhooks.wake import wake_deliverer
 
 log = logging.getLogger(__name__)
 
@@ -111,18 +112,22 @@ def _commit(tools: Tools, job: Job, move: Call[moves.Outcome]) -> bool:
     outcome = tools.aws.send(move)
     if isinstance(outcome, Job):
         log.info("%s is %s after attempt %d", job.id, outcome.status, job.attempt)
+        wake_deliverer(tools, outcome)
         return True
     row = outcome.job
     if row is None or (row.attempt, row.created_at) != (job.attempt, job.created_at):
         log.warning("%s: attempt %d lost its lease; nothing of it is kept", job.id, job.attempt)
         return False
     if row.status is Status.CANCELING:
-        tools.aws.send(moves.cancel(tools.deployment.table, job, now=tools.clock(), error=_CANCELED))
+        canceled = tools.aws.send(moves.cancel(tools.deployment.table, job, now=tools.clock(), error=_CANCELED))
         log.info("%s is canceled after attempt %d", job.id, job.attempt)
+        if isinstance(canceled, Job):
+            wake_deliverer(tools, canceled)
         return False
     # The row already left this very attempt: the reply to our own write was lost and the write repeated, or the
     # sweeper was faster. A success can only have been our own, since none but the holder of the fence can make one.
     log.info("%s was already %s after attempt %d", job.id, row.status, job.attempt)
+    wake_deliverer(tools, row)
     return row.status in {Status.SUCCEEDED, Status.QUEUED}
 
 

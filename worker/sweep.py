@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from typing import TypeVar
 
 from coatcheck import due, errors
-from coatcheck.calls import AwsError
+from coatcheck.calls import AwsError, Call
 from coatcheck.clock import SECOND
 from coatcheck.lifecycle import FAIL, TIME_OUT, Status
 from coatcheck.messages import JobMessage
@@ -17,26 +18,31 @@ from coatcheck.record import Job, JobError
 from coatcheck.table import items, moves, notes
 from coatcheck.table.codec import NewerRow
 from coatcheck.table.keys import DUE_SHARDS, JobKey
+from coatcheck.table.webhooks import DELIVERY_SHARDS, due_deliveries
+from coatcheck.webhooks import DeliveryKey, unannounced
 from worker import dead_letters, leftovers
 from worker.heart import BEATS_PER_LEASE
 from worker.tools import Tools
+from worker.webhooks import overdue
+from worker.webhooks.wake import send_wake_up, wake_deliverer
 
 log = logging.getLogger(__name__)
 
 PAGE = 100
 
+Key = TypeVar("Key", JobKey, DeliveryKey)
+
 
 def sweep(tools: Tools, *, until: int) -> Counter[str]:
-    """Attend to every overdue job, until the time `until` at the latest; counts what was done, by its name.
+    """Attend to every overdue job and delivery, until the time `until` at the latest; counts what was done, by name.
 
     Where one look fails, the others are taken all the same. Raises AwsError then.
     """
     done: Counter[str] = Counter()
     failed: AwsError | None = None
-    looks = [partial(_look_into, shard) for shard in DUE_SHARDS] + [dead_letters.look_through]
-    for look in looks:
+    for look in _looks(tools):
         try:
-            done += look(tools, until=until)
+            done += look(until=until)
         except AwsError as error:
             log.warning("a part of the sweep is left out: %s", error)
             failed = error
@@ -45,38 +51,52 @@ def sweep(tools: Tools, *, until: int) -> Counter[str]:
     return done
 
 
-def _look_into(shard: str, tools: Tools, *, until: int) -> Counter[str]:
+def _looks(tools: Tools) -> Iterator[Callable[..., Counter[str]]]:
+    table = tools.deployment.table
+    for shard in DUE_SHARDS:
+        yield partial(_look_through, tools, partial(items.due_jobs, table, shard), _attend_to)
+    for shard in DELIVERY_SHARDS:
+        yield partial(_look_through, tools, partial(due_deliveries, table, shard), overdue.attend)
+    yield partial(dead_letters.look_through, tools)
+
+
+def _look_through(
+    tools: Tools, find: Callable[..., Call[Sequence[Key]]], attend_to: Callable[[Tools, Key], str], *, until: int
+) -> Counter[str]:
+    """Attend to all that `find` finds overdue, page by page."""
     done: Counter[str] = Counter()
-    seen: set[JobKey] = set()
+    seen: set[Key] = set()
     while tools.clock() < until:
-        due_now = tools.aws.send(
-            items.due_jobs(tools.deployment.table, shard, now=tools.clock(), limit=PAGE + len(seen))
-        )
+        due_now = tools.aws.send(find(now=tools.clock(), limit=PAGE + len(seen)))
         fresh = [key for key in due_now if key not in seen]
         if not fresh:
             break
         seen.update(fresh)
-        done.update(_attend_safely(tools, key) for key in fresh)
+        done.update(_safely(attend_to, tools, key) for key in fresh)
     return done
 
 
-def _attend_safely(tools: Tools, key: JobKey) -> str:
+def _safely(attend_to: Callable[[Tools, Key], str], tools: Tools, key: Key) -> str:
     try:
-        job = tools.aws.send(items.get_job(tools.deployment.table, key))
-        return "gone" if job is None else attend(tools, job)
+        return attend_to(tools, key)
     except NewerRow:
         return "newer"
     except AwsError as error:
         log.warning("sweep of %s: %s", key.id, error)
     except Exception:
         log.exception("sweep of %s", key.id)
-    # one job that cannot be helped now must not keep the others from it
+    # one that cannot be helped now must not keep the others from it
     return "failed"
+
+
+def _attend_to(tools: Tools, key: JobKey) -> str:
+    job = tools.aws.send(items.get_job(tools.deployment.table, key))
+    return "gone" if job is None else attend(tools, job)
 
 
 def attend(tools: Tools, job: Job) -> str:
     """Do what the row asks for now, if anything; says what it was. Raises AwsError."""
-    what = _BY_STATUS.get(job.status, _remove)(tools, job)
+    what = _BY_STATUS.get(job.status, _after_its_end)(tools, job)
     if what != "early":
         log.info("sweep: %s was %s: %s", job.id, job.status, what)
     return what
@@ -88,7 +108,9 @@ def _wake(tools: Tools, job: Job) -> str:
     table = tools.deployment.table
     if job.waiting_since_too_long(now):
         error = JobError(errors.QUEUE_TTL_PASSED.code, "not started within its queue_ttl")
-        tools.aws.send(moves.expire(table, job, now=now, error=error))
+        outcome = tools.aws.send(moves.expire(table, job, now=now, error=error))
+        if isinstance(outcome, Job):
+            wake_deliverer(tools, outcome)
         return "expired"
     if job.due_at is not None and job.due_at > now:
         return "early"
@@ -140,6 +162,7 @@ def _taken(tools: Tools, job: Job, outcome: moves.Outcome, what: str) -> str:
     """The attempt of `job` is over, unless its worker was faster after all: what it left behind can go."""
     if not isinstance(outcome, Job):
         return "too late"
+    wake_deliverer(tools, outcome)
     leftovers.discard_lost(tools, job)
     return what
 
@@ -154,13 +177,24 @@ def _finish_cancel(tools: Tools, job: Job) -> str:
     return _taken(tools, job, outcome, "canceled")
 
 
-def _remove(tools: Tools, job: Job) -> str:
-    """A finished job, of which there may be something in the bucket when its retention is over."""
-    if job.due_at is None or job.due_at > tools.clock():
+def _after_its_end(tools: Tools, job: Job) -> str:
+    """A finished job of which somebody is still to be told or, when its retention is over, bytes to be removed."""
+    now = tools.clock()
+    if job.due_at is None or job.due_at > now:
         return "early"
-    leftovers.remove_expired(tools, job)
-    tools.aws.send(notes.postpone(tools.deployment.table, job, due_at=None, dispatches=job.dispatches))
-    return "removed"
+    if job.gone(now):
+        leftovers.remove_expired(tools, job)
+        what, due_at, dispatches = "removed", None, job.dispatches
+    elif unannounced(job):
+        send_wake_up(tools, job)
+        dispatches = job.dispatches + 1
+        due_at = due.for_dispatch(now=now, start_at=None, queue_deadline=None, dispatches=dispatches)
+        what = "announced"
+    else:
+        # told of while it was settled
+        what, due_at, dispatches = "early", moves.when_to_remove(job), job.dispatches
+    tools.aws.send(notes.postpone(tools.deployment.table, job, due_at=due_at, dispatches=dispatches))
+    return what
 
 
 def _send(tools: Tools, job: Job, delay: int) -> None:

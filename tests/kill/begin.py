@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
+from dataclasses import replace
 
-from coatcheck import blobs
+from coatcheck import blobs, errors
 from coatcheck.clock import HOUR, MINUTE, SECOND
+from coatcheck.deployment import WEBHOOKS
 from coatcheck.ids import job_id_for_key
 from coatcheck.lifecycle import Status
-from coatcheck.record import Event, Job
+from coatcheck.messages import JobMessage
+from coatcheck.record import Event, Job, JobError
 from coatcheck.table import items, moves
 from coatcheck.table.keys import JobKey
+from coatcheck.table.webhooks import begin_try, update_delivery
+from coatcheck.webhooks import TRY_LEASE
 from tests.kill.ground import Ground, blob
 from tests.kill.work import MANY, Deed, body
-from worker.tools import system_clock
+from worker.tools import Tools, system_clock
+from worker.webhooks.announce import announce
 
 KEY = "the-one-key"
 """The Idempotency-Key of every request."""
@@ -101,6 +108,65 @@ def waiting(ground: Ground, tenant: str, _: str) -> JobKey:
     """A job that is to start in an hour."""
     at = system_clock() + HOUR
     return _key(ground.put(tenant, Deed(do="few"), status=Status.SCHEDULED, run_at=at, start_at=at, due_at=at))
+
+
+def told(before: Begin) -> Begin:
+    """As `before`, of a tenant that is told of every end."""
+
+    def begin(ground: Ground, tenant: str, queue: str) -> JobKey:
+        ground.subscribe(tenant)
+        return before(ground, tenant, queue)
+
+    return begin
+
+
+def untold(*, message: bool = True) -> Begin:
+    """A job that has failed, of which nobody was told yet."""
+
+    def begin(ground: Ground, tenant: str, queue: str) -> JobKey:
+        job = _failed(ground, tenant, **({} if message else {"due_at": 1}))
+        if message:
+            ground.send(queue, job)
+        return _key(job)
+
+    return told(begin)
+
+
+def undelivered(*, message: bool = True, lost: bool = False) -> Begin:
+    """A job that has failed, with a delivery that nobody has tried; or who tried is `lost`."""
+
+    def begin(ground: Ground, tenant: str, queue: str) -> JobKey:
+        job = _failed(ground, tenant)
+        announce(_announcer(ground, queue if message else ground.new_queue()), JobMessage(tenant=tenant, job=job.id))
+        (delivery,) = ground.deliveries(job)
+        table = ground.deployment.table
+        if lost:
+            ground.aws.send(begin_try(table, delivery, now=system_clock() - TRY_LEASE - SECOND))
+        elif not message:
+            ground.aws.send(update_delivery(table, replace(delivery, due_at=1)))
+        return _key(job)
+
+    return told(begin)
+
+
+def _announcer(ground: Ground, queue: str) -> Tools:
+    queues = {**ground.deployment.queues, WEBHOOKS: queue}
+    deployment = ground.deployment.model_copy(update={"queues": queues})
+    return Tools(ground.aws, deployment, {}, system_clock, random.random)
+
+
+def _failed(ground: Ground, tenant: str, **changes: object) -> Job:
+    now = system_clock()
+    ended: dict[str, object] = {
+        "status": Status.FAILED,
+        "attempt": 1,
+        "started_at": now,
+        "finished_at": now,
+        "expires_at": now + HOUR,
+        "error": JobError(errors.HANDLER_ERROR.code, "as it was asked to"),
+        "history": tuple(Event(kind, now) for kind in ("job.queued", "job.started", "job.failed")),
+    }
+    return ground.put(tenant, Deed(do="few"), **(ended | changes))
 
 
 def finished(ground: Ground, tenant: str, _: str) -> JobKey:

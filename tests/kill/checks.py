@@ -9,18 +9,13 @@ from coatcheck import blobs
 from coatcheck.lifecycle import FINAL, Status
 from coatcheck.record import Blob, Event, Job
 from coatcheck.table import items
+from coatcheck.webhooks import event_id
 from tests.kill.flows import Flow
 from tests.kill.ground import Ground
 from tests.kill.scene import Scene
 from tests.kill.work import body
-from worker.tools import system_clock
 
 FINAL_EVENTS = frozenset(f"job.{status}" for status in FINAL)
-
-
-def over(scene: Scene, job: Job | None) -> bool:
-    """Whether nothing more is to come."""
-    return job is not None and (job.gone(system_clock()) if scene.flow.purged else job.done)
 
 
 def flaws(ground: Ground, scene: Scene, job: Job) -> Iterator[str]:
@@ -39,6 +34,8 @@ def _wrong_with(ground: Ground, flow: Flow, job: Job, scene: Scene) -> Iterator[
     if job.lease_until is not None or (job.due_at is not None and job.due_at <= (job.expires_at or 0)):
         yield f"has ended, and is held until {job.lease_until} and due at {job.due_at}"
     yield from _wrong_in_history(job, history(ground, job))
+    if flow.told:
+        yield from _wrong_deliveries(ground, job)
     if job.status is Status.SUCCEEDED:
         yield from _wrong_bytes(ground, job)
     elif job.result is not None:
@@ -59,6 +56,21 @@ def _wrong_in_history(job: Job, events: Sequence[Event]) -> Iterator[str]:
         yield f"its history does not end once, as {job.status}: {kinds}"
     if kinds.count("job.started") != job.attempt:
         yield f"its history does not tell of {job.attempt} attempts: {kinds}"
+
+
+def _wrong_deliveries(ground: Ground, job: Job) -> Iterator[str]:
+    """An event is made once, and arrives at least once: each time with the same id and the same body."""
+    made = ground.deliveries(job)
+    named = event_id(job, f"job.{job.status}")
+    if [one.event_id for one in made] != [named]:
+        yield f"its deliveries are of {[one.event for one in made]}"
+        return
+    (delivery,) = made
+    arrived = {digest for event, digest in ground.arrived() if event == named}
+    if arrived != {hashlib.sha256(delivery.body).hexdigest()}:
+        yield f"its event arrived with {len(arrived)} bodies"
+    if delivery.tries != len(delivery.attempts):
+        yield f"its event was tried {delivery.tries} times; the ledger tells of {delivery.attempts}"
 
 
 def _wrong_bytes(ground: Ground, job: Job) -> Iterator[str]:

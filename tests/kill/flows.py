@@ -8,13 +8,17 @@ from typing import Any
 
 from coatcheck import errors
 from coatcheck.clock import SECOND
+from coatcheck.deployment import WEBHOOKS
 from coatcheck.lifecycle import Status
+from coatcheck.record import Job
 from coatcheck.table.keys import JobKey
+from coatcheck.webhooks import DeliveryStatus
 from tests.kill import begin
-from tests.kill.ground import Ground
+from tests.kill.ground import LANE, Ground
 from tests.kill.work import MANY, WORK, body
+from worker.tools import system_clock
 
-API, WORKER, SWEEPER = "api", "worker", "sweeper"
+API, WORKER, SWEEPER, DELIVERER = "api", "worker", "sweeper", "deliverer"
 
 LIST, PUT, GET, UPDATE, QUERY = "ListObjectsV2", "PutItem", "GetItem", "UpdateItem", "Query"
 RECEIVE, AGAIN, DELETE, SEND = "ReceiveMessage", "ChangeMessageVisibility", "DeleteMessage", "SendMessage"
@@ -52,7 +56,8 @@ class Flow:
 
     `calls` are sent in this order, among others, when nothing is killed: who kills nothing shall notice. `ends` are
     how the job may end when something was, the usual end first; a purged job (`purged`) is gone instead. `jobs` is
-    how many the tenant has in the end. `takes` is how many seconds an attempt takes by itself.
+    how many the tenant has in the end. `takes` is how many seconds an attempt takes by itself. `told`: the tenant is
+    told of the end by webhook.
     """
 
     name: str
@@ -64,6 +69,29 @@ class Flow:
     jobs: int = 1
     purged: bool = False
     takes: float = 0
+    told: bool = False
+
+
+def over(ground: Ground, flow: Flow, job: Job | None) -> bool:
+    """Whether nothing more is to come."""
+    if job is None or not job.done:
+        return False
+    if flow.told:
+        made = ground.deliveries(job)
+        return not job.notify and bool(made) and all(one.status is DeliveryStatus.DELIVERED for one in made)
+    return job.gone(system_clock()) if flow.purged else True
+
+
+def ended_at(ground: Ground, flow: Flow, job: Job) -> int:
+    """When the last thing came that was to come."""
+    if not flow.told:
+        return job.finished_at or 0
+    return max(attempt.at + attempt.latency for one in ground.deliveries(job) for attempt in one.attempts)
+
+
+def lane_of(role: str) -> str:
+    """The lane that a process works for."""
+    return WEBHOOKS if role == DELIVERER else LANE
 
 
 def _submit(padding: str) -> Callable[[JobKey], Request]:
@@ -93,6 +121,15 @@ _OF_THE_API = (
     Flow("submit a large input", API, begin.nothing, (PUT_OBJECT, PUT, SEND), request=_submit(_LARGE)),
     Flow("cancel a waiting job", API, begin.waiting, (GET, UPDATE), (CANCELED,), _cancel),
     Flow("cancel a running job", API, begin.held, (GET, UPDATE), (CANCELED,), _cancel),
+    Flow(
+        "cancel a job that is told of",
+        API,
+        begin.told(begin.waiting),
+        (GET, UPDATE, SEND),
+        (CANCELED,),
+        _cancel,
+        told=True,
+    ),
     Flow("replay", API, begin.finished_before, (GET, GET_OBJECT, PUT_OBJECT, PUT, SEND), request=_replay, jobs=2),
     Flow(
         "purge",
@@ -117,6 +154,10 @@ _OF_THE_WORKER = (
     Flow("a result and an artifact in S3", WORKER, begin.queued("many"),
          (*_CLAIMED, "CreateMultipartUpload", "UploadPart", "UploadPart", "CompleteMultipartUpload", PUT_OBJECT, PUT,
           UPDATE, DELETE)),
+    Flow("a job that is told of", WORKER, begin.told(begin.queued("few")),
+         (*_CLAIMED, UPDATE, SEND, DELETE), told=True),
+    Flow("a rejected job that is told of", WORKER, begin.told(begin.queued("reject")),
+         (*_CLAIMED, UPDATE, SEND, DELETE), (REJECTED,), told=True),
     Flow("an error and a retry", WORKER, begin.queued("raise", fails=1), _TRIED_AGAIN),
     Flow("errors until the attempts are used up", WORKER, begin.queued("raise", fails=9, max_attempts=2),
          (*_CLAIMED, UPDATE, LIST, AGAIN, *_CLAIMED, UPDATE, LIST, DELETE), (FAILED, LOST)),
@@ -139,6 +180,13 @@ _OF_THE_SWEEPER = (
          (QUERY, GET, PUT, UPDATE, SEND)),
     Flow("sweep: the last attempt is lost", SWEEPER, begin.lost(begin.queued("few", message=False, max_attempts=1)),
          (QUERY, GET, UPDATE), (LOST,)),
+    Flow("sweep: the last attempt is lost, and told of", SWEEPER,
+         begin.told(begin.lost(begin.queued("few", message=False, max_attempts=1))),
+         (QUERY, GET, UPDATE, SEND), (LOST,), told=True),
+    Flow("sweep: an end that nobody was told of", SWEEPER, begin.untold(message=False), (QUERY, GET, SEND, UPDATE),
+         (FAILED,), told=True),
+    Flow("sweep: a delivery without a message", SWEEPER, begin.undelivered(message=False), (QUERY, GET, SEND, UPDATE),
+         (FAILED,), told=True),
     Flow("sweep: the last attempt ran out of time", SWEEPER,
          begin.lost(begin.queued("few", message=False, max_attempts=1, timeout=SECOND)),
          (QUERY, GET, UPDATE), (TIMED_OUT,)),
@@ -147,5 +195,14 @@ _OF_THE_SWEEPER = (
     Flow("sweep: a cancel whose worker is lost", SWEEPER, begin.canceling, (QUERY, GET, UPDATE), (CANCELED,)),
 )  # fmt: skip
 
-FLOWS: Mapping[str, Flow] = {flow.name: flow for flow in (*_OF_THE_API, *_OF_THE_WORKER, *_OF_THE_SWEEPER)}
+_TRIED = (RECEIVE, GET, GET, "GetSecretValue", UPDATE, UPDATE, DELETE)
+_OF_THE_DELIVERER = (
+    Flow("an end that is told of", DELIVERER, begin.untold(), (RECEIVE, GET, QUERY, PUT, SEND, UPDATE, DELETE, *_TRIED),
+         (FAILED,), told=True),
+    Flow("a delivery", DELIVERER, begin.undelivered(), _TRIED, (FAILED,), told=True),
+    Flow("a delivery whose deliverer is lost", DELIVERER, begin.undelivered(lost=True), _TRIED, (FAILED,), told=True),
+)  # fmt: skip
+
+_ALL = (*_OF_THE_API, *_OF_THE_WORKER, *_OF_THE_SWEEPER, *_OF_THE_DELIVERER)
+FLOWS: Mapping[str, Flow] = {flow.name: flow for flow in _ALL}
 """The slowest to heal first: they are killed first."""

@@ -7,9 +7,11 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,21 +23,27 @@ from coatcheck.clock import DAY
 from coatcheck.deployment import PREFIX, Deployment
 from coatcheck.ids import make_id
 from coatcheck.lifecycle import Status
-from coatcheck.messages import JobMessage
-from coatcheck.queues import delete, receive, send_job
+from coatcheck.messages import DeliveryMessage, JobMessage
+from coatcheck.queues import delete, receive, send_delivery, send_job
 from coatcheck.record import Blob, Event, Job
 from coatcheck.table import items, moves
 from coatcheck.table.keys import DUE_SHARDS, JobKey, due_shard
+from coatcheck.table.webhooks import deliveries_of, put_endpoint
+from coatcheck.webhooks import EVENTS, Delivery, Endpoint
 from infra.embedded import environment
+from infra.embedded.processes import ROOT
 from service.aws import AioBoto
 from tests.aws import emulators
 from tests.kill.work import WORK, Deed
 from worker.aws import Boto
 from worker.sink import INLINE_LIMIT
 from worker.tools import system_clock
+from worker.webhooks.inbox import parse
 
 LANE = "default"
 VISIBILITY = "5400"
+ENDS = EVENTS[1:]
+"""The events that end a job."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +57,8 @@ class Ground:
     aws: Boto
     sqs: Any
     scratch: Path
+    receiver: str
+    subscribed: set[str] = field(default_factory=set)
 
     def connect(self) -> Boto:
         """A door of one's own."""
@@ -77,13 +87,33 @@ class Ground:
         """A message that says: look at this job."""
         self.aws.send(send_job(queue, JobMessage(tenant=job.tenant, job=job.id)))
 
-    def pour(self, source: str) -> None:
-        """Hand the messages that can be received from `source` now on to the deployment's own queue."""
+    def pour(self, source: str, lane: str) -> None:
+        """Hand the messages that can be received from `source` now on to the deployment's own queue of a lane."""
         while found := self.aws.send(receive(source, wait=0, limit=10)):
             for received in found:
-                message = JobMessage.parse(received.body)
-                self.aws.send(send_job(self.deployment.queues[LANE], message))
+                message = parse(received.body)
+                if isinstance(message, DeliveryMessage):
+                    self.aws.send(send_delivery(self.deployment.queues[lane], message))
+                else:
+                    self.aws.send(send_job(self.deployment.queues[lane], message))
                 self.aws.send(delete(received))
+
+    def subscribe(self, tenant: str) -> None:
+        """An endpoint of the tenant that wants to be told of every end of a job."""
+        made = make_id("whe", secrets.token_bytes(16))
+        endpoint = Endpoint(tenant, made, self.receiver, ENDS, system_clock())
+        assert self.aws.send(put_endpoint(self.deployment.table, endpoint))
+        self.subscribed.add(tenant)
+
+    def deliveries(self, job: Job) -> Sequence[Delivery]:
+        """What was made of the job's events."""
+        return self.aws.send(deliveries_of(self.deployment.table, job.tenant, job.id, made=job.created_at))
+
+    def arrived(self) -> list[tuple[str, str]]:
+        """The ids of all webhooks that have arrived, each with the sha256 of its body."""
+        notes = _arrivals(self.scratch)
+        lines = notes.read_text().splitlines() if notes.exists() else []
+        return [(event, digest) for event, digest in map(str.split, lines)]
 
     def row(self, key: JobKey) -> Job | None:
         """The job as it is now."""
@@ -112,6 +142,8 @@ class Ground:
             due_at=due.for_dispatch(now=now, start_at=None, queue_deadline=None, dispatches=0),
             history=(Event("job.queued", now),),
         )
+        if tenant in self.subscribed:
+            job = replace(job, notify=ENDS, base_url="https://jobs.example")
         job = replace(job, **changes)  # type: ignore[arg-type]
         if large:
             self.store(blobs.input_key(job), text)
@@ -152,13 +184,31 @@ def _id_in_the_first_shard() -> str:
 def ground(scratch: Path, *, lease: int) -> Iterator[Ground]:
     """MiniStack with the template's stores, for workers whose lease is so many seconds."""
     with emulators.ministack(scratch) as url:
-        deployment = emulators.deployment_on(url).model_copy(update={"lease": lease})
+        changes = {"lease": lease, "webhook_targets": "local"}
+        deployment = emulators.deployment_on(url).model_copy(update=changes)
         credentials = (environment.ACCESS_KEY, environment.SECRET_KEY, None, environment.REGION)
         session, async_session = boto3.Session(*credentials), aioboto3.Session(*credentials)
         aws, sqs = Boto(session, endpoint_url=url), session.client("sqs", endpoint_url=url)
-        made = Ground(url, deployment, session, async_session, aws, sqs, scratch)
-        asyncio.run(_read_models(made.connect_async()))
-        yield made
+        with _receiver(scratch) as receiver:
+            made = Ground(url, deployment, session, async_session, aws, sqs, scratch, receiver)
+            asyncio.run(_read_models(made.connect_async()))
+            yield made
+
+
+@contextmanager
+def _receiver(scratch: Path) -> Iterator[str]:
+    """The one receiver of all webhooks; gives its URL."""
+    command = [sys.executable, "-m", "tests.kill.receiver", str(_arrivals(scratch))]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, cwd=ROOT, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield f"http://{environment.LOOPBACK}:{int(process.stdout.readline())}/hook"
+        finally:
+            process.terminate()
+
+
+def _arrivals(scratch: Path) -> Path:
+    return scratch / "arrived.log"
 
 
 async def _read_models(door: AioBoto) -> None:

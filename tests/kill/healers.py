@@ -13,6 +13,7 @@ from types import MappingProxyType
 
 import httpx
 
+from coatcheck.deployment import WEBHOOKS
 from infra.embedded import environment
 from infra.embedded.processes import ROOT
 from tests.kill.flows import API
@@ -57,7 +58,7 @@ def running(
 @contextmanager
 def workers(ground: Ground, processes: str = PROCESSES, memory: str = "2048") -> Iterator[subprocess.Popen[bytes]]:
     """The real supervisor with its workers, whose handlers are those of these tests."""
-    options = ("--lane", LANE, "--processes", processes, "--grace", "1", "--memory", memory)
+    options = ("--lane", LANE, "--lane", WEBHOOKS, "--processes", processes, "--grace", "1", "--memory", memory)
     with running(ground, "tests.kill.supervisor", *options) as process:
         yield process
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from coatcheck.table.keys import JobKey
 from infra.embedded import environment
 from tests.kill.door import BEAT, Point
-from tests.kill.flows import RECEIVE, Flow, Request
+from tests.kill.flows import DELIVERER, RECEIVE, Flow, Request, over
 from tests.kill.ground import Ground
 from tests.kill.victims import Errand, Nursery
 from worker.tools import system_clock
@@ -87,7 +87,8 @@ class Scene:
 
     def _is_done(self, ground: Ground) -> bool:
         job = ground.row(self.key)
-        return job is not None and job.done
+        # a worker's part is done when the job is: whom it concerns others tell
+        return over(ground, self.flow, job) if self.flow.dies == DELIVERER else job is not None and job.done
 
     def _end(self, status: int) -> None:
         self._listen()

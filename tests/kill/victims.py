@@ -21,18 +21,19 @@ import uvicorn
 
 from coatcheck.calls import Call
 from coatcheck.clock import MINUTE
-from coatcheck.deployment import Deployment
+from coatcheck.deployment import WEBHOOKS, Deployment
 from coatcheck.table.keys import JobKey
 from service.app import create_app
 from service.front_door import UVICORN
 from tests.kill.door import AsyncMortal, Fate, Mortal, Point
-from tests.kill.flows import API, SWEEPER, WORKER
+from tests.kill.flows import API, DELIVERER, SWEEPER, WORKER, lane_of
 from tests.kill.ground import LANE, Ground
 from tests.kill.work import CATALOG, HANDLERS
 from worker import poller
 from worker.aws import Aws
 from worker.sweep import sweep
 from worker.tools import Tools, system_clock
+from worker.webhooks import __main__ as deliverer
 
 T = TypeVar("T")
 
@@ -43,7 +44,7 @@ MEMORY = "4096"
 class Errand:
     """What a process is forked for: to play `role` for one tenant, on a queue of its own, and to die at `point`.
 
-    An API serves `listener`, and knows the tenants by `api_keys`.
+    An API serves `listener`, and knows the tenants by `api_keys`. The queue is that of `lane`.
     """
 
     role: str
@@ -52,6 +53,11 @@ class Errand:
     point: Point | None
     api_keys: Mapping[str, str]
     listener: socket.socket | None = None
+
+    @property
+    def lane(self) -> str:
+        """The lane that the process works for."""
+        return lane_of(self.role)
 
 
 class Narrow:
@@ -104,7 +110,9 @@ class Nursery:
             os._exit(status)
 
     def _play(self, errand: Errand, fate: Fate) -> None:
-        queues, dead = ({LANE: errand.queue}, {LANE: self._ground.deployment.dead_letters[LANE]})
+        deployment = self._ground.deployment
+        queues = {lane: deployment.queues[lane] for lane in (LANE, WEBHOOKS)} | {errand.lane: errand.queue}
+        dead = {lane: deployment.dead_letters[lane] for lane in queues}
         env = self._ground.environment(queues=queues, dead_letters=dead, api_keys=errand.api_keys)
         os.environ.clear()
         os.environ.update(env)
@@ -129,10 +137,16 @@ def _sweep_once(ground: Ground, deployment: Deployment, errand: Errand, fate: Fa
     sweep(Tools(door, deployment, {}, clock=system_clock, roll=random.random), until=system_clock() + MINUTE)
 
 
+def _deliver(ground: Ground, _: Deployment, __: Errand, fate: Fate) -> None:
+    sys.argv = ["deliverer", "--threads", "1"]
+    deliverer.main(lambda: Mortal(ground.connect(), fate))
+
+
 _ROLES: Mapping[str, Callable[[Ground, Deployment, Errand, Fate], None]] = {
     API: _serve,
     WORKER: _work,
     SWEEPER: _sweep_once,
+    DELIVERER: _deliver,
 }
 
 

@@ -12,7 +12,7 @@ from coatcheck.clock import SECOND
 from coatcheck.due import DISPATCH_GRACE
 from tests.kill import checks, healers
 from tests.kill.door import BEAT, Point
-from tests.kill.flows import READS, RECEIVE, SWEEPER, Flow
+from tests.kill.flows import READS, RECEIVE, SWEEPER, Flow, ended_at, lane_of, over
 from tests.kill.ground import Ground
 from tests.kill.scene import Scene, begin
 from tests.kill.victims import Nursery
@@ -119,11 +119,11 @@ def _heal(ground: Ground, scenes: Sequence[Scene], pace: Pace) -> list[Told]:
     told, ailing = list[Told](), list(scenes)
     while ailing:
         for scene in ailing.copy():
-            ground.pour(scene.queue)
+            ground.pour(scene.queue, lane_of(scene.flow.dies))
             job = ground.row(scene.key)
             limit = noticed_within + scene.flow.takes + SLACK
-            if job is not None and checks.over(scene, job):
-                healed_in = max(0, (job.finished_at or 0) - began_at) / SECOND
+            if job is not None and over(ground, scene.flow, job):
+                healed_in = max(0, ended_at(ground, scene.flow, job) - began_at) / SECOND
                 told.append(Told(scene, healed_in, [*scene.flaws, *checks.flaws(ground, scene, job)]))
             elif time.monotonic() - began > limit:
                 stuck = f"is {job.status if job else 'not there'}, {limit:g} s after healing began"

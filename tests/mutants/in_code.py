@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from coatcheck import blobs, due, lifecycle
+from coatcheck import blobs, due, lifecycle, webhooks
 from coatcheck.calls import Call
 from coatcheck.clock import DAY, HOUR
 from coatcheck.ids import make_id
@@ -20,6 +20,7 @@ from coatcheck.table.keys import JobKey
 from service import submit
 from tests.mutants.bugs import Bug, answering, given, given_job, nothing, replaced
 from worker import attempt, aws_lambda, heart, leftovers, poller, run, settle, sweep
+from worker.webhooks import announce, deliver, overdue
 
 PUNCTUAL = "tests/simulation/test_punctual.py"
 
@@ -129,8 +130,16 @@ def _sent_once(for_dispatch: Any) -> Any:
     return once
 
 
+def _never_due(put_delivery: Any) -> Any:
+    return lambda table, delivery: put_delivery(table, replace(delivery, due_at=None))
+
+
+def _any_id(_: Any) -> Any:
+    return lambda *_: make_id("evt", secrets.token_bytes(16))
+
+
 BUGS = (
-    Bug("no sweeper at all", puts=replaced(sweep, "_attend_safely", nothing("gone"))),
+    Bug("no sweeper at all", puts=replaced(sweep, "_attend_to", nothing("gone"))),
     Bug("the pointer before the bytes", puts=_pointer_before_bytes),
     Bug("submit without its condition", puts=replaced(items, "put_job", _unconditional)),
     Bug("submit without due_at", puts=replaced(items, "put_job", given_job(due_at=None))),
@@ -164,4 +173,10 @@ BUGS = (
     Bug("history is forgotten where it is full", puts=replaced(settle, "_spill", nothing())),
     Bug("an attempt may run for ever", puts=replaced(attempt, "Heart", given(deadline=2**60))),
     Bug("a handler that does not stop is left alone", puts=replaced(heart, "STUBBORN_AFTER", lambda _: DAY)),
+    Bug("an end that is to be told of is not due", puts=replaced(moves, "_final", answering(due_at=None))),
+    Bug("a delivery is not due until it is tried", puts=replaced(announce, "put_delivery", _never_due)),
+    Bug("the sweeper leaves deliveries alone", puts=replaced(overdue, "attend", nothing("gone"))),
+    Bug("an event gets another id each time", puts=replaced(announce, "event_id", _any_id)),
+    Bug("a lost attempt is not told of", puts=replaced(deliver, "_with_lost_attempt", lambda _: lambda read: read)),
+    Bug("what was lost is under way for ever", puts=replaced(webhooks, "TRY_LEASE", lambda _: 400 * DAY)),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +13,7 @@ from coatcheck.clock import SECOND
 from coatcheck.deployment import Deployment
 from coatcheck.queues import Received, delete, receive
 from coatcheck.types import Handlers
+from coatcheck.webhooks import Attempt, Delivery
 from tests.simulation.checks import SWEEP_EVERY
 from tests.simulation.faults import Fault
 from tests.simulation.scheduler import Process
@@ -22,18 +23,25 @@ from worker.heart import Look, Pace
 from worker.poller import Poller
 from worker.sweep import sweep
 from worker.tools import Tools
+from worker.webhooks.desk import Desk
+from worker.webhooks.inbox import attend
 
 QUEUE = "https://sqs.test/jobs"
-DEAD_LETTERS = "https://sqs.test/jobs-dead"
+WEBHOOKS = "https://sqs.test/webhooks"
 DEPLOYMENT = Deployment.from_env(
     {
         "COATCHECK_TABLE": "table",
         "COATCHECK_BUCKET": "bucket",
-        "COATCHECK_QUEUES": f'{{"default": "{QUEUE}"}}',
-        "COATCHECK_DEAD_LETTERS": f'{{"default": "{DEAD_LETTERS}"}}',
+        "COATCHECK_QUEUES": f'{{"default": "{QUEUE}", "webhooks": "{WEBHOOKS}"}}',
+        "COATCHECK_DEAD_LETTERS": f'{{"default": "{QUEUE}-dead", "webhooks": "{WEBHOOKS}-dead"}}',
+        "COATCHECK_WEBHOOK_KEY": "key",
+        "COATCHECK_WEBHOOK_TARGETS": "local",
     }
 )
 GRACE = 25
+MOST_FAILURES = 4
+"""Attempts, of which a receiver takes the last in any case: the waits of the schedule grow to a day."""
+
 LAMBDA_TIMEOUT = 900 * SECOND
 """What the template sets for the worker, in milliseconds."""
 
@@ -93,6 +101,22 @@ def heartbeat(world: World, process: Process) -> Pace:
                 world.sleep(100)
 
     return pace
+
+
+@dataclass
+class Receiver:
+    """Who is told by webhook; nothing is sent anywhere. It fails now and then, and its answer may get lost."""
+
+    world: World
+
+    def attempt(self, delivery: Delivery, _: Sequence[str], *, now: int) -> tuple[Attempt, int | None]:
+        """What `Sender.attempt` does."""
+        world, chance = self.world, self.world.chance
+        world.sleep(int(15_000 * chance.random() ** 4))
+        fails = delivery.tries < MOST_FAILURES and chance.random() < 0.3
+        if not fails or chance.random() < 0.5:
+            world.checks.arrived(delivery)
+        return Attempt(now, 1, 500 if fails else 204), None
 
 
 @dataclass
@@ -183,6 +207,18 @@ class Cast:
             yield
         finally:
             over = True
+
+    def deliverer(self, process: Process) -> None:
+        """Do as the deliverer of webhooks does, with one thread."""
+        tools = self.worker_tools(process)
+        desk = Desk(tools, Receiver(self.world), _key=b"k" * 32)
+        while True:
+            try:
+                for received in tools.aws.send(receive(WEBHOOKS, wait=20)):
+                    if attend(desk, received):
+                        tools.aws.send(delete(received))
+            except AwsError:
+                self.world.sleep(SECOND)
 
     def sweeper(self, process: Process) -> None:
         """Do as the schedule of the sweeper does, but leave out the sweeps that find nothing."""

@@ -17,6 +17,8 @@ from coatcheck.pack import to_json
 from coatcheck.record import Job
 from coatcheck.table.codec import decode_events, decode_job
 from coatcheck.table.keys import JOB, Item
+from coatcheck.table.webhooks import get_delivery
+from coatcheck.webhooks import Delivery, DeliveryKey, DeliveryStatus, unannounced
 from tests.simulation.dynamodb import Key
 from tests.simulation.model import Model
 from tests.simulation.scheduler import Process, Scheduler
@@ -71,6 +73,8 @@ class Checks:
         self._offsets: set[int] = {0}
         self._calm_from = 0
         self._rows: dict[str, Job] = {}
+        self._deliveries: dict[Key, Delivery] = {}
+        self._arrived: dict[str, set[bytes]] = {}
 
     def flaw(self, what: str) -> None:
         """A promise was broken."""
@@ -118,14 +122,20 @@ class Checks:
         """A handler gave a result."""
         self._made[hold] = hashlib.sha256(body).digest()
 
+    def arrived(self, delivery: Delivery) -> None:
+        """A receiver got an event."""
+        self._arrived.setdefault(delivery.event_id, set()).add(delivery.body)
+
     def written(self, key: Key, before: Item | None, after: Item) -> None:
         """An item of the table was written by `actor`."""
+        if key[1].startswith("delivery#"):
+            self._deliveries[key] = _read_delivery(after)
         if key[1] != JOB:
             return
         new = decode_job(after)
         if not new.done and new.due_at is None:
             self.flaw(f"{new.id} is {new.status} with due_at {new.due_at}")
-        if new.expires_at is not None and new.due_at is not None and new.due_at < new.expires_at:
+        if new.due_at is not None and new.due_at < (new.expires_at or 0) and new.webhook is None:
             self.flaw(f"{new.id} is {new.status} and is looked after before its retention is over")
         old = self._rows.get(new.id) if before is not None else None
         self._rows[new.id] = new
@@ -200,15 +210,20 @@ class Checks:
             self._check_result(new)
 
     def all_done(self) -> bool:
-        """Whether every client has what it asked for, and every job has ended."""
-        return not self.errands and all(job.done for job in self._rows.values())
+        """Whether every client has what it asked for, every job has ended, and all was told that was to be told."""
+        told = all(delivery.status is not DeliveryStatus.PENDING for delivery in self._deliveries.values())
+        return not self.errands and told and all(job.done and not unannounced(job) for job in self._rows.values())
 
     def stuck(self, since: int) -> None:
         """It is so long since anything went wrong that every job must have ended."""
         if self._scheduler.now - since > self.patience:
             for job in self._rows.values():
-                if not job.done:
-                    self.flaw(f"{job.id} is stuck: {job.status}, attempt {job.attempt} of {job.max_attempts}")
+                if not job.done or unannounced(job):
+                    waits = f"to tell of {job.notify}" if job.done else f"attempt {job.attempt} of {job.max_attempts}"
+                    self.flaw(f"{job.id} is stuck: {job.status}, {waits}")
+            for delivery in self._deliveries.values():
+                if delivery.status is DeliveryStatus.PENDING:
+                    self.flaw(f"{delivery.key.id} is stuck: {delivery.tries} tries")
 
     def at_the_end(self) -> Counter[Status]:
         """What must hold of what is left; answers how the jobs have ended."""
@@ -224,6 +239,7 @@ class Checks:
                 self.flaw(f"the client asked once, under {errand}, and has {count} jobs")
         for job in jobs.values():
             self._check_history(job)
+            self._check_told(job)
             if job.status is Status.SUCCEEDED:
                 self._check_result(job)
         return Counter(job.status for job in jobs.values())
@@ -231,6 +247,21 @@ class Checks:
     def jobs(self) -> list[Job]:
         """The jobs as they are."""
         return [decode_job(item) for (_, sort), item in self._model.table.items.items() if sort == JOB]
+
+    def _check_told(self, job: Job) -> None:
+        """What was to be told has arrived, and was the same each time."""
+        happened = {f"job.{job.status}"} | ({"job.started"} if job.attempt else set())
+        wanted = happened & set(job.webhook["events"] if job.webhook else ())
+        made = [one for one in self._deliveries.values() if one.key.of == job.id]
+        if sorted(one.event for one in made) != sorted(wanted):
+            self.flaw(f"{job.id} was to tell of {wanted}, and told of {[one.event for one in made]}")
+        for delivery in made:
+            if self._arrived.get(delivery.event_id) != {delivery.body}:
+                self.flaw(f"{delivery.event} of {job.id} did not arrive, or not as it is")
+            if delivery.tries != len(delivery.attempts):
+                self.flaw(f"{delivery.key.id} was tried {delivery.tries} times, and tells of {delivery.attempts}")
+            if b'"status":"running"' not in delivery.body and delivery.event == "job.started":
+                self.flaw(f"{delivery.key.id} tells of the start of {job.id} as it was later")
 
     def _check_result(self, job: Job) -> None:
         expected = self._made.get((job.id, job.attempt))
@@ -253,3 +284,9 @@ class Checks:
         started = sum(event.type == "job.started" for event in told)
         if started != job.attempt:
             self.flaw(f"the history of {job.id} tells of {started} starts in {job.attempt} attempts")
+
+
+def _read_delivery(item: Item) -> Delivery:
+    found = get_delivery("", DeliveryKey("", "", 0, "")).read({"Item": item})
+    assert found is not None
+    return found

@@ -11,7 +11,9 @@ from coatcheck.clock import SECOND
 from coatcheck.context import Context
 from coatcheck.retry import Reject, RetryLater, RetryPolicy
 from coatcheck.types import Catalog, Continue, Handler, Handlers, JobType, Result, catalog, handlers
+from coatcheck.webhooks import EVENTS
 from coatcheck.wire import SubmitRequest
+from coatcheck.wire_webhooks import JobWebhook
 from tests.simulation.clients import Errand
 from tests.simulation.scheduler import Process
 from tests.simulation.world import World
@@ -134,6 +136,7 @@ def errand(chance: random.Random, number: int) -> Errand:
         timeout=chance.choice((20, 90, 200)) if chance.random() < 0.9 else JOB_TYPE.timeout,
         max_attempts=chance.choice((1, 2, 3, 4)),
         metadata={"errand": str(number)},
+        webhook=_webhook(chance) if chance.random() < 0.5 else None,
     )
     return Errand(
         at=chance.randint(0, 90) * SECOND,
@@ -141,6 +144,12 @@ def errand(chance: random.Random, number: int) -> Errand:
         key=f"key-{number}" if chance.random() < 0.85 else None,
         cancel_after=chance.randint(0, 150) * SECOND if chance.random() < 0.3 else None,
     )
+
+
+def _webhook(chance: random.Random) -> JobWebhook:
+    """Somebody is to be told of the end, or the start, or both."""
+    wanted = chance.choice((EVENTS[1:], EVENTS, EVENTS[:1]))
+    return JobWebhook(url="https://receiver.test/hook", events=list(wanted))
 
 
 def _plan(chance: random.Random) -> Plan:

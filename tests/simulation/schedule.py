@@ -66,6 +66,8 @@ def _set_up(world: World, *, apart: bool) -> None:
         cast.start(f"worker{number}", ahead, cast.poller if chance.random() < 0.6 else cast.function)
     for number in range(chance.randint(1, 2)):
         cast.start(f"sweeper{number}", offset(), cast.sweeper)
+    for number in range(chance.randint(1, 2)):
+        cast.start(f"deliverer{number}", offset(), cast.deliverer)
     for number in range(chance.randint(3, 6)):
         errand = plans.errand(chance, number)
         errand.at += START

@@ -267,6 +267,8 @@ def _subject(call: Call[Any]) -> str:
             return str(params.get("MessageBody") or params.get("ReceiptHandle") or "")
         case "s3":
             return str(params.get("Key") or params.get("Prefix") or len(params["Delete"]["Objects"]))
+        case "secretsmanager":
+            return str(params["SecretId"])
 
 
 def _assigned(params: Any) -> str:
@@ -277,7 +279,7 @@ def _assigned(params: Any) -> str:
 
 def _told(answer: Any) -> str:
     job = getattr(answer, "job", answer)
-    if hasattr(job, "status"):
+    if hasattr(job, "attempt"):
         how = "" if job is answer else "refused: "
         return f"{how}{job.status} attempt {job.attempt}/{job.max_attempts} v{job.version}"
     return "a stream" if hasattr(answer, "read") else repr(answer)[:100]

@@ -1,0 +1,91 @@
+"""A receiver that fails nine times out of ten, on a clock that is moved."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+
+import pytest
+
+from coatcheck.clock import HOUR, SECOND
+from coatcheck.signature import ID
+from coatcheck.webhooks import SCHEDULE, Attempt, Delivery, DeliveryStatus
+from tests.aws.worker.moody import GARBAGE, GOOD, REFUSES, RESETS, SILENT, Arrived, Moody
+from tests.aws.worker.office import Office
+
+EVENTS_TOLD = 40
+BAD = (
+    REFUSES,
+    RESETS,
+    SILENT,
+    GARBAGE,
+    "500 Oops",
+    "503 Busy\r\nRetry-After: 120",
+    "302 Found\r\nLocation: /b",
+    "404 No",
+)
+LEDGER = {
+    REFUSES: (None, "unreachable"),
+    RESETS: (None, "unreachable"),
+    SILENT: (None, "timed-out"),
+    GARBAGE: (None, "bad-answer"),
+    BAD[4]: (500, None),
+    BAD[5]: (503, None),
+    BAD[6]: (302, "redirect"),
+    BAD[7]: (404, None),
+    GOOD: (200, None),
+}
+
+
+@pytest.mark.parametrize("emulator_url", ["ministack"], indirect=True)
+@pytest.mark.timeout(240)
+def test_every_event_is_delivered_within_the_schedule_or_known_to_have_failed(office: Office, receiver: Moody) -> None:
+    chance, office.patience = random.Random(5), 0.2
+    endpoint = office.endpoint(receiver.url)
+    secret = office.secret(endpoint.id)
+    jobs = [office.ended() for _ in range(EVENTS_TOLD)]
+    made = [delivery for job in jobs for delivery in office.announced(job)]
+    desk = office.desk()
+    moods: dict[str, list[str]] = defaultdict(list)
+    arrived: dict[str, list[Arrived]] = defaultdict(list)
+    pending = {delivery.key.id: delivery for delivery in made}
+    while pending:
+        delivery = min(pending.values(), key=lambda one: one.next_attempt_at or 0)
+        mood = GOOD if chance.random() < 0.1 else chance.choice(BAD)
+        receiver.be(mood)
+        heard = len(receiver.arrived)
+        after = office.tried(delivery, desk)
+        if after.tries > delivery.tries:
+            moods[delivery.event_id].append(mood)
+        for one in receiver.arrived[heard:]:
+            office.verified(one, secret)
+            arrived[one.headers[ID]].append(one)
+        pending[delivery.key.id] = after
+        if after.status is not DeliveryStatus.PENDING:
+            del pending[delivery.key.id]
+
+    over = [office.look(delivery) for delivery in made]
+    assert {delivery.status for delivery in over} == {DeliveryStatus.DELIVERED, DeliveryStatus.FAILED}
+    assert arrived.keys() == {delivery.event_id for delivery in over}
+    for delivery in over:
+        _judge(delivery, moods[delivery.event_id])
+        assert {one.body for one in arrived[delivery.event_id]} == {delivery.body}
+        assert len(arrived[delivery.event_id]) == sum(mood != REFUSES for mood in moods[delivery.event_id])
+    waits = {mood for tried in moods.values() for mood in tried}
+    assert waits == {GOOD, *BAD}
+
+
+def _judge(delivery: Delivery, moods: list[str]) -> None:
+    assert [_told(attempt) for attempt in delivery.attempts] == [LEDGER[mood] for mood in moods]
+    assert delivery.tries == len(moods) <= len(SCHEDULE)
+    assert (delivery.status is DeliveryStatus.DELIVERED) is (moods[-1] == GOOD)
+    assert delivery.status is DeliveryStatus.DELIVERED or len(moods) == len(SCHEDULE)
+    assert (delivery.due_at, delivery.try_at, delivery.trying_since) == (None, None, None)
+    # the rests of the endpoint, of ten minutes at most, come on top
+    took = delivery.attempts[-1].at - delivery.created_at
+    assert took <= 1.1 * sum(SCHEDULE[: len(moods)]) + HOUR * len(moods)
+    assert all(attempt.latency < 3 * SECOND for attempt in delivery.attempts)
+
+
+def _told(attempt: Attempt) -> tuple[int | None, str | None]:
+    return attempt.status_code, attempt.error.split(":")[0] if attempt.error else None

@@ -1,0 +1,110 @@
+"""The body of an event: the job as it was, and never too long."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from coatcheck.clock import DAY, MINUTE, SECOND, rfc3339
+from coatcheck.lifecycle import Status
+from coatcheck.record import Blob, Job, JobError, Progress
+from worker.webhooks.body import LONGEST_BODY, body_of
+
+NOW = 1_800_000_000_000
+RESULT = Blob(3, hashlib.sha256(b"abc").digest(), "text/plain", inline=b"abc")
+
+
+def a_job(**changes: Any) -> Job:
+    job = Job(
+        tenant="t",
+        id="job_1",
+        type="demo.sleep",
+        lane="default",
+        status=Status.SUCCEEDED,
+        version=4,
+        created_at=NOW,
+        updated_at=NOW + MINUTE,
+        attempt=2,
+        max_attempts=3,
+        timeout=MINUTE,
+        retention=DAY,
+        digest=b"d",
+        input=RESULT,
+        result=RESULT,
+        started_at=NOW + SECOND,
+        started_version=1,
+        finished_at=NOW + MINUTE,
+        expires_at=NOW + DAY,
+        notify=("job.succeeded",),
+        base_url="https://jobs.example",
+        progress=Progress(1.0),
+    )
+    return replace(job, **changes)
+
+
+def test_it_is_json_without_blanks_and_the_same_each_time() -> None:
+    body = body_of(a_job(metadata={"name": "Jörg"}), "job.succeeded", ())
+    assert body == body_of(a_job(metadata={"name": "Jörg"}), "job.succeeded", ())
+    told = json.loads(body)
+    assert body == json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode()
+    assert body.startswith(b'{"type":"job.succeeded","timestamp":"' + rfc3339(NOW + MINUTE).encode())
+    assert list(told) == ["type", "timestamp", "data"]
+    assert told["data"]["result"]["sha256"] == hashlib.sha256(b"abc").hexdigest()
+    assert told["data"]["progress"] == {"fraction": 1.0, "message": None}
+
+
+def test_a_start_has_the_time_of_the_start_and_nothing_of_the_end() -> None:
+    made = [Blob(3, b"d" * 32, "text/plain", "a.txt")]
+    told = json.loads(body_of(a_job(artifact_count=1), "job.started", made))
+    assert told["timestamp"] == rfc3339(NOW + SECOND)
+    data = told["data"]
+    assert (data["status"], data["done"], data["version"], data["attempt"]) == ("running", False, 2, 1)
+    assert (data["result"], data["artifacts"], data["error"], data["finished_at"]) == (None, [], None, None)
+
+
+LONG = "😀" * 500
+ARTIFACTS = [Blob(10**12, b"d" * 32, f"application/{'x' * 120}", f"{n:03d}{'ü' * 250}") for n in range(200)]
+METADATA = {f"{n:02d}{'😀' * 38}": LONG for n in range(16)}
+
+
+@pytest.mark.parametrize(
+    ("artifacts", "metadata", "omitted"),
+    [
+        (ARTIFACTS, {}, ["artifacts"]),
+        (ARTIFACTS, {"a": "b"}, ["artifacts"]),
+        ((), METADATA, ["artifacts", "metadata"]),
+        (ARTIFACTS, METADATA, ["artifacts", "metadata"]),
+    ],
+)
+def test_the_largest_job_there_can_be_is_told_of_in_20_kb(
+    artifacts: list[Blob], metadata: dict[str, str], omitted: list[str]
+) -> None:
+    job = a_job(
+        status=Status.FAILED,
+        id=f"job_{'x' * 60}",
+        type="t" * 64,
+        result=replace(RESULT, size=10**13, content_type=f"application/{'x' * 240}"),
+        artifact_count=len(artifacts),
+        metadata=metadata,
+        progress=Progress(0.5, "😀" * 200),
+        error=JobError("handler-error", LONG),
+        base_url=f"https://{'h' * 250}",
+        replayed_from=f"job_{'x' * 60}",
+    )
+    body = body_of(job, "job.failed", artifacts)
+    assert len(body) < LONGEST_BODY
+    told = json.loads(body)
+    assert told["omitted"] == omitted
+    assert told["data"]["error"]["detail"] == LONG
+    assert told["data"]["progress"]["message"] == "😀" * 200
+    assert [bool(told["data"][name]) for name in omitted] == [False] * len(omitted)
+
+
+def test_nothing_is_left_out_of_what_fits() -> None:
+    told = json.loads(body_of(a_job(metadata={"a": "x" * 500}, artifact_count=3), "job.succeeded", ARTIFACTS[:3]))
+    assert "omitted" not in told
+    assert len(told["data"]["artifacts"]) == 3

@@ -1,0 +1,44 @@
+"""The sweeper's part in deliveries: one that is overdue gets another message."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from coatcheck import due
+from coatcheck.clock import HOUR
+from coatcheck.deployment import WEBHOOKS
+from coatcheck.due import DISPATCH_GRACE
+from coatcheck.messages import DeliveryMessage
+from coatcheck.queues import send_delivery
+from coatcheck.table.webhooks import get_delivery, update_delivery
+from coatcheck.webhooks import Delivery, DeliveryKey
+from worker.tools import Tools
+
+
+def attend(tools: Tools, key: DeliveryKey) -> str:
+    """Send a message for a delivery if it is due; says what was done. Raises AwsError."""
+    delivery = tools.aws.send(get_delivery(tools.deployment.table, key))
+    if delivery is None:
+        return "gone"
+    now = tools.clock()
+    if delivery.due_at is None or delivery.due_at > now:
+        return "early"
+    delay = due.message_delay(now=now, start_at=delivery.try_at)
+    if delay is not None:
+        tools.aws.send(send_delivery(tools.deployment.queues[WEBHOOKS], message_of(delivery), delay=delay))
+    tools.aws.send(update_delivery(tools.deployment.table, replace(delivery, due_at=_look_again(delivery, now))))
+    return "early" if delay is None else "delivery woken"
+
+
+def message_of(delivery: Delivery) -> DeliveryMessage:
+    """The message that wakes a deliverer for a delivery."""
+    key = delivery.key
+    return DeliveryMessage(tenant=key.tenant, of=key.of, made=key.made, delivery=key.id, endpoint=delivery.endpoint)
+
+
+def _look_again(delivery: Delivery, now: int) -> int:
+    """When to look next: the later, the longer the delivery is overdue, so that no backlog is flooded with wake-ups."""
+    start = delivery.trying_since or delivery.try_at or delivery.created_at
+    if now - start < DISPATCH_GRACE:
+        return due.for_dispatch(now=now, start_at=start, queue_deadline=None, dispatches=0)
+    return now + min(now - start, HOUR)
