@@ -51,11 +51,12 @@ SERVICE = Part(
     packages=("coatcheck", "service", "jobs"),
     handlers=("service.aws_lambda.handler",),
 )
-# The sweeper has the worker's zip: it runs each minute and so stays warm, and a third zip would gain nothing.
+# The deliverer and the sweeper have the worker's zip: what is not imported costs no start, and a third zip would gain
+# nothing.
 WORKER = Part(
     "worker",
     packages=("coatcheck", "worker", "jobs"),
-    handlers=("worker.aws_lambda.run", "worker.aws_lambda.sweep"),
+    handlers=("worker.aws_lambda.run", "worker.aws_lambda.deliver", "worker.aws_lambda.sweep"),
 )
 
 LEFT_OUT = ("coatcheck/client",)
@@ -64,5 +65,5 @@ LEFT_OUT = ("coatcheck/client",)
 TRIM = ("bin", "boto3/examples", "**/tests", "**/*.pyi", "**/*.pyx", "**/*.pxd")
 """What the wheels carry and no import needs."""
 
-AWS_SERVICES = frozenset({"dynamodb", "s3", "sqs", "sts"})
+AWS_SERVICES = frozenset({"dynamodb", "s3", "secretsmanager", "sqs", "sts"})
 """The services whose descriptions the AWS SDK keeps."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from fastapi import FastAPI
 from starlette.routing import Route
 
-from coatcheck.deployment import Deployment
+from coatcheck.deployment import WEBHOOKS, Deployment
 from infra.template import TEMPLATE
 from jobs.catalog import CATALOG
 from service.app import create_app
@@ -33,8 +33,8 @@ OPERATION = f"""\
 
 def service() -> FastAPI:
     """The service as it stands behind API Gateway, good for asking what it serves: no call to AWS leads anywhere."""
-    queues = json.dumps({job_type.lane: "nowhere" for job_type in CATALOG.values()})
-    stores = {"table": "none", "bucket": "none", "queues": queues, "dead_letters": queues}
+    queues = json.dumps(dict.fromkeys([WEBHOOKS, *(job_type.lane for job_type in CATALOG.values())], "nowhere"))
+    stores = {"table": "none", "bucket": "none", "queues": queues, "dead_letters": queues, "webhook_key": "none"}
     deployment = Deployment.model_validate(stores)
     return create_app(deployment, CATALOG, AioBoto(), LAMBDA)
 

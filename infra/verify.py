@@ -24,8 +24,9 @@ UNCHECKED_HASH = (1).to_bytes(4, "little")
 ENVIRONMENT = {
     "COATCHECK_TABLE": "none",
     "COATCHECK_BUCKET": "none",
-    "COATCHECK_QUEUES": '{"default": "none", "heavy": "none"}',
-    "COATCHECK_DEAD_LETTERS": '{"default": "none", "heavy": "none"}',
+    "COATCHECK_QUEUES": '{"default": "none", "heavy": "none", "webhooks": "none"}',
+    "COATCHECK_DEAD_LETTERS": '{"default": "none", "heavy": "none", "webhooks": "none"}',
+    "COATCHECK_WEBHOOK_KEY": "none",
     "AWS_REGION": "us-east-1",
     "AWS_DEFAULT_REGION": "us-east-1",
     "AWS_ACCESS_KEY_ID": "none",

@@ -27,7 +27,7 @@ def list_letters(
         typer.Option("--json", help="One JSON object a line, with the first 200 characters of what cannot be read."),
     ] = False,
 ) -> None:
-    """List dead letters, with how their jobs stand now."""
+    """List dead letters, with how their jobs and deliveries stand now."""
     # what this imports takes half a second, which `coatcheck --help` need not wait for
     from infra.dead_letters import program  # noqa: PLC0415
 
@@ -41,12 +41,12 @@ def redrive(
     rate: Annotated[float, typer.Option(min=0.1, max=1000, help="How many a second are sent back, at most.")] = 10,
     limit: Annotated[int | None, typer.Option(min=1, help="How many are sent back or deleted, at most.")] = None,
     drop_unreadable: Annotated[
-        bool, typer.Option("--drop-unreadable", help="Delete what cannot be read or whose job is not there.")
+        bool, typer.Option("--drop-unreadable", help="Delete what cannot be read or whose row is not there.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing; say what would be done.")] = False,
     stack: Stack = None,
 ) -> None:
-    """Wake the jobs of dead letters again; delete those of finished jobs."""
+    """Wake the jobs and deliveries of dead letters again; delete those of finished ones."""
     from infra.dead_letters import program  # noqa: PLC0415 - as above
     from infra.dead_letters.redrive import Order  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""Dead letters as they lie in their queue, and what the table says of their jobs."""
+"""Dead letters as they lie in their queue, and what the table says of their jobs and deliveries."""
 
 from __future__ import annotations
 
@@ -10,15 +10,19 @@ from enum import StrEnum
 
 from coatcheck.calls import AwsError
 from coatcheck.clock import MINUTE, SECOND
-from coatcheck.messages import BadMessage, JobMessage, NewerMessage
+from coatcheck.deployment import WEBHOOKS
+from coatcheck.messages import BadMessage, DeliveryMessage, JobMessage, NewerMessage
 from coatcheck.queues import Received, delete, receive, show_again_in
 from coatcheck.record import Job
 from coatcheck.table import items
 from coatcheck.table.codec import NewerRow
 from coatcheck.table.keys import JobKey
+from coatcheck.table.webhooks import get_delivery
+from coatcheck.webhooks import Delivery, DeliveryKey, DeliveryStatus, unannounced
 from worker import dead_letters
 from worker.aws import Aws
 from worker.tools import system_clock
+from worker.webhooks.inbox import parse
 
 HOLD = 30
 """Seconds that a message which is looked at is hidden from others."""
@@ -31,7 +35,7 @@ SKEW = MINUTE
 
 
 class Kind(StrEnum):
-    """What a dead letter is, as the owner reads it."""
+    """What a dead letter is, as the owner reads it. One is finished when there is nothing left to wake for."""
 
     UNFINISHED = "unfinished"
     FINISHED = "finished"
@@ -43,29 +47,54 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A dead letter of a lane: the message in it where it can be read, and the job as its row says now."""
+    """A dead letter of a lane: the message in it where it can be read, and its job or delivery as the row says now."""
 
     lane: str
     received: Received
     kind: Kind
-    message: JobMessage | None = None
+    message: JobMessage | DeliveryMessage | None = None
     job: Job | None = None
+    delivery: Delivery | None = None
+
+    @property
+    def of(self) -> str | None:
+        """The job that it is about; the endpoint, where it is about a test of one."""
+        if isinstance(self.message, DeliveryMessage):
+            return self.message.of
+        return self.message.job if self.message else None
 
 
 def look_up(aws: Aws, table: str, lane: str, received: Received) -> Letter:
     """What a message of a lane's dead-letter queue is. Raises AwsError."""
     try:
-        message = JobMessage.parse(received.body)
+        message = (parse if lane == WEBHOOKS else JobMessage.parse)(received.body)
     except BadMessage:
         return Letter(lane, received, Kind.UNREADABLE)
     except NewerMessage:
         return Letter(lane, received, Kind.NEWER_MESSAGE)
+    if isinstance(message, DeliveryMessage):
+        return _of_delivery(aws, table, received, message)
+    return _of_job(aws, table, lane, received, message)
+
+
+def _of_job(aws: Aws, table: str, lane: str, received: Received, message: JobMessage) -> Letter:
     try:
         job = aws.send(items.get_job(table, JobKey(message.tenant, message.job)))
     except NewerRow:
         return Letter(lane, received, Kind.NEWER_ROW, message)
-    kind = Kind.NOT_THERE if job is None else Kind.FINISHED if job.done else Kind.UNFINISHED
-    return Letter(lane, received, kind, message, job)
+    if job is None:
+        return Letter(lane, received, Kind.NOT_THERE, message)
+    unfinished = bool(unannounced(job)) if lane == WEBHOOKS else not job.done
+    return Letter(lane, received, Kind.UNFINISHED if unfinished else Kind.FINISHED, message, job)
+
+
+def _of_delivery(aws: Aws, table: str, received: Received, message: DeliveryMessage) -> Letter:
+    key = DeliveryKey(message.tenant, message.of, message.made, message.delivery)
+    delivery = aws.send(get_delivery(table, key))
+    if delivery is None:
+        return Letter(WEBHOOKS, received, Kind.NOT_THERE, message)
+    kind = Kind.UNFINISHED if delivery.status is DeliveryStatus.PENDING else Kind.FINISHED
+    return Letter(WEBHOOKS, received, kind, message, delivery=delivery)
 
 
 @dataclass(frozen=True, slots=True)

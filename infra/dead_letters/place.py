@@ -16,7 +16,7 @@ from coatcheck.client.errors import InvalidArgumentError, NoServerError
 from coatcheck.deployment import Deployment
 from worker.aws import Aws, Boto
 
-NAMES = {"COATCHECK_TABLE": "TableName", "COATCHECK_BUCKET": "BucketName"}
+NAMES = {"COATCHECK_TABLE": "TableName", "COATCHECK_BUCKET": "BucketName", "COATCHECK_WEBHOOK_KEY": "WebhookKeyArn"}
 LANES = {"COATCHECK_QUEUES": "QueueUrl", "COATCHECK_DEAD_LETTERS": "DeadLettersUrl"}
 """The outputs of a stack that hold a setting: by their whole name, and by how they end after the lane's name."""
 

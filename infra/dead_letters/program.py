@@ -14,6 +14,7 @@ import typer
 from coatcheck.client import display, exits
 from coatcheck.client.errors import InvalidArgumentError
 from coatcheck.clock import DAY, HOUR, MINUTE, SECOND, rfc3339
+from coatcheck.messages import DeliveryMessage
 from infra.dead_letters.failures import told
 from infra.dead_letters.letters import Kind, Letter, Timing, look_up, reading
 from infra.dead_letters.place import Place, find
@@ -84,18 +85,23 @@ def row(letter: Letter, now: int) -> list[object]:
 
 
 def document(letter: Letter) -> dict[str, Any]:
-    """A dead letter as JSON: under the heads of the table, and what only programs want."""
-    received, message, job = letter.received, letter.message, letter.job
+    """A dead letter as JSON: under the heads of the table, and what only programs want.
+
+    Status and attempt are the delivery's own where it is about one.
+    """
+    received, message, job, delivery = letter.received, letter.message, letter.job, letter.delivery
+    row_says = job or delivery
     return {
         "lane": letter.lane,
         "sent": rfc3339(received.sent_at),
         "receives": received.receives,
-        "job": message.job if message else None,
+        "job": letter.of,
         "tenant": message.tenant if message else None,
-        "status": str(job.status if job else letter.kind),
-        "attempt": job.attempt if job else None,
+        "status": str(row_says.status if row_says else letter.kind),
+        "attempt": job.attempt if job else delivery.tries if delivery else None,
         "reason": received.reason,
         "message_id": received.message_id,
+        "delivery": message.delivery if isinstance(message, DeliveryMessage) else None,
         **({"body": beginning(received.body)} if letter.kind is Kind.UNREADABLE else {}),
     }
 

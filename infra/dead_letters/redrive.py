@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from coatcheck.messages import JobMessage
-from coatcheck.queues import send_job
+from coatcheck.messages import DeliveryMessage, JobMessage
+from coatcheck.queues import send_delivery, send_job
 from infra.dead_letters.letters import HOLD, Kind, Letter, Reading, Timing, look_up, reading
 from infra.dead_letters.place import Place
 
@@ -43,9 +43,9 @@ LEAVING: Mapping[Kind, Treatment] = MappingProxyType(
     {
         Kind.UNFINISHED: REDRIVEN,
         Kind.NEWER_ROW: REDRIVEN,
-        Kind.FINISHED: Treatment("dropped {} of finished jobs", deletes=True),
+        Kind.FINISHED: Treatment("dropped {} that are finished", deletes=True),
         Kind.UNREADABLE: Treatment("left {} that cannot be read"),
-        Kind.NOT_THERE: Treatment("left {} whose job is not there"),
+        Kind.NOT_THERE: Treatment("left {} whose row is not there"),
         Kind.NEWER_MESSAGE: Treatment("left {} of a newer version"),
     }
 )
@@ -53,7 +53,7 @@ DROPPING: Mapping[Kind, Treatment] = MappingProxyType(
     {
         **LEAVING,
         Kind.UNREADABLE: Treatment("dropped {} that cannot be read", deletes=True),
-        Kind.NOT_THERE: Treatment("dropped {} whose job is not there", deletes=True),
+        Kind.NOT_THERE: Treatment("dropped {} whose row is not there", deletes=True),
     }
 )
 
@@ -70,8 +70,8 @@ class Redrive:
     def go_through(self, lanes: Mapping[str, str]) -> None:
         """Go once through the dead-letter queues of `lanes` (lane to URL). Raises AwsError.
 
-        It may be broken off anywhere: a message is deleted after its successor was sent, so that at worst a job is
-        woken twice.
+        It may be broken off anywhere: a message is deleted after its successor was sent, so that at worst a job or a
+        delivery is woken twice.
         """
         # so many as are dealt with well before they are shown to others again
         batch = max(1, min(10, int(self.order.rate * HOLD / 2)))
@@ -94,7 +94,7 @@ class Redrive:
         return self.order.limit is not None and done >= self.order.limit
 
     def _treat(self, letters: Reading, letter: Letter) -> None:
-        if self.order.jobs and (letter.message is None or letter.message.job not in self.order.jobs):
+        if self.order.jobs and letter.of not in self.order.jobs:
             return
         treatment = (DROPPING if self.order.drop_unreadable else LEAVING)[letter.kind]
         if not self.order.dry_run:
@@ -104,7 +104,10 @@ class Redrive:
                 letters.remove(letter.received)
         self.tally[treatment] += 1
 
-    def _send_back(self, lane: str, message: JobMessage) -> None:
+    def _send_back(self, lane: str, message: JobMessage | DeliveryMessage) -> None:
         if self.tally[REDRIVEN]:
             self.timing.pause(1 / self.order.rate)
-        self.place.aws.send(send_job(self.place.deployment.queues[lane], message))
+        queue_url = self.place.deployment.queues[lane]
+        self.place.aws.send(
+            send_delivery(queue_url, message) if isinstance(message, DeliveryMessage) else send_job(queue_url, message)
+        )

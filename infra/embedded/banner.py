@@ -10,17 +10,20 @@ from pathlib import Path
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from infra.embedded.ground import WEBHOOK_TARGETS
 from infra.embedded.home import Endpoint
 
+SETTING = " ".join(f"{variable}={value}" for variable, value in WEBHOOK_TARGETS.items())
 EXAMPLE = '{"seconds": 5, "steps": 5}'
 
 
 def banner(endpoint: Endpoint, home: Path, seconds: float) -> RenderableType:
-    """Where the stack is, the key, and three commands to try."""
+    """Where the stack is, the key, where webhooks may go, and three commands to try."""
     places = {"API": endpoint.url, "Docs": f"{endpoint.url}/docs", "Key": endpoint.api_key}
     return Group(
         Text(f"\n  Coatcheck is ready ({seconds:.1f} s).\n", style="bold green"),
         *(Text.assemble(f"  {name:<6}", (place, "bold")) for name, place in places.items()),
+        Text(f"\n  Webhooks may go to this machine, over http too ({SETTING})."),
         Text("\n  Try, in another terminal:\n"),
         *(Text(f"    {command}") for command in commands(endpoint, home)),
         Text("\n  Ctrl-C stops everything. Jobs are kept in memory and are gone then.\n", style="dim"),

@@ -26,7 +26,7 @@ def up(
     reload: Annotated[bool, typer.Option(help="Start parts afresh when their code changes.")] = True,
     verbose: Annotated[bool, typer.Option("--verbose", help="Show all that the AWS emulator says.")] = False,
 ) -> None:
-    """Start everything on this machine: an AWS emulator, the API, a worker and the sweeper."""
+    """Start everything on this machine: an AWS emulator, the API, a worker, the deliverer, the sweeper."""
     # what these import takes half a second, which `coatcheck --help` need not wait for
     from infra.embedded.launch import Options, launch  # noqa: PLC0415
     from infra.embedded.logs import Terminal  # noqa: PLC0415

@@ -14,6 +14,9 @@ from infra.embedded.processes import Processes
 
 TENANT = "local"
 
+WEBHOOK_TARGETS = {"COATCHECK_WEBHOOK_TARGETS": "local"}
+"""Said to every part, in place of the template's: who tries webhooks here receives them here."""
+
 
 @dataclass(frozen=True)
 class Ground:

@@ -6,7 +6,7 @@ import asyncio
 import json
 import sys
 
-from infra.embedded.ground import Ground, api_keys
+from infra.embedded.ground import WEBHOOK_TARGETS, Ground, api_keys
 from infra.embedded.processes import Part
 from infra.embedded.stack import make_stores
 
@@ -15,10 +15,12 @@ SWEEP_EVERY = 2
 
 async def local_parts(ground: Ground) -> list[Part]:
     """Make the stores; the answer is what runs on them."""
-    ground.say("making the table, the bucket and the queues of infra/template.yaml")
-    env = {**ground.env, **await asyncio.to_thread(make_stores, ground.emulator.url), "COATCHECK_LOG": "text"}
+    ground.say("making the table, the bucket, the queues and the secret of infra/template.yaml")
+    made = await asyncio.to_thread(make_stores, ground.emulator.url)
+    own = {"COATCHECK_LOG": "text", "COATCHECK_PUBLIC_URL": ground.url, **WEBHOOK_TARGETS}
+    env = {**ground.env, **made, **own}
     lanes = [word for lane in json.loads(env["COATCHECK_QUEUES"]) for word in ("--lane", lane)]
-    door = env | {"COATCHECK_API_KEYS": api_keys(ground.api_key), "COATCHECK_PUBLIC_URL": ground.url}
+    door = env | {"COATCHECK_API_KEYS": api_keys(ground.api_key)}
 
     def python(name: str, *command: str) -> tuple[str, ...]:
         return (sys.executable, "-m", name, *command)

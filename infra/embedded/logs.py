@@ -16,6 +16,7 @@ COLOURS = {
     "aws": "magenta",
     "api": "cyan",
     "worker": "green",
+    "deliverer": "green",
     "sweeper": "yellow",
     "door": "blue",
     "build": "blue",

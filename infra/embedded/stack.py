@@ -18,7 +18,7 @@ from infra.embedded.failure import Failure
 from infra.template import TEMPLATE, read_template
 
 STACK = "coatcheck"
-STORES = {"AWS::DynamoDB::Table", "AWS::S3::Bucket", "AWS::SQS::Queue"}
+STORES = {"AWS::DynamoDB::Table", "AWS::S3::Bucket", "AWS::SQS::Queue", "AWS::SecretsManager::Secret"}
 POLL = 0.05
 
 Json = dict[str, Any]
@@ -27,9 +27,9 @@ Json = dict[str, Any]
 def stores_of(template: Json) -> tuple[Json, list[str]]:
     """The part of `template` that keeps things, and the names of the variables its outputs stand for, in order.
 
-    The tables, buckets and queues are as they are in the template, and so are the outputs that name them. Further
-    outputs are the environment that it gives every function, so that CloudFormation itself fills in the names that the
-    parts look for.
+    The tables, buckets, queues and secrets are as they are in the template, and so are the outputs that name them.
+    Further outputs are the environment that it gives every function, so that CloudFormation itself fills in the names
+    that the parts look for.
     """
     variables: Json = template["Globals"]["Function"]["Environment"]["Variables"]
     stores = {name: one for name, one in template["Resources"].items() if one["Type"] in STORES}
@@ -40,7 +40,7 @@ def stores_of(template: Json) -> tuple[Json, list[str]]:
 
 
 def make_stores(aws_endpoint_url: str) -> dict[str, str]:
-    """Make the template's tables, buckets and queues; the answer is the environment that names them.
+    """Make the template's tables, buckets, queues and secrets; the answer is the environment that names them.
 
     Raises `Failure` with CloudFormation's reason.
     """

@@ -13,7 +13,7 @@ from typing import Any
 from infra.embedded import door
 from infra.embedded.failure import Failure
 from infra.embedded.gateway import worded_in
-from infra.embedded.ground import Ground, api_keys
+from infra.embedded.ground import WEBHOOK_TARGETS, Ground, api_keys
 from infra.embedded.processes import ROOT, Part
 from infra.embedded.stack import POLL, Json, client, deploy
 from infra.embedded.unpacked import unpack
@@ -26,6 +26,7 @@ TEMPLATE_KEY = "template.json"
 SPEAKERS = {
     "service.aws_lambda.handler": "api",
     "worker.aws_lambda.run": "worker",
+    "worker.aws_lambda.deliver": "deliverer",
     "worker.aws_lambda.sweep": "sweeper",
 }
 """The part in whose name a function's lines are shown, by its handler."""
@@ -56,8 +57,9 @@ def deploy_whole(aws_endpoint_url: str, parameters: dict[str, str]) -> str:
     Raises `Failure` with CloudFormation's reason.
     """
     template = read_template()
-    # https alone is right for the internet; this is the loopback interface
+    # https alone, and no address of this machine, is right for the internet; this is the loopback interface
     del template["Parameters"]["PublicUrl"]["AllowedPattern"]
+    template["Globals"]["Function"]["Environment"]["Variables"] |= WEBHOOK_TARGETS
     s3 = client("s3", aws_endpoint_url)
     s3.create_bucket(Bucket=CODE_BUCKET)
     for properties in functions(template):

@@ -15,15 +15,25 @@ KERNEL = (
     "coatcheck.blobs",
     "coatcheck.multipart",
     "coatcheck.queues",
+    "coatcheck.secrets_manager",
     "coatcheck.table.items",
     "coatcheck.table.moves",
     "coatcheck.table.notes",
     "coatcheck.table.uploads",
+    "coatcheck.table.webhooks",
 )
-SWEEP = {ROOT / "worker" / f"{module}.py" for module in ("sweep", "dead_letters", "leftovers")}
 SERVICE = set((ROOT / "service").rglob("*.py"))
-# the poller and the loop of the sweeper run in containers, not as functions
-WORKER = set((ROOT / "worker").rglob("*.py")) - SWEEP - {ROOT / "worker" / "poller.py", ROOT / "worker" / "sweeper.py"}
+WORKING = ROOT / "worker"
+DELIVERING = WORKING / "webhooks"
+# what wakes the deliverer, and what the sweeper does for it
+WAKE, OVERDUE = DELIVERING / "wake.py", DELIVERING / "overdue.py"
+SWEEP = {WORKING / f"{module}.py" for module in ("sweep", "dead_letters", "leftovers")} | {WAKE, OVERDUE}
+# what polls, and the loop of the sweeper, run in containers, not as functions
+POLLS = {WORKING / "poller.py", WORKING / "sweeper.py", DELIVERING / "__main__.py"}
+DELIVERER = set(DELIVERING.rglob("*.py")) - POLLS - {OVERDUE} | {WORKING / "inbox.py"}
+WORKER = set(WORKING.rglob("*.py")) - SWEEP - POLLS - DELIVERER | {WAKE, WORKING / "inbox.py"}
+
+ROLES = ("ApiRole", "WorkerRole", "DelivererRole", "SweeperRole")
 
 # where an operation's permission has another name
 PERMISSIONS = {
@@ -104,20 +114,33 @@ def listed(value: Any) -> list[Any]:
 
 @pytest.mark.parametrize(
     ("role", "files", "beyond"),
-    [("ApiRole", SERVICE, LOGS), ("WorkerRole", WORKER, LOGS | POLLING), ("SweeperRole", SWEEP, LOGS)],
+    [
+        ("ApiRole", SERVICE, LOGS),
+        ("WorkerRole", WORKER, LOGS | POLLING),
+        ("DelivererRole", DELIVERER, LOGS | POLLING),
+        ("SweeperRole", SWEEP, LOGS),
+    ],
 )
 def test_a_role_allows_what_its_code_sends_and_nothing_else(role: str, files: set[Path], beyond: set[str]) -> None:
     allowed = {action for statement in statements(role) for action in listed(statement["Action"])}
     assert allowed == sent(files) | beyond
 
 
+def test_only_the_functions_that_sign_read_the_key_and_the_deliverer_reaches_no_bucket() -> None:
+    def reached(role: str) -> set[str]:
+        return {str(resource) for statement in statements(role) for resource in listed(statement["Resource"])}
+
+    assert [role for role in ROLES if "WebhookKey" in "".join(reached(role))] == ["ApiRole", "DelivererRole"]
+    assert not [resource for resource in reached("DelivererRole") if "Bucket" in resource]
+
+
 def test_every_function_has_one_of_these_roles() -> None:
     functions = [one for one in translation()["Resources"].values() if one["Type"] == "AWS::Lambda::Function"]
     roles = {function["Properties"]["Role"]["Fn::GetAtt"][0] for function in functions}
-    assert roles == {"ApiRole", "WorkerRole", "SweeperRole"}
+    assert roles == set(ROLES)
 
 
-@pytest.mark.parametrize("role", ["ApiRole", "WorkerRole", "SweeperRole"])
+@pytest.mark.parametrize("role", ROLES)
 def test_a_role_reaches_only_resources_of_this_stack(role: str) -> None:
     for statement in statements(role):
         assert statement["Effect"] == "Allow"
@@ -125,7 +148,7 @@ def test_a_role_reaches_only_resources_of_this_stack(role: str) -> None:
         for resource in listed(statement["Resource"]):
             owner, rest = resource.get("Fn::GetAtt") or resource["Fn::Sub"].removeprefix("${").split(".Arn}")
             assert owner in translation()["Resources"], resource
-            # inside a bucket, a prefix; of a table, an index by name
-            assert rest == "Arn" or (rest.endswith("*") and rest.count("/") >= 2) or rest.startswith("/index/"), (
-                resource
-            )
+            # Id is the ARN of a secret; inside a bucket, a prefix; of a table, an index by name
+            assert (
+                rest in {"Arn", "Id"} or (rest.endswith("*") and rest.count("/") >= 2) or rest.startswith("/index/")
+            ), resource

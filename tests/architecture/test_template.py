@@ -1,8 +1,11 @@
 """infra/template.yaml says what the code needs, and is what CloudFormation and Lambda take."""
 
 import functools
+import inspect
 import json
+import logging
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +15,7 @@ import pytest
 
 from coatcheck.deployment import PREFIX, Deployment
 from coatcheck.errors import SERVICE_ERRORS
+from coatcheck.log import JsonFormatter
 from coatcheck.table.keys import DUE_INDEX, TENANT_INDEX
 from coatcheck.wire import Problem
 from infra import routes
@@ -19,9 +23,10 @@ from infra.parts import SERVICE, WORKER
 from infra.template import TEMPLATE, read_template
 from infra.translate import translated
 from jobs.catalog import CATALOG
+from worker.webhooks import health
 
 DAY = 86_400
-FOR_THE_SERVICE_ALONE = {"COATCHECK_API_KEYS", "COATCHECK_PUBLIC_URL"}
+NOT_FOR_ALL = {"COATCHECK_API_KEYS": {"ApiFunction"}, "COATCHECK_PUBLIC_URL": {"ApiFunction", "Deliverer"}}
 KEY = "0123456789abcdef" * 4
 
 
@@ -37,7 +42,7 @@ def resources(kind: str) -> dict[str, dict[str, Any]]:
 def test_the_template_sets_every_setting_and_no_other() -> None:
     settings = {f"{PREFIX}{field.upper()}" for field in Deployment.model_fields}
     for name, function in resources("Lambda::Function").items():
-        wanted = settings if name == "ApiFunction" else settings - FOR_THE_SERVICE_ALONE
+        wanted = {setting for setting in settings if name in NOT_FOR_ALL.get(setting, {name})}
         assert set(function["Environment"]["Variables"]) == wanted, name
 
 
@@ -49,7 +54,14 @@ def test_the_settings_of_the_template_are_a_deployment() -> None:
     }
     deployment = Deployment.from_env(plain)
     assert deployment.log == "json"
-    assert set(deployment.queues) >= {job_type.lane for job_type in CATALOG.values()}
+    assert deployment.webhook_targets == "public"
+    assert set(deployment.lanes) >= {job_type.lane for job_type in CATALOG.values()}
+
+
+def test_losing_the_key_of_the_webhooks_takes_more_than_a_deploy() -> None:
+    key = read_template()["Resources"]["WebhookKey"]
+    assert (key["DeletionPolicy"], key["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
+    assert key["Properties"]["GenerateSecretString"] == {"PasswordLength": 64, "ExcludePunctuation": True}
 
 
 @pytest.mark.parametrize("parameter", ["DefaultRetentionDays", "MaxRetentionDays"])
@@ -141,12 +153,12 @@ def test_the_description_of_a_version_is_never_too_long_for_lambda() -> None:
 
 def test_lambda_asks_a_queue_for_no_more_than_it_may() -> None:
     sources = resources("Lambda::EventSourceMapping")
-    assert {one["EventSourceArn"]["Fn::GetAtt"][0] for one in sources.values()} == {"DefaultQueue", "HeavyQueue"}
+    batches = {one["EventSourceArn"]["Fn::GetAtt"][0]: one["BatchSize"] for one in sources.values()}
+    assert batches == {"DefaultQueue": 1, "HeavyQueue": 1, "WebhooksQueue": 10}
     for one in sources.values():
         queue = resources("SQS::Queue")[one["EventSourceArn"]["Fn::GetAtt"][0]]
         worker = resources("Lambda::Function")[one["FunctionName"]["Ref"]]
         assert queue["VisibilityTimeout"] >= 6 * worker["Timeout"]
-        assert one["BatchSize"] == 1
         assert one["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
         assert "MaximumConcurrency" in one["ScalingConfig"]
     for function in resources("Lambda::Function").values():
@@ -160,7 +172,7 @@ def test_each_queue_gives_up_to_dead_letters_of_its_own() -> None:
         for one in queues.values()
         if "RedrivePolicy" in one
     ]
-    assert sorted(given_up) == ["DefaultDeadLetters", "HeavyDeadLetters"]
+    assert sorted(given_up) == ["DefaultDeadLetters", "HeavyDeadLetters", "WebhooksDeadLetters"]
     assert all(one["SqsManagedSseEnabled"] and one["MessageRetentionPeriod"] == 14 * DAY for one in queues.values())
 
 
@@ -184,9 +196,23 @@ def test_each_function_calls_a_handler_that_its_zip_is_checked_for() -> None:
 
 def test_each_alarm_tells_the_topic() -> None:
     alarms = resources("CloudWatch::Alarm")
-    assert len(alarms) >= 7
+    assert len(alarms) >= 10
     for alarm in alarms.values():
         assert alarm["AlarmActions"]["Fn::If"][:2] == ["TellsTopic", [{"Ref": "AlarmTopicArn"}]]
+
+
+def test_the_alarm_of_a_disabled_endpoint_hears_the_line_that_tells_of_it() -> None:
+    (heard,) = resources("Logs::MetricFilter").values()
+    (counted,) = heard["MetricTransformations"]
+    alarm = resources("CloudWatch::Alarm")["EndpointDisabled"]
+    assert (alarm["Namespace"], alarm["MetricName"]) == (counted["MetricNamespace"], counted["MetricName"])
+    assert heard["LogGroupName"] == resources("Lambda::Function")["Deliverer"]["LoggingConfig"]["LogGroup"]
+
+    told = re.search(r'log\.error\("(.*?)"', inspect.getsource(health.note))
+    assert told
+    record = logging.LogRecord("worker.webhooks.health", logging.ERROR, "", 0, told[1], ("whe_1", "t", "why"), None)
+    written = JsonFormatter().format(record)
+    assert all(term in written for term in shlex.split(heard["FilterPattern"])), written
 
 
 def test_each_function_logs_to_a_group_that_forgets() -> None:

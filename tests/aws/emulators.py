@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import boto3
 import httpx
+from moto.core.common_models import CloudFormationModel
+from moto.secretsmanager.models import secretsmanager_backends
 from moto.server import ThreadedMotoServer
 
 from coatcheck.deployment import Deployment
@@ -23,6 +27,31 @@ from infra.embedded.stack import make_stores
 from worker.aws import Boto
 
 START_LIMIT = 30.0
+
+
+class MotoSecret(CloudFormationModel):
+    """AWS::SecretsManager::Secret for moto's CloudFormation, which finds the subclasses of this by itself."""
+
+    def __init__(self, arn: str) -> None:
+        self.physical_resource_id = arn
+
+    @staticmethod
+    def cloudformation_name_type() -> str:
+        return "Name"
+
+    @staticmethod
+    def cloudformation_type() -> str:
+        return "AWS::SecretsManager::Secret"
+
+    @classmethod
+    def create_from_cloudformation_json(
+        cls, resource_name: str, cloudformation_json: Any, account_id: str, region_name: str, **_: Any
+    ) -> MotoSecret:
+        backend = secretsmanager_backends[account_id][region_name]
+        wanted = cloudformation_json["Properties"]["GenerateSecretString"]
+        value = secrets.token_hex(int(wanted["PasswordLength"]) // 2)
+        made = backend.create_secret(resource_name, value, None, None, None, None, None, [], force_overwrite=False)
+        return cls(json.loads(made)["ARN"])
 
 
 @contextmanager
@@ -64,7 +93,7 @@ def moto() -> Iterator[str]:
 
 
 def deployment_on(url: str) -> Deployment:
-    """The template's table, bucket and queues, made on the emulator at `url`."""
+    """The template's table, bucket, queues and secret, made on the emulator at `url`."""
     made = make_stores(url)
     queues = {name: _reached_by(url, made[name]) for name in ("COATCHECK_QUEUES", "COATCHECK_DEAD_LETTERS")}
     return Deployment.from_env(made | queues)

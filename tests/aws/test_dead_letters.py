@@ -20,12 +20,14 @@ import pytest
 from coatcheck.calls import AwsUnavailable, Call
 from coatcheck.client.errors import InvalidArgumentError
 from coatcheck.clock import HOUR, SECOND
-from coatcheck.deployment import Deployment
+from coatcheck.deployment import WEBHOOKS, Deployment
 from coatcheck.lifecycle import Status
-from coatcheck.messages import JobMessage
+from coatcheck.messages import DeliveryMessage, JobMessage
 from coatcheck.queues import Received, put_aside, receive, show_again_in
 from coatcheck.record import Job
 from coatcheck.table import items
+from coatcheck.table.webhooks import put_delivery
+from coatcheck.webhooks import Delivery, DeliveryKey, DeliveryStatus
 from infra.dead_letters.letters import SKEW, Timing
 from infra.dead_letters.place import Place, find
 from infra.dead_letters.program import document, letters_of, row
@@ -56,13 +58,33 @@ class Post:
     def lanes(self) -> dict[str, str]:
         return self.place.deployment.dead_letters
 
-    def put(self, body: str, reason: str = "tried") -> None:
-        self.place.aws.send(put_aside(self.lanes["default"], body, reason))
+    def put(self, body: str, reason: str = "tried", lane: str = "default") -> None:
+        self.place.aws.send(put_aside(self.lanes[lane], body, reason))
+
+    def submit_done(self, **changes: Any) -> Job:
+        """A job that has succeeded, and a dead letter of the webhooks that is about it."""
+        job = self.world.submit(status=Status.SUCCEEDED, attempt=1, due_at=None, **changes)
+        self.put(message_of(job), lane=WEBHOOKS)
+        return job
 
     def put_job(self, status: Status = Status.QUEUED, **changes: Any) -> Job:
         job = self.world.submit(status=status, due_at=None, **changes)
         self.put(message_of(job))
         return job
+
+    def put_delivery(self, job: Job, status: DeliveryStatus = DeliveryStatus.PENDING) -> DeliveryMessage:
+        """A delivery of an event of the job, and a dead letter that is about it."""
+        key = DeliveryKey(job.tenant, job.id, job.created_at, f"dlv_{secrets.token_hex(8)}")
+        delivery = Delivery(
+            key, "evt_1", "job.succeeded", "whe_1", "https://example.com", b"{}", 1, 2 * 10**12, status=status, tries=3
+        )
+        self.place.aws.send(put_delivery(self.place.deployment.table, delivery))
+        return self.put_delivery_message(key)
+
+    def put_delivery_message(self, key: DeliveryKey) -> DeliveryMessage:
+        message = DeliveryMessage(tenant=key.tenant, of=key.of, made=key.made, delivery=key.id, endpoint="whe_1")
+        self.put(message.model_dump_json(), lane=WEBHOOKS)
+        return message
 
     def redrive(self, door: Aws | None = None, timing: Timing = AT_ONCE, **asked: Any) -> str:
         run = Redrive(replace(self.place, aws=door or self.place.aws), Order(**asked), timing)
@@ -72,13 +94,13 @@ class Post:
     def listed(self) -> list[dict[str, Any]]:
         return [document(letter) for letter in letters_of(self.place, self.lanes, AT_ONCE)]
 
-    def queued(self) -> list[str]:
+    def queued(self, lane: str = "default") -> list[str]:
         """The bodies in the lane's queue, as any worker receives them now."""
-        return [one.body for one in self._all(self.place.deployment.queues["default"])]
+        return [one.body for one in self._all(self.place.deployment.queues[lane])]
 
-    def left(self) -> list[str]:
+    def left(self, lane: str = "default") -> list[str]:
         """The bodies in the dead letters, as anybody receives them now."""
-        return [one.body for one in self._all(self.lanes["default"])]
+        return [one.body for one in self._all(self.lanes[lane])]
 
     def counts(self) -> tuple[int, int]:
         """How many dead letters are to be had, and how many somebody holds."""
@@ -103,8 +125,11 @@ def message_of(job: Job) -> str:
 @pytest.fixture
 def post(aws: Boto, deployment: Deployment, emulator_url: str, tenant: str) -> Post:
     sqs, name = client("sqs", emulator_url), secrets.token_hex(6)
-    queue, dead = (sqs.create_queue(QueueName=f"{name}-{kind}")["QueueUrl"] for kind in ("jobs", "dead"))
-    own = deployment.model_copy(update={"queues": {"default": queue}, "dead_letters": {"default": dead}})
+    queues, dead_letters = (
+        {lane: sqs.create_queue(QueueName=f"{name}-{lane}-{kind}")["QueueUrl"] for lane in ("default", WEBHOOKS)}
+        for kind in ("queue", "dead")
+    )
+    own = deployment.model_copy(update={"queues": queues, "dead_letters": dead_letters})
     return Post(Place(aws, own), World(aws, own, tenant), sqs)
 
 
@@ -197,7 +222,7 @@ class TestRedrive:
         woken = [post.put_job(), post.put_job(Status.RUNNING), post.put_job(Status.SCHEDULED), post.put_job()]
         make_newer(post, woken[-1])
         post.put_job(Status.FAILED)
-        assert post.redrive() == "redriven 4, dropped 1 of finished jobs"
+        assert post.redrive() == "redriven 4, dropped 1 that are finished"
         assert sorted(post.queued()) == sorted(map(message_of, woken))
         assert post.left() == []
 
@@ -206,11 +231,11 @@ class TestRedrive:
         for body in ("garbage", '{"v": 1, "tenant": "t", "job": "job_x"}', newer):
             post.put(body)
         assert post.redrive() == (
-            "redriven 0, left 1 that cannot be read, left 1 whose job is not there, left 1 of a newer version"
+            "redriven 0, left 1 that cannot be read, left 1 whose row is not there, left 1 of a newer version"
         )
         assert len(post.left()) == 3
         assert post.redrive(drop_unreadable=True) == (
-            "redriven 0, left 1 of a newer version, dropped 1 that cannot be read, dropped 1 whose job is not there"
+            "redriven 0, left 1 of a newer version, dropped 1 that cannot be read, dropped 1 whose row is not there"
         )
         assert post.left() == [newer]
         assert post.queued() == []
@@ -223,7 +248,7 @@ class TestRedrive:
         said = post.redrive(counting, dry_run=True, drop_unreadable=True)
         assert said == (
             "nothing was changed; without --dry-run: "
-            "redriven 1, dropped 1 of finished jobs, dropped 1 that cannot be read"
+            "redriven 1, dropped 1 that are finished, dropped 1 that cannot be read"
         )
         assert not {"SendMessage", "DeleteMessage"} & set(counting.operations)
         assert len(post.left()) == 3
@@ -263,7 +288,7 @@ class TestRedrive:
     def test_no_more_are_held_than_are_dealt_with_in_time(self, post: Post, rate: float, batch: int) -> None:
         counting = Counting(post.place.aws)
         post.redrive(counting, rate=rate)
-        assert [call.params["MaxNumberOfMessages"] for call in counting.calls] == [batch]
+        assert [call.params["MaxNumberOfMessages"] for call in counting.calls] == [batch] * len(post.lanes)
 
     @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
     @pytest.mark.parametrize("at", range(4), ids=["receive", "look", "send", "delete"])
@@ -325,6 +350,47 @@ class TestRedrive:
         assert said == "redriven 1"
         assert arriving.count > 6
         assert len(post.left()) == arriving.count
+
+
+class TestWebhooks:
+    """In their lane a message is about a job that somebody is to be told of, or about one delivery."""
+
+    def test_both_kinds_are_shown_with_what_their_rows_say(self, post: Post) -> None:
+        told, untold = post.submit_done(), post.submit_done(notify=("job.succeeded",))
+        pending, failed = post.put_delivery(told), post.put_delivery(told, DeliveryStatus.FAILED)
+        gone = post.put_delivery_message(DeliveryKey("t", "whe_of-a-test", 1, "dlv_gone"))
+        post.put("garbage", lane=WEBHOOKS)
+
+        shown = post.listed()
+        assert {one["lane"] for one in shown} == {WEBHOOKS}
+        assert {(one["job"], one["delivery"]): (one["status"], one["attempt"]) for one in shown} == {
+            (told.id, None): ("succeeded", 1),
+            (untold.id, None): ("succeeded", 1),
+            (told.id, pending.delivery): ("pending", 3),
+            (told.id, failed.delivery): ("failed", 3),
+            ("whe_of-a-test", gone.delivery): ("not there", None),
+            (None, None): ("cannot be read", None),
+        }
+
+    def test_what_is_still_to_be_told_is_woken_again(self, post: Post) -> None:
+        told, untold = post.submit_done(), post.submit_done(notify=("job.succeeded",))
+        pending, _ = post.put_delivery(told), post.put_delivery(told, DeliveryStatus.DELIVERED)
+        gone = post.put_delivery_message(DeliveryKey("t", "job_x", 1, "dlv_gone"))
+        assert post.redrive() == "redriven 2, dropped 2 that are finished, left 1 whose row is not there"
+        assert sorted(post.queued(WEBHOOKS)) == sorted([message_of(untold), pending.model_dump_json()])
+        assert post.left(WEBHOOKS) == [gone.model_dump_json()]
+        assert post.queued() == []
+
+    def test_only_the_deliveries_of_a_job(self, post: Post) -> None:
+        one, other = post.world.submit(due_at=None), post.world.submit(due_at=None)
+        wanted, unwanted = post.put_delivery(one), post.put_delivery(other)
+        assert post.redrive(jobs=frozenset({one.id})) == "redriven 1"
+        assert post.queued(WEBHOOKS) == [wanted.model_dump_json()]
+        assert post.left(WEBHOOKS) == [unwanted.model_dump_json()]
+
+    def test_a_delivery_in_another_lane_cannot_be_read(self, post: Post) -> None:
+        post.put(DeliveryMessage(tenant="t", of="job_x", made=1, delivery="dlv_1", endpoint="whe_1").model_dump_json())
+        assert [one["status"] for one in post.listed()] == ["cannot be read"]
 
 
 class Arriving:
@@ -406,4 +472,5 @@ def variables(deployment: Deployment) -> dict[str, str]:
         "COATCHECK_BUCKET": deployment.bucket,
         "COATCHECK_QUEUES": json.dumps(deployment.queues),
         "COATCHECK_DEAD_LETTERS": json.dumps(deployment.dead_letters),
+        "COATCHECK_WEBHOOK_KEY": deployment.webhook_key,
     }

@@ -54,7 +54,7 @@ async def test_lines_of_parts_that_speak_at_once_are_not_torn(started: Processes
     await asyncio.gather(*(started.run(shell(halves, name)) for name in ("api", "worker", "sweeper")))
     lines = written.getvalue().splitlines()
     assert sorted(lines) == sorted(
-        f"{name} │ first half, second half" for name in ("api    ", "worker ", "sweeper") for _ in range(9)
+        f"{name}   │ first half, second half" for name in ("api    ", "worker ", "sweeper") for _ in range(9)
     )
 
 
@@ -62,7 +62,7 @@ async def test_a_last_line_without_an_end_and_bytes_that_are_no_text_are_shown(
     started: Processes, written: io.StringIO
 ) -> None:
     await started.run(shell(r"printf 'a\377b\r\nlast'"))
-    assert written.getvalue() == "worker  │ a\N{REPLACEMENT CHARACTER}b\nworker  │ last\n"
+    assert written.getvalue() == "worker    │ a\N{REPLACEMENT CHARACTER}b\nworker    │ last\n"
 
 
 async def test_a_line_without_end_is_not_held_in_memory(started: Processes) -> None:
@@ -137,10 +137,10 @@ async def test_a_part_that_ended_is_started_again_after_a_growing_pause(
     with pytest.raises(asyncio.CancelledError):
         await supervise(started, shell("echo hello; exit 3"), reloads=False, then=then)
     assert written.getvalue().splitlines() == [
-        "worker  │ hello",
-        "worker  │ ended with status 3; starting it again in 0.5 s",
-        "worker  │ hello",
-        "worker  │ ended with status 3; starting it again in 1 s",
+        "worker    │ hello",
+        "worker    │ ended with status 3; starting it again in 0.5 s",
+        "worker    │ hello",
+        "worker    │ ended with status 3; starting it again in 1 s",
     ]
 
 
@@ -152,7 +152,9 @@ async def test_code_that_cannot_start_waits_for_a_change(started: Processes, wri
 
     with pytest.raises(asyncio.CancelledError):
         await supervise(started, shell("echo hello; exit 3"), reloads=True, then=then)
-    assert written.getvalue().splitlines()[1] == "worker  │ ended with status 3; it starts again when the code changes"
+    assert (
+        written.getvalue().splitlines()[1] == "worker    │ ended with status 3; it starts again when the code changes"
+    )
 
 
 async def test_a_change_starts_the_new_while_the_old_finishes(started: Processes, written: io.StringIO) -> None:

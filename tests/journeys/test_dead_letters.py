@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from coatcheck.messages import JobMessage
+from coatcheck.deployment import WEBHOOKS
+from coatcheck.messages import DeliveryMessage, JobMessage
 from infra.dead_letters.place import of_stack
 from infra.embedded.ground import TENANT
 from infra.embedded.stack import STACK, client, session
@@ -17,19 +18,19 @@ from tests.journeys.running import Stack, Typed, eventually
 Json = dict[str, Any]
 
 
-def put(stack: Stack, body: str, *, dead: bool = False) -> None:
-    """Put a message into the default lane's queue, or straight among its dead letters."""
+def put(stack: Stack, body: str, *, lane: str = "default", dead: bool = False) -> None:
+    """Put a message into a lane's queue, or straight among its dead letters."""
     deployment = of_stack(STACK, session(), stack.aws_endpoint_url).deployment
-    url = (deployment.dead_letters if dead else deployment.queues)["default"]
+    url = (deployment.dead_letters if dead else deployment.queues)[lane]
     client("sqs", stack.aws_endpoint_url).send_message(QueueUrl=url, MessageBody=body)
 
 
-def listed(typed: Typed, count: int) -> list[Json]:
+def listed(typed: Typed, count: int, lane: str = "default") -> list[Json]:
     """What is listed once it is so many: a worker has to put it aside first."""
     found: list[Json] = []
 
     def look() -> bool:
-        ended = typed("dlq", "list", "--lane", "default", "--json")
+        ended = typed("dlq", "list", "--lane", lane, "--json")
         assert ended.returncode == 0, ended.stderr
         found[:] = [json.loads(line) for line in ended.stdout.splitlines()]
         return len(found) == count
@@ -87,6 +88,18 @@ def test_a_dead_letter_is_told_in_the_history_of_its_job_and_redriven(stack: Sta
         assert api.post(f"/v1/jobs/{job}/cancel").json()["status"] == "canceled"
 
 
+def test_what_the_deliverer_cannot_read_is_put_aside_in_its_own_lane(stack: Stack, typed: Typed) -> None:
+    put(stack, "this is no JSON", lane=WEBHOOKS)
+    gone = DeliveryMessage(tenant=TENANT, of="job_x", made=1, delivery="dlv_x", endpoint="whe_x").model_dump_json()
+    put(stack, gone, lane=WEBHOOKS, dead=True)
+    found = {letter["status"]: letter for letter in listed(typed, 2, WEBHOOKS)}
+    assert (found["cannot be read"]["body"], found["cannot be read"]["job"]) == ("this is no JSON", None)
+    assert (found["not there"]["delivery"], found["not there"]["job"]) == ("dlv_x", "job_x")
+    ended = typed("dlq", "redrive", "--lane", WEBHOOKS, "--drop-unreadable")
+    assert ended.stdout == "redriven 0, dropped 1 that cannot be read, dropped 1 whose row is not there\n"
+    assert listed(typed, 0, WEBHOOKS) == []
+
+
 def test_a_lane_that_is_not_there(typed: Typed) -> None:
     ended = typed("dlq", "redrive", "--lane", "small")
-    assert (ended.returncode, ended.stderr) == (2, "coatcheck: no lane small: there are default, heavy\n")
+    assert (ended.returncode, ended.stderr) == (2, "coatcheck: no lane small: there are default, heavy, webhooks\n")

@@ -79,7 +79,7 @@ def test_each_line_says_which_part_speaks(front_door: Stack) -> None:
     before, ready, after = re.split(r"\n\n(?=  Coatcheck is ready)|(?<=gone then\.)\n\n", front_door.log.read_text())
     assert "coatcheck submit demo.sleep" in ready
     for line in (before + "\n" + after).splitlines():
-        assert re.fullmatch(r"(up|aws|api|worker|sweeper|door|build) +│ .*", line), line
+        assert re.fullmatch(r"(up|aws|api|worker|deliverer|sweeper|door|build) +│ .*", line), line
     assert "\x1b" not in before + ready + after
 
 
@@ -236,7 +236,7 @@ def test_an_emulator_that_does_not_start(start_up: StartUp, checkout: Path) -> N
     python.chmod(0o755)
     up = start_up(command=FROM_CHECKOUT, cwd=checkout)
     assert "the AWS emulator ended with status 3; its last lines are above" in failure(up)
-    assert "aws     │ no luck" in up.said()
+    assert "aws       │ no luck" in up.said()
 
 
 def test_resources_that_cannot_be_made(start_up: StartUp, checkout: Path) -> None:

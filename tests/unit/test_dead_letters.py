@@ -50,9 +50,11 @@ class TestSettings:
     def test_the_templates_outputs_are_all_that_is_needed(self) -> None:
         template = read_template()
         found = settings("mine", {name: f"the {name}" for name in template["Outputs"]})
-        assert (found.table, found.bucket) == ("the TableName", "the BucketName")
-        assert found.queues == {"default": "the DefaultQueueUrl", "heavy": "the HeavyQueueUrl"}
-        assert found.dead_letters == {"default": "the DefaultDeadLettersUrl", "heavy": "the HeavyDeadLettersUrl"}
+        named = (found.table, found.bucket, found.webhook_key)
+        assert named == ("the TableName", "the BucketName", "the WebhookKeyArn")
+        lanes = {"default": "Default", "heavy": "Heavy", "webhooks": "Webhooks"}
+        assert found.queues == {lane: f"the {name}QueueUrl" for lane, name in lanes.items()}
+        assert found.dead_letters == {lane: f"the {name}DeadLettersUrl" for lane, name in lanes.items()}
         variables = template["Globals"]["Function"]["Environment"]["Variables"]
         assert json.loads(variables["COATCHECK_QUEUES"]["Fn::Sub"]).keys() == found.queues.keys()
 
@@ -60,7 +62,8 @@ class TestSettings:
         with pytest.raises(InvalidArgumentError) as refused:
             settings("blog", {"BucketName": "b"})
         assert str(refused.value) == (
-            "--stack blog: it is no Coatcheck, it has no output TableName, DefaultQueueUrl, DefaultDeadLettersUrl"
+            "--stack blog: it is no Coatcheck, it has no output TableName, WebhookKeyArn, DefaultQueueUrl, "
+            "DefaultDeadLettersUrl"
         )
 
 

@@ -22,7 +22,7 @@ def test_each_line_stands_behind_its_part() -> None:
     shown.speaker("api")("x" * 100)
     shown.speaker("sweeper")("[bold]not markup[/bold] :smile: http://127.0.0.1/")
     assert written.getvalue() == (
-        f"api     │ {'x' * 100}\nsweeper │ [bold]not markup[/bold] :smile: http://127.0.0.1/\n"
+        f"api       │ {'x' * 100}\nsweeper   │ [bold]not markup[/bold] :smile: http://127.0.0.1/\n"
     )
 
 
@@ -61,7 +61,7 @@ def test_of_the_emulator_only_trouble_is_shown_and_all_is_kept() -> None:
     for line in NOISE:
         log(line)
     assert kept.getvalue().decode().splitlines() == NOISE
-    assert written.getvalue().splitlines() == [f"aws     │ {line}" for line in NOISE[2:4]]
+    assert written.getvalue().splitlines() == [f"aws       │ {line}" for line in NOISE[2:4]]
     assert list(log.tail) == NOISE
 
 
@@ -69,7 +69,7 @@ def test_all_of_the_emulator_is_shown_when_asked_for() -> None:
     log, _, written = emulator_log(verbose=True)
     for line in NOISE:
         log(line)
-    assert written.getvalue().splitlines() == [f"aws     │ {line}" for line in NOISE]
+    assert written.getvalue().splitlines() == [f"aws       │ {line}" for line in NOISE]
 
 
 def test_a_function_speaks_in_the_name_of_its_part() -> None:
@@ -77,7 +77,7 @@ def test_a_function_speaks_in_the_name_of_its_part() -> None:
     log.speakers = {"coatcheck-Sweeper-1": "sweeper"}
     log("lambda coatcheck-Sweeper-1 swept 3")
     log("lambda another hello")
-    assert written.getvalue() == "sweeper │ swept 3\naws     │ hello\n"
+    assert written.getvalue() == "sweeper   │ swept 3\naws       │ hello\n"
 
 
 def test_a_full_disk_ends_the_keeping_of_the_log_and_nothing_else() -> None:
@@ -87,5 +87,5 @@ def test_a_full_disk_ends_the_keeping_of_the_log_and_nothing_else() -> None:
         for line in NOISE:
             log(line)
     said = written.getvalue().splitlines()
-    assert said[0] == "aws     │ its log is no longer kept: No space left on device"
-    assert said[1:] == [f"aws     │ {line}" for line in NOISE[2:4]]
+    assert said[0] == "aws       │ its log is no longer kept: No space left on device"
+    assert said[1:] == [f"aws       │ {line}" for line in NOISE[2:4]]

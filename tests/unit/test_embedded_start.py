@@ -28,8 +28,11 @@ def test_stores_are_those_of_the_template() -> None:
         "BucketName",
         "DefaultQueueUrl",
         "HeavyQueueUrl",
+        "WebhooksQueueUrl",
         "DefaultDeadLettersUrl",
         "HeavyDeadLettersUrl",
+        "WebhooksDeadLettersUrl",
+        "WebhookKeyArn",
     }
     assert {name for name in template["Outputs"] if name in stores["Outputs"]} == kept
     json.dumps(stores)
