@@ -22,6 +22,9 @@ from tests.aws.service.functions import Invoke, body_of, event
 from tests.aws.service.stage import Api, problem, staged, visited
 from worker.aws import Boto
 
+# both emulators keep items alike (tests/aws/test_webhook_items.py): what the API does with them is tried on one
+pytestmark = pytest.mark.parametrize("emulator_url", ["ministack"], indirect=True, scope="session")
+
 ALL = "/v1/webhook-endpoints"
 URL = "https://hooks.example.com/coatcheck"
 

@@ -28,6 +28,9 @@ from service.tools import system_clock
 from tests.aws.service.stage import Api, problem
 from tests.aws.service.test_webhooks import ALL, create, item
 
+# both emulators keep items alike (tests/aws/test_webhook_items.py): what the API does with them is tried on one
+pytestmark = pytest.mark.parametrize("emulator_url", ["ministack"], indirect=True, scope="session")
+
 URL = "https://hooks.example.com/job"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import httpx
+import pytest
 
 from coatcheck.clock import MINUTE
 from coatcheck.deployment import Deployment
@@ -18,6 +19,9 @@ from service.subscriptions import KEPT
 from tests.aws.service.stage import Api, problem, staged, visited
 from tests.aws.service.test_webhooks import ALL, create
 from worker.aws import Boto
+
+# both emulators keep items alike (tests/aws/test_webhook_items.py): what the API does with them is tried on one
+pytestmark = pytest.mark.parametrize("emulator_url", ["ministack"], indirect=True, scope="session")
 
 URL = "https://hooks.example.com/job"
 ENDS = [event for event in EVENTS if event != STARTED]
