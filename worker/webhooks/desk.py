@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Protocol, Self
 from urllib.parse import urlsplit
 
-from coatcheck.clock import SECOND
 from coatcheck.deployment import Deployment
 from coatcheck.secrets_manager import get_secret
 from coatcheck.signature import derive_secret
@@ -17,11 +16,6 @@ from coatcheck.targets import Targets
 from coatcheck.webhooks import JOBS_ENDPOINT, Attempt, Delivery, Endpoint, endpoint_id_for
 from worker.tools import Tools
 from worker.webhooks.attempts import Sender
-
-FRESH_FOR = 2 * SECOND
-"""How long what was read of an endpoint is taken to be so, in milliseconds."""
-
-MOST_REMEMBERED = 1000
 
 
 class Attempts(Protocol):
@@ -33,11 +27,10 @@ class Attempts(Protocol):
 
 @dataclass(slots=True)
 class Desk:
-    """Reads endpoints now and then, and the deployment's key once. Threads may share it."""
+    """Reads the deployment's key once, and an endpoint for each attempt: it may have a new secret, or be no more."""
 
     tools: Tools
     sender: Attempts
-    _read: dict[tuple[str, str], tuple[int, Endpoint | None]] = field(default_factory=dict)
     _key: bytes = b""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -50,14 +43,12 @@ class Desk:
         """The endpoint that a delivery goes to; None if it was deleted. Raises AwsError."""
         if of_a_job(delivery):
             return self._of_jobs(delivery)
-        found = self._recent(delivery.key.tenant, delivery.endpoint)
-        # what is to end a delivery has to be so now
-        return found if found and found.enabled else self._now(delivery.key.tenant, delivery.endpoint)
+        return self._read(delivery.key.tenant, delivery.endpoint)
 
     def _of_jobs(self, delivery: Delivery) -> Endpoint:
         """The endpoint that stands for all URLs that jobs bring along, as if it were for this one."""
         tenant = delivery.key.tenant
-        found = self._recent(tenant, JOBS_ENDPOINT)
+        found = self._read(tenant, JOBS_ENDPOINT)
         generation, rotated_at = (found.generation, found.rotated_at) if found else (1, None)
         return Endpoint(
             tenant, JOBS_ENDPOINT, delivery.url, (), created_at=0, generation=generation, rotated_at=rotated_at
@@ -70,20 +61,8 @@ class Desk:
         generations = endpoint.generations(self.tools.clock())
         return [derive_secret(self._key, endpoint.tenant, endpoint.id, str(one)) for one in generations]
 
-    def _recent(self, tenant: str, endpoint_id: str) -> Endpoint | None:
-        read_at, found = self._read.get((tenant, endpoint_id), (None, None))
-        if read_at is not None and abs(self.tools.clock() - read_at) < FRESH_FOR:
-            return found
-        return self._now(tenant, endpoint_id)
-
-    def _now(self, tenant: str, endpoint_id: str) -> Endpoint | None:
-        now = self.tools.clock()
-        found = self.tools.aws.send(get_endpoint(self.tools.deployment.table, tenant, endpoint_id))
-        with self._lock:
-            if len(self._read) >= MOST_REMEMBERED:
-                self._read.clear()
-            self._read[tenant, endpoint_id] = now, found
-        return found
+    def _read(self, tenant: str, endpoint_id: str) -> Endpoint | None:
+        return self.tools.aws.send(get_endpoint(self.tools.deployment.table, tenant, endpoint_id))
 
 
 def of_a_job(delivery: Delivery) -> bool:

@@ -261,6 +261,15 @@ class TestEndpoints:
         with pytest.raises(BadSignature):
             office.verified(receiver.arrived[1], old)
 
+    def test_a_new_secret_signs_the_very_next_attempt(self, office: Office, receiver: Moody) -> None:
+        endpoint = office.endpoint(receiver.url)
+        first, second = (office.announced(office.ended())[0] for _ in range(2))
+        desk = office.desk()
+        office.tried(first, desk)
+        office.change(endpoint, generation=2, rotated_at=office.world.clock())
+        office.tried(second, desk)
+        office.verified(receiver.arrived[1], office.secret(endpoint.id, 2))
+
 
 class TestUrlsOfJobs:
     def test_a_job_may_bring_its_own(self, office: Office, receiver: Moody) -> None:
