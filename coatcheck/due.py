@@ -8,6 +8,7 @@ submitted, claimed and settled with one entry made and one removed.
 from __future__ import annotations
 
 from coatcheck.clock import MINUTE, SECOND
+from coatcheck.record import Job
 
 DISPATCH_GRACE = 60 * SECOND
 """How long after its message was sent a queued job may stay unclaimed before it is sent again."""
@@ -44,6 +45,14 @@ def for_dispatch(*, now: int, start_at: int | None, queue_deadline: int | None, 
 def for_expiry(expires_at: int) -> int:
     """When to remove what a job that has expired left in the bucket."""
     return _rounded(expires_at + _STEP - 1)
+
+
+def for_removal(job: Job) -> int | None:
+    """When to remove what a job that has ended left in the bucket; None if there is nothing of it."""
+    stored = any(blob is not None and blob.inline is None for blob in (job.input, job.checkpoint, job.result))
+    tidy = job.attempt == 0 or (job.attempt == 1 and job.result is not None and not job.artifact_count)
+    assert job.expires_at is not None
+    return for_expiry(job.expires_at) if stored or not tidy else None
 
 
 def message_delay(*, now: int, start_at: int | None) -> int | None:

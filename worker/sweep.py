@@ -192,7 +192,7 @@ def _after_its_end(tools: Tools, job: Job) -> str:
         what = "announced"
     else:
         # told of while it was settled
-        what, due_at, dispatches = "early", moves.when_to_remove(job), job.dispatches
+        what, due_at, dispatches = "early", due.for_removal(job), job.dispatches
     tools.aws.send(notes.postpone(tools.deployment.table, job, due_at=due_at, dispatches=dispatches))
     return what
 

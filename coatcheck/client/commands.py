@@ -61,8 +61,9 @@ def submit(
     """Hand in a job and print its id."""
     document = inputs.read_input(job_input, sys.stdin.buffer.read)
     attachments = [inputs.read_attachment(text) for text in upload or ()]
-    options = {"delay": delay, "timeout": timeout, "metadata": inputs.read_metadata(metadata or ()) or None}
-    options["webhook"] = {"url": webhook} if webhook else None
+    labels = inputs.read_metadata(metadata or ()) or None
+    told = {"url": webhook} if webhook else None
+    options = {"delay": delay, "timeout": timeout, "metadata": labels, "webhook": told}
     # a field that does not fit is found before anything is sent
     _attach(document, attachments, str)
     begun: list[str] = []
@@ -74,9 +75,13 @@ def submit(
         print(job.id, flush=True)  # noqa: T201 - what a script captures
     if wait and not job.done:
         job = _wait(job, url, api_key)
+    _tell(job, as_json=as_json, waited=wait)
+
+
+def _tell(job: Job, *, as_json: bool, waited: bool) -> None:
     if as_json:
         display.print_json(job.view)
-    if wait:
+    if waited:
         _insist_on_success(job)
     if not as_json:
         say(_what_next(job))

@@ -267,7 +267,7 @@ def _final(job: Job, move: Move, *, now: int) -> dict[str, Any]:
     if not {move.event, CLAIM.event if job.started_at else None}.isdisjoint(job.notify):
         due_at = due.for_dispatch(now=now, start_at=None, queue_deadline=None, dispatches=0)
     else:
-        due_at = when_to_remove(replace(job, expires_at=expires_at))
+        due_at = due.for_removal(replace(job, expires_at=expires_at))
     return {
         "finished_at": now,
         "expires_at": expires_at,
@@ -278,14 +278,6 @@ def _final(job: Job, move: Move, *, now: int) -> dict[str, Any]:
         "lease_until": None,
         "owner": None,
     }
-
-
-def when_to_remove(job: Job) -> int | None:
-    """When the sweeper is to remove what a job that has ended left in the bucket; None if there is nothing."""
-    stored = any(blob is not None and blob.inline is None for blob in (job.input, job.checkpoint, job.result))
-    tidy = job.attempt == 0 or (job.attempt == 1 and job.result is not None and not job.artifact_count)
-    assert job.expires_at is not None
-    return due.for_expiry(job.expires_at) if stored or not tidy else None
 
 
 HISTORY_KEPT_IN_ROW = 12

@@ -12,7 +12,7 @@ from coatcheck.record import Blob, Event, Job, JobError
 from coatcheck.table.codec import encode_events, encode_field
 from coatcheck.table.expressions import Expression
 from coatcheck.table.keys import JobKey
-from coatcheck.table.moves import Outcome, must_spill, ttl, update_if, when_to_remove
+from coatcheck.table.moves import Outcome, must_spill, ttl, update_if
 
 
 def postpone(table: str, job: Job, *, due_at: int | None, dispatches: int) -> Call[Outcome]:
@@ -33,7 +33,7 @@ def announce(table: str, job: Job, *, left: Sequence[str]) -> Call[Outcome]:
     unannounced = f"{e.name('notify')} = {e.value(encode_field('notify', job.notify))}"
     e.assign("notify", encode_field("notify", left) if left else None)
     if job.done:
-        due_at = when_to_remove(job)
+        due_at = due.for_removal(job)
         e.assign("due_at", None if due_at is None else {"N": str(due_at)})
     return update_if(table, job, e, unannounced)
 
@@ -87,16 +87,6 @@ def forget_job(table: str, key: JobKey, *, now: int) -> Call[Outcome]:
     e.assign("ttl", {"N": str(ttl(now))})
     e.assign("due_at", {"N": str(due.for_expiry(now))})
     e.assign("input", encode_field("input", _FORGOTTEN))
-    for attribute in (
-        "result",
-        "artifact_count",
-        "metadata",
-        "webhook",
-        "notify",
-        "error",
-        "progress",
-        "checkpoint",
-        "history",
-    ):
+    for attribute in _ABOUT:
         e.assign(attribute, None)
     return update_if(table, key, e, finished)
