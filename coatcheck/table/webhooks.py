@@ -88,19 +88,6 @@ def get_delivery(table: str, key: DeliveryKey) -> Call[Delivery | None]:
     return Call("dynamodb", "GetItem", params, lambda a: _delivery(a["Item"]) if "Item" in a else None)
 
 
-def deliveries_of(table: str, tenant: str, of: str, *, made: int) -> Call[Sequence[Delivery]]:
-    """Every delivery that belongs to a job, or to an endpoint's tests, the oldest first."""
-    e = Expression()
-    partition, first = e.text(JobKey(tenant, of).partition), e.text(_deliveries(made))
-    within = f"{e.name('pk')} = {partition} AND begins_with({e.name('sk')}, {first})"
-    params = {"TableName": table, "KeyConditionExpression": within, "ConsistentRead": True, **e.placeholders()}
-
-    def read(answer: Answer) -> list[Delivery]:
-        return sorted(map(_delivery, answer["Items"]), key=lambda one: (one.created_at, one.key.id))
-
-    return Call("dynamodb", "Query", params, read)
-
-
 @dataclass(frozen=True, slots=True)
 class DeliveryPage:
     """Deliveries, the oldest first, and the id behind which others follow, if they do."""

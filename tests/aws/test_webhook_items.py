@@ -125,7 +125,7 @@ def test_deliveries_are_listed_for_what_they_belong_to(aws: Boto, deployment: De
     mine = [replace(a_delivery(tenant), created_at=NOW + n) for n in range(3)]
     for one in (*reversed(mine), a_delivery(tenant, of="job_2"), a_delivery(tenant, made=NOW + 1)):
         aws.send(table.put_delivery(deployment.table, one))
-    assert aws.send(table.deliveries_of(deployment.table, tenant, "job_1", made=NOW)) == mine
+    assert aws.send(table.list_deliveries(deployment.table, tenant, "job_1", made=NOW, limit=9)).deliveries == mine
 
 
 def test_a_delivery_is_due_until_it_has_ended(aws: Boto, deployment: Deployment, tenant: str) -> None:

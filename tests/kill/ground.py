@@ -28,7 +28,7 @@ from coatcheck.queues import delete, receive, send_delivery, send_job
 from coatcheck.record import Blob, Event, Job
 from coatcheck.table import items, moves
 from coatcheck.table.keys import DUE_SHARDS, JobKey, due_shard
-from coatcheck.table.webhooks import deliveries_of, put_endpoint
+from coatcheck.table.webhooks import list_deliveries, put_endpoint
 from coatcheck.webhooks import EVENTS, Delivery, Endpoint
 from infra.embedded import environment
 from infra.embedded.processes import ROOT
@@ -107,7 +107,8 @@ class Ground:
 
     def deliveries(self, job: Job) -> Sequence[Delivery]:
         """What was made of the job's events."""
-        return self.aws.send(deliveries_of(self.deployment.table, job.tenant, job.id, made=job.created_at))
+        listed = list_deliveries(self.deployment.table, job.tenant, job.id, made=job.created_at, limit=100)
+        return self.aws.send(listed).deliveries
 
     def arrived(self) -> list[tuple[str, str]]:
         """The ids of all webhooks that have arrived, each with the sha256 of its body."""

@@ -15,7 +15,7 @@ from coatcheck.messages import JobMessage
 from coatcheck.queues import delete, receive
 from coatcheck.record import Job
 from coatcheck.secrets_manager import get_secret
-from coatcheck.table.webhooks import deliveries_of, get_delivery, get_endpoint, put_endpoint, update_endpoint
+from coatcheck.table.webhooks import get_delivery, get_endpoint, list_deliveries, put_endpoint, update_endpoint
 from coatcheck.targets import Targets
 from coatcheck.webhooks import EVENTS, Delivery, DeliveryStatus, Endpoint
 from tests.aws.worker.moody import Arrived
@@ -94,7 +94,9 @@ class Office:
     def deliveries(self, job: Job) -> list[Delivery]:
         """The deliveries of a job."""
         table = self.world.deployment.table
-        found = self.world.door.send(deliveries_of(table, job.tenant, job.id, made=job.created_at))
+        found = self.world.door.send(
+            list_deliveries(table, job.tenant, job.id, made=job.created_at, limit=100)
+        ).deliveries
         return list(found)
 
     def look(self, delivery: Delivery) -> Delivery:
