@@ -42,6 +42,9 @@ FAILURES_IN_A_ROW = 5
 
 FIRST_REST, LONGEST_REST = 30 * SECOND, 10 * MINUTE
 
+AFTER_A_REST = 30 * SECOND
+"""Over how long the deliveries that waited for a rest to end are spread at most, in milliseconds."""
+
 MOST_ENDPOINTS = 50
 MOST_ATTEMPTS_KEPT = 50
 
@@ -224,3 +227,14 @@ def rest_after(failures: int) -> int:
     if failures < FAILURES_IN_A_ROW:
         return 0
     return min(FIRST_REST << min(failures - FAILURES_IN_A_ROW, 16), LONGEST_REST)
+
+
+def after_rest(delivery: Delivery, resting_until: int, *, now: int, roll: float) -> int:
+    """When to try a delivery that is due now, while its endpoint rests.
+
+    Who has waited longest comes first: where most attempts fail, each may begin a new rest for all the others.
+    `roll` in [0, 1) spreads those that have not waited yet.
+    """
+    last = delivery.attempts[-1].at + SCHEDULE[delivery.tries] if delivery.attempts else delivery.created_at
+    waited = max(0, now - last)
+    return resting_until + int(roll * AFTER_A_REST * FIRST_REST / (FIRST_REST + waited))

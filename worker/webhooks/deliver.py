@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from coatcheck import due
-from coatcheck.clock import SECOND
 from coatcheck.messages import DeliveryMessage
 from coatcheck.table.webhooks import begin_try, end_try, get_delivery, postponed, update_delivery
 from coatcheck.webhooks import (
@@ -16,15 +15,13 @@ from coatcheck.webhooks import (
     DeliveryKey,
     DeliveryStatus,
     Endpoint,
+    after_rest,
     next_try,
 )
 from worker.tools import Again, Done, Tools, Verdict
 from worker.webhooks import health
 from worker.webhooks.attempts import GONE
 from worker.webhooks.desk import Desk, of_a_job
-
-AFTER_A_REST = 30 * SECOND
-"""Over how long the deliveries that waited for an endpoint's rest to end are spread, in milliseconds."""
 
 INTERRUPTED = "interrupted: the deliverer ended while it waited for the answer"
 DELETED = "deleted: the endpoint is no more"
@@ -92,8 +89,9 @@ def _wait_for(tools: Tools, at: int) -> Verdict:
 
 def _postponed(tools: Tools, delivery: Delivery, resting_until: int) -> Verdict:
     """The endpoint is left in peace: no attempt is used up."""
-    at = resting_until + int(tools.roll() * AFTER_A_REST)
-    later = replace(postponed(delivery, at, now=tools.clock()), trying_since=None)
+    now = tools.clock()
+    at = after_rest(delivery, resting_until, now=now, roll=tools.roll())
+    later = replace(postponed(delivery, at, now=now), trying_since=None)
     tools.aws.send(update_delivery(tools.deployment.table, later))
     return _wait_for(tools, at)
 

@@ -16,6 +16,7 @@ from coatcheck.ids import is_id
 from coatcheck.lifecycle import FINAL, Status
 from coatcheck.record import Blob, Job, JobError, Progress
 from coatcheck.webhooks import (
+    AFTER_A_REST,
     EVENTS,
     FAILURES_IN_A_ROW,
     LONGEST_REST,
@@ -23,7 +24,10 @@ from coatcheck.webhooks import (
     SCHEDULE,
     STARTED,
     Attempt,
+    Delivery,
+    DeliveryKey,
     Endpoint,
+    after_rest,
     as_at,
     delivery_id,
     endpoint_id_for,
@@ -36,6 +40,11 @@ from coatcheck.webhooks import (
 )
 
 NOW = 1_800_000_000_000
+
+
+def _delivery(created_at: int) -> Delivery:
+    key = DeliveryKey("t", "job_1", created_at, "dlv_1")
+    return Delivery(key, "evt_1", EVENTS[1], "whe_1", "https://example.org/", b"{}", created_at, NOW + 14 * DAY)
 
 
 def a_job(**changes: Any) -> Job:
@@ -146,6 +155,18 @@ class TestSchedule:
         assert rests[0] == 30 * SECOND
         assert rests[-1] == LONGEST_REST
         assert all(one <= other for one, other in pairwise(rests))
+
+    @given(waited=st.lists(st.integers(0, 12 * HOUR), min_size=2, unique=True), roll=st.floats(0.01, 0.99))
+    def test_who_has_waited_longest_comes_first_after_a_rest(self, waited: list[int], roll: float) -> None:
+        waiting = [_delivery(created_at=NOW - one) for one in sorted(waited, reverse=True)]
+        turns = [after_rest(one, NOW + MINUTE, now=NOW, roll=roll) for one in waiting]
+        assert turns == sorted(turns)
+        assert all(NOW + MINUTE <= turn <= NOW + MINUTE + AFTER_A_REST for turn in turns)
+
+    def test_one_that_waits_since_its_last_attempt_counts_from_when_the_next_was_due(self) -> None:
+        tried = replace(_delivery(created_at=NOW - DAY), tries=3, attempts=(Attempt(NOW - 30 * MINUTE, 5, 500),))
+        fresh = _delivery(created_at=NOW)
+        assert after_rest(tried, NOW, now=NOW, roll=0.5) == after_rest(fresh, NOW, now=NOW, roll=0.5)
 
 
 @pytest.mark.parametrize(
