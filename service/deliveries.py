@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import takewhile
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -22,6 +23,7 @@ from coatcheck.wire import Listing
 from coatcheck.wire_webhooks import DeliveryView
 from service.caller import Caller
 from service.flaws import refused
+from service.pages import Room
 from service.tools import Tools
 from service.waking import wake
 
@@ -50,8 +52,12 @@ async def list_deliveries(caller: Caller, of: Job | Endpoint, query: DeliveryQue
             caller.tools.table, caller.tenant, of.id, made=of.created_at, limit=query.limit, after=query.after
         )
     )
-    now = caller.tools.clock()
-    return Listing(data=[delivery_view(one) for one in page.deliveries if one.keep_until > now], next=page.next)
+    now, room = caller.tools.clock(), Room(caller.tools.front_door)
+    views = {one.key.id: delivery_view(one) for one in page.deliveries if one.keep_until > now}
+    # the next page goes on by id, whatever is older
+    fit = list(takewhile(lambda which: room.takes(views[which]), sorted(views)))
+    shown = [view for which, view in views.items() if which in fit]
+    return Listing(data=shown, next=page.next if len(shown) == len(views) else fit[-1])
 
 
 async def resend(caller: Caller, of: Job | Endpoint, which: str) -> Delivery:

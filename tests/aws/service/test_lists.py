@@ -6,6 +6,8 @@ import pytest
 
 from coatcheck.lifecycle import Status
 from coatcheck.record import Blob
+from coatcheck.table import items
+from service.front_door import UVICORN
 from tests.aws.service.stage import Api, problem
 
 
@@ -58,6 +60,29 @@ class TestList:
         listed = api.http.get("/v1/jobs", params={"status": "succeeded", "limit": "1"}).json()
         assert [job["id"] for job in listed["data"]] == [wanted.id]
         assert listed["next"] is None
+
+    @pytest.mark.parametrize("emulator_url", ["ministack"], indirect=True, scope="session")
+    def test_a_page_is_no_larger_than_the_front_door_carries(self, api: Api) -> None:
+        many = [Blob(1, b"\0" * 32, "application/x-" + "y" * 200, f"{n:0>100}") for n in range(1000)]
+        made = []
+        for _ in range(25):
+            job = api.claim(api.submit()["id"])
+            api.stage.worker.send(items.put_artifacts(api.stage.deployment.table, job, many))
+            made.append(api.settle(job, artifact_count=len(many)).id)
+        seen: list[str] = []
+        after: dict[str, str] = {}
+        while True:
+            answer = api.http.get("/v1/jobs", params={"limit": "100", **after})
+            assert answer.status_code == 200
+            assert len(answer.content) <= UVICORN.inline_limit + 1024
+            page = answer.json()
+            seen += [job["id"] for job in page["data"]]
+            if page["next"] is None:
+                break
+            assert len(answer.content) > UVICORN.inline_limit * 0.9
+            after = {"after": page["next"]}
+        assert sorted(seen) == sorted(made)
+        assert len(page["data"]) < len(made)
 
     def test_what_is_gone_is_left_out(self, api: Api) -> None:
         gone, kept = api.finished(), api.finished()

@@ -15,6 +15,7 @@ from coatcheck.table import items, notes
 from coatcheck.table import webhooks as table
 from coatcheck.webhooks import (
     JOBS_ENDPOINT,
+    MOST_ATTEMPTS_KEPT,
     Attempt,
     Delivery,
     DeliveryKey,
@@ -24,6 +25,7 @@ from coatcheck.webhooks import (
     event_id,
     unannounced,
 )
+from service.front_door import UVICORN
 from service.tools import system_clock
 from tests.aws.service.stage import Api, problem
 from tests.aws.service.test_webhooks import ALL, create, item
@@ -84,6 +86,21 @@ class TestDeliveries:
                 {"status_code": None, "error": "timeout: no answer in 15 s", "latency_ms": 15_000, "response": None},
             ],
         }
+
+    def test_a_page_is_no_larger_than_the_front_door_carries(self, api: Api) -> None:
+        job = api.finished(webhook={"url": URL})
+        # what JSON has to escape is six times as long there
+        attempts = (Attempt(job.created_at + 1, 250, 503, response="\x01" * 1024),) * MOST_ATTEMPTS_KEPT
+        made = {delivered(api, job, f"{URL}/{n}", attempts=attempts).key.id for n in range(40)}
+        seen, more, pages = list[str](), {"limit": "50"}, 0
+        while more:
+            answer = api.http.get(f"/v1/jobs/{job.id}/deliveries", params=more)
+            assert len(answer.content) <= UVICORN.inline_limit + 1024
+            page = answer.json()
+            seen += [one["id"] for one in page["data"]]
+            more, pages = {"limit": "50", "after": page["next"]} if page["next"] else {}, pages + 1
+        assert (len(seen), set(seen)) == (len(made), made)
+        assert pages > 1
 
     def test_an_endpoint_is_named_by_its_id(self, api: Api) -> None:
         job = api.finished(webhook={"url": URL})
