@@ -84,7 +84,7 @@ def _upload_fileobj(session: boto3.Session, url: str, size: int, made: type[Made
 
 def _sink(session: boto3.Session, url: str, size: int) -> None:
     door = Boto(session, endpoint_url=url)
-    sink = Sink(door, BUCKET, "sunk", content_type="application/octet-stream", filename=None, inline=True)
+    sink = Sink(door, BUCKET, "sunk", content_type="application/octet-stream", filename=None)
     made = Made(size)
     while chunk := made.read(CHUNK):
         sink.write(chunk)

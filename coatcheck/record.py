@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from coatcheck.clock import SECOND
 from coatcheck.lifecycle import Status
+
+JSON = "application/json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +25,11 @@ class Blob:
     content_type: str
     filename: str | None = None
     inline: bytes | None = None
+
+    @classmethod
+    def of(cls, data: bytes, content_type: str, filename: str | None = None) -> Self:
+        """A blob that holds `data` itself."""
+        return cls(len(data), hashlib.sha256(data).digest(), content_type, filename, data)
 
 
 @dataclass(frozen=True, slots=True)

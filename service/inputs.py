@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,16 +12,13 @@ from coatcheck import blobs
 from coatcheck.clock import DAY, milliseconds
 from coatcheck.errors import Flaw
 from coatcheck.ids import is_id
-from coatcheck.pack import pack, to_json
-from coatcheck.record import Blob, Job
+from coatcheck.pack import to_json
+from coatcheck.record import Job
 from coatcheck.table import uploads
 from coatcheck.table.keys import JobKey
 from coatcheck.types import JobType
 from service.flaws import invalid, refused
 from service.tools import Tools
-
-INLINE_LIMIT = 384
-"""Bytes, packed, of an input that is kept in the row: a write is billed by each KB of the whole row."""
 
 MOST_UPLOADS = 100
 
@@ -40,13 +36,6 @@ def checked(job_type: JobType[Any, Any], given: Any) -> bytes:
     except ValidationError as error:
         raise invalid(error, POINTER) from None
     return text
-
-
-def blob(text: bytes) -> Blob:
-    """An input as the row keeps it: with its bytes if they are few."""
-    # text that deflates to so little is short; the rest need not be deflated to see that it is too long
-    few = len(text) <= 64 * INLINE_LIMIT and len(pack(text)) <= INLINE_LIMIT
-    return Blob(len(text), hashlib.sha256(text).digest(), "application/json", inline=text if few else None)
 
 
 async def check_uploads(tools: Tools, tenant: str, given: Any, *, needed_at: int) -> None:

@@ -14,9 +14,10 @@ from coatcheck.ids import job_id_for_key, make_id
 from coatcheck.lifecycle import SUBMIT, SUBMIT_FOR_LATER
 from coatcheck.messages import JobMessage
 from coatcheck.pack import canonical_json
-from coatcheck.record import Blob, Event, Job
+from coatcheck.record import JSON, Blob, Event, Job
 from coatcheck.table import items
 from coatcheck.table.keys import JobKey
+from coatcheck.table.room import with_input
 from coatcheck.types import JobType
 from coatcheck.webhooks import in_order
 from coatcheck.wire import SECONDS_AHEAD, SubmitRequest
@@ -84,7 +85,9 @@ async def _accepted(caller: Caller, order: Order, now: int) -> Job:
     if found := list(_flaws(caller, order.asked, job_type, now)):
         raise refused(found)
     text = inputs.checked(job_type, order.asked.input)
-    job = await _with_webhooks(caller, order.asked, _new_job(caller, order, job_type, inputs.blob(text), now))
+    given = Blob(len(text), hashlib.sha256(text).digest(), JSON)
+    job = await _with_webhooks(caller, order.asked, _new_job(caller, order, job_type, given, now))
+    job = with_input(job, text)
     await inputs.check_uploads(tools, caller.tenant, order.asked.input, needed_at=job.start_at or now)
     await inputs.store(tools, job, text)
     return job

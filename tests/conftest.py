@@ -1,10 +1,12 @@
-"""How the tests are shared out to the processes of `make test`."""
+"""How the tests are shared out to the processes of `make test`, and what they can rely on there."""
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 FOLDERS = Path(__file__).parent
 TOGETHER = {"journeys": "stacks", "architecture": "stacks"}
@@ -12,6 +14,15 @@ TOGETHER = {"journeys": "stacks", "architecture": "stacks"}
 
 FIRST = ("stacks", "ministack", "moto")
 """The long ones, so that no process is left alone with one at the end."""
+
+
+def pytest_configure() -> None:
+    """Let examples take their time on a busy machine (`bench/` is what measures), and let Ctrl-C be heard."""
+    settings.register_profile("patient", settings(), deadline=None)
+    settings.load_profile("patient")
+    # a shell that starts the tests in the background has SIGINT ignored, by what they start and interrupt as well
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)

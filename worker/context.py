@@ -99,7 +99,7 @@ class JobContext:
         self._reserve(name)
         key = blobs.artifact_key(self._job, name)
         kind = labels.media_type(content_type)
-        sink = Sink(self._aws, self._bucket, key, content_type=kind, filename=name, inline=False)
+        sink = Sink(self._aws, self._bucket, key, content_type=kind, filename=name)
         try:
             yield cast("BinaryIO", sink)
             self._artifacts[name] = sink.finish()

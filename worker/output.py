@@ -13,12 +13,12 @@ from pydantic import BaseModel
 from coatcheck import blobs, labels
 from coatcheck.calls import AwsError
 from coatcheck.pack import to_json
-from coatcheck.record import Blob, Job
+from coatcheck.record import JSON, Blob, Job
+from coatcheck.table.room import RESULT_IN_ROW, room_for_checkpoint
 from coatcheck.types import JobType, Result
 from worker.aws import Aws
 from worker.sink import Sink
 
-JSON = "application/json"
 _READ = 1024 * 1024
 
 
@@ -53,7 +53,7 @@ def store_result(aws: Aws, bucket: str, job: Job, result: Result, *, check: Call
         blobs.result_key(job),
         content_type=labels.media_type(result.content_type),
         filename=labels.filename(result.filename or "") or None,
-        inline=True,
+        inline=RESULT_IN_ROW,
     )
     return _fill(sink, _chunks(result), check)
 
@@ -65,7 +65,7 @@ def store_checkpoint(aws: Aws, bucket: str, job: Job, value: Any) -> Blob:
     except (TypeError, ValueError) as error:
         raise BadResult(f"a checkpoint must be JSON: {error}") from error
     key = blobs.checkpoint_key(job, hashlib.sha256(text).digest())
-    sink = Sink(aws, bucket, key, content_type=JSON, filename=None, inline=True)
+    sink = Sink(aws, bucket, key, content_type=JSON, filename=None, inline=room_for_checkpoint(job))
     return _fill(sink, [text], lambda: None)
 
 

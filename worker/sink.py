@@ -13,18 +13,19 @@ from coatcheck.retry import Reject
 from worker.aws import Aws
 from worker.parts import MAX_PARTS, MAX_SIZE, PartSender, part_size
 
-INLINE_LIMIT = 384
-"""Packed bytes that still go into the row, which is to stay under 1 KB."""
+_DEFLATES_BY = 8
+"""What has more bytes than so many times those that may go into the row is not deflated to see whether it does."""
 
 
 class Sink(io.RawIOBase):
     """A file that becomes one object in S3, or a few bytes in a row. Call `finish` or `abort` when it is written.
 
-    What fits a part goes in one request, and no thread is started for it.
+    What is at most `inline` bytes when it is packed goes into the row. What fits a part goes in one request, and no
+    thread is started for it.
     """
 
     def __init__(
-        self, aws: Aws, bucket: str, key: str, *, content_type: str, filename: str | None, inline: bool
+        self, aws: Aws, bucket: str, key: str, *, content_type: str, filename: str | None, inline: int = 0
     ) -> None:
         super().__init__()
         self._aws, self._bucket, self._key = aws, bucket, key
@@ -61,7 +62,7 @@ class Sink(io.RawIOBase):
             return self._blob()
         self._hash()
         body = self._buffer
-        if self._inline and len(body) <= 8 * INLINE_LIMIT and len(pack(bytes(body))) <= INLINE_LIMIT:
+        if len(body) <= _DEFLATES_BY * self._inline and len(pack(bytes(body))) <= self._inline:
             return self._blob(inline=bytes(body))
         sha256 = self._sha256.digest()
         self._aws.send(blobs.put(self._bucket, self._key, body, content_type=self._content_type, sha256=sha256))

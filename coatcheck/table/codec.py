@@ -9,7 +9,7 @@ from typing import Any
 
 from coatcheck.lifecycle import Status
 from coatcheck.pack import pack, to_json, unpack
-from coatcheck.record import Blob, Event, Job, JobError, Progress
+from coatcheck.record import JSON, Blob, Event, Job, JobError, Progress
 from coatcheck.table.keys import AttributeValue, Item, JobKey, due_shard
 
 
@@ -30,25 +30,27 @@ def _unpacked(attribute: AttributeValue) -> Any:
 
 
 def encode_blob(blob: Blob) -> AttributeValue:
-    """A blob as a map; what is not set is left out."""
-    entry: Item = {"size": {"N": str(blob.size)}, "sha256": {"B": blob.sha256}, "type": {"S": blob.content_type}}
+    """A blob as a map. Left out is what is as it mostly is, and what follows from bytes that are there themselves."""
+    entry: Item = {}
+    if blob.inline is None:
+        entry |= {"size": {"N": str(blob.size)}, "sha256": {"B": blob.sha256}}
+    else:
+        entry["data"] = {"B": pack(blob.inline)}
+    if blob.content_type != JSON:
+        entry["type"] = {"S": blob.content_type}
     if blob.filename is not None:
         entry["name"] = {"S": blob.filename}
-    if blob.inline is not None:
-        entry["data"] = {"B": pack(blob.inline)}
     return {"M": entry}
 
 
 def decode_blob(attribute: AttributeValue) -> Blob:
     """The blob in a map made by `encode_blob`."""
     entry = attribute["M"]
-    return Blob(
-        size=int(entry["size"]["N"]),
-        sha256=bytes(entry["sha256"]["B"]),
-        content_type=entry["type"]["S"],
-        filename=entry["name"]["S"] if "name" in entry else None,
-        inline=unpack(bytes(entry["data"]["B"])) if "data" in entry else None,
-    )
+    content_type = entry["type"]["S"] if "type" in entry else JSON
+    filename = entry["name"]["S"] if "name" in entry else None
+    if "data" in entry:
+        return Blob.of(unpack(bytes(entry["data"]["B"])), content_type, filename)
+    return Blob(int(entry["size"]["N"]), bytes(entry["sha256"]["B"]), content_type, filename)
 
 
 def encode_event(event: Event) -> AttributeValue:

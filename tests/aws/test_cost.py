@@ -1,4 +1,4 @@
-"""What a job costs in requests to AWS."""
+"""What a job costs: in requests to AWS, and in what AWS bills."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from bench.bill import GIVEN, POLLS, bill_of, metered
 from coatcheck.deployment import Deployment
 from jobs.handlers import HANDLERS
 from tests.aws.service.stage import Api, staged, visited
@@ -36,3 +37,28 @@ def test_a_no_op_job_is_six_requests_one_at_a_time(api: Api) -> None:
     assert api.http.get(f"/v1/jobs/{job['id']}").json()["status"] == "succeeded"
     assert api.spy.operations[:2] == ["PutItem", "SendMessage"]
     assert worker.operations == ["ReceiveMessage", "UpdateItem", "UpdateItem", "DeleteMessage"]
+
+
+@pytest.fixture(scope="module")
+def billed() -> Iterator[Api]:
+    """A service whose bill is kept."""
+    with metered() as api:
+        yield api
+
+
+@pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": "one"}], ids=["", "with a key"])
+@pytest.mark.parametrize("given", ["nothing", "1 KB of records"])
+def test_a_job_of_1_kb_in_and_out_is_six_write_units_and_no_request_to_s3(
+    billed: Api, given: str, headers: dict[str, str]
+) -> None:
+    headers = {name: f"{value} {given}".replace(" ", "-") for name, value in headers.items()}
+    job, fetched = bill_of(billed, GIVEN[given], headers)
+    assert job.used == {"write units": 6, "read units": POLLS, "SQS requests": 3}
+    assert fetched.used == {"read units": 1}
+
+
+def test_a_kilobyte_that_does_not_deflate_is_stored_in_s3_once(billed: Api) -> None:
+    job, fetched = bill_of(billed, GIVEN["1 KB of base64"])
+    assert (job.used["S3 writes"], job.used["S3 reads"], job.used["read units"]) == (1, 1, POLLS)
+    # the result is in the row
+    assert fetched.used == {"read units": 1}

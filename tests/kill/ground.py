@@ -36,13 +36,15 @@ from service.aws import AioBoto
 from tests.aws import emulators
 from tests.kill.work import WORK, Deed
 from worker.aws import Boto
-from worker.sink import INLINE_LIMIT
 from worker.tools import system_clock
 from worker.webhooks.inbox import parse
 
 LANE = "default"
 VISIBILITY = "5400"
 ENDS = EVENTS[1:]
+
+KEPT_IN_ROW = 384
+"""Bytes of an input that goes into the row here."""
 """The events that end a job."""
 
 
@@ -124,7 +126,7 @@ class Ground:
         """The row of a queued job that is to do `deed`, as a submit makes it, but for `changes`."""
         now = system_clock()
         text = pack.to_json(deed.model_dump())
-        large = len(text) > INLINE_LIMIT
+        large = len(text) > KEPT_IN_ROW
         job = Job(
             tenant=tenant,
             id=_id_in_the_first_shard(),

@@ -9,7 +9,7 @@ import pytest
 
 from coatcheck.calls import Call
 from coatcheck.lifecycle import MOVES, SUCCEED, Guard, Move, Status
-from coatcheck.record import Blob, Job, JobError
+from coatcheck.record import JSON, Blob, Job, JobError
 from coatcheck.table import items, moves
 from coatcheck.table.keys import JobKey
 from tests.model.check import explore, told
@@ -109,7 +109,7 @@ _CALLS: Mapping[str, Callable[[JobKey, Job], Call[moves.Outcome]]] = {
 
 
 def _blob() -> Blob:
-    return Blob(2, b"0" * 32, "application/json", inline=b"{}")
+    return Blob.of(b"{}", JSON)
 
 
 def _job(row: Row) -> Job:

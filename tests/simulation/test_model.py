@@ -16,7 +16,7 @@ from coatcheck.deployment import Deployment
 from coatcheck.ids import make_id
 from coatcheck.lifecycle import FAIL, SUCCEED, TIME_OUT, Status
 from coatcheck.messages import JobMessage
-from coatcheck.record import Blob, Event, Job, JobError, Progress
+from coatcheck.record import JSON, Blob, Event, Job, JobError, Progress
 from coatcheck.table import items, moves, notes
 from coatcheck.table.keys import DUE_SHARDS, JobKey
 from tests.simulation.model import Model, ModelDoor
@@ -78,8 +78,7 @@ def _time(chance: random.Random) -> int:
 
 
 def _blob(chance: random.Random) -> Blob:
-    text = chance.randbytes(4)
-    return Blob(4, hashlib.sha256(text).digest(), "application/json", inline=text)
+    return Blob.of(chance.randbytes(4), JSON)
 
 
 def _new_job(chance: random.Random, tenant: str) -> Job:

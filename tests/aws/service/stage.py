@@ -22,10 +22,11 @@ from coatcheck.deployment import WEBHOOKS, Deployment
 from coatcheck.lifecycle import SUCCEED, Move
 from coatcheck.messages import DeliveryMessage, JobMessage
 from coatcheck.queues import delete, receive
-from coatcheck.record import Blob, Job, JobError
+from coatcheck.record import JSON, Blob, Job, JobError
 from coatcheck.table import items, moves
 from coatcheck.table.codec import encode_job
 from coatcheck.table.keys import JobKey
+from coatcheck.types import Catalog
 from infra.embedded import environment
 from infra.embedded.stack import client
 from jobs.catalog import CATALOG
@@ -43,7 +44,8 @@ class Spy:
     """The door to AWS, which notes every call.
 
     It breaks the operations in `breaks`, and sends those in `repeats` twice, as the SDK does when a reply is lost.
-    Before the first of an operation in `between` something happens that nobody expects.
+    Before the first of an operation in `between` something happens that nobody expects. What goes out is what
+    `changes` makes of a call.
     """
 
     door: AioBoto
@@ -51,15 +53,17 @@ class Spy:
     breaks: set[str] = field(default_factory=set)
     repeats: set[str] = field(default_factory=set)
     between: dict[str, Callable[[], object]] = field(default_factory=dict)
+    changes: Callable[[Call[Any]], Call[Any]] = lambda call: call
 
     async def send(self, call: Call[T]) -> T:
         self.sent.append(call)
         self.between.pop(call.operation, lambda: None)()
         if call.operation in self.breaks:
             raise AwsUnavailable(call, "ThrottlingException")
+        sent: Call[T] = self.changes(call)
         if call.operation in self.repeats:
-            await self.door.send(call)
-        return await self.door.send(call)
+            await self.door.send(sent)
+        return await self.door.send(sent)
 
     async def presign(self, presign: Presign) -> str:
         return await self.door.presign(presign)
@@ -164,9 +168,7 @@ class Api:
 
     def finished(self, **body: Any) -> Job:
         """A job that has succeeded, with a small result of JSON."""
-        text = b'{"slept":0}'
-        result = Blob(len(text), hashlib.sha256(text).digest(), "application/json", inline=text)
-        return self.settle(self.claim(self.submit(**body)["id"]), result=result)
+        return self.settle(self.claim(self.submit(**body)["id"]), result=Blob.of(b'{"slept":0}', JSON))
 
     def messages(self, lane: str = "default") -> list[JobMessage]:
         """Take this tenant's messages about jobs from the queue of a lane; all others are dropped."""
@@ -209,12 +211,13 @@ def staged(
     endpoint_url: str,
     *,
     front_door: FrontDoor = UVICORN,
+    catalog: Catalog = CATALOG,
     clock: Callable[[], int] = system_clock,
 ) -> Iterator[Stage]:
     """The service under uvicorn on a free port until the block ends, with queues and tenants of its own."""
     settings = stores.model_copy(update={"queues": _make_queues(endpoint_url, list(stores.queues)), "api_keys": {}})
     spy = Spy(_door(endpoint_url))
-    with _served(create_app(settings, CATALOG, spy, front_door, clock=clock)) as url:
+    with _served(create_app(settings, catalog, spy, front_door, clock=clock)) as url:
         yield Stage(url, spy, worker, settings)
 
 

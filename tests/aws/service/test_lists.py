@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from coatcheck.lifecycle import Status
-from coatcheck.record import Blob
+from coatcheck.record import JSON, Blob
 from coatcheck.table import items
 from service.front_door import UVICORN
 from tests.aws.service.stage import Api, problem
@@ -120,9 +120,7 @@ class TestList:
 
 class TestStrangers:
     def test_another_tenant_sees_nothing_of_a_job(self, api: Api) -> None:
-        text = b'"secret"'
-        blob = Blob(len(text), b"\0" * 32, "application/json", inline=text)
-        job = api.settle(api.claim(api.submit()["id"]), result=blob)
+        job = api.settle(api.claim(api.submit()["id"]), result=Blob.of(b'"secret"', JSON))
         never = "job_never"
         for method, below in (
             ("GET", ""),

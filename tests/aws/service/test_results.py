@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import httpx
 import pytest
 
 from coatcheck import blobs
 from coatcheck.lifecycle import FAIL
-from coatcheck.record import Blob, Job, JobError
+from coatcheck.record import JSON, Blob, Job, JobError
 from coatcheck.table import items
 from service.front_door import UVICORN
 from tests.aws.service.stage import Api, problem
@@ -29,10 +30,8 @@ def blob(body: bytes, content_type: str = "text/csv; charset=utf-8", filename: s
 def done(api: Api, body: bytes, *, inline: bool = False, content_type: str = "text/csv; charset=utf-8") -> Job:
     """A job with this result."""
     job = api.claim(api.submit()["id"])
-    result = blob(body, content_type)
-    if inline:
-        result = Blob(result.size, result.sha256, result.content_type, result.filename, inline=body)
-    else:
+    result = replace(blob(body, content_type), inline=body if inline else None)
+    if not inline:
         api.put(blobs.result_key(job), body)
     return api.settle(job, result=result)
 
@@ -145,7 +144,7 @@ def test_a_wait_ends_with_the_result(api: Api) -> None:
     job = api.claim(api.submit()["id"])
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(api.http.get, path(job), headers={"Prefer": "wait=20"})
-        api.settle(job, result=Blob(2, hashlib.sha256(b"{}").digest(), "application/json", inline=b"{}"))
+        api.settle(job, result=Blob.of(b"{}", JSON))
         answer = waiting.result(10)
     assert answer.json() == {}
     assert answer.headers["preference-applied"] == "wait=20"

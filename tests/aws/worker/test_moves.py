@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -33,14 +32,14 @@ from coatcheck.lifecycle import (
     Move,
     Status,
 )
-from coatcheck.record import Blob, Event, Job, JobError
+from coatcheck.record import JSON, Blob, Event, Job, JobError
 from coatcheck.table import items, moves, notes
 from coatcheck.table.keys import JobKey
 from worker.aws import Boto
 
 NOW = 1_800_000_000_000
 ERROR = JobError("worker-lost", "gone")
-BLOB = Blob(2, hashlib.sha256(b"{}").digest(), "application/json", inline=b"{}")
+BLOB = Blob.of(b"{}", JSON)
 
 Make = Callable[[str, Job, bool], Call[moves.Outcome]]
 

@@ -19,12 +19,13 @@ from coatcheck import blobs
 from coatcheck.calls import AwsError, AwsRefused, Call
 from coatcheck.deployment import Deployment
 from coatcheck.lifecycle import Status
+from coatcheck.table.room import RESULT_IN_ROW
 from coatcheck.types import Result
 from tests.aws.worker.doors import Counting, Refusing
 from tests.aws.worker.world import Number, World
 from worker.aws import Aws
 from worker.parts import IN_FLIGHT, MAX_SIZE, PART, part_size
-from worker.sink import INLINE_LIMIT, Sink
+from worker.sink import Sink
 from worker.tools import Again
 
 T = TypeVar("T")
@@ -35,8 +36,8 @@ SIZES = {
     0: [],
     1: [],
     # the mark of what is packed takes a byte
-    INLINE_LIMIT - 1: [],
-    INLINE_LIMIT: ["PutObject"],
+    RESULT_IN_ROW - 1: [],
+    RESULT_IN_ROW: ["PutObject"],
     PART - 1: ["PutObject"],
     PART: ["PutObject"],
     PART + 1: IN_PARTS,
@@ -45,7 +46,7 @@ SIZES = {
 }
 
 
-def sink(door: Aws, deployment: Deployment, key: str, *, inline: bool = True) -> Sink:
+def sink(door: Aws, deployment: Deployment, key: str, *, inline: int = RESULT_IN_ROW) -> Sink:
     return Sink(door, deployment.bucket, key, content_type="a/b", filename="c", inline=inline)
 
 
@@ -73,7 +74,7 @@ def test_every_size_is_stored_whole_in_as_few_requests_as_it_takes(
     assert (stored(aws, deployment, key) if blob.inline is None else blob.inline) == body
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cuts=st.lists(st.integers(0, len(NOISE)), max_size=30), kind=st.sampled_from([bytes, bytearray, memoryview]))
 def test_how_it_is_cut_does_not_matter(
     aws: Aws, deployment: Deployment, key: str, cuts: list[int], kind: type[bytes]

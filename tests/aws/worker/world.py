@@ -17,14 +17,13 @@ from coatcheck.deployment import Deployment
 from coatcheck.ids import make_id
 from coatcheck.lifecycle import Status
 from coatcheck.messages import JobMessage
-from coatcheck.record import Blob, Event, Job
+from coatcheck.record import JSON, Blob, Event, Job
 from coatcheck.retry import RetryPolicy
 from coatcheck.table import items
 from coatcheck.table.keys import JobKey
 from coatcheck.types import Handler, JobType, handlers
 from worker.aws import Aws
 from worker.run import run_job
-from worker.sink import INLINE_LIMIT
 from worker.sweep import sweep
 from worker.tools import Tools, Verdict, system_clock
 
@@ -33,6 +32,10 @@ class Number(BaseModel):
     """What the handlers of these tests take and give."""
 
     n: int = 0
+
+
+KEPT_IN_ROW = 384
+"""Bytes of an input that goes into the row here."""
 
 
 @dataclass
@@ -63,8 +66,6 @@ class World:
     def submit(self, value: Any = None, **changes: Any) -> Job:
         now = self.clock()
         text = pack.to_json(value or {"n": 1})
-        large = len(text) > INLINE_LIMIT
-        stored = Blob(len(text), hashlib.sha256(text).digest(), "application/json", inline=None if large else text)
         job = Job(
             tenant=self.tenant,
             id=make_id("job", secrets.token_bytes(16)),
@@ -79,14 +80,16 @@ class World:
             timeout=60 * SECOND,
             retention=DAY,
             digest=b"d" * 32,
-            input=stored,
+            input=Blob(len(text), hashlib.sha256(text).digest(), JSON),
             due_at=due.for_dispatch(now=now, start_at=None, queue_deadline=None, dispatches=0),
             history=(Event("job.queued", now),),
         )
         job = replace(job, **changes)
-        if large:
+        if len(text) > KEPT_IN_ROW:
             key, bucket = blobs.input_key(job), self.deployment.bucket
-            self.door.send(blobs.put(bucket, key, text, content_type="application/json", sha256=stored.sha256))
+            self.door.send(blobs.put(bucket, key, text, content_type=JSON, sha256=job.input.sha256))
+        else:
+            job = replace(job, input=Blob.of(text, JSON))
         assert self.door.send(items.put_job(self.deployment.table, job, now=now)) is None
         return job
 

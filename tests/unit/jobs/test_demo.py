@@ -93,7 +93,7 @@ def test_a_spin_does_not_end(tmp_path: Path) -> None:
         process.wait()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.sampled_from([0, 1, 7, 8, 9, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 5]), st.integers(0, 2**53 - 1))
 def test_bytes_are_what_the_documentation_says(size: int, seed: int) -> None:
     block = hashlib.shake_128(f"coatcheck demo.bytes {seed}".encode()).digest(CHUNK)

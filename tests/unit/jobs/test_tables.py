@@ -130,7 +130,7 @@ def literal(value: object) -> str:
     return "'" + value.replace("'", "''") + "'" if isinstance(value, str) else f"{value}"
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(ROW, min_size=1, max_size=80))
 def test_any_text_survives_csv_and_json(query: Query, rows: list[tuple[str, str, int, Decimal]]) -> None:
     values = ", ".join(f"({', '.join(map(literal, row))})" for row in rows)

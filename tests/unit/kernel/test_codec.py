@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
 import string
 from dataclasses import fields, replace
-from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from coatcheck.lifecycle import Status
-from coatcheck.record import Blob, Event, Job, JobError, Progress
+from coatcheck.record import JSON, Blob, Event, Job, JobError, Progress
 from coatcheck.table.codec import decode_job, encode_job
+from coatcheck.table.room import item_size
 
 NAMES = st.text(string.ascii_letters + string.digits + "_-", min_size=1, max_size=60)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 TIMES = st.integers(0, 10**13 - 1)
+KINDS = st.just(JSON) | TEXT
 BLOBS = st.builds(
     Blob,
     size=st.integers(0, 10**13),
     sha256=st.binary(min_size=32, max_size=32),
-    content_type=TEXT,
+    content_type=KINDS,
     filename=st.none() | TEXT,
-    inline=st.none() | st.binary(max_size=50),
-)
+) | st.builds(Blob.of, st.binary(max_size=50), KINDS, st.none() | TEXT)
 ERRORS = st.builds(JobError, code=st.from_regex(r"[a-z-]{1,20}", fullmatch=True), detail=TEXT)
 EVENTS = st.builds(Event, type=st.from_regex(r"job\.[a-z_]{1,12}", fullmatch=True), at=TIMES, error=st.none() | ERRORS)
 JOBS = st.builds(
@@ -81,30 +80,6 @@ def test_the_row_of_an_ordinary_job_is_under_1_kb() -> None:
     assert item_size(encode_job(job)) < 1024
 
 
-def item_size(item: dict[str, Any]) -> int:
-    """https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html"""
-    return sum(len(name.encode()) + _value_size(value) for name, value in item.items())
-
-
-def _value_size(value: dict[str, Any]) -> int:
-    ((kind, held),) = value.items()
-    match kind:
-        case "S":
-            return len(held.encode())
-        case "N":
-            return -(-len(held.lstrip("-")) // 2) + 1
-        case "B":
-            return len(held)
-        case "L":
-            return 3 + sum(1 + _value_size(entry) for entry in held)
-        case _:
-            return 3 + sum(1 + len(name) + _value_size(entry) for name, entry in held.items())
-
-
-def _blob(data: bytes) -> Blob:
-    return Blob(len(data), hashlib.sha256(data).digest(), "application/json", None, data)
-
-
 FULL = Job(
     tenant="acme-corporation",
     id="job_" + "q" * 26,
@@ -120,7 +95,7 @@ FULL = Job(
     timeout=300_000,
     retention=604_800_000,
     digest=b"d" * 32,
-    input=_blob(b'{"images":[{"$upload":"upl_' + b"x" * 26 + b'"}],"size":256}'),
+    input=Blob.of(b'{"images":[{"$upload":"upl_' + b"x" * 26 + b'"}],"size":256}', JSON),
     due_at=1_800_000_060_000,
     run_at=1_800_000_000_000,
     start_at=1_800_000_000_000,
@@ -132,9 +107,9 @@ FULL = Job(
     owner="Zm9vYmFyYmF6",
     progress=Progress(0.4321, "image 17 of 50"),
     error=JobError("handler-error", "the handler raised ValueError in attempt 3 of 3"),
-    result=_blob(b'{"slept":45.0}'),
+    result=Blob.of(b'{"slept":45.0}', JSON),
     artifact_count=12,
-    checkpoint=_blob(b'{"row":120000}'),
+    checkpoint=Blob.of(b'{"row":120000}', JSON),
     metadata={"order": "1234567"},
     webhook={"url": "https://example.com/hook"},
     notify=("job.succeeded", "job.failed"),

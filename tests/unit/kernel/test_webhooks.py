@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -14,7 +13,7 @@ from hypothesis import strategies as st
 from coatcheck.clock import DAY, HOUR, MINUTE, SECOND
 from coatcheck.ids import is_id
 from coatcheck.lifecycle import FINAL, Status
-from coatcheck.record import Blob, Job, JobError, Progress
+from coatcheck.record import JSON, Blob, Job, JobError, Progress
 from coatcheck.webhooks import (
     AFTER_A_REST,
     EVENTS,
@@ -62,7 +61,7 @@ def a_job(**changes: Any) -> Job:
         timeout=MINUTE,
         retention=DAY,
         digest=b"d",
-        input=Blob(2, hashlib.sha256(b"{}").digest(), "application/json", inline=b"{}"),
+        input=Blob.of(b"{}", JSON),
         notify=EVENTS,
     )
     return replace(job, **changes)

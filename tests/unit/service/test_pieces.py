@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from coatcheck.clock import from_rfc3339, rfc3339
 from coatcheck.errors import InvalidRequest
 from coatcheck.log import JsonFormatter, TextFormatter
-from service.inputs import INLINE_LIMIT, blob, uploads_in
+from service.inputs import uploads_in
 from service.listing import Cursor
 
 ALL = (0, 10**13 - 1)
@@ -53,15 +53,6 @@ def test_a_cursor_outside_the_filters_is_refused() -> None:
 )
 def test_uploads_are_found_wherever_they_are(value: Any, found: list[tuple[str, str]]) -> None:
     assert list(uploads_in(value, "/input")) == found
-
-
-@given(st.binary(max_size=2000))
-def test_an_input_is_kept_in_the_row_when_it_is_small(text: bytes) -> None:
-    kept = blob(text)
-    assert kept.size == len(text)
-    assert kept.inline in {None, text}
-    if len(text) < INLINE_LIMIT:
-        assert kept.inline == text
 
 
 @given(st.integers(0, 253_402_300_799_999))

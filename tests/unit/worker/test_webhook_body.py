@@ -15,7 +15,7 @@ from coatcheck.record import Blob, Job, JobError, Progress
 from worker.webhooks.body import LONGEST_BODY, body_of
 
 NOW = 1_800_000_000_000
-RESULT = Blob(3, hashlib.sha256(b"abc").digest(), "text/plain", inline=b"abc")
+RESULT = Blob.of(b"abc", "text/plain")
 
 
 def a_job(**changes: Any) -> Job:
