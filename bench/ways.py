@@ -78,12 +78,20 @@ class Hashed(Made):
         return data
 
 
-def _upload_fileobj(session: boto3.Session, url: str, size: int, made: type[Made]) -> None:
-    session.client("s3", endpoint_url=url).upload_fileobj(made(size), BUCKET, "uploaded")
+Move = Callable[[int], None]
+"""Moves so many bytes, with clients that were made before: a worker makes them once."""
 
 
-def _sink(session: boto3.Session, url: str, size: int) -> None:
-    door = Boto(session, endpoint_url=url)
+def _upload_fileobj(session: boto3.Session, url: str, made: type[Made]) -> Move:
+    client = session.client("s3", endpoint_url=url)
+    return lambda size: client.upload_fileobj(made(size), BUCKET, "uploaded")
+
+
+def _sink(session: boto3.Session, url: str) -> Move:
+    return partial(_sink_from, Boto(session, endpoint_url=url))
+
+
+def _sink_from(door: Boto, size: int) -> None:
     sink = Sink(door, BUCKET, "sunk", content_type="application/octet-stream", filename=None)
     made = Made(size)
     while chunk := made.read(CHUNK):
@@ -91,14 +99,18 @@ def _sink(session: boto3.Session, url: str, size: int) -> None:
     sink.finish()
 
 
-def _source(session: boto3.Session, url: str, size: int) -> None:
-    source = Source(Boto(session, endpoint_url=url), BUCKET, f"zeros-{size}", name="zeros")
+def _source(session: boto3.Session, url: str) -> Move:
+    return partial(_source_from, Boto(session, endpoint_url=url))
+
+
+def _source_from(door: Boto, size: int) -> None:
+    source = Source(door, BUCKET, f"zeros-{size}", name="zeros")
     with io.BufferedReader(source, READ_AHEAD) as file:
         while file.read(CHUNK):
             pass
 
 
-WAYS: Mapping[str, Callable[[boto3.Session, str, int], None]] = {
+WAYS: Mapping[str, Callable[[boto3.Session, str], Move]] = {
     "upload_fileobj": partial(_upload_fileobj, made=Made),
     "upload_fileobj, hashed": partial(_upload_fileobj, made=Hashed),
     "sink": _sink,
@@ -124,9 +136,9 @@ def _peak() -> float:
 
 def main(way: str, url: str, size: int) -> None:
     """Move the bytes, and print what it took as JSON."""
-    session = boto3.Session("bench", "bench", region_name="us-east-1")
+    move = WAYS[way](boto3.Session("bench", "bench", region_name="us-east-1"), url)
     began, cpu = time.perf_counter(), time.process_time()
-    WAYS[way](session, url, size)
+    move(size)
     spent = Spent(size, time.perf_counter() - began, time.process_time() - cpu, _peak())
     sys.stdout.write(json.dumps(asdict(spent)))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -194,21 +193,21 @@ class Part:
     crc32: str
 
 
-def put_part(bucket: str, key: str, upload_id: str, *, number: int, body: bytes | bytearray) -> Call[Part]:
+def put_part(bucket: str, key: str, upload_id: str, *, number: int, body: bytes | bytearray, crc32: int) -> Call[Part]:
     """Send part `number` (1 to 10,000; 5 MB or more, the last excepted).
 
-    S3 refuses it when the bytes that arrive have another CRC-32. It takes the time of one pass over the bytes.
+    S3 refuses it when the bytes that arrive have not this CRC-32.
     """
-    crc32 = base64.b64encode(zlib.crc32(body).to_bytes(4, "big")).decode()
+    checksum = base64.b64encode(crc32.to_bytes(4, "big")).decode()
     params = {
         "Bucket": bucket,
         "Key": key,
         "UploadId": upload_id,
         "PartNumber": number,
         "Body": body,
-        "ChecksumCRC32": crc32,
+        "ChecksumCRC32": checksum,
     }
-    return Call("s3", "UploadPart", params, read=lambda answer: Part(str(answer["ETag"]), crc32))
+    return Call("s3", "UploadPart", params, read=lambda answer: Part(str(answer["ETag"]), checksum))
 
 
 def complete_multipart(bucket: str, key: str, upload_id: str, parts: Sequence[Part]) -> Call[None]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 
+from isal.isal_zlib import crc32
+
 from coatcheck import blobs
 from worker.aws import Aws
 
@@ -75,4 +77,7 @@ class PartSender:
         self._in_flight.popleft()
 
     def _send(self, number: int, body: bytearray) -> blobs.Part:
-        return self._aws.send(blobs.put_part(self._bucket, self._key, self._upload, number=number, body=body))
+        crc = crc32(body)
+        return self._aws.send(
+            blobs.put_part(self._bucket, self._key, self._upload, number=number, body=body, crc32=crc)
+        )
