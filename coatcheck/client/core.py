@@ -76,12 +76,13 @@ def delete(job_id: str) -> Request[None]:
     return Request("DELETE", _of_job(job_id), answers.nothing)
 
 
-def result(job_id: str, name: str | None = None) -> Request[str]:
-    """Fetch a result, or the artifact `name`.
+def result(job_id: str, name: str | None = None, *, start: int = 0) -> Request[str]:
+    """Fetch a result, or the artifact `name`, from byte `start` on where the storage has it.
 
     200 carries the bytes themselves, for a door to stream; every other answer is read as the URL that has them.
     """
-    return Request("GET", _result_path(job_id, name), answers.location, headers={"Accept-Encoding": "identity"})
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
+    return Request("GET", _result_path(job_id, name), answers.location, headers=headers)
 
 
 def result_link(job_id: str, name: str | None = None) -> Request[Mapping[str, Any]]:

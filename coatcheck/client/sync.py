@@ -20,7 +20,7 @@ from coatcheck.client import core, uploads
 from coatcheck.client.answers import Answer, Job
 from coatcheck.client.core import Request
 from coatcheck.client.errors import ConnectionFailed, InvalidArgumentError, NotFinished, TransferFailed, shown
-from coatcheck.client.transfer import CHUNK, Incoming, Progress, Sink, appearing
+from coatcheck.client.transfer import PARTIAL, Incoming, Progress, Sink, appearing
 from coatcheck.client.uploads import Body, Door, LocalFile
 from coatcheck.client.webhooks import Webhooks
 
@@ -160,19 +160,15 @@ class Client:
     def read_result(self, job: Job, sink: Sink, name: str | None = None, *, progress: Progress | None = None) -> None:
         """Write the result of a finished job, or its artifact `name`, into `sink` as it arrives, in bounded memory.
 
+        A download that breaks off goes on from there, by a fresh link, as long as each try brings something more.
         `progress` is called with bytes received and size. Raises NotFinished for an unfinished job, and
         TransferFailed when what was written is not whole or has not the sha256 that the job says.
         """
         if not job.done:
             raise NotFinished(job)
-        response = self._again(partial(self._open_result, job.id, name), repeatable=True)
         incoming = Incoming(sink, job.stored(name), progress)
-        with closing(response):
-            try:
-                for chunk in response.iter_bytes(CHUNK):
-                    incoming.write(chunk)
-            except httpx.RequestError as error:
-                raise TransferFailed(f"the download broke off after {incoming.size} bytes: {_reason(error)}") from error
+        while not self._received(job.id, name, incoming):
+            pass
         incoming.finish()
 
     def download(self, job: Job, path: Path, name: str | None = None, *, progress: Progress | None = None) -> None:
@@ -182,6 +178,19 @@ class Client:
         """
         with appearing(path) as file:
             self.read_result(job, file, name, progress=progress)
+
+    def _received(self, job_id: str, name: str | None, incoming: Incoming) -> bool:
+        """Whether what was missing has come; if not, some of it has. Raises TransferFailed when nothing did."""
+        had = incoming.size
+        response = self._again(partial(self._open_result, job_id, name, had), repeatable=True)
+        with closing(response):
+            try:
+                incoming.take(response.iter_bytes(), start=had if response.status_code == PARTIAL else 0)
+            except httpx.RequestError as error:
+                if incoming.size > had:
+                    return False
+                raise TransferFailed(f"the download broke off after {had} bytes: {_reason(error)}") from error
+        return True
 
     def _again(self, call: Callable[[], T], *, repeatable: bool) -> T:
         return self._retrying(partial(core.backoff, repeatable=repeatable), call)
@@ -216,14 +225,15 @@ class Client:
             headers = {name.lower(): value for name, value in response.headers.items()}
             return Answer(str(response.url), response.status_code, headers, response.read())
 
-    def _open_result(self, job_id: str, name: str | None) -> httpx.Response:
-        request = core.result(job_id, name)
+    def _open_result(self, job_id: str, name: str | None, start: int) -> httpx.Response:
+        """The result from byte `start` on, if it is answered with 206, or else from its first."""
+        request = core.result(job_id, name, start=start)
         response = self._call(request)
         if response.status_code == 200:
             return response
         location = core.read(request, self._whole(response))
         stored = self._open("GET", location, headers=request.headers)
-        if stored.status_code == 200:
+        if stored.status_code == 200 or (start and stored.status_code == PARTIAL):
             return stored
         raise _refused("the result could not be fetched", self._whole(stored))
 

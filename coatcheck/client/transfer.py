@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -13,6 +13,9 @@ from coatcheck.client.answers import Stored
 from coatcheck.client.errors import TransferFailed
 
 CHUNK = 1 << 18
+PARTIAL = 206
+"""The status of an answer that begins where it was asked to (RFC 9110, 15.3.7)."""
+
 Progress = Callable[[int, int], None]
 
 
@@ -32,8 +35,15 @@ class Incoming:
         self._progress = progress
         self._digest = hashlib.sha256()
 
-    def write(self, chunk: bytes) -> None:
-        """Pass a piece on."""
+    def take(self, chunks: Iterable[bytes], *, start: int) -> None:
+        """Pass on what is new in `chunks`, which begin at byte `start` of the whole."""
+        known = self.size - start
+        for chunk in chunks:
+            new, known = chunk[known:], max(0, known - len(chunk))
+            if new:
+                self._write(new)
+
+    def _write(self, chunk: bytes) -> None:
         self._sink.write(chunk)
         self._digest.update(chunk)
         self.size += len(chunk)

@@ -73,6 +73,9 @@ async def test_a_link_dies_and_the_address_gives_another(front_door: Stack, http
     fresh = linked(http, shelf)
     assert int(fresh.params["X-Amz-Expires"]) == wanted.expires_in == 600
     assert_saved(anybody("GET", fresh))
+    rest = anybody("GET", fresh, headers={"Range": "bytes=8-"})
+    assert (rest.status_code, rest.content) == (206, PAGE[8:])
+    assert rest.headers["content-range"] == f"bytes 8-{len(PAGE) - 1}/{len(PAGE)}"
 
 
 def test_each_request_gets_a_link_of_its_own(http: httpx.Client, shelf: Shelf) -> None:

@@ -21,6 +21,7 @@ from coatcheck.client.errors import (
     TransferFailed,
 )
 from coatcheck.client.sync import Client
+from coatcheck.client.transfer import PARTIAL
 
 if TYPE_CHECKING:
     from tests.unit.client.conftest import Standin
@@ -109,6 +110,38 @@ def test_a_download_that_breaks_off(client: Client, standin: Standin, tmp_path: 
     with pytest.raises(TransferFailed, match="broke off after"):
         client.download(with_result(b"only a part", size=1000), tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_download_that_breaks_off_goes_on_by_a_fresh_link(client: Client, standin: Standin, tmp_path: Path) -> None:
+    links = [RedirectResponse(f"/bucket/key?link={number}", 303) for number in range(3)]
+    standin.on("GET /v1/jobs/job_a/result", *links)
+    standin.on(
+        "GET /bucket/key",
+        Response(b"0123", headers={"Content-Length": "10"}),
+        Response(b"4567", PARTIAL, {"Content-Length": "6", "Content-Range": "bytes 4-9/10"}),
+        Response(b"89", PARTIAL, {"Content-Range": "bytes 8-9/10"}),
+    )
+    steps: list[tuple[int, int]] = []
+    client.download(with_result(b"0123456789"), tmp_path / "out", progress=lambda *step: steps.append(step))
+    assert (tmp_path / "out").read_bytes() == b"0123456789"
+    fetched = [seen for seen in standin.seen if seen.call == "GET /bucket/key"]
+    assert [(one.query["link"], one.headers.get("range")) for one in fetched] == [
+        ("0", None),
+        ("1", "bytes=4-"),
+        ("2", "bytes=8-"),
+    ]
+    assert steps == [(4, 10), (8, 10), (10, 10)]
+
+
+def test_a_download_that_breaks_off_and_comes_from_its_start_again(client: Client, standin: Standin) -> None:
+    standin.on(
+        "GET /v1/jobs/job_a/result",
+        Response(b"0123", headers={"Content-Length": "10"}),
+        Response(b"0123456789"),
+    )
+    sink = BytesIO()
+    client.read_result(with_result(b"0123456789"), sink)
+    assert sink.getvalue() == b"0123456789"
 
 
 def test_no_result_yet(client: Client, standin: Standin) -> None:
