@@ -96,7 +96,10 @@ def test_the_client_does_it_all(stack: Stack, tmp_path: Path) -> None:
     ("said", "holds"),
     [
         ("10 MB (10,485,760 bytes)", UVICORN.inline_limit == UVICORN.max_body == 10_485_760),
-        ("4.4 MB (4,669,440 bytes) where the API is a Lambda function", LAMBDA.inline_limit == LAMBDA.max_body == 4_669_440),
+        (
+            "4.4 MB (4,669,440 bytes) where the API is a Lambda function",
+            LAMBDA.inline_limit == LAMBDA.max_body == 4_669_440,
+        ),
         ("for ten minutes", LINK_SECONDS == 600),
         ("of more than 5 GB has to be sent in parts, and one of more than 8 MB", SMALLEST_PART == 8 * MIB),
         ("an upload sent in one request | 5 GB", SINGLE_PART_LIMIT == 5 * 1024 * MIB),

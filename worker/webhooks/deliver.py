@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from coatcheck import due
+from coatcheck.clock import SECOND
 from coatcheck.messages import DeliveryMessage
-from coatcheck.table.webhooks import begin_try, end_try, get_delivery, postponed, update_delivery
+from coatcheck.table.webhooks import begin_try, end_try, get_delivery, postponed, update_delivery, update_endpoint
 from coatcheck.webhooks import (
     SCHEDULE,
     TEST_EVENT,
@@ -22,6 +23,9 @@ from worker.tools import Again, Done, Tools, Verdict
 from worker.webhooks import health
 from worker.webhooks.attempts import GONE
 from worker.webhooks.desk import Desk, of_a_job
+
+PROBE = 20 * SECOND
+"""How long an endpoint rests on while one attempt shows how it is, in milliseconds: longer than that may take."""
 
 INTERRUPTED = "interrupted: the deliverer ended while it waited for the answer"
 DELETED = "deleted: the endpoint is no more"
@@ -48,9 +52,23 @@ def deliver(desk: Desk, message: DeliveryMessage) -> Verdict:
         return _given_up(tools, delivery, _unsent(now, DELETED if endpoint is None else DISABLED))
     if delivery.tries >= len(SCHEDULE):
         return _given_up(tools, delivery)
-    if endpoint.resting_until is not None and now < endpoint.resting_until and delivery.event != TEST_EVENT:
-        return _postponed(tools, delivery, endpoint.resting_until)
+    rests_until = None if delivery.event == TEST_EVENT else _rests_until(tools, endpoint)
+    if rests_until is not None:
+        return _postponed(tools, delivery, rests_until)
     return _try(desk, replace(delivery, url=endpoint.url), endpoint)
+
+
+def _rests_until(tools: Tools, endpoint: Endpoint) -> int | None:
+    """Until when an endpoint is to be left in peace; None gives leave for one attempt.
+
+    After a rest one delivery tries the endpoint for all: whoever is first to have it rest on meanwhile.
+    """
+    now = tools.clock()
+    if endpoint.resting_until is None or now < endpoint.resting_until:
+        return endpoint.resting_until
+    resting_on = replace(endpoint, resting_until=now + PROBE)
+    ours = tools.aws.send(update_endpoint(tools.deployment.table, resting_on)) is not None
+    return None if ours else resting_on.resting_until
 
 
 def _try(desk: Desk, delivery: Delivery, endpoint: Endpoint) -> Verdict:

@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import pytest
 
 from coatcheck.clock import SECOND
 from coatcheck.signature import ID
-from coatcheck.webhooks import AFTER_A_REST, LONGEST_REST, SCHEDULE, Attempt, Delivery, DeliveryStatus
+from coatcheck.webhooks import (
+    AFTER_A_REST,
+    FAILURES_IN_A_ROW,
+    LONGEST_REST,
+    SCHEDULE,
+    Attempt,
+    Delivery,
+    DeliveryStatus,
+)
+from tests.aws.worker.doors import Died, Mortal
 from tests.aws.worker.moody import GARBAGE, GOOD, REFUSES, RESETS, SILENT, Arrived, Moody
 from tests.aws.worker.office import Office
+from worker.tools import Again
+from worker.webhooks.desk import Attempts
 
 EVENTS_TOLD = 40
 BAD = (
@@ -73,6 +86,53 @@ def test_every_event_is_delivered_within_the_schedule_or_known_to_have_failed(of
         assert len(arrived[delivery.event_id]) == sum(mood != REFUSES for mood in moods[delivery.event_id])
     waits = {mood for tried in moods.values() for mood in tried}
     assert waits == {GOOD, *BAD}
+
+
+def test_after_a_rest_one_delivery_tries_the_endpoint_for_all(office: Office, receiver: Moody) -> None:
+    endpoint = office.endpoint(receiver.url)
+    receiver.be("500 Oops")
+    *failing, first, second = (office.announced(office.ended())[0] for _ in range(FAILURES_IN_A_ROW + 2))
+    for delivery in failing:
+        office.deliver(delivery)
+    assert office.read(endpoint).resting_until is not None
+    receiver.be(GOOD)
+    office.world.clock.ahead += LONGEST_REST
+
+    desk, another = office.desk(), office.desk()
+    desk.sender = Meanwhile(desk.sender, lambda: office.deliver(second, another))
+    office.deliver(first, desk)
+
+    assert office.look(first).status is DeliveryStatus.DELIVERED
+    assert len(receiver.arrived) == FAILURES_IN_A_ROW + 1
+    waits = office.look(second)
+    assert (waits.tries, waits.status) == (0, DeliveryStatus.PENDING)
+    assert office.read(endpoint).resting_until is None
+    assert office.tried(second).status is DeliveryStatus.DELIVERED
+
+
+def test_a_deliverer_that_dies_while_it_tries_for_all_is_followed_by_another(office: Office, receiver: Moody) -> None:
+    endpoint = office.endpoint(receiver.url, failures=FAILURES_IN_A_ROW, failing_since=1, resting_until=1)
+    (delivery,) = office.announced(office.ended())
+    mortal = Mortal(office.world.door, at=2, after=True)
+    with pytest.raises(Died):
+        office.deliver(delivery, office.desk(mortal))
+    assert receiver.arrived == []
+    assert isinstance(office.deliver(delivery), Again)
+    assert office.tried(delivery).status is DeliveryStatus.DELIVERED
+    assert office.read(endpoint).failures == 0
+
+
+@dataclass
+class Meanwhile:
+    """Lets something happen just before each attempt."""
+
+    sender: Attempts
+    happens: Callable[[], object]
+
+    def attempt(self, delivery: Delivery, secrets: Sequence[str], *, now: int) -> tuple[Attempt, int | None]:
+        """As `Sender.attempt`."""
+        self.happens()
+        return self.sender.attempt(delivery, secrets, now=now)
 
 
 def _judge(delivery: Delivery, moods: list[str]) -> None:
