@@ -4,46 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import pty
 import re
-import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
 from importlib.metadata import EntryPoint
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from coatcheck.client import exits
 from coatcheck.client.cli import COMMANDS, make_app
+from tests.unit.client.answers import RUN, problem, reply, stored, view
 
 if TYPE_CHECKING:
     from tests.unit.client.conftest import Run, Standin
-
-RUN = [sys.executable, "-c", "from coatcheck.client.cli import main; main()"]
-
-
-def view(status: str = "succeeded", **more: Any) -> dict[str, Any]:
-    done = status not in {"scheduled", "queued", "running", "canceling"}
-    known = {"id": "job_a", "type": "demo.sleep", "status": status, "done": done, "attempt": 1, "max_attempts": 3}
-    return {**known, "created_at": "2026-11-01T10:00:00Z", **more}
-
-
-def reply(status: str = "succeeded", **more: Any) -> Response:
-    return JSONResponse(view(status, **more))
-
-
-def problem(status: int, **more: Any) -> Response:
-    return JSONResponse({"title": "Refused", "status": status, **more}, status, media_type="application/problem+json")
-
-
-def stored(body: bytes, content_type: str) -> dict[str, Any]:
-    return {"size": len(body), "content_type": content_type, "sha256": hashlib.sha256(body).hexdigest()}
 
 
 def test_submit_prints_the_id_alone(run: Run, standin: Standin) -> None:
@@ -284,88 +260,6 @@ def test_types_events_and_cancel(run: Run, standin: Standin) -> None:
     assert json.loads(run("cancel", "job_a", "--json")[1]) == view("canceling")
 
 
-@pytest.mark.parametrize(
-    ("status", "code"),
-    [
-        (400, exits.INVALID),
-        (401, exits.REFUSED),
-        (403, exits.REFUSED),
-        (404, exits.NOT_FOUND),
-        (409, exits.CONFLICT),
-        (410, exits.NOT_FOUND),
-        (413, exits.INVALID),
-        (415, exits.INVALID),
-        (418, exits.BROKEN),
-        (422, exits.INVALID),
-        (500, exits.BROKEN),
-    ],
-)
-def test_exit_codes_of_error_answers(run: Run, standin: Standin, status: int, code: int) -> None:
-    errors = [{"pointer": "/input/seconds", "detail": "too small"}]
-    standin.on("POST /v1/jobs", problem(status, detail="It will not do", errors=errors))
-    ended, out, err = run("submit", "demo.sleep", "--json")
-    assert (ended, out) == (code, "")
-    assert err == "coatcheck: Refused: It will not do (/input/seconds: too small)\n"
-
-
-def test_exit_codes_of_results(run: Run, standin: Standin) -> None:
-    standin.on("GET /v1/jobs/job_a", reply("running"))
-    assert run("result", "job_a") == (7, "", "coatcheck: job_a is running, not finished yet\n")
-    standin.on("GET /v1/jobs/job_a", reply("failed", error={"title": "Handler failed"}))
-    assert run("result", "job_a") == (1, "", "coatcheck: job_a failed: Handler failed\n")
-    standin.on("GET /v1/jobs/job_a", reply(result=stored(b"right", "text/csv")))
-    standin.on("GET /v1/jobs/job_a/result", Response(b"wrong"))
-    code, _, err = run("result", "job_a")
-    assert (code, "damaged" in err) == (9, True)
-    code, _, err = run("result", "job_a", "-o", "missing/folder/out")
-    assert (code, err) == (2, "coatcheck: missing/folder/out: No such file or directory\n")
-
-
-def test_a_server_that_runs_no_longer(run: Run, here: Path) -> None:
-    file = here / ".coatcheck" / "endpoint.json"
-    file.write_text(json.dumps({"url": "http://127.0.0.1:1", "api_key": "k"}))
-    line = f"coatcheck: no answer from http://127.0.0.1:1, which {file} names: start one with `coatcheck up`\n"
-    assert run("status", "job_a") == (5, "", line)
-    file.unlink()
-    assert run("status", "job_a")[0] == 5
-
-
-def test_a_server_that_cannot_be_reached() -> None:
-    argv = [*RUN, "status", "job_a", "--url", "http://127.0.0.1:1", "--api-key", "k"]
-    ended = subprocess.run(argv, capture_output=True, check=False, text=True)
-    line = "coatcheck: could not reach http://127.0.0.1:1: Connection refused\n"
-    assert (ended.returncode, ended.stdout, ended.stderr) == (5, "", line)
-
-
-@pytest.mark.parametrize(
-    ("argv", "line"),
-    [
-        (["nonsense"], "No such command 'nonsense'"),
-        (["status"], "Missing argument 'JOB'"),
-        (["submit", "t", "--delay", "soon"], "Invalid value for '--delay'"),
-        (["submit", "t", "--idempotency-key", "ключ"], "coatcheck: an idempotency key is 1 to 255 visible ASCII"),
-        (["submit", "t", "--idempotency-key", ""], "coatcheck: an idempotency key is 1 to 255 visible ASCII"),
-        (["status", "job_\udcff"], "coatcheck: the arguments are not UTF-8"),
-        (["list", "--limit", "0"], "limit"),
-        (["status", "job_a", "--url", "nowhere", "--api-key", "k"], "coatcheck: 'nowhere' is no server URL"),
-    ],
-)
-def test_usage(run: Run, argv: list[str], line: str) -> None:
-    code, out, err = run(*argv)
-    assert (code, out) == (2, "")
-    assert line in err
-    assert "Traceback" not in err
-
-
-def test_environment_names_the_server(run: Run, standin: Standin, monkeypatch: pytest.MonkeyPatch) -> None:
-    standin.on("GET /v1/jobs/job_a", reply())
-    monkeypatch.setenv("COATCHECK_URL", standin.url)
-    monkeypatch.setenv("COATCHECK_API_KEY", "from-env")
-    assert run("status", "job_a")[0] == 0
-    assert run("status", "job_a", "--api-key", "from-option")[0] == 0
-    assert [seen.headers["authorization"] for seen in standin.seen] == ["Bearer from-env", "Bearer from-option"]
-
-
 def test_a_plugin_that_cannot_be_loaded_takes_no_other_away(capsys: pytest.CaptureFixture[str]) -> None:
     broken = EntryPoint("broken", "coatcheck.no_such_module:command", "coatcheck.commands")
     fine = EntryPoint("fine", "os:getcwd", "coatcheck.commands")
@@ -396,103 +290,3 @@ def test_help_does_not_load_what_is_slow() -> None:
     )
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert loaded.stdout == "[]\n"
-
-
-class Terminal:
-    """The command line on a terminal of its own; what it shows is read until it ends."""
-
-    def __init__(self, cwd: Path, *argv: str, **environ: str) -> None:
-        self.shown = b""
-        self._screen, inside = pty.openpty()
-        os.set_blocking(self._screen, False)
-        env = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "120", **environ}
-        self.process = subprocess.Popen(
-            [*RUN, *argv], stdin=inside, stdout=inside, stderr=inside, cwd=cwd, env=env, start_new_session=True
-        )
-        os.close(inside)
-
-    def until(self, condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 30
-        while not condition():
-            assert time.monotonic() < deadline, self.shown
-            time.sleep(0.02)
-            self._look()
-
-    def finish(self) -> tuple[int, bytes]:
-        self.until(lambda: self.process.poll() is not None)
-        self._look()
-        return self.process.returncode, self.shown
-
-    def close(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        os.close(self._screen)
-
-    def _look(self) -> None:
-        try:
-            while piece := os.read(self._screen, 65536):
-                self.shown += piece
-        except (BlockingIOError, OSError):
-            # Linux says EIO when nobody has the terminal open any more
-            return
-
-
-@pytest.fixture
-def terminal(here: Path) -> Iterator[Callable[..., Terminal]]:
-    opened: list[Terminal] = []
-
-    def start(*argv: str, **environ: str) -> Terminal:
-        opened.append(Terminal(here, *argv, **environ))
-        return opened[-1]
-
-    yield start
-    for one in opened:
-        one.close()
-
-
-@pytest.mark.parametrize(
-    ("content_type", "code"), [("image/png", 2), ("text/csv; charset=utf-8", 0), ("application/json", 0)]
-)
-def test_binary_is_not_thrown_at_a_terminal(
-    terminal: Callable[..., Terminal], standin: Standin, content_type: str, code: int
-) -> None:
-    standin.on("GET /v1/jobs/job_a", reply(result=stored(b"bytes", content_type)))
-    standin.on("GET /v1/jobs/job_a/result", Response(b"bytes"))
-    ended, shown = terminal("result", "job_a").finish()
-    assert ended == code
-    refused = b"coatcheck: the result is image/png, which is not for a terminal: give -o FILE, or pipe it\r\n"
-    assert shown == (refused if code else b"bytes")
-
-
-def test_a_terminal_sees_progress_and_ctrl_c_stops_the_waiting_alone(
-    terminal: Callable[..., Terminal], standin: Standin
-) -> None:
-    standin.on("POST /v1/jobs", JSONResponse(view("queued"), 202))
-    running = view("running", progress={"fraction": 0.42, "message": "step 3"})
-    standin.on("GET /v1/jobs/job_a", JSONResponse(running, headers={"Retry-After": "1"}))
-    waiting = terminal("submit", "demo.sleep", "--wait")
-    waiting.until(lambda: b"step 3" in waiting.shown and b"42%" in waiting.shown)
-    waiting.process.send_signal(signal.SIGINT)
-    code, shown = waiting.finish()
-    assert code == 130
-    assert b"no longer waiting for job_a, which goes on; look at it: coatcheck status job_a\r\n" in shown
-    assert b"Traceback" not in shown
-    assert "POST /v1/jobs/job_a/cancel" not in standin.calls()
-
-
-@pytest.mark.parametrize(("environ", "colored"), [({}, True), ({"NO_COLOR": "1"}, False)])
-def test_no_color(
-    terminal: Callable[..., Terminal], standin: Standin, environ: dict[str, str], *, colored: bool
-) -> None:
-    standin.on("POST /v1/jobs", JSONResponse(view("queued"), 202))
-    running = JSONResponse(view("running", progress={"fraction": 0.4}), headers={"Retry-After": "1"})
-    standin.on("GET /v1/jobs/job_a", running, reply())
-    code, shown = terminal("submit", "demo.sleep", "--wait", **environ).finish()
-    assert code == 0
-    assert (b"\x1b[38;5;" in shown) == colored
-
-
-def test_input_from_a_pipe(here: Path, standin: Standin) -> None:
-    standin.on("POST /v1/jobs", JSONResponse(view("queued"), 202))
-    subprocess.run([*RUN, "submit", "t", "-i", "-"], input=b'{"a": 1}', cwd=here, check=True, capture_output=True)
-    assert json.loads(standin.seen[0].body)["input"] == {"a": 1}
