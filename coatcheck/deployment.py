@@ -48,6 +48,9 @@ class Deployment(BaseModel):
     )
     default_retention: int = Field(default=7 * 86_400, ge=60, description="seconds a job is kept if it does not say")
     max_retention: int = Field(default=30 * 86_400, ge=60, description="the most seconds a job may ask to be kept")
+    upload_gb_per_day: int = Field(
+        default=2048, ge=1, le=10**6, description="GB (1024 MB) of uploads that a tenant may announce in a day (UTC)"
+    )
     lease: int = Field(default=60, ge=3, le=600, description="seconds after which a silent worker is given up")
     log: str = Field(default="text", pattern=r"^(text|json)$", description="how log lines look")
 

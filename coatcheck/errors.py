@@ -16,9 +16,13 @@ class Flaw:
 
 @dataclass(eq=False)
 class ServiceError(Exception):
-    """An error a client is told about. `code` is stable, `detail` says what was wrong this time."""
+    """An error a client is told about. `code` is stable, `detail` says what was wrong this time.
+
+    `retry_after` is in how many seconds the same again may succeed, where that is known.
+    """
 
     detail: str
+    retry_after: int | None = field(default=None, kw_only=True)
 
     code = "internal"
     title = "Something went wrong on our side"
@@ -167,6 +171,15 @@ class TooManyUploads(ServiceError):
     retryable = True
 
 
+class UploadQuotaExceeded(ServiceError):
+    """The tenant has announced as many bytes today as it may."""
+
+    code = "upload-quota-exceeded"
+    title = "The day's bytes of uploads are used up"
+    advice = "Wait for the next day (UTC), or ask the owner of this service for more."
+    retryable = True
+
+
 class TooManyEndpoints(ServiceError):
     """The tenant has as many webhook endpoints as it may."""
 
@@ -220,6 +233,7 @@ SERVICE_ERRORS: tuple[type[ServiceError], ...] = (
     NotMultipart,
     UploadIncomplete,
     TooManyUploads,
+    UploadQuotaExceeded,
     TooManyEndpoints,
     ReservedEndpoint,
     ChangedMeanwhile,

@@ -29,13 +29,18 @@ Arrived = Mapping[int, Part]
 """The parts that S3 has, by their numbers."""
 
 
-async def begin(caller: Caller, upload: UploadRecord) -> Multipart:
-    """Let S3 expect parts of this upload. Raises TooManyUploads."""
-    tools, key = caller.tools, blobs.upload_key(upload.tenant, upload.id)
+async def check_open(caller: Caller) -> None:
+    """Raises TooManyUploads when the caller has begun as many as it may."""
+    tools = caller.tools
     # S3's list is the count: it cannot drift from what is there, as a counter could
-    unfinished = await tools.aws.send(blobs.unfinished_under(tools.bucket, blobs.upload_key(upload.tenant, "")))
+    unfinished = await tools.aws.send(blobs.unfinished_under(tools.bucket, blobs.upload_key(caller.tenant, "")))
     if len(unfinished) >= MOST_OPEN:
         raise TooManyUploads(f"{MOST_OPEN} uploads in parts are not completed.")
+
+
+async def begin(caller: Caller, upload: UploadRecord) -> Multipart:
+    """Let S3 expect parts of this upload."""
+    tools, key = caller.tools, blobs.upload_key(upload.tenant, upload.id)
     started = multipart.start(tools.bucket, key, content_type=upload.content_type, sha256=upload.sha256)
     return Multipart(await tools.aws.send(started), Parts.of(upload.size).each)
 

@@ -34,6 +34,7 @@ from coatcheck.errors import (
     Unavailable,
     UnsupportedMediaType,
     UploadIncomplete,
+    UploadQuotaExceeded,
 )
 from coatcheck.table.codec import NewerRow
 from coatcheck.views import flaw_views, problem_uri
@@ -62,6 +63,7 @@ STATUS: Mapping[type[ServiceError], int] = {
     NotMultipart: 409,
     UploadIncomplete: 422,
     TooManyUploads: 429,
+    UploadQuotaExceeded: 429,
     TooManyEndpoints: 409,
     ReservedEndpoint: 409,
     ChangedMeanwhile: 409,
@@ -99,12 +101,10 @@ def problem(request: Request, error: ServiceError, headers: Mapping[str, str] | 
         request_id=request.state.request_id,
         errors=found,
     )
-    return Response(
-        body.model_dump_json(),
-        status,
-        headers={**HEADERS.get(type(error), {}), "Cache-Control": "no-store", **(headers or {})},
-        media_type=MEDIA_TYPE,
-    )
+    told = {**HEADERS.get(type(error), {}), "Cache-Control": "no-store", **(headers or {})}
+    if error.retry_after is not None:
+        told["Retry-After"] = str(error.retry_after)
+    return Response(body.model_dump_json(), status, headers=told, media_type=MEDIA_TYPE)
 
 
 def unexpected(request: Request) -> Response:

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from coatcheck import blobs
 from coatcheck.calls import Params
-from coatcheck.clock import SECOND, rfc3339
-from coatcheck.errors import NotFound, UploadIncomplete
+from coatcheck.clock import DAY, SECOND, rfc3339
+from coatcheck.errors import Flaw, NotFound, UploadIncomplete, UploadQuotaExceeded
 from coatcheck.ids import is_id, make_id
 from coatcheck.parts import in_parts
 from coatcheck.table import uploads
@@ -16,12 +16,15 @@ from coatcheck.table.keys import JobKey
 from coatcheck.table.uploads import UploadRecord
 from coatcheck.wire import MultipartTicket, PartsPage, SentPart, UploadRequest, UploadTicket, UploadView
 from service.caller import Caller
-from service.in_parts import Arrived, InParts, begin
+from service.flaws import refused
+from service.in_parts import Arrived, InParts, begin, check_open
 from service.inputs import UPLOAD_LIFE
+
+GB = 1024**3
 
 
 async def announce(caller: Caller, asked: UploadRequest) -> UploadRecord:
-    """Make an upload. Raises TooManyUploads."""
+    """Make an upload. Raises InvalidRequest, TooManyUploads and UploadQuotaExceeded."""
     tools = caller.tools
     upload = UploadRecord(
         tenant=caller.tenant,
@@ -32,10 +35,26 @@ async def announce(caller: Caller, asked: UploadRequest) -> UploadRecord:
         sha256=bytes.fromhex(asked.sha256) if asked.sha256 else None,
         expires_at=tools.clock() + UPLOAD_LIFE,
     )
-    if in_parts(asked.size, asked=asked.multipart):
+    parted = in_parts(asked.size, asked=asked.multipart)
+    if parted:
+        await check_open(caller)
+    await _count(caller, asked.size)
+    if parted:
         upload = replace(upload, multipart=await begin(caller, upload))
     await tools.aws.send(uploads.put_upload(tools.table, upload))
     return upload
+
+
+async def _count(caller: Caller, size: int) -> None:
+    """Put bytes on the tenant's account of this day. What then fails stays there: nothing has to be given back."""
+    tools = caller.tools
+    now, most = tools.clock(), tools.deployment.upload_gb_per_day * GB
+    if size > most:
+        raise refused([Flaw("/size", f"is more than the {most} bytes that a tenant may announce in a day here")])
+    before = await tools.aws.send(uploads.count_upload(tools.table, caller.tenant, size, now=now, most=most))
+    if before is not None:
+        said = f"{before} of {most} bytes have been announced since midnight (UTC), and these are {size}."
+        raise UploadQuotaExceeded(said, retry_after=-(-(DAY - now % DAY) // SECOND))
 
 
 async def find(caller: Caller, upload_id: str) -> UploadRecord:

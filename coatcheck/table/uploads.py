@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from coatcheck.calls import Answer, Call
-from coatcheck.clock import SECOND
+from coatcheck.clock import DAY, SECOND, rfc3339
+from coatcheck.table.expressions import Expression
 from coatcheck.table.keys import UPLOAD, Item, JobKey
 
 
@@ -29,6 +30,32 @@ class UploadRecord:
     sha256: bytes | None
     expires_at: int
     multipart: Multipart | None = None
+
+
+_TALLIES = "upload-tallies"
+"""No upload's id: with the tenant in front of it, the partition of its tallies."""
+
+TALLY_KEPT = 7 * DAY
+
+
+def count_upload(table: str, tenant: str, size: int, *, now: int, most: int) -> Call[int | None]:
+    """Add bytes to what the tenant has announced on this day (UTC), if that is `most` or less then.
+
+    None when it was added; otherwise how many bytes were announced before.
+    """
+    e = Expression()
+    announced = e.name("announced")
+    e.add(f"{announced} = if_not_exists({announced}, {e.number(0)}) + {e.number(size)}")
+    e.assign("ttl", {"N": str((now + TALLY_KEPT) // SECOND)})
+    params = {
+        "TableName": table,
+        "Key": JobKey(tenant, _TALLIES).item(rfc3339(now)[: len("2026-11-26")]),
+        "ConditionExpression": f"attribute_not_exists({announced}) OR {announced} <= {e.number(most - size)}",
+        **e.update(),
+        "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+    }
+    full = {"ConditionalCheckFailedException": lambda answer: int(answer["Item"]["announced"]["N"])}
+    return Call("dynamodb", "UpdateItem", params, read=lambda _: None, refusals=full)
 
 
 def put_upload(table: str, upload: UploadRecord) -> Call[None]:

@@ -16,6 +16,7 @@ from coatcheck.errors import (
     TooManyUploads,
     UnsupportedMediaType,
     UploadIncomplete,
+    UploadQuotaExceeded,
 )
 from coatcheck.parts import MOST_PARTS
 from coatcheck.wire import CompleteRequest, MultipartTicket, PartsPage, UploadRequest, UploadTicket, UploadView
@@ -42,7 +43,7 @@ class PartsQuery(BaseModel):
     operation_id="create_upload",
     status_code=201,
     responses=answers(201, "How to send the bytes, whole or in parts.", model=UploadTicket | MultipartTicket)
-    | guarded(*_BODY, TooManyUploads),
+    | guarded(*_BODY, TooManyUploads, UploadQuotaExceeded),
     openapi_extra=takes(body=UploadRequest),
 )
 async def create_upload(caller: Authenticated, request: Request) -> Response:

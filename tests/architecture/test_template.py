@@ -26,7 +26,11 @@ from jobs.catalog import CATALOG
 from worker.webhooks import health
 
 DAY = 86_400
-NOT_FOR_ALL = {"COATCHECK_API_KEYS": {"ApiFunction"}, "COATCHECK_PUBLIC_URL": {"ApiFunction", "Deliverer"}}
+NOT_FOR_ALL = {
+    "COATCHECK_API_KEYS": {"ApiFunction"},
+    "COATCHECK_PUBLIC_URL": {"ApiFunction", "Deliverer"},
+    "COATCHECK_UPLOAD_GB_PER_DAY": {"ApiFunction"},
+}
 KEY = "0123456789abcdef" * 4
 
 
@@ -148,7 +152,7 @@ def test_the_description_of_a_version_is_never_too_long_for_lambda() -> None:
     assert not re.fullmatch(pattern, longest.replace("aa", "aaa", 1))
     assert not re.fullmatch(pattern, json.dumps({**json.loads(longest), KEY[1:] + "0": "c"}))
     url = read_template()["Parameters"]["PublicUrl"]["MaxLength"]
-    assert len(f"{longest} {'u' * url} 365 365") <= 256
+    assert len(f"{longest} {'u' * url} 365 365 999999") <= 256
 
 
 def test_lambda_asks_a_queue_for_no_more_than_it_may() -> None:
