@@ -86,10 +86,15 @@ kill: setup ## Kill real processes before and after each of their AWS calls, wit
 load: setup ## 500 jobs through workers that are killed all the time, with faults and doubled messages.
 	@$(BIN)/python -m tests.load.run
 
+SIZE ?= 5G
+
+large: setup ## A result and an upload of SIZE (5G) through real processes; the emulator takes three times as much memory.
+	@$(BIN)/python -m tests.large.run --size $(SIZE)
+
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
 
 lock: ## Resolve requirements/*.in again.
 	@for f in dev ministack sam uv; do $(LOCK) requirements/$$f.in -o requirements/$$f.txt || exit 1; done
 	@for f in service worker; do $(LOCK) -c requirements/dev.txt requirements/$$f.in -o requirements/$$f.txt || exit 1; done
 
-.PHONY: help setup run test check build routes validate deploy simulate model mutants kill load lock
+.PHONY: help setup run test check build routes validate deploy simulate model mutants kill load large lock
