@@ -100,9 +100,12 @@ def test_results_of_text_that_json_escapes(http: httpx.Client, limits: FrontDoor
         assert_collected(http, limits, f"/v1/jobs/{shelf.key.id}/result", made(size), content_type)
 
 
-def test_artifacts_of_text_in_many_scripts(http: httpx.Client, limits: FrontDoor, shelf: Shelf) -> None:
-    content_type, made = KINDS["words"]
-    shelf.show_artifacts({f"{size}.txt": made(size) for size in SIZES}, content_type)
+@pytest.mark.parametrize("kind", ["words", "noise"])
+def test_artifacts_of_text_in_many_scripts_and_of_bytes(
+    http: httpx.Client, limits: FrontDoor, shelf: Shelf, kind: str
+) -> None:
+    content_type, made = KINDS[kind]
+    shelf.show_artifacts({f"{size}.bin": made(size) for size in SIZES}, content_type)
     for size in SIZES:
-        path = f"/v1/jobs/{shelf.key.id}/result/{size}.txt"
+        path = f"/v1/jobs/{shelf.key.id}/result/{size}.bin"
         assert_collected(http, limits, path, made(size), content_type)

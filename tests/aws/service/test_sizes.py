@@ -31,9 +31,6 @@ ARTIFACT = RESULT + "/{name}"
 
 Event = dict[str, Any]
 
-# it is the front door that is tried here, and any store will do behind it
-pytestmark = pytest.mark.parametrize("emulator_url", ["ministack"], indirect=True, scope="session")
-
 
 @pytest.fixture
 def shelves(api: Api, shelf: Shelf) -> list[Shelf]:
@@ -73,8 +70,8 @@ def test_a_result_of_any_size_gets_through(api: Api, shelves: list[Shelf], invok
     _assert_collected(api, invoke, kind, [event(api, "GET", RESULT, job_id=shelf.key.id) for shelf in shelves])
 
 
-def test_an_artifact_of_any_size_gets_through(api: Api, shelf: Shelf, invoke: Invoke) -> None:
-    kind = "escapes"
+@pytest.mark.parametrize("kind", ["escapes", "noise"])
+def test_an_artifact_of_any_size_gets_through(api: Api, shelf: Shelf, invoke: Invoke, kind: str) -> None:
     content_type, made = KINDS[kind]
     shelf.show_artifacts({f"{size}.txt": made(size) for size in SIZES}, content_type)
     job_id = shelf.key.id
