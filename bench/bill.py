@@ -1,6 +1,7 @@
 """What AWS bills for one job, by the emulator's own count: `python -m bench.bill`.
 
-A job whose handler returns what it was given is submitted, run, looked at three times and fetched. Dollars are for a
+A job whose handler returns what it was given is submitted, run, looked at three times and fetched; the last one is told
+of by a webhook besides, which is taken at the first attempt. Dollars are for a
 million of them, at list prices of us-east-1 in 2026, of what is counted here alone: Lambda, API Gateway and storage
 come on top.
 """
@@ -23,12 +24,20 @@ from pydantic import RootModel
 
 from coatcheck.calls import Answer, Call
 from coatcheck.context import Context
-from coatcheck.types import JobType, catalog, handlers, handles
+from coatcheck.deployment import WEBHOOKS, Deployment
+from coatcheck.queues import delete, receive
+from coatcheck.targets import Targets
+from coatcheck.types import Handlers, JobType, catalog, handlers, handles
+from coatcheck.webhooks import Endpoint
 from tests.aws import emulators
 from tests.aws.service.stage import Api, staged, visited
+from tests.aws.worker.moody import Moody, moody
 from worker.aws import Aws
 from worker.poller import Poller
 from worker.tools import Tools, system_clock
+from worker.webhooks.attempts import Sender
+from worker.webhooks.desk import Desk
+from worker.webhooks.inbox import attend
 
 T = TypeVar("T")
 
@@ -101,20 +110,55 @@ class Metered:
         return self.door.send(self.bill.noting(call))
 
 
-def bill_of(api: Api, given: Any, headers: Mapping[str, str] | None = None) -> tuple[Bill, Bill]:
+@dataclass(frozen=True)
+class Meter:
+    """A service and its worker, whose clock stands: a due time that is rounded otherwise is an entry written anew."""
+
+    api: Api
+    now: int
+
+    def tools(self, bill: Bill, known: Handlers) -> Tools:
+        """A worker's, with a bill."""
+        door = Metered(self.api.stage.worker, bill)
+        return Tools(door, self.api.stage.deployment, known, clock=lambda: self.now, roll=lambda: 0.5)
+
+    def later(self) -> None:
+        """Hand in a job that does nothing yet, so that what is read for many jobs is read."""
+        assert self.api.http.post("/v1/jobs", json={"type": ECHO.name, "delay": 3600}).status_code == 202
+
+
+def bill_of(meter: Meter, given: Any, headers: Mapping[str, str] | None = None) -> tuple[Bill, Bill]:
     """What a job costs that returns what it was given, until its client knows it has ended; and to fetch the result."""
-    job, fetched = Bill(), Bill()
+    job, fetched, api = Bill(), Bill(), meter.api
     api.spy.changes = job.noting
     answer = api.http.post("/v1/jobs", json={"type": ECHO.name, "input": given}, headers=headers)
     assert answer.status_code == 202, answer.text
     url = f"/v1/jobs/{answer.json()['id']}"
-    worker = Metered(api.stage.worker, job)
-    tools = Tools(worker, api.stage.deployment, handlers(echo), clock=system_clock, roll=lambda: 0.5)
-    Poller(tools, api.stage.deployment.queues["default"], grace=0).step()
+    Poller(meter.tools(job, handlers(echo)), api.stage.deployment.queues["default"], grace=0).step()
     assert [api.http.get(url).json()["status"] for _ in range(POLLS)] == ["succeeded"] * POLLS
     api.spy.changes = fetched.noting
     assert api.http.get(f"{url}/result").json() == given
     return job, fetched
+
+
+def bill_of_webhook(meter: Meter, receiver: Moody) -> Bill:
+    """What a job costs besides when an endpoint is told of its end."""
+    webhook, api = Bill(), meter.api
+    alone, _ = bill_of(meter, {})
+    endpoint = {"url": receiver.url, "events": ["job.succeeded"]}
+    assert api.http.post("/v1/webhook-endpoints", json=endpoint).status_code == 201
+    # who is to be told of a tenant's jobs is read once in ten seconds, and the key once by each process
+    meter.later()
+    told, _ = bill_of(meter, {})
+    webhook.used = told.used - alone.used
+    tools = meter.tools(webhook, {})
+    desk = Desk(tools, Sender(Targets.local()))
+    desk.secrets(Endpoint("t", "whe_any", receiver.url, (), 0))
+    while not receiver.arrived:
+        for received in tools.aws.send(receive(api.stage.deployment.queues[WEBHOOKS], wait=1, limit=1)):
+            assert attend(desk, received)
+            tools.aws.send(delete(received))
+    return webhook
 
 
 def records(size: int) -> Any:
@@ -141,28 +185,38 @@ GIVEN: Mapping[str, Any] = {
 
 
 @contextmanager
-def metered() -> Iterator[Api]:
+def metered() -> Iterator[Meter]:
     """The service on MiniStack, which counts as DynamoDB does, index by index."""
+    now = system_clock()
     with (
         tempfile.TemporaryDirectory() as scratch,
         emulators.ministack(Path(scratch)) as url,
-        staged(emulators.deployment_on(url), emulators.connect(url), url, catalog=catalog(ECHO)) as stage,
+        staged(_stores(url), emulators.connect(url), url, catalog=catalog(ECHO), clock=lambda: now) as stage,
         visited(stage) as api,
     ):
-        # who is to be told of a tenant's jobs is read once in ten seconds, however many it submits
-        api.http.post("/v1/jobs", json={"type": ECHO.name, "delay": 3600})
-        yield api
+        meter = Meter(api, now)
+        meter.later()
+        yield meter
+
+
+def _stores(url: str) -> Deployment:
+    return emulators.deployment_on(url).model_copy(update={"webhook_targets": "local"})
 
 
 def main() -> None:
     """Measure and print."""
     say = sys.stdout.write
     say(f"{'given and returned':20}{'':10}" + "".join(f"{name:>14}" for name in DOLLARS) + f"{'$ a million':>14}\n")
-    with metered() as api:
+    with metered() as meter, moody() as receiver:
         for name, given in GIVEN.items():
-            for what, bill in zip(("job", "fetch"), bill_of(api, given), strict=True):
-                used = "".join(f"{bill.used[item]:14g}" for item in DOLLARS)
-                say(f"{name if what == 'job' else '':20}{what:10}{used}{bill.dollars:14.2f}\n")
+            for what, bill in zip(("job", "fetch"), bill_of(meter, given), strict=True):
+                say(f"{name if what == 'job' else '':20}{what:10}{told(bill)}\n")
+        say(f"{'':20}{'webhook':10}{told(bill_of_webhook(meter, receiver))}\n")
+
+
+def told(bill: Bill) -> str:
+    """A bill as the end of a line."""
+    return "".join(f"{bill.used[item]:14g}" for item in DOLLARS) + f"{bill.dollars:14.2f}"
 
 
 if __name__ == "__main__":

@@ -139,7 +139,7 @@ def due_deliveries(table: str, shard: str, *, now: int, limit: int) -> Call[Sequ
 
 def begin_try(table: str, delivery: Delivery, *, now: int) -> Call[Delivery | None]:
     """Hold the delivery for one attempt; None when somebody else has changed it since it was read."""
-    begun = replace(delivery, tries=delivery.tries + 1, trying_since=now, due_at=now + TRY_LEASE)
+    begun = replace(delivery, tries=delivery.tries + 1, trying_since=now, due_at=due.for_lease(now + TRY_LEASE))
     return update_delivery(table, begun)
 
 

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from bench.bill import GIVEN, POLLS, bill_of, metered
+from bench.bill import GIVEN, POLLS, Meter, bill_of, bill_of_webhook, metered
 from coatcheck.deployment import Deployment
 from jobs.handlers import HANDLERS
 from tests.aws.service.stage import Api, staged, visited
 from tests.aws.worker.doors import Counting
+from tests.aws.worker.moody import moody
 from worker.aws import Boto
 from worker.poller import Poller
 from worker.tools import Tools, system_clock
@@ -40,16 +41,16 @@ def test_a_no_op_job_is_six_requests_one_at_a_time(api: Api) -> None:
 
 
 @pytest.fixture(scope="module")
-def billed() -> Iterator[Api]:
+def billed() -> Iterator[Meter]:
     """A service whose bill is kept."""
-    with metered() as api:
-        yield api
+    with metered() as meter:
+        yield meter
 
 
 @pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": "one"}], ids=["", "with a key"])
 @pytest.mark.parametrize("given", ["nothing", "1 KB of records"])
 def test_a_job_of_1_kb_in_and_out_is_six_write_units_and_no_request_to_s3(
-    billed: Api, given: str, headers: dict[str, str]
+    billed: Meter, given: str, headers: dict[str, str]
 ) -> None:
     headers = {name: f"{value} {given}".replace(" ", "-") for name, value in headers.items()}
     job, fetched = bill_of(billed, GIVEN[given], headers)
@@ -57,8 +58,13 @@ def test_a_job_of_1_kb_in_and_out_is_six_write_units_and_no_request_to_s3(
     assert fetched.used == {"read units": 1}
 
 
-def test_a_kilobyte_that_does_not_deflate_is_stored_in_s3_once(billed: Api) -> None:
+def test_a_kilobyte_that_does_not_deflate_is_stored_in_s3_once(billed: Meter) -> None:
     job, fetched = bill_of(billed, GIVEN["1 KB of base64"])
     assert (job.used["S3 writes"], job.used["S3 reads"], job.used["read units"]) == (1, 1, POLLS)
     # the result is in the row
     assert fetched.used == {"read units": 1}
+
+
+def test_a_webhook_is_seven_write_units_more(billed: Meter) -> None:
+    with moody() as receiver:
+        assert bill_of_webhook(billed, receiver).used == {"write units": 7, "read units": 4, "SQS requests": 6}

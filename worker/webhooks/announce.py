@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from coatcheck import due
 from coatcheck.deployment import WEBHOOKS
-from coatcheck.due import DISPATCH_GRACE
 from coatcheck.messages import JobMessage
 from coatcheck.queues import send_delivery
 from coatcheck.record import Job
@@ -82,7 +82,7 @@ def _deliver(tools: Tools, job: Job, event: str, receivers: list[Receiver]) -> N
             body=body,
             created_at=now,
             keep_until=max(job.expires_at or 0, now + KEPT_FOR),
-            due_at=now + DISPATCH_GRACE,
+            due_at=due.for_dispatch(now=now, start_at=None, queue_deadline=None, dispatches=0),
         )
         if tools.aws.send(put_delivery(table, delivery)):
             tools.aws.send(send_delivery(tools.deployment.queues[WEBHOOKS], message_of(delivery)))
