@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from coatcheck.clock import SECOND
 from coatcheck.context import Context
 from coatcheck.retry import Reject, RetryLater, RetryPolicy
+from coatcheck.table.room import HOT_ROW, RESULT_IN_ROW
 from coatcheck.types import Catalog, Continue, Handler, Handlers, JobType, Result, catalog, handlers
 from coatcheck.webhooks import EVENTS
 from coatcheck.wire import SubmitRequest
@@ -73,7 +74,7 @@ class Work:
         """A result that goes to the bucket, and an artifact."""
         with ctx.artifact("copy.txt") as file:
             file.write(b"copy")
-        return self._result(ctx, self._world.chance.randbytes(500))
+        return self._result(ctx, self._world.chance.randbytes(RESULT_IN_ROW))
 
     def fail(self, _: Context) -> Result:
         """An error that may pass."""
@@ -93,7 +94,7 @@ class Work:
         if done == self.legs:
             return self._result(ctx, b"")
         # random, so that it does not deflate to so little that it stays in the row
-        padding = self._world.chance.randbytes(self._world.chance.choice((0, 400, 400))).hex()
+        padding = self._world.chance.randbytes(self._world.chance.choice((0, HOT_ROW // 2, HOT_ROW // 2))).hex()
         return Continue({"legs": done, "attempt": ctx.attempt, "padding": padding})
 
     def _result(self, ctx: Context, padding: bytes) -> Result:
@@ -158,7 +159,7 @@ def _plan(chance: random.Random) -> Plan:
         kinds = [chance.choice(list(_ACTS))]
     acts = [Act(kind=chance.choice(kinds), seconds=_seconds(chance)) for _ in range(chance.randint(1, 4))]
     # random text, so that it does not deflate to so little that it stays in the row
-    padding = chance.randbytes(400).hex() if chance.random() < 0.2 else ""
+    padding = chance.randbytes(HOT_ROW // 2).hex() if chance.random() < 0.2 else ""
     return Plan(acts=acts, padding=padding)
 
 

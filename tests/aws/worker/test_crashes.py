@@ -13,6 +13,7 @@ from coatcheck.clock import MINUTE
 from coatcheck.context import Context
 from coatcheck.lifecycle import Status
 from coatcheck.record import Job
+from coatcheck.table.room import RESULT_IN_ROW
 from coatcheck.types import Result
 from tests.aws.worker.doors import Counting, Died, LosesReplies, Mortal
 from tests.aws.worker.world import Number, World
@@ -26,7 +27,7 @@ class TestCrashes:
     def work(value: Number, ctx: Context) -> Result:
         with ctx.artifact("copy.txt") as file:
             file.write(b"x" * value.n)
-        return Result(b"y" * 1000 + secrets.token_bytes(600))
+        return Result(b"y" * 1000 + secrets.token_bytes(RESULT_IN_ROW))
 
     @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
     def test_a_worker_that_dies_at_any_call_is_made_good(self, world: World, after: bool) -> None:  # noqa: FBT001
@@ -73,7 +74,7 @@ class TestCrashes:
         row = world.row(job)
         assert row.status is Status.SUCCEEDED, f"died at call {at}"
         assert row.result is not None
-        assert row.result.size == 1600
+        assert row.result.size == 1000 + RESULT_IN_ROW
         assert [event.type for event in row.history].count("job.succeeded") == 1
 
     @pytest.mark.parametrize("operation", ["UpdateItem", "PutItem", "PutObject"])

@@ -10,6 +10,7 @@ import pytest
 from coatcheck import blobs
 from coatcheck.calls import AwsUnavailable, Call
 from coatcheck.lifecycle import Status
+from coatcheck.table.room import RESULT_IN_ROW
 from coatcheck.types import Result
 from tests.aws.worker.world import World
 from worker.aws import Aws
@@ -32,7 +33,7 @@ class Silent:
 
 def test_the_result_of_a_success_nobody_heard_of_is_kept(world: World) -> None:
     def large(*_: Any) -> Result:
-        return Result(secrets.token_bytes(1000))
+        return Result(secrets.token_bytes(RESULT_IN_ROW))
 
     job = world.submit()
     with pytest.raises(AwsUnavailable):
@@ -42,4 +43,4 @@ def test_the_result_of_a_success_nobody_heard_of_is_kept(world: World) -> None:
     body = world.door.send(blobs.get(world.deployment.bucket, blobs.result_key(row)))
     assert body is not None
     with body:
-        assert len(body.read()) == 1000
+        assert len(body.read()) == RESULT_IN_ROW
