@@ -21,7 +21,8 @@ def attend(tools: Tools, key: DeliveryKey) -> str:
     if delivery is None:
         return "gone"
     now = tools.clock()
-    if delivery.due_at is None or delivery.due_at > now:
+    # due times are rounded down: a message now would find the attempt under way, and be of no use
+    if delivery.due_at is None or delivery.due_at > now or delivery.under_way(now):
         return "early"
     delay = due.message_delay(now=now, start_at=delivery.try_at)
     if delay is not None:

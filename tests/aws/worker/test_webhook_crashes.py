@@ -7,11 +7,12 @@ from collections.abc import Callable
 
 import pytest
 
-from coatcheck.clock import MINUTE
+from coatcheck.clock import MINUTE, SECOND
 from coatcheck.messages import DeliveryMessage, JobMessage
 from coatcheck.record import Job
 from coatcheck.signature import ID
-from coatcheck.webhooks import DeliveryStatus, Endpoint
+from coatcheck.table.webhooks import begin_try
+from coatcheck.webhooks import TRY_LEASE, DeliveryStatus, Endpoint
 from tests.aws.worker.doors import Died, Mortal
 from tests.aws.worker.moody import Moody
 from tests.aws.worker.office import ENDS, Office
@@ -161,3 +162,19 @@ def test_a_message_of_either_kind_is_told_apart() -> None:
     job = JobMessage(tenant="t", job="job_1")
     delivery = DeliveryMessage(tenant="t", of="job_1", made=1, delivery="dlv_1", endpoint="whe_1")
     assert [parse(one.model_dump_json()) for one in (job, delivery)] == [job, delivery]
+
+
+def test_a_lost_attempt_is_woken_once_and_as_soon_as_it_counts_as_lost(office: Office) -> None:
+    office.endpoint("http://127.0.0.1:1/")
+    (delivery,) = office.announced(office.ended())
+    begun = office.world.clock()
+    assert office.world.door.send(begin_try(office.world.deployment.table, delivery, now=begun)) is not None
+    office.messages()
+    woken = []
+    while office.world.clock() < begun + 2 * TRY_LEASE:
+        if office.world.sweep(office.tools) == {"delivery woken": 1}:
+            woken.append(office.world.clock() - begun)
+        office.world.clock.ahead += 5 * SECOND
+    assert len(woken) == 1
+    assert TRY_LEASE <= woken[0] <= TRY_LEASE + 6 * SECOND
+    assert len(office.messages()) == 1
