@@ -105,10 +105,12 @@ async def test_a_part_gets_nothing_to_read_and_only_the_files_it_was_given(start
 
 async def test_parts_that_are_left_are_killed_at_the_end(written: io.StringIO) -> None:
     with processes(Terminal(Console(file=written, soft_wrap=True))) as left:
-        await left.start(shell("trap '' TERM; echo $$; while :; do sleep 1; done"))
+        running = await left.start(shell("trap '' TERM; echo $$; while :; do sleep 1; done"))
         await until(written.getvalue)
     number = int(written.getvalue().split("│")[1])
     await until(lambda: not is_running(number))
+    # it ended without us: let asyncio hear of it too, before its loop is closed
+    assert await running._process.wait() == -9
 
 
 async def test_a_part_that_ends_before_all_is_ready_ends_all(started: Processes) -> None:
