@@ -21,6 +21,7 @@ from service.in_parts import Arrived, InParts, begin, check_open
 from service.inputs import UPLOAD_LIFE
 
 GB = 1024**3
+"""Bytes of a GB, as the deployment's settings count them."""
 
 
 async def announce(caller: Caller, asked: UploadRequest) -> UploadRecord:

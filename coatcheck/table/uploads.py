@@ -36,6 +36,7 @@ _TALLIES = "upload-tallies"
 """No upload's id: with the tenant in front of it, the partition of its tallies."""
 
 TALLY_KEPT = 7 * DAY
+"""How long a day's tally is kept, in milliseconds: longer than the day, so that an owner can look at it."""
 
 
 def count_upload(table: str, tenant: str, size: int, *, now: int, most: int) -> Call[int | None]:
