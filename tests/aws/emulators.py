@@ -9,15 +9,17 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from threading import Lock, Thread
 from typing import Any
 
 import boto3
 import httpx
 from moto.core.common_models import CloudFormationModel
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from moto.secretsmanager.models import secretsmanager_backends
-from moto.server import ThreadedMotoServer
+from werkzeug.serving import make_server
 
 from coatcheck.deployment import Deployment
 from infra.embedded import environment
@@ -77,19 +79,34 @@ def ministack(scratch: Path) -> Iterator[str]:
             process.wait(10)
 
 
+class MotoApp(DomainDispatcherApplication):
+    """moto, with one request to DynamoDB after the other: of two at once, both may find a condition to hold."""
+
+    def __init__(self) -> None:
+        super().__init__(create_backend_app)
+        self._table = Lock()
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
+        of_the_table = environ.get("HTTP_X_AMZ_TARGET", "").startswith("DynamoDB_")
+        with self._table if of_the_table else nullcontext():
+            return super().__call__(environ, start_response)
+
+
 @contextmanager
 def moto() -> Iterator[str]:
     """moto's server on a free port of the loopback interface; gives its URL."""
-    server = ThreadedMotoServer(environment.LOOPBACK, 0, verbose=False)
-    server.start()
+    server = make_server(environment.LOOPBACK, 0, MotoApp(), threaded=True, request_handler=MotoRequestHandler)
+    thread = Thread(target=server.serve_forever, daemon=True)
+    thread.start()
     try:
-        host, port = server.get_host_and_port()
-        url = f"http://{host}:{port}"
+        url = f"http://{environment.LOOPBACK}:{server.server_port}"
         # it lives in this process, and remembers what was made in an earlier one
         httpx.post(f"{url}/moto-api/reset", trust_env=False).raise_for_status()
         yield url
     finally:
-        server.stop()
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 def deployment_on(url: str) -> Deployment:
