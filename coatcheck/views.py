@@ -55,11 +55,13 @@ def job_view(job: Job, artifacts: Sequence[Blob], base_url: str) -> JobView:
     )
 
 
-def event_views(events: Sequence[Event], job_id: str, base_url: str) -> list[EventView]:
-    """A job's whole history as clients see it, the first event first."""
+def event_views(
+    events: Sequence[Event], job_id: str, base_url: str, *, told: int = 0, attempts: int = 0
+) -> list[EventView]:
+    """A job's history as clients see it, the first event first: after `told` events, which began so many `attempts`."""
     views = []
-    attempt = 0
-    for number, event in enumerate(events, start=1):
+    attempt = attempts
+    for number, event in enumerate(events, start=told + 1):
         attempt += event.type == "job.started"
         views.append(
             EventView(

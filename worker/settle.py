@@ -11,7 +11,8 @@ from coatcheck.clock import DAY, SECOND, milliseconds
 from coatcheck.lifecycle import FAIL, SUCCEED, TIME_OUT, Move, Status
 from coatcheck.record import Blob, Job, JobError
 from coatcheck.retry import GiveUp, Reject, RetryLater, RetryPolicy, decide
-from coatcheck.table import items, moves
+from coatcheck.table import moves
+from coatcheck.table.history import put_history_page
 from worker.heart import Stop
 from worker.output import BadResult
 from worker.tools import Again, Done, Tools, Verdict
@@ -104,7 +105,7 @@ def _retry(tools: Tools, job: Job, error: JobError, seconds: float, *, counted: 
 
 def _spill(tools: Tools, job: Job) -> None:
     if moves.must_spill(job):
-        tools.aws.send(items.put_history_page(tools.deployment.table, job))
+        tools.aws.send(put_history_page(tools.deployment.table, job))
 
 
 def _commit(tools: Tools, job: Job, move: Call[moves.Outcome]) -> bool:

@@ -17,6 +17,7 @@ from coatcheck.queues import send_job
 from coatcheck.record import Job, JobError
 from coatcheck.table import items, moves, notes
 from coatcheck.table.codec import NewerRow
+from coatcheck.table.history import put_history_page
 from coatcheck.table.keys import DUE_SHARDS, JobKey
 from coatcheck.table.webhooks import DELIVERY_SHARDS, due_deliveries
 from coatcheck.webhooks import DeliveryKey, unannounced
@@ -140,7 +141,7 @@ def _take_from_lost_worker(tools: Tools, job: Job) -> str:
         outcome = tools.aws.send(moves.settle(table, job, move, now=now, error=error, sweeper=True))
         return _taken(tools, job, outcome, "given up")
     if moves.must_spill(job):
-        tools.aws.send(items.put_history_page(table, job))
+        tools.aws.send(put_history_page(table, job))
     outcome = tools.aws.send(moves.retry(table, job, now=now, start_at=now, error=error, sweeper=True))
     if isinstance(outcome, Job):
         _send(tools, outcome, 0)

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from coatcheck.calls import Answer, Call
-from coatcheck.clock import DAY, SECOND
 from coatcheck.pack import pack, to_json, unpack
-from coatcheck.record import Blob, Event, Job
-from coatcheck.table.codec import NewerRow, decode_events, decode_job, encode_events, encode_job
+from coatcheck.record import Blob, Job
+from coatcheck.table.codec import NewerRow, decode_job, encode_job
 from coatcheck.table.expressions import Expression
 from coatcheck.table.keys import (
     DUE_INDEX,
@@ -20,14 +19,9 @@ from coatcheck.table.keys import (
     Item,
     JobKey,
     artifacts,
-    history,
-    history_page,
     made_for,
 )
 from coatcheck.table.moves import ttl
-
-HISTORY_KEPT = 400 * DAY
-"""How long a page of history is kept, in milliseconds: longer than a job may wait and be kept together."""
 
 
 def put_job(table: str, job: Job, *, now: int) -> Call[Job | None]:
@@ -172,39 +166,6 @@ def delete_items(table: str, keys: Sequence[Item]) -> Call[None]:
     """Delete up to 25 items. One that DynamoDB puts off is found again by whoever looks after."""
     requests = [{"DeleteRequest": {"Key": key}} for key in keys]
     return Call("dynamodb", "BatchWriteItem", {"RequestItems": {table: requests}}, read=lambda _: None)
-
-
-def put_history_page(table: str, job: Job) -> Call[None]:
-    """Move the row's history to an item of its own. Writing it twice writes the same.
-
-    A page only grows: who read the row earlier, and writes later, knows less of it.
-    """
-    last = job.history_from + len(job.history) - 1
-    item = JobKey(job.tenant, job.id).item(history_page(job.created_at, job.history_from))
-    item |= {
-        "events": encode_events(job.history),
-        "last": {"N": str(last)},
-        "ttl": {"N": str((job.updated_at + HISTORY_KEPT) // SECOND)},
-    }
-    e = Expression()
-    unless = f"attribute_not_exists({e.name('pk')}) OR {e.name('last')} <= {e.number(last)}"
-    params = {"TableName": table, "Item": item, "ConditionExpression": unless, **e.placeholders()}
-    fuller = {"ConditionalCheckFailedException": lambda _: None}
-    return Call("dynamodb", "PutItem", params, read=lambda _: None, refusals=fuller)
-
-
-def history_pages(table: str, job: Job) -> Call[Sequence[Event]]:
-    """The events that no longer are in the row, oldest first."""
-    e = Expression()
-    partition, first = e.text(JobKey(job.tenant, job.id).partition), e.text(history(job.created_at))
-    pages = f"{e.name('pk')} = {partition} AND begins_with({e.name('sk')}, {first})"
-    params = {"TableName": table, "KeyConditionExpression": pages, **e.placeholders()}
-    return Call(
-        "dynamodb",
-        "Query",
-        params,
-        read=lambda answer: [event for item in answer["Items"] for event in decode_events(item["events"])],
-    )
 
 
 def put_artifacts(table: str, job: Job, made: Sequence[Blob]) -> Call[None]:

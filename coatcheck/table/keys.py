@@ -46,14 +46,12 @@ def due_shard(job_id: str) -> str:
     return DUE_SHARDS[zlib.crc32(job_id.encode()) % len(DUE_SHARDS)]
 
 
-def history(created_at: int) -> str:
-    """What the sort keys of a job's history begin with: an id may be used again when its job is gone."""
-    return f"history#{created_at:013d}#"
-
-
 def history_page(created_at: int, first: int) -> str:
-    """The sort key of a page of history that starts with event number `first`."""
-    return f"{history(created_at)}{first:06d}"
+    """The sort key of a page of history that starts with event number `first`.
+
+    It tells of which job, by when that was created: an id may be used again when its job is gone.
+    """
+    return f"history#{created_at:013d}#{first:06d}"
 
 
 def artifacts(created_at: int, attempt: int) -> str:

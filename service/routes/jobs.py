@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
@@ -20,15 +19,14 @@ from coatcheck.errors import (
     PayloadTooLarge,
     UnsupportedMediaType,
 )
-from coatcheck.record import Event
-from coatcheck.table import items
-from coatcheck.views import event_views, job_url, job_view
+from coatcheck.views import job_url, job_view
 from coatcheck.wire import EventView, JobView, Listing, SubmitRequest
 from service.body import read_json
 from service.caller import Authenticated, Caller
 from service.cancel import cancel
 from service.documented import JobId, answers, guarded, takes
 from service.etags import is_known, job_tag, not_modified
+from service.history import EventQuery, list_events
 from service.jobs import answer, find, find_kept, view_of
 from service.listing import JobQuery, list_jobs
 from service.prefer import hold, wait_asked
@@ -124,14 +122,10 @@ async def replay_job(caller: Authenticated, request: Request, job_id: JobId) -> 
     return await _made(caller, request, await replay(caller, await find_kept(caller, job_id), key))
 
 
-@router.get("/{job_id}/events", operation_id="list_events", responses=guarded(NotFound, Gone))
-async def get_events(caller: Authenticated, job_id: JobId) -> Listing[EventView]:
+@router.get("/{job_id}/events", operation_id="list_events", responses=guarded(NotFound, Gone, InvalidRequest))
+async def get_events(caller: Authenticated, job_id: JobId, query: Annotated[EventQuery, Query()]) -> Listing[EventView]:
     """The job's history, the first event first."""
-    job = await find_kept(caller, job_id)
-    earlier: Sequence[Event] = ()
-    if job.history_from > 1:
-        earlier = await caller.tools.aws.send(items.history_pages(caller.tools.table, job))
-    return Listing(data=event_views([*earlier, *job.history], job.id, caller.base_url), next=None)
+    return await list_events(caller, await find_kept(caller, job_id), query)
 
 
 async def _made(caller: Caller, request: Request, submitted: Submitted) -> Response:

@@ -14,6 +14,7 @@ from coatcheck.lifecycle import Status
 from coatcheck.messages import JobMessage
 from coatcheck.record import Event, Job, JobError
 from coatcheck.table import items, moves
+from coatcheck.table.history import put_history_page
 from coatcheck.table.keys import JobKey
 from coatcheck.table.webhooks import begin_try, update_delivery
 from coatcheck.webhooks import TRY_LEASE
@@ -172,7 +173,7 @@ def _failed(ground: Ground, tenant: str, **changes: object) -> Job:
 def finished(ground: Ground, tenant: str, _: str) -> JobKey:
     """A job that has succeeded, with something of everything that is kept of a job."""
     job = _succeeded(ground, tenant, id_of=None)
-    ground.aws.send(items.put_history_page(ground.deployment.table, job))
+    ground.aws.send(put_history_page(ground.deployment.table, job))
     ground.aws.send(items.put_artifacts(ground.deployment.table, job, [blob(b"made", inline=False, filename="a")]))
     ground.store(blobs.result_key(job), body(job.id, MANY))
     ground.store(blobs.artifact_key(job, "a"), b"made")

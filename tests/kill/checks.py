@@ -9,6 +9,7 @@ from coatcheck import blobs
 from coatcheck.lifecycle import FINAL, Status
 from coatcheck.record import Blob, Event, Job
 from coatcheck.table import items
+from coatcheck.table.history import earlier_events
 from coatcheck.webhooks import event_id
 from tests.kill.flows import Flow
 from tests.kill.ground import Ground
@@ -44,7 +45,7 @@ def _wrong_with(ground: Ground, flow: Flow, job: Job, scene: Scene) -> Iterator[
 
 def history(ground: Ground, job: Job) -> Sequence[Event]:
     """All events of a job, the first one first."""
-    earlier = ground.aws.send(items.history_pages(ground.deployment.table, job)) if job.history_from > 1 else ()
+    earlier = ground.aws.send(earlier_events(ground.deployment.table, job)) if job.history_from > 1 else ()
     return [*earlier, *job.history]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 from zlib import crc32
 
@@ -19,6 +20,7 @@ from coatcheck.lifecycle import FAIL, SUCCEED, TIME_OUT, Status
 from coatcheck.messages import JobMessage
 from coatcheck.record import JSON, Blob, Event, Job, JobError, Progress
 from coatcheck.table import items, moves, notes
+from coatcheck.table.history import earlier_events, put_history_page
 from coatcheck.table.keys import DUE_SHARDS, JobKey
 from tests.simulation.model import Model, ModelDoor
 from worker.aws import Aws, Boto
@@ -132,8 +134,8 @@ _TABLE_CALLS: Sequence[Make] = (
     lambda c, t, job: moves.expire(t, job, now=_time(c), error=ERROR),
     lambda c, t, job: notes.postpone(t, job, due_at=c.choice((None, NOW)), dispatches=c.randint(0, 3)),
     lambda c, t, job: notes.forget_job(t, _key(job), now=_time(c)) if c.random() < 0.2 else items.get_job(t, _key(job)),
-    lambda _, t, job: items.put_history_page(t, job),
-    lambda _, t, job: items.history_pages(t, job),
+    lambda c, t, job: put_history_page(t, replace(job, history_from=c.choice((1, 2, 14)))),
+    lambda c, t, job: earlier_events(t, replace(job, history_from=15), since=c.choice((1, 2, 14))),
     lambda c, t, job: items.put_artifacts(t, job, [_blob(c)]),
     lambda _, t, job: items.get_artifacts(t, job),
     lambda _, t, job: items.get_jobs(t, list({_key(job), JobKey(job.tenant, "job_none")})),

@@ -5,16 +5,13 @@ from __future__ import annotations
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from urllib.parse import urlsplit
 
 import pytest
 
-from coatcheck.clock import DAY
 from coatcheck.lifecycle import CANCEL, FAIL, SUCCEED, TIME_OUT, Move
 from coatcheck.messages import JobMessage
-from coatcheck.record import Event, JobError
-from coatcheck.table import items, moves
+from coatcheck.record import JobError
 from tests.aws.service.stage import Api, problem, until
 
 LOST = JobError("worker-lost", "The worker died.")
@@ -223,32 +220,3 @@ class TestDelete:
 
     def test_what_was_never_there_is_404(self, api: Api) -> None:
         problem(api.http.delete(path("job_none")), 404, "not-found")
-
-
-class TestEvents:
-    def test_they_tell_the_jobs_life(self, api: Api) -> None:
-        job = api.claim(api.submit()["id"])
-        now = job.updated_at
-        api.stage.worker.send(moves.retry(api.stage.deployment.table, job, now=now, start_at=now, error=LOST))
-        api.settle(api.claim(job.id))
-        listed = api.http.get(path(job.id, "/events")).json()
-        assert listed["next"] is None
-        assert [(event["id"], event["type"], event["attempt"]) for event in listed["data"]] == [
-            ("evt_000001", "job.queued", 0),
-            ("evt_000002", "job.started", 1),
-            ("evt_000003", "job.retrying", 1),
-            ("evt_000004", "job.started", 2),
-            ("evt_000005", "job.succeeded", 2),
-        ]
-        assert listed["data"][2]["error"]["code"] == "worker-lost"
-
-    def test_those_that_left_the_row_are_told_first(self, api: Api) -> None:
-        table = api.stage.deployment.table
-        job = api.row(api.submit(max_attempts=1)["id"])
-        page = [Event("job.started", job.created_at + n) for n in range(3)]
-        gone = replace(job, created_at=job.created_at - DAY, history=(Event("job.gone", 0),) * 9)
-        for moved in (gone, replace(job, history=tuple(page)), replace(job, history=tuple(page[:2]))):
-            api.stage.worker.send(items.put_history_page(table, moved))
-        api.overwrite(replace(job, history_from=4))
-        types = [event["type"] for event in api.http.get(path(job.id, "/events")).json()["data"]]
-        assert types == ["job.started"] * 3 + ["job.queued"]

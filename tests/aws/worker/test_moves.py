@@ -34,6 +34,7 @@ from coatcheck.lifecycle import (
 )
 from coatcheck.record import JSON, Blob, Event, Job, JobError
 from coatcheck.table import items, moves, notes
+from coatcheck.table.history import earlier_events, put_history_page
 from coatcheck.table.keys import JobKey
 from worker.aws import Boto
 
@@ -130,12 +131,12 @@ def test_a_long_history_is_kept_whole_beside_the_row(aws: Boto, deployment: Depl
         job = aws.send(moves.claim(table, key, now=NOW + n, lease=MINUTE, owner="me"))
         assert isinstance(job, Job)
         if moves.must_spill(job):
-            aws.send(items.put_history_page(table, job))
-            aws.send(items.put_history_page(table, job))
+            aws.send(put_history_page(table, job))
+            aws.send(put_history_page(table, job))
         outcome = aws.send(moves.retry(table, job, now=NOW + n, start_at=NOW + n, error=ERROR))
         assert isinstance(outcome, Job)
         row = outcome
-    events = [*aws.send(items.history_pages(table, row)), *row.history]
+    events = [*aws.send(earlier_events(table, row)), *row.history]
     assert len(row.history) <= moves.HISTORY_KEPT_IN_ROW + 2
     assert [event.type for event in events] == ["job.queued", *["job.started", "job.retrying"] * 20]
     assert row.history_from + len(row.history) - 1 == len(events)
@@ -181,7 +182,7 @@ def test_what_belongs_to_a_job_is_deleted_with_it_and_the_row_stays(
     key = JobKey(tenant, job.id)
     aws.send(items.put_job(table, job, now=NOW))
     for first in range(1, 40):
-        aws.send(items.put_history_page(table, replace(job, history_from=first)))
+        aws.send(put_history_page(table, replace(job, history_from=first)))
     aws.send(items.put_artifacts(table, job, [replace(BLOB, filename="a.json")]))
     deleted = 0
     while beside := aws.send(items.items_beside(table, job)):

@@ -1,0 +1,60 @@
+"""The part of a job's history that its row has no room for: pages of a dozen events, each an item of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from coatcheck.calls import Call
+from coatcheck.clock import DAY, SECOND
+from coatcheck.record import Event, Job
+from coatcheck.table.codec import decode_events, encode_events
+from coatcheck.table.expressions import Expression
+from coatcheck.table.keys import JobKey, history_page
+
+HISTORY_KEPT = 400 * DAY
+"""How long a page of history is kept, in milliseconds: longer than a job may wait and be kept together."""
+
+PAGES_AT_ONCE = 50
+"""Pages that one read gives: events that, with errors as long as they may be, fit in an answer of any front door."""
+
+
+def put_history_page(table: str, job: Job) -> Call[None]:
+    """Move the row's history to an item of its own. Writing it twice writes the same.
+
+    A page only grows: who read the row earlier, and writes later, knows less of it.
+    """
+    last = job.history_from + len(job.history) - 1
+    item = JobKey(job.tenant, job.id).item(history_page(job.created_at, job.history_from))
+    item |= {
+        "events": encode_events(job.history),
+        "last": {"N": str(last)},
+        "ttl": {"N": str((job.updated_at + HISTORY_KEPT) // SECOND)},
+    }
+    e = Expression()
+    unless = f"attribute_not_exists({e.name('pk')}) OR {e.name('last')} <= {e.number(last)}"
+    params = {"TableName": table, "Item": item, "ConditionExpression": unless, **e.placeholders()}
+    fuller = {"ConditionalCheckFailedException": lambda _: None}
+    return Call("dynamodb", "PutItem", params, read=lambda _: None, refusals=fuller)
+
+
+def earlier_events(table: str, job: Job, *, since: int = 1) -> Call[Sequence[Event]]:
+    """The events that no longer are in the row, oldest first, from number `since` on, which begins a page.
+
+    There may be more than what is read, which is 50 pages at the most. `since` is less than the row's `history_from`.
+    """
+    e = Expression()
+    first, last = (history_page(job.created_at, number) for number in (since, job.history_from - 1))
+    pages = f"{e.name('sk')} BETWEEN {e.text(first)} AND {e.text(last)}"
+    params = {
+        "TableName": table,
+        "KeyConditionExpression": f"{e.name('pk')} = {e.text(JobKey(job.tenant, job.id).partition)} AND {pages}",
+        **e.placeholders(),
+        "ConsistentRead": True,
+        "Limit": PAGES_AT_ONCE,
+    }
+    return Call(
+        "dynamodb",
+        "Query",
+        params,
+        read=lambda answer: [event for item in answer["Items"] for event in decode_events(item["events"])],
+    )
