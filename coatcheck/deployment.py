@@ -40,6 +40,11 @@ class Deployment(BaseModel):
     webhook_targets: Literal["public", "local"] = Field(
         default="public", description="where webhooks may go: public addresses over https, or this machine too"
     )
+    webhook_refused: str = Field(
+        default="",
+        pattern=r"^([A-Za-z0-9.-]+(,[A-Za-z0-9.-]+)*)?$",
+        description="hosts that no webhook may go to besides that of the public URL, with commas between them",
+    )
     api_keys: Json[dict[Sha256Hex, Tenant]] = Field(
         default_factory=dict, description="JSON object: hex sha256 of an API key to its tenant"
     )
@@ -58,6 +63,11 @@ class Deployment(BaseModel):
     def lease_ms(self) -> int:
         """The lease in milliseconds."""
         return self.lease * SECOND
+
+    @property
+    def refused_hosts(self) -> list[str]:
+        """The hosts that no webhook may go to, whatever other names the service has."""
+        return [host for host in self.webhook_refused.split(",") if host]
 
     @property
     def lanes(self) -> list[str]:

@@ -54,7 +54,7 @@ class JobMessage(_Message):
 
 
 class DeliveryMessage(_Message):
-    """Wake up for this delivery to `endpoint`. `of` and `made` are as in `DeliveryKey`."""
+    """Wake up for this delivery. `of` and `made` are as in `DeliveryKey`; how many go to one `endpoint` is bounded."""
 
     of: Annotated[str, Field(pattern=r"^(job|whe)_[A-Za-z0-9_-]{1,60}$")]
     made: Annotated[int, Field(ge=0, lt=10**13)]

@@ -48,11 +48,11 @@ def send_job(queue_url: str, message: JobMessage, *, delay: int = 0) -> Call[Non
 
 
 def send_delivery(queue_url: str, message: DeliveryMessage, *, delay: int = 0) -> Call[None]:
-    """Wake a deliverer for one delivery, in `delay` seconds (at most 900). The endpoint is the message group."""
+    """Wake a deliverer for one delivery, in `delay` seconds (at most 900). The message group is as for `send_job`."""
     params = {
         "QueueUrl": queue_url,
         "MessageBody": message.model_dump_json(),
-        "MessageGroupId": message.endpoint,
+        "MessageGroupId": message.tenant,
         **({"DelaySeconds": delay} if delay else {}),
     }
     return Call("sqs", "SendMessage", params, read=_ignore)

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from urllib.parse import urlsplit
 
 from coatcheck.clock import DAY, HOUR, MINUTE, SECOND
 from coatcheck.ids import make_id
@@ -202,8 +203,9 @@ def delivery_id(of_event: str, endpoint: str) -> str:
 
 
 def endpoint_id_for(tenant: str, url: str) -> str:
-    """What stands for a URL that jobs of the tenant bring along."""
-    return _derived("whe", tenant, url)
+    """What stands for the receiver at a URL that a job of the tenant brings along: the same for all at its origin."""
+    parts = urlsplit(url)
+    return _derived("whe", tenant, f"{parts.scheme}://{parts.netloc}".lower())
 
 
 def _derived(kind: str, *parts: str) -> str:

@@ -20,6 +20,6 @@ def flaws_in(caller: Caller, url: str, pointer: str) -> list[Flaw]:
 
 def _targets(caller: Caller) -> Targets:
     """Every place the deployment allows but the service itself, under the names that it is known by here."""
-    local = caller.tools.deployment.webhook_targets == "local"
-    names = {caller.host, urlsplit(caller.base_url).netloc}
-    return (Targets.local if local else Targets.public)(*names)
+    deployment = caller.tools.deployment
+    names = {caller.host, urlsplit(caller.base_url).netloc, *deployment.refused_hosts}
+    return (Targets.local if deployment.webhook_targets == "local" else Targets.public)(*names)

@@ -16,6 +16,9 @@ from coatcheck.calls import AwsRefused, AwsUnavailable, Call, Service, error_fro
 T = TypeVar("T")
 
 _LONG_POLL = 20
+_CONNECTIONS = 40
+"""Of each service that are kept: more than any process here has threads."""
+
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 BROKEN = (BotoCoreError, urllib3.exceptions.HTTPError, OSError)
@@ -78,6 +81,7 @@ def _config() -> Config:
     return Config(
         connect_timeout=3,
         read_timeout=_LONG_POLL + 10,
+        max_pool_connections=_CONNECTIONS,
         retries={"mode": "standard", "total_max_attempts": 4},
         signature_version="s3v4",
         request_checksum_calculation="when_required",

@@ -19,7 +19,7 @@ from worker.sweep import sweep as sweep_once
 from worker.tools import Tools, system_clock
 from worker.webhooks.desk import Desk
 from worker.webhooks.inbox import attend, wait_for_a_turn
-from worker.webhooks.pool import Pool
+from worker.webhooks.pool import Pool, Shares
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,10 @@ def deliver(event: dict[str, Any], context: Any) -> dict[str, Any]:
         if attend(desk, one) if in_time else wait_for_a_turn(tools, one):
             done.add(one.message_id)
 
-    with Pool(len(received), SHARE, attend=attend_in_time, turn_away=attend_in_time, waiting=len(received)) as pool:
+    # whose messages come is SQS's matter, which shares the queue among its groups
+    every = len(received)
+    shares = Shares(endpoint=SHARE, endpoint_waiting=every, tenant=every, tenant_waiting=every)
+    with Pool(every, shares, attend=attend_in_time, turn_away=attend_in_time) as pool:
         for one in received:
             pool.take(one)
     return {"batchItemFailures": [{"itemIdentifier": r.message_id} for r in received if r.message_id not in done]}

@@ -11,17 +11,11 @@ import pytest
 from infra.build import ROOT
 from infra.translate import translated
 
-KERNEL = (
-    "coatcheck.blobs",
-    "coatcheck.multipart",
-    "coatcheck.queues",
-    "coatcheck.secrets_manager",
-    "coatcheck.table.items",
-    "coatcheck.table.moves",
-    "coatcheck.table.notes",
-    "coatcheck.table.uploads",
-    "coatcheck.table.webhooks",
-)
+KERNEL = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    for path in (ROOT / "coatcheck").rglob("*.py")
+    if ROOT / "coatcheck" / "client" not in path.parents
+}
 SERVICE = set((ROOT / "service").rglob("*.py"))
 WORKING = ROOT / "worker"
 DELIVERING = WORKING / "webhooks"

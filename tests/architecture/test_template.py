@@ -30,6 +30,7 @@ NOT_FOR_ALL = {
     "COATCHECK_API_KEYS": {"ApiFunction"},
     "COATCHECK_PUBLIC_URL": {"ApiFunction", "Deliverer"},
     "COATCHECK_UPLOAD_GB_PER_DAY": {"ApiFunction"},
+    "COATCHECK_WEBHOOK_REFUSED": {"Deliverer"},
 }
 KEY = "0123456789abcdef" * 4
 

@@ -240,10 +240,10 @@ def test_the_function_begins_nothing_that_it_cannot_end(
 def test_the_service_itself_is_no_target(
     stores: Ground, targets: str, public_url: str, refused: list[tuple[str, int]], open_: list[tuple[str, int]]
 ) -> None:
-    changed = stores.deployment.model_copy(update={"webhook_targets": targets, "public_url": public_url})
-    made = targets_of(changed, "127.0.0.1:9001")
+    more = {"webhook_targets": targets, "public_url": public_url, "webhook_refused": "a1.example,b2.example"}
+    made = targets_of(stores.deployment.model_copy(update=more), "127.0.0.1:9001")
     assert made.loopback is (targets == "local")
-    for host, port in [*refused, ("127.0.0.1", 9001)]:
+    for host, port in [*refused, ("127.0.0.1", 9001), ("a1.example", 443), ("b2.example", 8443)]:
         assert made.refuses(host, port)
     for host, port in open_:
         assert not made.refuses(host, port)

@@ -19,7 +19,7 @@ from worker.process import heed_signals
 from worker.tools import Tools, system_clock
 from worker.webhooks.desk import Desk
 from worker.webhooks.inbox import attend, wait_for_a_turn
-from worker.webhooks.pool import Pool
+from worker.webhooks.pool import Pool, Shares
 
 log = logging.getLogger(__name__)
 
@@ -27,11 +27,12 @@ LONG_POLL = 20
 BATCH = 10
 OUTAGE_PAUSE = 1.0
 
-MOST_OF_ONE = 4
-"""The part of the threads, as its inverse, that one endpoint can hold."""
+THREADS = 32
+OF_AN_ENDPOINT, OF_A_TENANT = 8, 2
+"""The part of the threads, as its inverse, that each can hold."""
 
-WAITING = 10
-"""Messages of one endpoint that wait in this process: not longer, at 15 s each, than the queue hides them."""
+WAITING, WAITING_OF_A_TENANT = 10, 40
+"""Messages that wait in this process: not longer, at 15 s an attempt, than the queue hides them."""
 
 
 class _Drain(BaseException):
@@ -44,8 +45,8 @@ class Deliverer:
     def __init__(self, desk: Desk, threads: int) -> None:
         self._desk, self._tools = desk, desk.tools
         self._queue_url = self._tools.deployment.queues[WEBHOOKS]
-        share = max(1, threads // MOST_OF_ONE)
-        self._pool = Pool(threads, share, attend=self._attend, turn_away=self._turn_away, waiting=WAITING)
+        shares = Shares(max(1, threads // OF_AN_ENDPOINT), WAITING, max(1, threads // OF_A_TENANT), WAITING_OF_A_TENANT)
+        self._pool = Pool(threads, shares, attend=self._attend, turn_away=self._turn_away)
         self._draining = threading.Event()
         self._receiving = False
 
@@ -98,7 +99,11 @@ def main(door: Callable[[], Aws] = Boto) -> None:
     """Parse the command line and deliver until SIGTERM. `door` makes the way to AWS: tests bring their own."""
     parser = argparse.ArgumentParser(prog="python -m worker.webhooks", description="Deliver webhooks.")
     parser.add_argument(
-        "--threads", type=int, default=16, help="attempts at the same time, a quarter of them at one endpoint"
+        "--threads",
+        type=int,
+        default=THREADS,
+        help=f"attempts at the same time, at most one in {OF_AN_ENDPOINT} of them at one endpoint, and one in"
+        f" {OF_A_TENANT} for one tenant (default: {THREADS})",
     )
     options = parser.parse_args()
     if options.threads < 1:

@@ -73,7 +73,7 @@ def of_a_job(delivery: Delivery) -> bool:
 def targets_of(deployment: Deployment, runtime_api: str | None) -> Targets:
     """Where webhooks may go, which is never the service itself. `runtime_api` is Lambda's own, "host:port"."""
     own = urlsplit(deployment.public_url)
-    refused = [runtime_api] if runtime_api else []
+    refused = [*deployment.refused_hosts, *([runtime_api] if runtime_api else [])]
     if deployment.webhook_targets == "public":
         return Targets.public(*refused, *filter(None, [own.hostname]))
     port = own.port or {"http": 80, "https": 443}.get(own.scheme)

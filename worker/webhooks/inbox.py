@@ -40,10 +40,10 @@ def parse(body: str) -> DeliveryMessage | JobMessage:
         return JobMessage.parse(body)
 
 
-def endpoint_of(received: Received) -> str | None:
-    """What the attempts at which are counted together; None for a message that calls nobody."""
+def delivery_in(received: Received) -> DeliveryMessage | None:
+    """The delivery that a message asks for; None for a message that calls nobody."""
     try:
         message = parse(received.body)
     except (BadMessage, NewerMessage):
         return None
-    return f"{message.tenant}/{message.endpoint}" if isinstance(message, DeliveryMessage) else None
+    return message if isinstance(message, DeliveryMessage) else None

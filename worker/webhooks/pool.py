@@ -1,44 +1,67 @@
-"""Threads that work off messages, of which one endpoint can hold only a part: who is slow holds up nobody else."""
+"""Threads that work off messages, of which one endpoint, or one tenant, can hold only a part."""
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections import deque
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Self, TypeAlias
 
 from coatcheck.calls import AwsError
 from coatcheck.queues import Received
-from worker.webhooks.inbox import endpoint_of
+from worker.webhooks.inbox import delivery_in
 
 log = logging.getLogger(__name__)
 
 Work: TypeAlias = Callable[[Received], object]
 
 
-@dataclass(slots=True)
-class _Line:
-    """How many threads are at work for one endpoint, and what waits for one of them."""
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Messages of which at most `share` are attended to at a time, while at most `waiting` wait here for their turn."""
 
-    busy: int = 0
-    waiting: deque[Received] = field(default_factory=deque)
+    name: str
+    share: int
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """How many threads one endpoint can hold, and one tenant; and how many messages of each wait for one."""
+
+    endpoint: int
+    endpoint_waiting: int
+    tenant: int
+    tenant_waiting: int
+
+    def groups_of(self, received: Received) -> Sequence[Group]:
+        """What a message counts for; nothing if it calls nobody."""
+        message = delivery_in(received)
+        if message is None:
+            return ()
+        return (
+            Group(f"{message.tenant}/{message.endpoint}", self.endpoint, self.endpoint_waiting),
+            Group(message.tenant, self.tenant, self.tenant_waiting),
+        )
 
 
 class Pool:
-    """So many `threads`, at most `share` of which `attend` to messages of one endpoint at a time.
+    """So many `threads`, which `attend` to messages.
 
-    As many messages of each as `waiting` stay here until it is their turn; those beyond are left to `turn_away`.
-    Leaving the block waits until all of them are attended to.
+    A message whose groups have no thread left for it waits until it is its turn; one whose groups have no room for
+    that either is left to `turn_away`. Leaving the block waits until all of them are attended to.
     """
 
-    def __init__(self, threads: int, share: int, *, attend: Work, turn_away: Work, waiting: int) -> None:
-        self._threads, self._share, self._most_waiting = threads, share, waiting
+    def __init__(self, threads: int, shares: Shares, *, attend: Work, turn_away: Work) -> None:
+        self._threads, self._shares = threads, shares
         self._attend, self._turn_away = attend, turn_away
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="webhooks")
-        self._lines: dict[str, _Line] = {}
+        self._waiting: deque[tuple[Received, Sequence[Group]]] = deque()
+        self._waiting_of: Counter[str] = Counter()
+        self._busy_for: Counter[str] = Counter()
         self._busy = 0
         self._changed = threading.Condition()
 
@@ -56,48 +79,60 @@ class Pool:
 
     def take(self, received: Received) -> None:
         """Let a thread attend to a message, now or when it is its turn, or turn it away."""
-        name = endpoint_of(received)
-        work, line = self._attend, None
+        work, groups = self._attend, self._shares.groups_of(received)
         with self._changed:
-            if name is not None:
-                line = self._lines.setdefault(name, _Line())
-                if line.busy < self._share:
-                    line.busy += 1
-                elif len(line.waiting) < self._most_waiting:
-                    line.waiting.append(received)
-                    return
-                else:
-                    work, name = self._turn_away, None
+            if self._may_begin(groups):
+                self._begin(groups)
+            elif all(self._waiting_of[group.name] < group.waiting for group in groups):
+                self._waiting.append((received, groups))
+                self._waiting_of.update(group.name for group in groups)
+                return
+            else:
+                work, groups = self._turn_away, ()
             self._busy += 1
-        self._executor.submit(self._run, work, name, received)
+        self._executor.submit(self._run, work, received, groups)
 
     def turn_away_waiting(self) -> None:
         """Turn away what waits for its turn: there will be none."""
         with self._changed:
-            left = [received for line in self._lines.values() for received in line.waiting]
-            for line in self._lines.values():
-                line.waiting.clear()
+            left = [received for received, _ in self._waiting]
+            self._waiting.clear()
+            self._waiting_of.clear()
         for received in left:
             _safely(self._turn_away, received)
 
-    def _run(self, work: Work, name: str | None, received: Received | None) -> None:
-        while received is not None:
-            _safely(work, received)
-            received = self._next(name)
+    def _run(self, work: Work, received: Received, groups: Sequence[Group]) -> None:
+        _safely(work, received)
+        while (following := self._following(groups)) is not None:
+            received, groups = following
+            _safely(self._attend, received)
 
-    def _next(self, name: str | None) -> Received | None:
-        """What the thread is to attend to next; None lets it go."""
+    def _following(self, done: Sequence[Group]) -> tuple[Received, Sequence[Group]] | None:
+        """What the thread is to attend to next: who has waited longest of those that may begin now. None frees it."""
         with self._changed:
-            if name is not None:
-                line = self._lines[name]
-                if line.waiting:
-                    return line.waiting.popleft()
-                line.busy -= 1
-                if not line.busy:
-                    del self._lines[name]
+            _subtract(self._busy_for, done)
+            for place, (received, groups) in enumerate(self._waiting):
+                if self._may_begin(groups):
+                    del self._waiting[place]
+                    _subtract(self._waiting_of, groups)
+                    self._begin(groups)
+                    return received, groups
             self._busy -= 1
             self._changed.notify()
             return None
+
+    def _may_begin(self, groups: Sequence[Group]) -> bool:
+        return all(self._busy_for[group.name] < group.share for group in groups)
+
+    def _begin(self, groups: Sequence[Group]) -> None:
+        self._busy_for.update(group.name for group in groups)
+
+
+def _subtract(counts: Counter[str], groups: Sequence[Group]) -> None:
+    for group in groups:
+        counts[group.name] -= 1
+        if not counts[group.name]:
+            del counts[group.name]
 
 
 def _safely(work: Work, received: Received) -> None:

@@ -91,7 +91,7 @@ class TestDeliveries:
         job = api.finished(webhook={"url": URL})
         # what JSON has to escape is six times as long there
         attempts = (Attempt(job.created_at + 1, 250, 503, response="\x01" * 1024),) * MOST_ATTEMPTS_KEPT
-        made = {delivered(api, job, f"{URL}/{n}", attempts=attempts).key.id for n in range(40)}
+        made = {delivered(api, job, f"https://hooks-{n}.example.com/", attempts=attempts).key.id for n in range(40)}
         seen, more, pages = list[str](), {"limit": "50"}, 0
         while more:
             answer = api.http.get(f"/v1/jobs/{job.id}/deliveries", params=more)
@@ -110,8 +110,8 @@ class TestDeliveries:
 
     def test_pages(self, api: Api) -> None:
         job = api.finished(webhook={"url": URL})
-        made = {delivered(api, job, f"{URL}/{n}").key.id for n in range(5)}
-        delivered(api, job, f"{URL}/late", keep_until=job.created_at - DAY)
+        made = {delivered(api, job, f"https://hooks-{n}.example.com/").key.id for n in range(5)}
+        delivered(api, job, "https://late.example.com/", keep_until=job.created_at - DAY)
         path = f"/v1/jobs/{job.id}/deliveries"
         found: list[str] = []
         after: dict[str, str] = {}

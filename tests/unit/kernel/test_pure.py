@@ -175,6 +175,7 @@ class TestDeployment:
             ),
             ({"COATCHECK_WEBHOOK_KEY": ""}, "COATCHECK_WEBHOOK_KEY"),
             ({"COATCHECK_WEBHOOK_TARGETS": "all"}, "COATCHECK_WEBHOOK_TARGETS"),
+            ({"COATCHECK_WEBHOOK_REFUSED": "a.example, b.example"}, "COATCHECK_WEBHOOK_REFUSED"),
             ({"COATCHECK_LEASE": "soon"}, "COATCHECK_LEASE"),
             ({"COATCHECK_API_KEYS": '{"plain-key": "acme"}'}, "COATCHECK_API_KEYS"),
             ({"COATCHECK_PUBLIC_URL": "https://x/"}, "COATCHECK_PUBLIC_URL"),

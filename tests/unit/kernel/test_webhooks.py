@@ -128,6 +128,12 @@ class TestIds:
         assert is_id("whe", endpoint_id_for("t", "https://example.org/"))
         assert endpoint_id_for("t", "https://example.org/") != endpoint_id_for("u", "https://example.org/")
 
+    def test_the_urls_of_one_origin_are_one_receiver(self) -> None:
+        urls = ("https://example.org/", "https://example.org/done?job=1", "HTTPS://Example.ORG")
+        assert len({endpoint_id_for("t", url) for url in urls}) == 1
+        others = ("https://example.org:8443/", "http://example.org/", "https://example.com/")
+        assert len({endpoint_id_for("t", url) for url in (urls[0], *others)}) == 4
+
 
 class TestSchedule:
     def test_it_is_that_of_standard_webhooks_three_days_long(self) -> None:
