@@ -19,13 +19,11 @@ import aioboto3  # type: ignore[import-untyped]
 import boto3
 
 from coatcheck import blobs, due, pack
-from coatcheck.clock import DAY
 from coatcheck.deployment import PREFIX, Deployment
 from coatcheck.ids import make_id
-from coatcheck.lifecycle import Status
 from coatcheck.messages import DeliveryMessage, JobMessage
 from coatcheck.queues import delete, receive, send_delivery, send_job
-from coatcheck.record import Blob, Event, Job
+from coatcheck.record import Blob, Job
 from coatcheck.table import items, moves
 from coatcheck.table.keys import DUE_SHARDS, JobKey, due_shard
 from coatcheck.table.webhooks import list_deliveries, put_endpoint
@@ -35,6 +33,7 @@ from infra.embedded.processes import ROOT
 from service.aws import AioBoto
 from tests.aws import emulators
 from tests.kill.work import WORK, Deed
+from tests.rows import a_job
 from worker.aws import Boto
 from worker.tools import system_clock
 from worker.webhooks.inbox import parse
@@ -127,23 +126,16 @@ class Ground:
         now = system_clock()
         text = pack.to_json(deed.model_dump())
         large = len(text) > KEPT_IN_ROW
-        job = Job(
+        job = a_job(
+            now=now,
             tenant=tenant,
             id=_id_in_the_first_shard(),
             type=WORK.name,
             lane=LANE,
-            status=Status.QUEUED,
-            version=1,
-            created_at=now,
-            updated_at=now,
-            attempt=0,
             max_attempts=WORK.max_attempts,
             timeout=round(WORK.timeout * 1000),
-            retention=DAY,
-            digest=b"d" * 32,
             input=blob(text, inline=not large),
             due_at=due.for_dispatch(now=now, start_at=None, queue_deadline=None, dispatches=0),
-            history=(Event("job.queued", now),),
         )
         if tenant in self.subscribed:
             job = replace(job, notify=ENDS, base_url="https://jobs.example")

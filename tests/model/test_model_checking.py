@@ -14,9 +14,9 @@ from coatcheck.table import items, moves
 from coatcheck.table.keys import JobKey
 from tests.model.check import explore, told
 from tests.model.life import Lease, Life, Row, Ttl, by_name, written
+from tests.rows import NOW, a_job
 from tests.simulation.model import Model, ModelDoor
 
-NOW = 1_800_000_000_000
 MINUTE = 60_000
 ERROR = JobError("worker-lost", "gone")
 
@@ -113,21 +113,10 @@ def _blob() -> Blob:
 
 
 def _job(row: Row) -> Job:
-    return Job(
-        tenant="tenant",
-        id="job_1",
-        type="t",
-        lane="default",
+    return a_job(
         status=row.status,
-        version=1,
-        created_at=NOW,
-        updated_at=NOW,
         attempt=row.attempt,
         max_attempts=row.max_attempts,
-        timeout=MINUTE,
-        retention=MINUTE,
-        digest=b"0" * 32,
-        input=_blob(),
         start_at=None if row.start_due else NOW + MINUTE,
         queue_deadline={Ttl.NONE: None, Ttl.PENDING: NOW + MINUTE, Ttl.PASSED: NOW - 1}[row.ttl],
         lease_until={Lease.NONE: None, Lease.RUNS: NOW + MINUTE, Lease.OUT: NOW - 1}[row.lease],

@@ -18,15 +18,15 @@ from coatcheck.deployment import Deployment
 from coatcheck.ids import make_id
 from coatcheck.lifecycle import FAIL, SUCCEED, TIME_OUT, Status
 from coatcheck.messages import JobMessage
-from coatcheck.record import JSON, Blob, Event, Job, JobError, Progress
+from coatcheck.record import JSON, Blob, Job, JobError, Progress
 from coatcheck.table import items, moves, notes
 from coatcheck.table.history import earlier_events, put_history_page
 from coatcheck.table.keys import DUE_SHARDS, JobKey
+from tests.rows import NOW, a_job
 from tests.simulation.model import Model, ModelDoor
 from worker.aws import Aws, Boto
 from worker.tools import system_clock
 
-NOW = 1_800_000_000_000
 ERROR = JobError("worker-lost", "gone")
 CALLS = 300
 
@@ -87,18 +87,14 @@ def _blob(chance: random.Random) -> Blob:
 def _new_job(chance: random.Random, tenant: str) -> Job:
     at = _time(chance)
     status = chance.choice([*Status, Status.QUEUED, Status.RUNNING, Status.RUNNING])
-    return Job(
+    return a_job(
+        now=at,
         tenant=tenant,
         id=make_id("job", chance.randbytes(16)),
         type="sim.job",
-        lane="default",
         status=status,
-        version=1,
-        created_at=at,
-        updated_at=at,
         attempt=chance.randint(0, 2),
         max_attempts=chance.randint(1, 6),
-        timeout=60 * SECOND,
         retention=chance.choice((1, 60)) * SECOND,
         digest=chance.randbytes(32),
         input=_blob(chance),
@@ -108,7 +104,6 @@ def _new_job(chance: random.Random, tenant: str) -> Job:
         queue_deadline=chance.choice((None, at)),
         lease_until=chance.choice((None, at)),
         metadata=chance.choice(({}, {"a": "b"})),
-        history=(Event("job.queued", at),),
     )
 
 

@@ -7,73 +7,26 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from coatcheck import blobs, multipart
 from coatcheck.client.sync import Client
 from coatcheck.parts import MOST_PARTS, SINGLE_PART_LIMIT, SMALLEST_PART, UPLOAD_LIMIT
-from coatcheck.table import uploads
-from coatcheck.table.keys import JobKey
-from service.in_parts import MOST_OPEN, PAGE
+from service.in_parts import PAGE
+from tests.aws.service.in_parts import (
+    BODY,
+    GIB,
+    announce,
+    complete,
+    is_ministack,
+    look,
+    multipart_id,
+    piece,
+    query,
+    send,
+    stored_key,
+)
 from tests.aws.service.stage import Api, problem
-
-BODY = bytes(range(256)) * (SMALLEST_PART // 256) + b"the rest"
-GIB = 1024**3
-
-
-def announce(api: Api, **more: Any) -> dict[str, Any]:
-    """The ticket for an upload of `BODY` in parts, or of what `more` says."""
-    asked = {"filename": "table.csv", "content_type": "text/csv", "size": len(BODY), "multipart": True} | more
-    answer = api.http.post("/v1/uploads", json=asked)
-    assert answer.status_code == 201, answer.text
-    ticket: dict[str, Any] = answer.json()
-    return ticket
-
-
-def piece(ticket: dict[str, Any], number: int, body: bytes = BODY) -> bytes:
-    """The bytes of one part."""
-    return body[(number - 1) * ticket["part_size"] : number * ticket["part_size"]]
-
-
-def send(api: Api, ticket: dict[str, Any], *numbers: int) -> dict[int, str]:
-    """Send these parts, or all; the ETag of each."""
-    links = {part["number"]: part["url"] for part in ticket["parts"]}
-    answers = {n: api.nobody.put(links[n], content=piece(ticket, n)) for n in numbers or links}
-    assert {answer.status_code for answer in answers.values()} == {200}
-    return {number: answer.headers["etag"] for number, answer in answers.items()}
-
-
-def look(api: Api, ticket: dict[str, Any]) -> dict[str, Any]:
-    answer = api.http.get(f"/v1/uploads/{ticket['id']}")
-    assert answer.status_code == 200, answer.text
-    assert answer.headers["cache-control"] == "no-store"
-    view: dict[str, Any] = answer.json()
-    return view
-
-
-def complete(api: Api, ticket: dict[str, Any], **more: Any) -> httpx.Response:
-    return api.http.post(f"/v1/uploads/{ticket['id']}/complete", **more)
-
-
-def query(ticket: dict[str, Any]) -> dict[str, Any]:
-    """A submit that names the upload."""
-    return {"type": "table.query", "input": {"sql": "FROM t", "tables": {"t": {"$upload": ticket["id"]}}}}
-
-
-def stored_key(api: Api, ticket: dict[str, Any]) -> str:
-    return f"uploads/{api.tenant}/{ticket['id']}"
-
-
-def multipart_id(api: Api, ticket: dict[str, Any]) -> str:
-    """S3's own id."""
-    begun = api.s3.list_multipart_uploads(Bucket=api.stage.deployment.bucket, Prefix=stored_key(api, ticket))
-    found: str = begun["Uploads"][0]["UploadId"]
-    return found
-
-
-def is_ministack(api: Api, emulator_url: str) -> bool:
-    return api.nobody.get(f"{emulator_url}/_ministack/health").is_success
 
 
 def test_parts_are_sent_and_two_jobs_use_them(api: Api) -> None:
@@ -225,95 +178,6 @@ def test_a_list_of_parts_must_be_that_of_what_arrived(api: Api) -> None:
         assert tuple(flaw["pointer"] for flaw in told["errors"]) == pointers
     unquoted = [{"number": part["number"], "etag": part["etag"].strip('"')} for part in reversed(right)]
     assert complete(api, ticket, json={"parts": unquoted}).status_code == 200
-
-
-HOSTILE: list[tuple[dict[str, Any], int, str]] = [
-    ({"json": []}, 422, "invalid-request"),
-    ({"json": {"parts": {}}}, 422, "invalid-request"),
-    ({"json": {"parts": [{"number": 0, "etag": "a"}]}}, 422, "invalid-request"),
-    ({"json": {"parts": [{"number": "1", "etag": "a"}]}}, 422, "invalid-request"),
-    ({"json": {"parts": [{"number": 10**400, "etag": "a"}]}}, 422, "invalid-request"),
-    ({"json": {"parts": [{"number": 1, "etag": ""}]}}, 422, "invalid-request"),
-    ({"json": {"parts": [{"number": 1, "etag": "<x/>&\u0000"}]}}, 422, "upload-incomplete"),
-    ({"json": {"etags": []}}, 422, "invalid-request"),
-    ({"content": b'{"parts": [', "headers": {"Content-Type": "application/json"}}, 400, "malformed-json"),
-    ({"content": b"\xff", "headers": {"Content-Type": "application/json"}}, 400, "malformed-json"),
-    ({"content": b"{}", "headers": {"Content-Type": "text/plain"}}, 415, "unsupported-media-type"),
-]
-
-
-@pytest.mark.parametrize(("body", "status", "code"), HOSTILE)
-def test_hostile_bodies_are_refused(api: Api, body: dict[str, Any], status: int, code: str) -> None:
-    problem(complete(api, announce(api), **body), status, code)
-
-
-@pytest.mark.parametrize("after", ["-1", "x", "1e3", str(MOST_PARTS + 1), "9" * 400])
-def test_parts_behind_nonsense_are_refused(api: Api, after: str) -> None:
-    problem(api.http.get(f"/v1/uploads/{announce(api)['id']}/parts", params={"after": after}), 422, "invalid-request")
-
-
-CALLS = (("GET", ""), ("GET", "/parts"), ("POST", "/complete"))
-
-
-@pytest.mark.parametrize(("method", "below"), CALLS)
-def test_there_is_nothing_for_others_nor_under_other_ids(api: Api, method: str, below: str) -> None:
-    ticket = announce(api)
-    problem(api.other.request(method, f"/v1/uploads/{ticket['id']}{below}"), 404, "not-found")
-    problem(api.nobody.request(method, f"{api.url}/v1/uploads/{ticket['id']}{below}"), 401, "unauthenticated")
-    for unknown in ("upl_none", "job_1", "%00", "a" * 300):
-        problem(api.http.request(method, f"/v1/uploads/{unknown}{below}"), 404, "not-found")
-
-
-@pytest.mark.parametrize(("method", "below"), CALLS)
-def test_an_upload_that_expired_is_none(api: Api, method: str, below: str) -> None:
-    ticket, table = announce(api), api.stage.deployment.table
-    record = api.stage.worker.send(uploads.get_upload(table, JobKey(api.tenant, ticket["id"])))
-    assert record is not None
-    api.stage.worker.send(uploads.put_upload(table, replace(record, expires_at=1)))
-    problem(api.http.request(method, f"/v1/uploads/{ticket['id']}{below}"), 404, "not-found")
-
-
-@pytest.mark.parametrize(("method", "below"), CALLS)
-def test_parts_that_were_thrown_away_are_none(api: Api, method: str, below: str) -> None:
-    ticket = announce(api)
-    api.s3.abort_multipart_upload(
-        Bucket=api.stage.deployment.bucket, Key=stored_key(api, ticket), UploadId=multipart_id(api, ticket)
-    )
-    told = problem(api.http.request(method, f"/v1/uploads/{ticket['id']}{below}"), 404, "not-found")
-    assert "no longer kept" in told["detail"]
-
-
-@pytest.mark.parametrize("operation", ["GetItem", "ListParts", "CompleteMultipartUpload"])
-def test_a_store_that_does_not_answer_is_told_as_such(api: Api, operation: str) -> None:
-    ticket = announce(api)
-    send(api, ticket)
-    api.spy.breaks |= {operation}
-    problem(complete(api, ticket), 503, "unavailable")
-    api.spy.breaks.clear()
-    assert complete(api, ticket).status_code == 200
-
-
-def test_an_upload_that_is_sent_whole_has_no_parts(api: Api) -> None:
-    ticket = announce(api, size=1, multipart=False)
-    problem(complete(api, ticket), 409, "not-multipart")
-    problem(api.http.get(f"/v1/uploads/{ticket['id']}/parts"), 409, "not-multipart")
-    view = look(api, ticket)
-    assert (view["complete"], view["ticket"]["method"]) == (False, "PUT")
-    api.nobody.put(view["ticket"]["url"], content=b"x", headers=view["ticket"]["headers"]).raise_for_status()
-    assert (look(api, ticket)["complete"], look(api, ticket)["ticket"]) == (True, None)
-
-
-def test_a_tenant_begins_only_so_many(api: Api) -> None:
-    ticket, s3 = announce(api), api.s3
-    for number in range(MOST_OPEN - 1):
-        s3.create_multipart_upload(Bucket=api.stage.deployment.bucket, Key=f"uploads/{api.tenant}/upl_{number}")
-    asked = {"filename": "a", "size": len(BODY), "multipart": True}
-    problem(api.http.post("/v1/uploads", json=asked), 429, "too-many-uploads")
-    assert api.other.post("/v1/uploads", json=asked).status_code == 201
-    assert api.http.post("/v1/uploads", json=asked | {"multipart": False}).status_code == 201
-    send(api, ticket)
-    assert complete(api, ticket).status_code == 200
-    assert api.http.post("/v1/uploads", json=asked).status_code == 201
 
 
 def test_a_part_that_changed_since_it_was_listed_is_noticed(api: Api) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from coatcheck.calls import Call
-from coatcheck.clock import MINUTE
+from coatcheck.clock import DAY, MINUTE
 from coatcheck.deployment import Deployment
 from coatcheck.ids import make_id
 from coatcheck.lifecycle import (
@@ -32,13 +32,13 @@ from coatcheck.lifecycle import (
     Move,
     Status,
 )
-from coatcheck.record import JSON, Blob, Event, Job, JobError
+from coatcheck.record import JSON, Blob, Job, JobError
 from coatcheck.table import items, moves, notes
 from coatcheck.table.history import earlier_events, put_history_page
 from coatcheck.table.keys import JobKey
+from tests.rows import NOW, a_job
 from worker.aws import Boto
 
-NOW = 1_800_000_000_000
 ERROR = JobError("worker-lost", "gone")
 BLOB = Blob.of(b"{}", JSON)
 
@@ -88,7 +88,7 @@ def test_a_move_is_made_exactly_when_the_table_allows_it(
 ) -> None:
     by = (False, True) if move.by_sweeper else (False,)
     for status, row_as, other_attempt, sweeper in product(Status, ROWS, (False, True), by):
-        row = replace(a_job(tenant, status), **ROWS[row_as])
+        row = replace(in_status(tenant, status), **ROWS[row_as])
         assert aws.send(items.put_job(deployment.table, row, now=NOW)) is None
         mover = replace(row, attempt=row.attempt + 1) if other_attempt else row
 
@@ -114,7 +114,7 @@ def test_a_move_of_a_job_that_is_not_there_is_refused(aws: Boto, deployment: Dep
 
 
 def test_a_job_is_made_once_until_its_retention_is_over(aws: Boto, deployment: Deployment, tenant: str) -> None:
-    first = replace(a_job(tenant, Status.SUCCEEDED), expires_at=NOW + 10)
+    first = replace(in_status(tenant, Status.SUCCEEDED), expires_at=NOW + 10)
     second = replace(first, digest=b"2" * 32, expires_at=None)
     assert aws.send(items.put_job(deployment.table, first, now=NOW)) is None
     assert aws.send(items.put_job(deployment.table, second, now=NOW + 9)) == first
@@ -124,7 +124,7 @@ def test_a_job_is_made_once_until_its_retention_is_over(aws: Boto, deployment: D
 
 def test_a_long_history_is_kept_whole_beside_the_row(aws: Boto, deployment: Deployment, tenant: str) -> None:
     table = deployment.table
-    row = replace(a_job(tenant, Status.QUEUED), attempt=0, max_attempts=100)
+    row = replace(in_status(tenant, Status.QUEUED), attempt=0, max_attempts=100)
     aws.send(items.put_job(table, row, now=NOW))
     key = JobKey(tenant, row.id)
     for n in range(20):
@@ -143,10 +143,10 @@ def test_a_long_history_is_kept_whole_beside_the_row(aws: Boto, deployment: Depl
 
 
 def test_lists_are_newest_first_in_pages_and_of_one_tenant(aws: Boto, deployment: Deployment, tenant: str) -> None:
-    made = [replace(a_job(tenant, Status.QUEUED), created_at=NOW + n) for n in range(7)]
+    made = [replace(in_status(tenant, Status.QUEUED), created_at=NOW + n) for n in range(7)]
     for job in made:
         aws.send(items.put_job(deployment.table, job, now=NOW))
-    aws.send(items.put_job(deployment.table, a_job(f"{tenant}-other", Status.QUEUED), now=NOW))
+    aws.send(items.put_job(deployment.table, in_status(f"{tenant}-other", Status.QUEUED), now=NOW))
 
     seen: list[items.Listed] = []
     more = True
@@ -165,7 +165,7 @@ def test_lists_are_newest_first_in_pages_and_of_one_tenant(aws: Boto, deployment
 
 def test_only_a_finished_job_is_forgotten(aws: Boto, deployment: Deployment, tenant: str) -> None:
     for status in Status:
-        job = replace(a_job(tenant, status), result=BLOB, metadata={"a": "b"})
+        job = replace(in_status(tenant, status), result=BLOB, metadata={"a": "b"})
         aws.send(items.put_job(deployment.table, job, now=NOW))
         outcome = aws.send(notes.forget_job(deployment.table, JobKey(tenant, job.id), now=NOW))
         assert isinstance(outcome, Job) is status.final
@@ -178,7 +178,7 @@ def test_only_a_finished_job_is_forgotten(aws: Boto, deployment: Deployment, ten
 def test_what_belongs_to_a_job_is_deleted_with_it_and_the_row_stays(
     aws: Boto, deployment: Deployment, tenant: str
 ) -> None:
-    table, job = deployment.table, a_job(tenant, Status.SUCCEEDED)
+    table, job = deployment.table, in_status(tenant, Status.SUCCEEDED)
     key = JobKey(tenant, job.id)
     aws.send(items.put_job(table, job, now=NOW))
     for first in range(1, 40):
@@ -192,25 +192,17 @@ def test_what_belongs_to_a_job_is_deleted_with_it_and_the_row_stays(
     assert aws.send(items.get_job(table, key)) == job
 
 
-def a_job(tenant: str, status: Status) -> Job:
+def in_status(tenant: str, status: Status) -> Job:
     """A row in `status` for which every guard but TTL_PASSED holds."""
-    return Job(
+    return a_job(
+        now=NOW - 1000,
         tenant=tenant,
         id=make_id("job", secrets.token_bytes(16)),
-        type="demo.sleep",
-        lane="default",
         status=status,
         version=5,
-        created_at=NOW - 1000,
-        updated_at=NOW - 1000,
         attempt=2,
-        max_attempts=3,
-        timeout=60_000,
-        retention=86_400_000,
-        digest=b"d" * 32,
         input=BLOB,
         due_at=None if status.final else NOW,
-        expires_at=NOW + 86_400_000 if status.final else None,
+        expires_at=NOW + DAY if status.final else None,
         lease_until=NOW - 1,
-        history=(Event("job.queued", NOW - 1000),),
     )

@@ -11,17 +11,17 @@ from typing import Any
 from pydantic import BaseModel
 
 from coatcheck import blobs, due, pack
-from coatcheck.clock import DAY, SECOND
+from coatcheck.clock import SECOND
 from coatcheck.context import Context
 from coatcheck.deployment import Deployment
 from coatcheck.ids import make_id
-from coatcheck.lifecycle import Status
 from coatcheck.messages import JobMessage
-from coatcheck.record import JSON, Blob, Event, Job
+from coatcheck.record import JSON, Blob, Job
 from coatcheck.retry import RetryPolicy
 from coatcheck.table import items
 from coatcheck.table.keys import JobKey
 from coatcheck.types import Handler, JobType, handlers
+from tests.rows import a_job
 from worker.aws import Aws
 from worker.run import run_job
 from worker.sweep import sweep
@@ -66,23 +66,12 @@ class World:
     def submit(self, value: Any = None, **changes: Any) -> Job:
         now = self.clock()
         text = pack.to_json(value or {"n": 1})
-        job = Job(
+        job = a_job(
+            now=now,
             tenant=self.tenant,
             id=make_id("job", secrets.token_bytes(16)),
-            type="test.job",
-            lane="default",
-            status=Status.QUEUED,
-            version=1,
-            created_at=now,
-            updated_at=now,
-            attempt=0,
-            max_attempts=3,
-            timeout=60 * SECOND,
-            retention=DAY,
-            digest=b"d" * 32,
             input=Blob(len(text), hashlib.sha256(text).digest(), JSON),
             due_at=due.for_dispatch(now=now, start_at=None, queue_deadline=None, dispatches=0),
-            history=(Event("job.queued", now),),
         )
         job = replace(job, **changes)
         if len(text) > KEPT_IN_ROW:

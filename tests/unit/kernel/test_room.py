@@ -13,30 +13,21 @@ from coatcheck.lifecycle import Status
 from coatcheck.record import JSON, Blob, Event, Job, Progress
 from coatcheck.table.codec import encode_job
 from coatcheck.table.room import HOT_ROW, RESULT_IN_ROW, item_size, room_for_checkpoint, with_input
+from tests.rows import NOW, a_job
 
-NOW = 1_800_000_000_000
 QUEUED, STARTED, ENDED = (Event(f"job.{name}", NOW) for name in ("queued", "started", "succeeded"))
 
 
 def waiting(text: bytes, **changes: object) -> Job:
     """A job whose input is not in its row."""
-    job = Job(
+    job = a_job(
         tenant="acme-corporation",
         id="job_" + "q" * 26,
         type="image.thumbnails",
-        lane="default",
-        status=Status.QUEUED,
-        version=1,
-        created_at=NOW,
-        updated_at=NOW,
-        attempt=0,
-        max_attempts=3,
         timeout=300_000,
         retention=604_800_000,
-        digest=b"d" * 32,
         input=replace(Blob.of(text, JSON), inline=None),
         due_at=NOW,
-        history=(QUEUED,),
     )
     return replace(job, **changes)  # type: ignore[arg-type]
 

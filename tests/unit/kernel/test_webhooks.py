@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from coatcheck.clock import DAY, HOUR, MINUTE, SECOND
 from coatcheck.ids import is_id
 from coatcheck.lifecycle import FINAL, Status
-from coatcheck.record import JSON, Blob, Job, JobError, Progress
+from coatcheck.record import Job, JobError, Progress
 from coatcheck.webhooks import (
     AFTER_A_REST,
     EVENTS,
@@ -37,8 +37,7 @@ from coatcheck.webhooks import (
     still_to_come,
     unannounced,
 )
-
-NOW = 1_800_000_000_000
+from tests.rows import NOW, a_job
 
 
 def _delivery(created_at: int) -> Delivery:
@@ -46,25 +45,9 @@ def _delivery(created_at: int) -> Delivery:
     return Delivery(key, "evt_1", EVENTS[1], "whe_1", "https://example.org/", b"{}", created_at, NOW + 14 * DAY)
 
 
-def a_job(**changes: Any) -> Job:
-    job = Job(
-        tenant="t",
-        id="job_1",
-        type="demo.sleep",
-        lane="default",
-        status=Status.QUEUED,
-        version=1,
-        created_at=NOW,
-        updated_at=NOW,
-        attempt=0,
-        max_attempts=3,
-        timeout=MINUTE,
-        retention=DAY,
-        digest=b"d",
-        input=Blob.of(b"{}", JSON),
-        notify=EVENTS,
-    )
-    return replace(job, **changes)
+def told_of(**changes: Any) -> Job:
+    """A job of which somebody wants to know everything."""
+    return a_job(notify=EVENTS, **changes)
 
 
 class TestEvents:
@@ -73,11 +56,11 @@ class TestEvents:
         assert set(EVENTS[1:]) == {f"job.{status}" for status in FINAL}
 
     def test_none_has_happened_to_a_job_that_waits(self) -> None:
-        assert unannounced(a_job()) == ()
-        assert still_to_come(a_job()) == EVENTS
+        assert unannounced(told_of()) == ()
+        assert still_to_come(told_of()) == EVENTS
 
     def test_a_start_is_told_once(self) -> None:
-        running = a_job(status=Status.RUNNING, started_at=NOW)
+        running = told_of(status=Status.RUNNING, started_at=NOW)
         assert unannounced(running) == ("job.started",)
         told = replace(running, notify=still_to_come(running))
         assert unannounced(told) == ()
@@ -85,18 +68,18 @@ class TestEvents:
 
     @pytest.mark.parametrize("status", sorted(FINAL))
     def test_the_end_is_told_as_what_it_was_and_nothing_comes_after(self, status: Status) -> None:
-        ended = a_job(status=status, started_at=NOW)
+        ended = told_of(status=status, started_at=NOW)
         assert unannounced(ended) == ("job.started", f"job.{status}")
         assert still_to_come(ended) == ()
 
     def test_only_what_was_asked_for_is_told(self) -> None:
-        assert unannounced(a_job(status=Status.FAILED, started_at=NOW, notify=("job.succeeded",))) == ()
+        assert unannounced(told_of(status=Status.FAILED, started_at=NOW, notify=("job.succeeded",))) == ()
 
     def test_events_are_put_in_order_and_each_once(self) -> None:
         assert in_order(["job.succeeded", "job.started", "job.succeeded"]) == ("job.started", "job.succeeded")
 
     def test_a_start_told_late_is_told_as_it_was(self) -> None:
-        ended = a_job(
+        ended = told_of(
             status=Status.FAILED,
             version=9,
             updated_at=NOW + HOUR,
@@ -116,13 +99,13 @@ class TestEvents:
 
 class TestIds:
     def test_an_event_has_one_id_and_no_other_has_it(self) -> None:
-        job = a_job()
-        others = [a_job(id="job_2"), a_job(created_at=NOW + 1), a_job(tenant="u")]
+        job = told_of()
+        others = [told_of(id="job_2"), told_of(created_at=NOW + 1), told_of(tenant="u")]
         assert event_id(job, "job.failed") == event_id(replace(job, version=7), "job.failed")
         assert len({event_id(one, "job.failed") for one in [job, *others]} | {event_id(job, "job.expired")}) == 5
 
     def test_each_kind_can_be_told(self) -> None:
-        event = event_id(a_job(), "job.failed")
+        event = event_id(told_of(), "job.failed")
         assert is_id("evt", event)
         assert is_id("dlv", delivery_id(event, "whe_1"))
         assert is_id("whe", endpoint_id_for("t", "https://example.org/"))

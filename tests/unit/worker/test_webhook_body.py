@@ -12,27 +12,19 @@ import pytest
 from coatcheck.clock import DAY, MINUTE, SECOND, rfc3339
 from coatcheck.lifecycle import Status
 from coatcheck.record import Blob, Job, JobError, Progress
+from tests.rows import NOW, a_job
 from worker.webhooks.body import LONGEST_BODY, body_of
 
-NOW = 1_800_000_000_000
 RESULT = Blob.of(b"abc", "text/plain")
 
 
-def a_job(**changes: Any) -> Job:
-    job = Job(
-        tenant="t",
-        id="job_1",
+def ended(**changes: Any) -> Job:
+    job = a_job(
         type="demo.sleep",
-        lane="default",
         status=Status.SUCCEEDED,
         version=4,
-        created_at=NOW,
         updated_at=NOW + MINUTE,
         attempt=2,
-        max_attempts=3,
-        timeout=MINUTE,
-        retention=DAY,
-        digest=b"d",
         input=RESULT,
         result=RESULT,
         started_at=NOW + SECOND,
@@ -47,8 +39,8 @@ def a_job(**changes: Any) -> Job:
 
 
 def test_it_is_json_without_blanks_and_the_same_each_time() -> None:
-    body = body_of(a_job(metadata={"name": "Jörg"}), "job.succeeded", ())
-    assert body == body_of(a_job(metadata={"name": "Jörg"}), "job.succeeded", ())
+    body = body_of(ended(metadata={"name": "Jörg"}), "job.succeeded", ())
+    assert body == body_of(ended(metadata={"name": "Jörg"}), "job.succeeded", ())
     told = json.loads(body)
     assert body == json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode()
     assert body.startswith(b'{"type":"job.succeeded","timestamp":"' + rfc3339(NOW + MINUTE).encode())
@@ -59,7 +51,7 @@ def test_it_is_json_without_blanks_and_the_same_each_time() -> None:
 
 def test_a_start_has_the_time_of_the_start_and_nothing_of_the_end() -> None:
     made = [Blob(3, b"d" * 32, "text/plain", "a.txt")]
-    told = json.loads(body_of(a_job(artifact_count=1), "job.started", made))
+    told = json.loads(body_of(ended(artifact_count=1), "job.started", made))
     assert told["timestamp"] == rfc3339(NOW + SECOND)
     data = told["data"]
     assert (data["status"], data["done"], data["version"], data["attempt"]) == ("running", False, 2, 1)
@@ -83,7 +75,7 @@ METADATA = {f"{n:02d}{'😀' * 38}": LONG for n in range(16)}
 def test_the_largest_job_there_can_be_is_told_of_in_20_kb(
     artifacts: list[Blob], metadata: dict[str, str], omitted: list[str]
 ) -> None:
-    job = a_job(
+    job = ended(
         status=Status.FAILED,
         id=f"job_{'x' * 60}",
         type="t" * 64,
@@ -105,6 +97,6 @@ def test_the_largest_job_there_can_be_is_told_of_in_20_kb(
 
 
 def test_nothing_is_left_out_of_what_fits() -> None:
-    told = json.loads(body_of(a_job(metadata={"a": "x" * 500}, artifact_count=3), "job.succeeded", ARTIFACTS[:3]))
+    told = json.loads(body_of(ended(metadata={"a": "x" * 500}, artifact_count=3), "job.succeeded", ARTIFACTS[:3]))
     assert "omitted" not in told
     assert len(told["data"]["artifacts"]) == 3
