@@ -47,7 +47,7 @@ def _delivery(created_at: int) -> Delivery:
 
 def told_of(**changes: Any) -> Job:
     """A job of which somebody wants to know everything."""
-    return a_job(notify=EVENTS, **changes)
+    return replace(a_job(notify=EVENTS), **changes)
 
 
 class TestEvents:
