@@ -23,7 +23,7 @@ from pathlib import Path
 from statistics import quantiles
 from typing import Any
 
-from coatcheck.clock import DAY, SECOND
+from coatcheck.clock import DAY
 from coatcheck.deployment import PREFIX, WEBHOOKS, Deployment
 from coatcheck.due import for_dispatch
 from coatcheck.ids import make_id
@@ -35,6 +35,7 @@ from coatcheck.table.items import put_job
 from coatcheck.table.webhooks import put_endpoint
 from coatcheck.webhooks import Endpoint, event_id
 from infra.embedded import environment
+from tests.rows import a_job
 from worker.aws import Boto
 from worker.tools import system_clock
 
@@ -78,23 +79,14 @@ class Ground:
 
     def _ended_job(self, tenant: str) -> Job:
         now = system_clock()
-        nothing = Blob.of(b"{}", JSON)
-        job = Job(
+        job = a_job(
+            now=now,
             tenant=tenant,
             id=make_id("job", secrets.token_bytes(16)),
-            type="bench",
-            lane="default",
             status=Status.SUCCEEDED,
             version=3,
-            created_at=now,
-            updated_at=now,
             attempt=1,
-            max_attempts=1,
-            timeout=SECOND,
-            retention=DAY,
-            digest=b"d" * 32,
-            input=nothing,
-            result=nothing,
+            result=Blob.of(b"{}", JSON),
             started_at=now,
             finished_at=now,
             expires_at=now + DAY,
