@@ -28,17 +28,16 @@ class EventQuery(BaseModel):
 async def list_events(caller: Caller, job: Job, query: EventQuery) -> Listing[EventView]:
     """A page of the job's history, the first event first. Raises InvalidRequest for a cursor that is none."""
     told, attempts = _cursor(query.after, job)
+    earlier: list[EventView] = []
     if told + 1 < job.history_from:
-        earlier = await caller.tools.aws.send(earlier_events(caller.tools.table, job, since=told + 1))
-        views = event_views(earlier, job.id, caller.base_url, told=told, attempts=attempts)
-        told += len(views)
-        if views and told + 1 < job.history_from:
-            return Listing(data=views, next=f"{views[-1].id}-{views[-1].attempt}")
-        attempts = views[-1].attempt if views else attempts
-    else:
-        views = []
-    views += event_views(job.history, job.id, caller.base_url, told=told, attempts=attempts)
-    return Listing(data=views, next=None)
+        events = await caller.tools.aws.send(earlier_events(caller.tools.table, job, since=told + 1))
+        earlier = event_views(events, job.id, caller.base_url, told=told, attempts=attempts)
+    if earlier:
+        told, attempts = told + len(earlier), earlier[-1].attempt
+        if told + 1 < job.history_from:
+            return Listing(data=earlier, next=f"{earlier[-1].id}-{attempts}")
+    last = event_views(job.history, job.id, caller.base_url, told=job.history_from - 1, attempts=attempts)
+    return Listing(data=[*earlier, *last], next=None)
 
 
 def _cursor(after: str | None, job: Job) -> tuple[int, int]:
