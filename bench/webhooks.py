@@ -173,7 +173,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.webhooks", description=__doc__)
     parser.add_argument("--events", type=int, default=1000)
     parser.add_argument("--rate", type=float, default=5.0, help="events a second")
-    parser.add_argument("--threads", type=int, default=16, help="of the deliverer")
+    parser.add_argument("--threads", type=int, default=32, help="of the deliverer")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         alone, beside = compare(Path(scratch), events=options.events, rate=options.rate, threads=options.threads)

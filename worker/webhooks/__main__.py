@@ -31,8 +31,11 @@ THREADS = 32
 OF_AN_ENDPOINT, OF_A_TENANT = 8, 2
 """The part of the threads, as its inverse, that each can hold."""
 
-WAITING, WAITING_OF_A_TENANT = 10, 40
-"""Messages that wait in this process: not longer, at 15 s an attempt, than the queue hides them."""
+WAITING, TURNS = 10, 3
+"""Messages of an endpoint that wait in this process, and of a tenant, for each thread that it can hold.
+
+None waits longer, at 15 s an attempt, than the queue hides it.
+"""
 
 
 class _Drain(BaseException):
@@ -45,7 +48,13 @@ class Deliverer:
     def __init__(self, desk: Desk, threads: int) -> None:
         self._desk, self._tools = desk, desk.tools
         self._queue_url = self._tools.deployment.queues[WEBHOOKS]
-        shares = Shares(max(1, threads // OF_AN_ENDPOINT), WAITING, max(1, threads // OF_A_TENANT), WAITING_OF_A_TENANT)
+        tenant = max(1, threads // OF_A_TENANT)
+        shares = Shares(
+            endpoint=max(1, threads // OF_AN_ENDPOINT),
+            endpoint_waiting=WAITING,
+            tenant=tenant,
+            tenant_waiting=TURNS * tenant,
+        )
         self._pool = Pool(threads, shares, attend=self._attend, turn_away=self._turn_away)
         self._draining = threading.Event()
         self._receiving = False
