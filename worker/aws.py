@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 _LONG_POLL = 20
 _CONNECTIONS = 40
-"""Of each service that are kept: more than any process here has threads."""
+"""Of each service that are kept: more than the deliverer has threads, unless it is told to have many."""
 
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 

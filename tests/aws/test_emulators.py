@@ -11,6 +11,7 @@ import pytest
 from coatcheck.deployment import Deployment
 from coatcheck.table.uploads import count_upload
 from worker.aws import Boto
+from worker.tools import system_clock
 
 ROOM = 20
 WRITES = 60
@@ -30,7 +31,7 @@ def restless() -> Iterator[None]:
 @pytest.mark.usefixtures("restless")
 def test_nothing_comes_between_a_condition_and_its_write(aws: Boto, deployment: Deployment, tenant: str) -> None:
     """Source: each write of DynamoDB is atomic ("Best practices for handling concurrent updates in DynamoDB")."""
-    count = count_upload(deployment.table, tenant, 1, now=0, most=ROOM)
+    count = count_upload(deployment.table, tenant, 1, now=system_clock(), most=ROOM)
     with ThreadPoolExecutor(20) as pool:
         told = list(pool.map(aws.send, [count] * WRITES))
     assert told.count(None) == ROOM
