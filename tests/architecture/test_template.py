@@ -1,11 +1,8 @@
 """infra/template.yaml says what the code needs, and is what CloudFormation and Lambda take."""
 
 import functools
-import inspect
 import json
-import logging
 import re
-import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +12,6 @@ import pytest
 
 from coatcheck.deployment import PREFIX, Deployment
 from coatcheck.errors import SERVICE_ERRORS
-from coatcheck.log import JsonFormatter
 from coatcheck.table.keys import DUE_INDEX, TENANT_INDEX
 from coatcheck.wire import Problem
 from infra import routes
@@ -23,7 +19,6 @@ from infra.parts import SERVICE, WORKER
 from infra.template import TEMPLATE, read_template
 from infra.translate import translated
 from jobs.catalog import CATALOG
-from worker.webhooks import health
 
 DAY = 86_400
 NOT_FOR_ALL = {
@@ -143,7 +138,10 @@ def test_a_changed_parameter_publishes_a_version_of_the_api() -> None:
     parameters = set(read_template()["Parameters"])
     (version,) = resources("Lambda::Version").values()
     said = reaching(version["Description"], parameters)
-    assert said == reaching(resources("Lambda::Function")["ApiFunction"], parameters)
+    function = resources("Lambda::Function")["ApiFunction"]
+    # what is reserved belongs to the function, not to a version of it
+    versioned = {name: value for name, value in function.items() if name != "ReservedConcurrentExecutions"}
+    assert said == reaching(versioned, parameters)
 
 
 def test_the_description_of_a_version_is_never_too_long_for_lambda() -> None:
@@ -166,8 +164,34 @@ def test_lambda_asks_a_queue_for_no_more_than_it_may() -> None:
         assert queue["VisibilityTimeout"] >= 6 * worker["Timeout"]
         assert one["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
         assert "MaximumConcurrency" in one["ScalingConfig"]
-    for function in resources("Lambda::Function").values():
-        assert "ReservedConcurrentExecutions" not in function
+        assert "ReservedConcurrentExecutions" not in worker
+
+
+def default_of(parameter: str) -> int:
+    return int(read_template()["Parameters"][parameter]["Default"])
+
+
+def test_the_defaults_leave_room_for_the_api_and_the_sweeper_in_a_new_account() -> None:
+    lanes = [
+        one["ScalingConfig"]["MaximumConcurrency"]["Ref"] for one in resources("Lambda::EventSourceMapping").values()
+    ]
+    # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html: new accounts have reduced quotas
+    assert sum(map(default_of, lanes)) <= 10 - 3
+
+
+@pytest.mark.parametrize("function", ["ApiFunction", "Sweeper"])
+def test_concurrency_is_reserved_only_where_it_is_asked_for(function: str) -> None:
+    condition, parameter, otherwise = resources("Lambda::Function")[function]["ReservedConcurrentExecutions"]["Fn::If"]
+    assert translation()["Conditions"][condition] == {"Fn::Not": [{"Fn::Equals": [parameter, 0]}]}
+    assert (default_of(parameter["Ref"]), otherwise) == (0, {"Ref": "AWS::NoValue"})
+
+
+def test_a_sweep_that_could_not_start_within_its_minute_is_dropped() -> None:
+    (invoked,) = resources("Lambda::EventInvokeConfig").values()
+    (rule,) = resources("Events::Rule").values()
+    (target,) = rule["Targets"]
+    for waits in (invoked, target["RetryPolicy"]):
+        assert (waits["MaximumRetryAttempts"], waits["MaximumEventAgeInSeconds"]) == (0, 60)
 
 
 def test_each_queue_gives_up_to_dead_letters_of_its_own() -> None:
@@ -197,27 +221,6 @@ def test_each_function_calls_a_handler_that_its_zip_is_checked_for() -> None:
         (part,) = (part for part in (SERVICE, WORKER) if part.name == zipped.stem)
         assert zipped.parts == ("..", "build", "lambda", f"{part.name}.zip")
         assert function["Properties"]["Handler"] in part.handlers, name
-
-
-def test_each_alarm_tells_the_topic() -> None:
-    alarms = resources("CloudWatch::Alarm")
-    assert len(alarms) >= 10
-    for alarm in alarms.values():
-        assert alarm["AlarmActions"]["Fn::If"][:2] == ["TellsTopic", [{"Ref": "AlarmTopicArn"}]]
-
-
-def test_the_alarm_of_a_disabled_endpoint_hears_the_line_that_tells_of_it() -> None:
-    (heard,) = resources("Logs::MetricFilter").values()
-    (counted,) = heard["MetricTransformations"]
-    alarm = resources("CloudWatch::Alarm")["EndpointDisabled"]
-    assert (alarm["Namespace"], alarm["MetricName"]) == (counted["MetricNamespace"], counted["MetricName"])
-    assert heard["LogGroupName"] == resources("Lambda::Function")["Deliverer"]["LoggingConfig"]["LogGroup"]
-
-    told = re.search(r'log\.error\("(.*?)"', inspect.getsource(health.note))
-    assert told
-    record = logging.LogRecord("worker.webhooks.health", logging.ERROR, "", 0, told[1], ("whe_1", "t", "why"), None)
-    written = JsonFormatter().format(record)
-    assert all(term in written for term in shlex.split(heard["FilterPattern"])), written
 
 
 def test_each_function_logs_to_a_group_that_forgets() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from infra.embedded.ministack.alarms import of_one_metric
 from infra.embedded.ministack.functions import LARGEST_REPLY, in_turn, linked, noticed, with_numbers, within_limit
 from infra.embedded.ministack.requests import any_media_type, hung_up_on
 from infra.embedded.ministack.turns import FIRST_PATIENCE, LATER_PATIENCE, READILY, Turns
@@ -178,3 +179,17 @@ async def test_a_receive_ends_with_its_client() -> None:
     messages.put_nowait({"type": "http.disconnect"})
     await asyncio.wait_for(served, 5)
     await asyncio.wait_for(ended.wait(), 5)
+
+
+def test_an_alarm_of_metric_math_is_made_of_its_first_metric() -> None:
+    record = of_one_metric(lambda name, properties: {"AlarmName": name, **properties})
+    metric = {"Namespace": "AWS/SQS", "MetricName": "Visible", "Dimensions": []}
+    math = {
+        "Threshold": 1,
+        "Metrics": [
+            {"Id": "all", "Expression": "one + 1"},
+            {"Id": "one", "MetricStat": {"Metric": metric, "Stat": "Sum", "Period": 60}},
+        ],
+    }
+    plain = {"Threshold": 1, **metric, "Statistic": "Sum", "Period": 60}
+    assert record("a", math) == record("a", plain) == {"AlarmName": "a", **plain}

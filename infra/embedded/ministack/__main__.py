@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from infra.embedded.ministack import functions, requests
+from infra.embedded.ministack import alarms, functions, requests
 from infra.embedded.ministack.turns import Turns
 from infra.embedded.unpacked import DIRECTORY
 
@@ -41,6 +41,7 @@ def mends(unpacked: Path) -> list[tuple[str, str, Mend]]:
         ("ministack.core.lambda_runtime", "Worker._read_stderr", functions.as_they_come),
         ("ministack.core.lambda_runtime", "Worker._drain_stderr_bounded", functions.nothing_left),
         ("ministack.core.lambda_runtime", "zipfile", functools.partial(functions.linked, unpacked)),
+        ("ministack.services.cloudformation.provisioners", "_cw_metric_alarm_record", alarms.of_one_metric),
         ("ministack.services.apigateway_v1", "_media_type_matches", requests.any_media_type),
         ("ministack.app", "pin_request_origin", requests.over_tls),
         ("ministack.app", "app", requests.hung_up_on),

@@ -1,0 +1,121 @@
+"""The template's alarms: who tells them, what they hear, and that none is false on the first day."""
+
+import functools
+import inspect
+import json
+import logging
+import re
+import shlex
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from coatcheck.log import JsonFormatter
+from infra.build import ROOT
+from infra.translate import translated
+from worker.webhooks import health
+
+translation = functools.cache(translated)
+
+
+def resources(kind: str) -> dict[str, dict[str, Any]]:
+    return {
+        name: one["Properties"] for name, one in translation()["Resources"].items() if one["Type"] == f"AWS::{kind}"
+    }
+
+
+def alarms() -> dict[str, dict[str, Any]]:
+    return resources("CloudWatch::Alarm")
+
+
+def test_each_alarm_tells_the_topic_when_it_begins_and_when_it_is_over() -> None:
+    assert len(alarms()) >= 20
+    for name, alarm in alarms().items():
+        for action in ("AlarmActions", "OKActions"):
+            assert alarm[action]["Fn::If"][:2] == ["TellsTopic", [{"Ref": "AlarmTopicArn"}]], name
+
+
+def test_each_alarm_is_described_for_the_owner() -> None:
+    page = (ROOT / "docs" / "operate.md").read_text()
+    assert [name for name in alarms() if f"`{name}`" not in page] == []
+
+
+def of_function(metric: str) -> set[str]:
+    return {
+        alarm["Dimensions"][0]["Value"]["Ref"]
+        for alarm in alarms().values()
+        if (alarm.get("Namespace"), alarm.get("MetricName"), alarm["Threshold"]) == ("AWS/Lambda", metric, 1)
+    }
+
+
+def test_errors_and_throttles_of_every_function_are_heard() -> None:
+    functions = set(resources("Lambda::Function"))
+    # an error of the API's function is a 502 of the API; a sweep without room does not start
+    assert of_function("Errors") == functions - {"ApiFunction"}
+    assert of_function("Throttles") == functions - {"Sweeper"}
+    assert alarms()["ApiFails"]["MetricName"] == "5XXError"
+    assert alarms()["SweeperStopped"]["MetricName"] == "Invocations"
+
+
+@pytest.mark.parametrize("source", resources("Lambda::EventSourceMapping"))
+def test_a_lane_that_no_worker_attends_to_is_noticed_within_five_minutes(source: str) -> None:
+    mapping = resources("Lambda::EventSourceMapping")[source]
+    queue, function = mapping["EventSourceArn"]["Fn::GetAtt"][0], mapping["FunctionName"]["Ref"]
+    (alarm,) = (
+        alarm
+        for alarm in alarms().values()
+        if "Metrics" in alarm and {"Fn::GetAtt": [queue, "QueueName"]} in dimensions(alarm)
+    )
+    assert {"Ref": function} in dimensions(alarm)
+    # CloudWatch has the metrics of a queue a minute late
+    assert alarm["EvaluationPeriods"] * 60 + 60 <= 300
+
+    (expression,) = (metric["Expression"] for metric in alarm["Metrics"] if "Expression" in metric)
+    assert value_of(expression, waiting=3, taken=0, busy=None), "no worker at all"
+    assert not value_of(expression, waiting=3, taken=0, busy=2), "all are at work on long jobs"
+    assert not value_of(expression, waiting=3, taken=2, busy=None), "messages are being taken"
+    assert not value_of(expression, waiting=0, taken=0, busy=None), "nothing to do"
+
+
+def dimensions(alarm: dict[str, Any]) -> list[Any]:
+    stats = [metric["MetricStat"]["Metric"] for metric in alarm["Metrics"] if "MetricStat" in metric]
+    return [dimension["Value"] for stat in stats for dimension in stat["Dimensions"]]
+
+
+def value_of(expression: str, **metrics: float | None) -> Any:
+    """What CloudWatch makes of `expression` at one moment, for the functions that the template uses."""
+    functions: dict[str, Callable[..., Any]] = {
+        "IF": lambda holds, then, otherwise: then if holds else otherwise,
+        "FILL": lambda metric, value: value if metric is None else metric,
+    }
+    return eval(expression.replace(" AND ", " and "), functions | metrics)
+
+
+def test_no_alarm_is_raised_by_a_stack_in_which_nothing_has_happened_yet() -> None:
+    assert {name: alarm["TreatMissingData"] for name, alarm in alarms().items()} == {
+        **dict.fromkeys(alarms(), "notBreaching"),
+        "SweeperStopped": "missing",
+    }
+    # there, what is missing is the news
+    told = alarms()["SweeperStopped"]["InsufficientDataActions"]
+    assert told == alarms()["SweeperStopped"]["AlarmActions"]
+
+
+def test_the_alarm_of_a_disabled_endpoint_hears_the_line_that_tells_of_it() -> None:
+    heard = resources("Logs::MetricFilter")["EndpointsDisabled"]
+    (counted,) = heard["MetricTransformations"]
+    alarm = alarms()["EndpointDisabled"]
+    assert (alarm["Namespace"], alarm["MetricName"]) == (counted["MetricNamespace"], counted["MetricName"])
+    assert heard["LogGroupName"] == resources("Lambda::Function")["Deliverer"]["LoggingConfig"]["LogGroup"]
+
+    told = re.search(r'log\.error\("(.*?)"', inspect.getsource(health.note))
+    assert told
+    record = logging.LogRecord("worker.webhooks.health", logging.ERROR, "", 0, told[1], ("whe_1", "t", "why"), None)
+    written = JsonFormatter().format(record)
+    assert all(term in written for term in shlex.split(heard["FilterPattern"])), written
+
+
+def test_each_endpoint_has_metrics_of_its_own() -> None:
+    (stage,) = resources("ApiGateway::Stage").values()
+    assert json.dumps(stage["MethodSettings"]).count('"MetricsEnabled": true') == 1
