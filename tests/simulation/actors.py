@@ -236,7 +236,7 @@ class Cast:
         clock = world.clock(process)
 
         def look() -> None:
-            if world.model.table.overdue(clock()):
+            if any(world.model.table.overdue(clock())):
                 world.scheduler.wake(task, world.now)
             elif process.alive:
                 world.scheduler.at(world.now + SWEEP_EVERY * (10 if world.checks.all_done() else 1), look)

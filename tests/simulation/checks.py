@@ -19,7 +19,7 @@ from coatcheck.table.codec import decode_events, decode_job
 from coatcheck.table.keys import JOB, Item
 from coatcheck.table.webhooks import get_delivery
 from coatcheck.webhooks import Delivery, DeliveryKey, DeliveryStatus, unannounced
-from tests.simulation.dynamodb import Key
+from tests.simulation.index import Key
 from tests.simulation.model import Model
 from tests.simulation.scheduler import Process, Scheduler
 
@@ -126,8 +126,10 @@ class Checks:
         """A receiver got an event."""
         self._arrived.setdefault(delivery.event_id, set()).add(delivery.body)
 
-    def written(self, key: Key, before: Item | None, after: Item) -> None:
+    def written(self, key: Key, before: Item | None, after: Item | None) -> None:
         """An item of the table was written by `actor`."""
+        if after is None:
+            return
         if key[1].startswith("delivery#"):
             self._deliveries[key] = _read_delivery(after)
         if key[1] != JOB:

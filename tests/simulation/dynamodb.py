@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from coatcheck.clock import SECOND
 from coatcheck.table.keys import DUE_INDEX, TENANT_INDEX, Item
 from tests.simulation import expressions
 from tests.simulation.expressions import Names
+from tests.simulation.freedom import Freedom
+from tests.simulation.index import Index, Key, text_of
 
-Key = tuple[str, str]
 Params = Mapping[str, Any]
+
+PAGE_BYTES = 1024**2
+"""What one Query reads: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Query.Pagination.html"""
+
+MOST_READ, MOST_WRITTEN = 100, 25
+"""Items of a batch: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html and
+https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html"""
+
+PAST = 5 * SECOND
+"""For how long the table remembers what an eventually consistent read may still give."""
 
 _INDEX_KEYS: Mapping[str, tuple[str, str]] = {
     DUE_INDEX: ("due_shard", "due_at"),
@@ -28,45 +39,16 @@ class Refusal(Exception):
         self.response = {"Error": {"Code": code, "Message": code}, **response}
 
 
-@dataclass
-class Index:
-    """A global index of keys only. What is written shows in it `lag` milliseconds later, at most."""
-
-    hash_name: str
-    range_name: str
-    lag: Callable[[], int]
-    entries: dict[Key, Item] = field(default_factory=dict)
-    _coming: deque[tuple[int, Key, Item | None]] = field(default_factory=deque)
-
-    def note(self, key: Key, item: Item | None, now: int) -> None:
-        """The item was written, or removed."""
-        entry = None
-        if item is not None and self.hash_name in item and self.range_name in item:
-            entry = {name: item[name] for name in ("pk", "sk", self.hash_name, self.range_name)}
-        shown_at = now + self.lag()
-        # an index keeps the order of the writes
-        if self._coming:
-            shown_at = max(shown_at, self._coming[-1][0])
-        self._coming.append((shown_at, key, entry))
-
-    def shown(self, now: int) -> list[Item]:
-        """The entries that a query made now may find."""
-        while self._coming and self._coming[0][0] <= now:
-            _, key, entry = self._coming.popleft()
-            if entry is None:
-                self.entries.pop(key, None)
-            else:
-                self.entries[key] = entry
-        return list(self.entries.values())
-
-
 class Table:
-    """One table. `watch` is told of each write of an item: its key, and it before and after."""
+    """One table. `watch` is told of each write of an item: its key, and it before and after (None: it was removed)."""
 
-    def __init__(self, lag: Callable[[], int] = lambda: 0) -> None:
+    def __init__(self, freedom: Freedom | None = None) -> None:
+        self._freedom = freedom or Freedom()
         self.items: dict[Key, Item] = {}
-        self.indexes = {name: Index(*keys, lag) for name, keys in _INDEX_KEYS.items()}
-        self.watch: Callable[[Key, Item | None, Item], None] = lambda *_: None
+        self.indexes = {name: Index(*keys, self._freedom.lag) for name, keys in _INDEX_KEYS.items()}
+        self.watch: Callable[[Key, Item | None, Item | None], None] = lambda *_: None
+        self._keys: dict[str, dict[Key, None]] = {}
+        self._past: dict[Key, list[tuple[int, Item | None]]] = {}
 
     def answer(self, operation: str, params: Params, now: int) -> Any:
         """What DynamoDB answers. Raises Refusal."""
@@ -80,7 +62,7 @@ class Table:
         item: Item = params["Item"]
         key = _key(item)
         self._check(params, self.items.get(key))
-        self._write(key, dict(item), now)
+        self.write(key, dict(item), now)
         return {}
 
     def update_item(self, params: Params, now: int) -> Any:
@@ -89,25 +71,43 @@ class Table:
         before = self.items.get(key)
         self._check(params, before)
         after = expressions.update(params["UpdateExpression"]).apply(before or dict(params["Key"]), Names.of(params))
-        self._write(key, after, now)
+        self.write(key, after, now)
         return {"Attributes": after} if params.get("ReturnValues") == "ALL_NEW" else {}
 
-    def get_item(self, params: Params, _now: int) -> Any:
+    def delete_item(self, params: Params, now: int) -> Any:
+        """DeleteItem."""
+        key = _key(params["Key"])
+        before = self.items.get(key)
+        self._check(params, before)
+        self.write(key, None, now)
+        told = before is not None and params.get("ReturnValues") == "ALL_OLD"
+        return {"Attributes": before} if told else {}
+
+    def get_item(self, params: Params, now: int) -> Any:
         """GetItem."""
-        item = self.items.get(_key(params["Key"]))
+        item = self._reader(params, now)(_key(params["Key"]))
         return {} if item is None else {"Item": item}
 
-    def batch_get_item(self, params: Params, _now: int) -> Any:
-        """BatchGetItem."""
-        asked = {table: [_key(key) for key in request["Keys"]] for table, request in params["RequestItems"].items()}
-        found = {table: [self.items[key] for key in keys if key in self.items] for table, keys in asked.items()}
-        return {"Responses": found, "UnprocessedKeys": {}}
+    def batch_get_item(self, params: Params, now: int) -> Any:
+        """BatchGetItem. What AWS leaves out is to be asked for again; it never leaves out all of it."""
+        found, left = {}, {}
+        for table, request in params["RequestItems"].items():
+            keys = request["Keys"]
+            if len(keys) > MOST_READ or len({_key(key) for key in keys}) < len(keys):
+                raise Refusal("ValidationException")
+            asked, unread = self._divided(keys)
+            read = self._reader(request, now)
+            found[table] = [item for key in asked if (item := read(_key(key))) is not None]
+            if unread:
+                left[table] = {**request, "Keys": unread}
+        return {"Responses": found, "UnprocessedKeys": left}
 
     def query(self, params: Params, now: int) -> Any:
         """Query of the table or of an index."""
         index = self.indexes.get(params.get("IndexName", ""))
         ordered_by = index.range_name if index else "sk"
-        rows = index.shown(now) if index else list(self.items.values())
+        partition = _partition(params, index.hash_name if index else "pk")
+        rows = index.shown(partition, now) if index else self._rows(partition, params, now)
         holds, names = expressions.condition(params["KeyConditionExpression"]), Names.of(params)
         backward = not params.get("ScanIndexForward", True)
 
@@ -118,25 +118,76 @@ class Table:
         found = sorted((row for row in rows if holds(row, names)), key=place, reverse=backward)
         if start := params.get("ExclusiveStartKey"):
             found = [row for row in found if (place(row) < place(start) if backward else place(row) > place(start))]
-        limit = params.get("Limit", len(found))
-        more = {"LastEvaluatedKey": found[limit - 1]} if limit < len(found) else {}
+        read = found[: _page_length(found, params.get("Limit", len(found)))]
+        # a page that is full may be the last: only the next one tells
+        goes_on = bool(read) and (len(read) < len(found) or len(read) == params.get("Limit"))
+        keys = {"pk", "sk", ordered_by, index.hash_name if index else "pk"}
+        more = {"LastEvaluatedKey": {name: read[-1][name] for name in keys}} if goes_on else {}
         wanted = [name.strip() for name in params.get("ProjectionExpression", "").split(",") if name]
-        page = [{name: row[name] for name in wanted} if wanted else row for row in found[:limit]]
-        return {"Items": page, **more}
+        return {"Items": [{name: row[name] for name in wanted} if wanted else row for row in read], **more}
 
     def batch_write_item(self, params: Params, now: int) -> Any:
-        """BatchWriteItem, of deletions."""
-        for requests in params["RequestItems"].values():
-            for request in requests:
-                key = _key(request["DeleteRequest"]["Key"])
-                self.items.pop(key, None)
-                for index in self.indexes.values():
-                    index.note(key, None, now)
-        return {"UnprocessedItems": {}}
+        """BatchWriteItem, of deletions. What AWS leaves out is to be asked for again; it never leaves out all of it."""
+        left = {}
+        for table, requests in params["RequestItems"].items():
+            if len(requests) > MOST_WRITTEN:
+                raise Refusal("ValidationException")
+            taken, unwritten = self._divided(requests)
+            for request in taken:
+                self.write(_key(request["DeleteRequest"]["Key"]), None, now)
+            if unwritten:
+                left[table] = unwritten
+        return {"UnprocessedItems": left}
 
-    def overdue(self, now: int) -> bool:
-        """Whether any job's `due_at` has passed."""
-        return any("due_at" in item and int(item["due_at"]["N"]) <= now for item in self.items.values())
+    def overdue(self, now: int) -> Iterator[Item]:
+        """The items whose `due_at` has passed."""
+        for item in self.items.values():
+            if "due_at" in item and int(item["due_at"]["N"]) <= now:
+                yield item
+
+    def delete_expired(self, now: int) -> None:
+        """What DynamoDB does in the days after a `ttl` has passed."""
+        for key in [key for key, item in self.items.items() if "ttl" in item and int(item["ttl"]["N"]) * SECOND < now]:
+            self.write(key, None, now)
+
+    def write(self, key: Key, item: Item | None, now: int) -> None:
+        """Write an item, or remove it, whatever stands there."""
+        before = self.items.pop(key, None)
+        if before is None and item is None:
+            return
+        self._remember(key, before, now)
+        if item is not None:
+            self.items[key] = item
+            self._keys.setdefault(key[0], {})[key] = None
+        for index in self.indexes.values():
+            index.note(key, item, now)
+        self.watch(key, before, item)
+
+    def _remember(self, key: Key, before: Item | None, now: int) -> None:
+        past = self._past.setdefault(key, [])
+        while past and past[0][0] < now - PAST:
+            past.pop(0)
+        past.append((now, before))
+
+    def _reader(self, params: Params, now: int) -> Callable[[Key], Item | None]:
+        """How a request reads: as things are or, unless it asks for that, as they were a while ago."""
+        age = 0 if params.get("ConsistentRead") else self._freedom.age()
+        return self.items.get if not age else lambda key: self._as_of(key, now - age)
+
+    def _as_of(self, key: Key, at: int) -> Item | None:
+        for written_at, before in self._past.get(key, ()):
+            if written_at > at:
+                return before
+        return self.items.get(key)
+
+    def _rows(self, partition: str, params: Params, now: int) -> list[Item]:
+        read = self._reader(params, now)
+        return [item for key in self._keys.get(partition, ()) if (item := read(key)) is not None]
+
+    def _divided(self, entries: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+        """What of a batch is carried out, and what is not."""
+        left = [entry for entry in entries[1:] if self._freedom.leaves_out()]
+        return [entry for entry in entries if entry not in left], left
 
     def _check(self, params: Params, item: Item | None) -> None:
         text = params.get("ConditionExpression")
@@ -145,21 +196,44 @@ class Table:
         told = item is not None and params.get("ReturnValuesOnConditionCheckFailure") == "ALL_OLD"
         raise Refusal("ConditionalCheckFailedException", **({"Item": item} if told else {}))
 
-    def _write(self, key: Key, item: Item, now: int) -> None:
-        before = self.items.get(key)
-        self.items[key] = item
-        for index in self.indexes.values():
-            index.note(key, item, now)
-        self.watch(key, before, item)
-
 
 def _key(item: Item) -> Key:
     return item["pk"]["S"], item["sk"]["S"]
 
 
+def _partition(params: Params, hash_name: str) -> str:
+    """The partition that a key condition names: each has one clause that says so."""
+    for alias, value in re.findall(r"(#?\w+) = (:\w+)", params["KeyConditionExpression"]):
+        if params.get("ExpressionAttributeNames", {}).get(alias, alias) == hash_name:
+            return text_of(params["ExpressionAttributeValues"], value)
+    raise Refusal("ValidationException")
+
+
+def _page_length(rows: Sequence[Item], limit: int) -> int:
+    read = 0
+    for number, row in enumerate(rows[:limit], start=1):
+        read += sum(len(name) + _bytes(value) for name, value in row.items())
+        if read > PAGE_BYTES:
+            return max(number - 1, 1)
+    return limit
+
+
+def _bytes(value: Any) -> int:
+    """About what DynamoDB counts for an attribute."""
+    ((kind, content),) = value.items()
+    match kind:
+        case "L":
+            return sum(_bytes(one) for one in content)
+        case "M":
+            return sum(len(name) + _bytes(one) for name, one in content.items())
+        case _:
+            return len(content)
+
+
 _OPERATIONS: Mapping[str, Callable[[Table, Params, int], Any]] = {
     "PutItem": Table.put_item,
     "UpdateItem": Table.update_item,
+    "DeleteItem": Table.delete_item,
     "GetItem": Table.get_item,
     "BatchGetItem": Table.batch_get_item,
     "BatchWriteItem": Table.batch_write_item,

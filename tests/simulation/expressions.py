@@ -85,6 +85,7 @@ def update(text: str) -> Update:
 _TOKEN = re.compile(r"\s*(#\w+|:\w+|\w+|<=|>=|<>|[=<>(),+-])")
 _COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
     "=": operator.eq,
+    "<>": operator.ne,
     "<": operator.lt,
     "<=": operator.le,
     ">": operator.gt,
@@ -161,17 +162,22 @@ class _Parser:
             inner = self.any_of()
             self.take(")")
             return inner
+        if self._takes("NOT"):
+            negated = self._one()
+            return lambda item, names: not negated(item, names)
         if self._takes("attribute_not_exists"):
-            return self._not_exists()
+            return self._exists(wanted=False)
+        if self._takes("attribute_exists"):
+            return self._exists(wanted=True)
         if self._takes("begins_with"):
             return self._begins_with()
         return self._comparison(self._operand())
 
-    def _not_exists(self) -> Condition:
+    def _exists(self, *, wanted: bool) -> Condition:
         self.take("(")
         alias = self.alias()
         self.take(")")
-        return lambda item, names: names.attributes[alias] not in item
+        return lambda item, names: (names.attributes[alias] in item) is wanted
 
     def _begins_with(self) -> Condition:
         self.take("(")
@@ -235,7 +241,9 @@ def _plain(value: AttributeValue | None) -> Any:
 
 
 def _compare(compare: Callable[[Any, Any], bool], left: AttributeValue | None, right: AttributeValue | None) -> bool:
-    """A comparison with an attribute that is not there, or is of another type, does not hold."""
+    """A comparison with an attribute that is not there, or is of another type, does not hold; but it is not equal."""
+    if compare is operator.ne:
+        return left != right
     if left is None or right is None or left.keys() != right.keys():
         return False
     return compare(_plain(left), _plain(right))

@@ -25,6 +25,7 @@ class Fault(StrEnum):
     MESSAGE_LOST = "message lost"
     MESSAGE_DOUBLED = "message doubled"
     MESSAGE_LATE = "message late"
+    LEFT_OUT = "left out of a batch"
     KILLED = "killed at any time"
     DRAINED = "told to end"
     SKEWED = "clock ten minutes off"
@@ -90,6 +91,13 @@ class Storm:
         if self.chance.random() >= self.doubling or not self.rages(now):
             return False
         self.note(Fault.MESSAGE_DOUBLED)
+        return True
+
+    def leaves_out(self, now: int) -> bool:
+        """Whether an entry of a batch that is sent now is not carried out, and the answer says so."""
+        if self.chance.random() >= 0.1 or not self.rages(now):
+            return False
+        self.note(Fault.LEFT_OUT)
         return True
 
     def note(self, fault: Fault) -> Fault:

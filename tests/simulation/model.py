@@ -8,25 +8,22 @@ from typing import Any, TypeVar
 
 from coatcheck.calls import Call, error_from
 from tests.simulation.dynamodb import Refusal, Table
+from tests.simulation.freedom import Freedom
 from tests.simulation.s3 import Bucket
 from tests.simulation.sqs import Queues
 
 T = TypeVar("T")
 
+SECRET = "k" * 32
+
 
 class Model:
-    """One account. `lag` is how late an index may be, in milliseconds; `doubled` whether a message comes twice."""
+    """One account, with one secret. `freedom` is what AWS makes of what it may do."""
 
-    def __init__(
-        self,
-        *,
-        chance: random.Random | None = None,
-        lag: Callable[[], int] = lambda: 0,
-        doubled: Callable[[], bool] = lambda: False,
-    ) -> None:
-        self.table = Table(lag)
-        self.queues = Queues(chance, doubled)
-        self.bucket = Bucket()
+    def __init__(self, *, chance: random.Random | None = None, freedom: Freedom | None = None) -> None:
+        self.table = Table(freedom)
+        self.queues = Queues(chance, freedom)
+        self.bucket = Bucket(freedom)
 
     def carry_out(self, call: Call[T], now: int) -> T:
         """Do what the call asks for at the time `now`, and read the answer. Raises AwsError as a door does."""
@@ -46,6 +43,8 @@ class Model:
                 return self.queues.answer(call.operation, call.params, now)
             case "s3":
                 return self.bucket.answer(call.operation, call.params)
+            case "secretsmanager":
+                return {"SecretString": SECRET}
 
 
 class ModelDoor:

@@ -10,6 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.simulation.dynamodb import Params, Refusal
+from tests.simulation.freedom import Freedom
+
+PAGE = 1000
+"""Keys, uploads or parts that one list gives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +34,14 @@ class Upload:
 
 
 class Bucket:
-    """One bucket: reads see every write that went before."""
+    """One bucket: reads see every write that went before.
 
-    def __init__(self) -> None:
+    `stubborn` are the keys that S3 will not delete: DeleteObjects says so in `Errors`, each time.
+    """
+
+    def __init__(self, freedom: Freedom | None = None) -> None:
+        self._freedom = freedom or Freedom()
+        self.stubborn: set[str] = set()
         self.objects: dict[str, Stored] = {}
         self.uploads: dict[str, Upload] = {}
         self._count = 0
@@ -47,13 +56,16 @@ class Bucket:
         given = params.get("ChecksumSHA256")
         if given is not None and base64.b64decode(given) != hashlib.sha256(body).digest():
             raise Refusal("BadDigest")
+        if params.get("IfNoneMatch") == "*" and params["Key"] in self.objects:
+            raise Refusal("PreconditionFailed")
         self.objects[params["Key"]] = Stored(body, params.get("ContentType", ""))
         return {}
 
     def get(self, params: Params) -> Any:
         """GetObject."""
         stored = self._found(params["Key"], "NoSuchKey")
-        return {"Body": io.BytesIO(stored.body), "ContentType": stored.content_type}
+        told = {"ContentType": stored.content_type, "ContentLength": len(stored.body), "ETag": _etag(stored.body)}
+        return {"Body": io.BytesIO(stored.body), **told}
 
     def head(self, params: Params) -> Any:
         """HeadObject."""
@@ -67,14 +79,22 @@ class Bucket:
 
     def list_keys(self, params: Params) -> Any:
         """ListObjectsV2."""
-        keys = sorted(key for key in self.objects if key.startswith(params["Prefix"]))
-        return {"Contents": [{"Key": key} for key in keys[:1000]]} if keys else {}
+        behind = params.get("ContinuationToken") or params.get("StartAfter", "")
+        keys = sorted(key for key in self.objects if key.startswith(params["Prefix"]) and key > behind)
+        page = keys[: params.get("MaxKeys", PAGE)]
+        more = {"NextContinuationToken": page[-1]} if len(page) < len(keys) else {}
+        return {**({"Contents": [{"Key": key} for key in page]} if page else {}), "IsTruncated": bool(more), **more}
 
     def delete(self, params: Params) -> Any:
-        """DeleteObjects."""
+        """DeleteObjects: each for itself. What S3 does not delete, the answer tells of."""
+        errors = []
         for entry in params["Delete"]["Objects"]:
-            self.objects.pop(entry["Key"], None)
-        return {}
+            if entry["Key"] in self.stubborn or self._freedom.leaves_out():
+                code = "AccessDenied" if entry["Key"] in self.stubborn else "InternalError"
+                errors.append({"Key": entry["Key"], "Code": code, "Message": code})
+            else:
+                self.objects.pop(entry["Key"], None)
+        return {"Errors": errors} if errors else {}
 
     def start_multipart(self, params: Params) -> Any:
         """CreateMultipartUpload."""
@@ -87,6 +107,13 @@ class Bucket:
         body = bytes(params["Body"])
         self._open(params).parts[params["PartNumber"]] = body
         return {"ETag": _etag(body)}
+
+    def list_parts(self, params: Params) -> Any:
+        """ListParts."""
+        behind = int(params.get("PartNumberMarker", 0))
+        parts = sorted((number, body) for number, body in self._open(params).parts.items() if number > behind)
+        page = [{"PartNumber": number, "Size": len(body), "ETag": _etag(body)} for number, body in parts[:PAGE]]
+        return {**({"Parts": page} if page else {}), "IsTruncated": len(page) < len(parts)}
 
     def complete_multipart(self, params: Params) -> Any:
         """CompleteMultipartUpload."""
@@ -134,6 +161,7 @@ _OPERATIONS: Mapping[str, Callable[[Bucket, Params], Any]] = {
     "DeleteObjects": Bucket.delete,
     "CreateMultipartUpload": Bucket.start_multipart,
     "UploadPart": Bucket.put_part,
+    "ListParts": Bucket.list_parts,
     "CompleteMultipartUpload": Bucket.complete_multipart,
     "AbortMultipartUpload": Bucket.abort_multipart,
     "ListMultipartUploads": Bucket.list_multipart,

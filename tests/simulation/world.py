@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
-from coatcheck.calls import AwsError, AwsUnavailable, Call
+from coatcheck.calls import Answer, AwsError, AwsUnavailable, Call
 from coatcheck.clock import MINUTE, SECOND
 from tests.simulation.checks import Checks
 from tests.simulation.faults import Fault, Storm
+from tests.simulation.freedom import Freedom
 from tests.simulation.model import Model
 from tests.simulation.scheduler import START, Killed, Process, Scheduler, Task, Threads
 from tests.simulation.sqs import Queue
@@ -28,7 +31,7 @@ class World:
         self.chance = random.Random(seed)
         self.scheduler = Scheduler(threads)
         self.storm = Storm(self.chance, START)
-        self.model = Model(chance=self.chance, lag=self._lag, doubled=lambda: self.storm.doubles(self.now))
+        self.model = Model(chance=self.chance, freedom=self._freedom())
         self.calls = 0
         self.calm_from = START
         self.checks = Checks(self.scheduler, self.model)
@@ -94,7 +97,7 @@ class World:
             raise
         if "MessageAttributes" in call.params:
             self.checks.flaw(f"{process.name} puts a message aside: {call.params['MessageAttributes']}")
-        if call.operation in {"SendMessage", "ChangeMessageVisibility"}:
+        if call.operation in {"SendMessage", "SendMessageBatch", "ChangeMessageVisibility"}:
             self._rouse()
         if self._trace is not None:
             self.say(process, f"{call.operation} {_subject(call)} -> {_told(answer)}")
@@ -115,8 +118,16 @@ class World:
             if at is not None:
                 self.scheduler.wake(task, at)
 
-    def _lag(self) -> int:
-        return self.chance.randint(0, 1500) if self.chance.random() < 0.2 else 0
+    def _freedom(self) -> Freedom:
+        return Freedom(
+            lag=lambda: self._sometimes(5 * SECOND),
+            age=lambda: self._sometimes(2 * SECOND),
+            leaves_out=lambda: self.storm.leaves_out(self.now),
+            doubled=lambda: self.storm.doubles(self.now),
+        )
+
+    def _sometimes(self, longest: int) -> int:
+        return self.chance.randint(0, longest) if self.chance.random() < 0.2 else 0
 
 
 class Door:
@@ -156,6 +167,8 @@ class Door:
     def _arrive(self, call: Call[T]) -> T:
         if call.operation == "SendMessage":
             return self._send_message(call)
+        if call.operation == "SendMessageBatch":
+            return self._send_messages(call)
         answer = self._world.carry_out(self._process, call)
         while call.operation == "ReceiveMessage" and call.params["WaitTimeSeconds"] and not answer:
             self._world.await_message(call)
@@ -173,6 +186,28 @@ class Door:
             lateness = self._chance.randint(1, 600) * SECOND
             world.scheduler.at(world.now + lateness, lambda: self._carry_out_unheard(call))
         return call.read({"MessageId": "0"})
+
+    def _send_messages(self, call: Call[T]) -> T:
+        """What is lost or late of a batch, its sender takes to be sent."""
+        world = self._world
+        there, told = list[Any](), list[Any]()
+        for entry in call.params["Entries"]:
+            alone = replace(call, params={**call.params, "Entries": [entry]}, read=lambda _: None)
+            fault = world.storm.of_message(world.now)
+            if fault is None:
+                there.append(entry)
+                continue
+            world.say(self._process, f"{call.operation} {entry['MessageBody']}: {fault}")
+            world.trouble(self._process)
+            told.append({"Id": entry["Id"], "MessageId": "0"})
+            if fault is Fault.MESSAGE_LATE:
+                lateness = self._chance.randint(1, 600) * SECOND
+                world.scheduler.at(world.now + lateness, partial(self._carry_out_unheard, alone))
+        answer: Answer = {}
+        if there:
+            sent = Call(call.service, call.operation, {**call.params, "Entries": there}, read=lambda given: given)
+            answer = world.carry_out(self._process, sent)
+        return call.read({**answer, "Successful": [*answer.get("Successful", []), *told]})
 
     def _carry_out_unheard(self, call: Call[Any]) -> None:
         self._world.say(self._process, f"{call.operation}: late")
@@ -264,7 +299,7 @@ def _subject(call: Call[Any]) -> str:
             named = f"{key['pk']['S']}/{key['sk']['S']}" if key else ""
             return f"{named} {_assigned(params)}".strip()
         case "sqs":
-            return str(params.get("MessageBody") or params.get("ReceiptHandle") or "")
+            return str(params.get("MessageBody") or params.get("ReceiptHandle") or len(params.get("Entries", "")))
         case "s3":
             return str(params.get("Key") or params.get("Prefix") or len(params["Delete"]["Objects"]))
         case "secretsmanager":
