@@ -192,7 +192,7 @@ class Door:
         world = self._world
         there, told = list[Any](), list[Any]()
         for entry in call.params["Entries"]:
-            alone = replace(call, params={**call.params, "Entries": [entry]}, read=lambda _: None)
+            alone = replace(call, params={**call.params, "Entries": [entry]})
             fault = world.storm.of_message(world.now)
             if fault is None:
                 there.append(entry)
