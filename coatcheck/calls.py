@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 Service: TypeAlias = Literal["dynamodb", "sqs", "s3", "secretsmanager"]
 Params: TypeAlias = Mapping[str, Any]
@@ -74,9 +77,19 @@ TRANSIENT_CODES = frozenset(
 )
 
 
+PERMISSION_CODES = frozenset({"AccessDenied", "AccessDeniedException", "AuthorizationError", "UnauthorizedOperation"})
+"""What the services say to credentials that may not do this."""
+
+
 def error_from(call: Call[Any], response: Answer) -> AwsError:
-    """The error that a door raises for an error response that is no answer to `call`."""
+    """The error that a door raises for an error response that is no answer to `call`.
+
+    A permission that lacks is no outage that passes: it is logged as an error here, since whoever catches an AwsError
+    may well go on without. The template's alarm AwsRefuses hears these words.
+    """
     code = str(response.get("Error", {}).get("Code", "Unknown"))
+    if code in PERMISSION_CODES:
+        log.error("AWS refuses %s %s: %s: a permission is missing", call.service, call.operation, code)
     status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     kind = AwsUnavailable if code in TRANSIENT_CODES or status >= 500 or status == 429 else AwsRefused
     return kind(call, code)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import MappingProxyType
@@ -9,7 +10,7 @@ from types import MappingProxyType
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
 
-from coatcheck.calls import AwsError, AwsUnavailable
+from coatcheck.calls import PERMISSION_CODES, AwsError, AwsUnavailable
 from coatcheck.client import exits
 from coatcheck.client.display import say
 from coatcheck.deployment import BadSettings
@@ -17,7 +18,6 @@ from coatcheck.deployment import BadSettings
 SIGN_IN = "sign in (`aws sso login`), or set AWS_PROFILE to a profile that is allowed to"
 REGION = "set AWS_DEFAULT_REGION, or AWS_PROFILE to a profile that has one"
 
-_REFUSED = ("AccessDenied", "AccessDeniedException", "AuthorizationError", "UnauthorizedOperation")
 _UNKNOWN = (
     "ExpiredToken",
     "ExpiredTokenException",
@@ -32,7 +32,7 @@ _GONE = ("AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist", "Resour
 ADVICE: Mapping[str, tuple[int, str]] = MappingProxyType(
     {
         **dict.fromkeys(
-            _REFUSED, (exits.REFUSED, "these AWS credentials may not; docs/operate.md says what is needed")
+            PERMISSION_CODES, (exits.REFUSED, "these AWS credentials may not; docs/operate.md says what is needed")
         ),
         **dict.fromkeys(_UNKNOWN, (exits.REFUSED, f"AWS does not know these credentials, or no longer: {SIGN_IN}")),
         **dict.fromkeys(_UNSIGNED, (exits.REFUSED, f"there are no AWS credentials: {SIGN_IN}")),
@@ -44,9 +44,14 @@ ADVICE: Mapping[str, tuple[int, str]] = MappingProxyType(
 """The exit code and the advice for an error, by AWS's code or the SDK's name for it."""
 
 
+_SILENT = logging.NullHandler()
+
+
 @contextmanager
 def told() -> Iterator[None]:
     """Tell an error of AWS or of the settings in one line, and exit with its code."""
+    # without a handler, Python would print what the kernel logs beside that line
+    logging.getLogger("coatcheck").addHandler(_SILENT)
     try:
         yield
     except BadSettings as error:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from coatcheck.calls import error_from
 from coatcheck.log import JsonFormatter
 from infra.build import ROOT
 from infra.translate import translated
@@ -102,18 +103,40 @@ def test_no_alarm_is_raised_by_a_stack_in_which_nothing_has_happened_yet() -> No
     assert told == alarms()["SweeperStopped"]["AlarmActions"]
 
 
-def test_the_alarm_of_a_disabled_endpoint_hears_the_line_that_tells_of_it() -> None:
-    heard = resources("Logs::MetricFilter")["EndpointsDisabled"]
-    (counted,) = heard["MetricTransformations"]
-    alarm = alarms()["EndpointDisabled"]
-    assert (alarm["Namespace"], alarm["MetricName"]) == (counted["MetricNamespace"], counted["MetricName"])
-    assert heard["LogGroupName"] == resources("Lambda::Function")["Deliverer"]["LoggingConfig"]["LogGroup"]
+def heard_by(alarm: str) -> list[dict[str, Any]]:
+    """The filters whose metric the alarm hears."""
+    heard = alarms()[alarm]["Namespace"], alarms()[alarm]["MetricName"]
+    filters = resources("Logs::MetricFilter").values()
+    return [
+        one
+        for one in filters
+        if [(counted["MetricNamespace"], counted["MetricName"]) for counted in one["MetricTransformations"]] == [heard]
+    ]
 
-    told = re.search(r'log\.error\("(.*?)"', inspect.getsource(health.note))
+
+def log_groups(*functions: str) -> list[Any]:
+    return [resources("Lambda::Function")[name]["LoggingConfig"]["LogGroup"] for name in functions]
+
+
+@pytest.mark.parametrize(
+    ("alarm", "functions", "source"),
+    [
+        ("EndpointDisabled", ("Deliverer",), health.note),
+        ("AwsRefuses", ("ApiFunction", "DefaultWorker", "Deliverer", "Sweeper"), error_from),
+    ],
+)
+def test_the_alarms_that_hear_a_line_hear_what_is_logged(
+    alarm: str, functions: tuple[str, ...], source: Callable[..., Any]
+) -> None:
+    filters = heard_by(alarm)
+    assert [one["LogGroupName"] for one in filters] == log_groups(*functions)
+
+    told = re.search(r'log\.error\("(.*?)"', inspect.getsource(source))
     assert told
-    record = logging.LogRecord("worker.webhooks.health", logging.ERROR, "", 0, told[1], ("whe_1", "t", "why"), None)
+    record = logging.LogRecord("any", logging.ERROR, "", 0, told[1], ("one", "two", "three"), None)
     written = JsonFormatter().format(record)
-    assert all(term in written for term in shlex.split(heard["FilterPattern"])), written
+    for one in filters:
+        assert all(term in written for term in shlex.split(one["FilterPattern"])), written
 
 
 def test_each_endpoint_has_metrics_of_its_own() -> None:
