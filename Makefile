@@ -57,7 +57,7 @@ validate: setup $(SAM)/.ready ## Check the template, as SAM reads it and as Clou
 	@$(BIN)/python -m infra.routes --check
 	@SAM_CLI_TELEMETRY=0 $(SAM)/bin/sam validate --lint --region us-east-1 --template infra/template.yaml
 	@$(BIN)/python -m infra.translate build/translated.json
-	@$(BIN)/cfn-lint build/translated.json
+	@$(BIN)/cfn-lint --regions ALL_REGIONS --ignore-checks E2530 -- build/translated.json
 
 deploy: build validate ## Deploy to AWS. The first time it asks, and keeps the answers in infra/samconfig.toml.
 	@SAM_CLI_TELEMETRY=0 $(SAM)/bin/sam deploy --template infra/template.yaml --no-fail-on-empty-changeset \

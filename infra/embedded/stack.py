@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import boto3
@@ -33,10 +33,21 @@ def stores_of(template: Json) -> tuple[Json, list[str]]:
     """
     variables: Json = template["Globals"]["Function"]["Environment"]["Variables"]
     stores = {name: one for name, one in template["Resources"].items() if one["Type"] in STORES}
-    kept = {section: template[section] for section in ("Parameters", "Mappings") if section in template}
-    outputs = {name: one for name, one in template["Outputs"].items() if one["Value"].get("Ref") in stores}
+    kept = {section: template[section] for section in ("Parameters", "Mappings", "Conditions") if section in template}
+    outputs = {name: one for name, one in template["Outputs"].items() if not stores.keys().isdisjoint(_refers_to(one))}
     outputs |= {f"Variable{n}": {"Value": value} for n, value in enumerate(variables.values())}
     return kept | {"Resources": stores, "Outputs": outputs}, list(variables)
+
+
+def _refers_to(value: Any) -> Iterator[str]:
+    """The names in every `Ref` of a value."""
+    match value:
+        case {"Ref": str(name)}:
+            yield name
+        case dict():
+            yield from (name for inner in value.values() for name in _refers_to(inner))
+        case list():
+            yield from (name for inner in value for name in _refers_to(inner))
 
 
 def make_stores(aws_endpoint_url: str) -> dict[str, str]:

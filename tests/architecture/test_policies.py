@@ -2,6 +2,7 @@
 
 import ast
 import functools
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -27,6 +28,11 @@ PERMISSIONS = {
     "get_object": {"GetObject"},
     "put_object": {"PutObject"},
     "upload_part": {"PutObject"},
+}
+# of what a stack may be given, how its ARN begins
+ARNS = {
+    "Table": "arn:${AWS::Partition}:dynamodb:${AWS::Region}:${AWS::AccountId}:table/",
+    "Bucket": "arn:${AWS::Partition}:s3:::",
 }
 # what Lambda itself does with the function's role
 LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
@@ -105,15 +111,38 @@ def test_every_function_has_one_of_these_roles() -> None:
     assert roles == set(ROLES)
 
 
+def owned(resource: Any) -> tuple[str, str]:
+    """Which resource of the template a statement names, made or given, and what of it."""
+    match resource:
+        case {"Fn::GetAtt": [owner, "Arn"]} | {"Fn::If": [_, {"Ref": owner}, _]}:
+            return owner, ""
+        case {"Fn::Sub": [str(arn), {"Name": {"Fn::If": [_, {"Ref": owner}, _]}}]}:
+            kind, _, rest = arn.partition("${Name}")
+            assert kind == ARNS[owner]
+            return owner, rest
+    raise AssertionError(resource)
+
+
 @pytest.mark.parametrize("role", ROLES)
 def test_a_role_reaches_only_resources_of_this_stack(role: str) -> None:
     for statement in statements(role):
         assert statement["Effect"] == "Allow"
         assert not any("*" in action for action in listed(statement["Action"]))
         for resource in listed(statement["Resource"]):
-            owner, rest = resource.get("Fn::GetAtt") or resource["Fn::Sub"].removeprefix("${").split(".Arn}")
+            owner, rest = owned(resource)
             assert owner in translation()["Resources"], resource
-            # Id is the ARN of a secret; inside a bucket, a prefix; of a table, an index by name
-            assert (
-                rest in {"Arn", "Id"} or (rest.endswith("*") and rest.count("/") >= 2) or rest.startswith("/index/")
-            ), resource
+            # the whole; inside a bucket, a prefix; of a table, an index by name
+            assert not rest or (rest.endswith("*") and rest.count("/") >= 2) or rest.startswith("/index/"), resource
+
+
+@pytest.mark.parametrize("name", ["Table", "Bucket", "WebhookKey"])
+def test_a_store_that_is_given_is_used_wherever_the_stacks_own_would_be(name: str) -> None:
+    resources = translation()["Resources"]
+    made = resources[name]["Condition"]
+    assert translation()["Conditions"][made] == {"Fn::Equals": [{"Ref": f"Existing{name}"}, ""]}
+    either = {"Fn::If": [made, {"Ref": name}, {"Ref": f"Existing{name}"}]}
+    text = json.dumps(translation())
+    # a condition for each use, none of which is left to the stack's own alone
+    assert text.count(json.dumps({"Ref": name})) == text.count(json.dumps(either))
+    assert f'"Fn::GetAtt": ["{name}"' not in text
+    assert "${" + name not in text
