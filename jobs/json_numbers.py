@@ -1,55 +1,56 @@
-"""JSON has no NaN and no infinity; DuckDB writes them as if it had. As SQL, each becomes null."""
+"""JSON has no NaN and no infinity (RFC 8259, section 6); DuckDB writes them as if it had. Here each becomes null.
+
+They come from numbers of every kind of column that can hold them (DOUBLE in a struct, a union or a VARIANT), and from
+JSON columns, whose parser takes them in any case: so the written text is mended, not the SQL.
+"""
 
 from __future__ import annotations
 
-import duckdb
-from duckdb.sqltypes import DuckDBPyType
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+# what a column's type must mention for its values to hold such a number
+MAY_HOLD = re.compile("FLOAT|DOUBLE|JSON|VARIANT")
+# a string is matched whole, so that nothing in it is taken for a number
+STRING_OR_NUMBER = re.compile(rb'"(?:[^"\\]++|\\.)*+"|-?(?:nan|inf(?:inity)?)', re.IGNORECASE)
+BUFFER = 1024**2
 
 
-def finite_rows(rows: duckdb.DuckDBPyRelation, source: str) -> str:
-    """`source`, the SQL of `rows`, with null for what is no finite number, in lists, structs and maps as well."""
-    replaced = []
-    for column, kind in zip(rows.columns, rows.types, strict=True):
-        plain = quoted_name(column)
-        finite = _finite(plain, kind, 0)
-        if finite != plain:
-            replaced.append(f"{finite} AS {plain}")
-    if not replaced:
-        return source
-    return f"SELECT * REPLACE ({', '.join(replaced)}) FROM ({source}\n)"  # noqa: S608 - the client's SQL, walled in
+def may_hold_nan(types: Iterable[object]) -> bool:
+    """Whether columns of these DuckDB types can hold a number that JSON lacks."""
+    return any(MAY_HOLD.search(str(kind)) for kind in types)
 
 
-def quoted_name(name: str) -> str:
-    """A name as SQL takes it, whatever is in it."""
-    return '"' + name.replace('"', '""') + '"'
+def write_null_for_nan(file: Path) -> None:
+    """Make what DuckDB wrote to `file` valid JSON. Holds one row at a time; takes the file's size again on disk.
+
+    Raises OSError where the disk, or the limit of a file's size, is too small for that.
+    """
+    if not _has_suspects(file):
+        return
+    mended = file.with_suffix(".mended")
+    with file.open("rb", BUFFER) as rows, mended.open("wb", BUFFER) as out:
+        for row in rows:
+            out.write(STRING_OR_NUMBER.sub(_string_or_null, row) if _is_suspect(row) else row)
+    mended.replace(file)
 
 
-def _finite(value: str, kind: DuckDBPyType, depth: int) -> str:
-    """SQL for `value` with its numbers made finite; `value` itself where it can hold none that are not."""
-    item = f"x{depth}"
-    if kind.id in {"float", "double"}:
-        return f"if(isfinite({value}), {value}, NULL)"
-    if kind.id in {"list", "array"}:
-        inner = _finite(item, _parts(kind)["child"], depth + 1)
-        return value if inner == item else f"list_transform({value}, lambda {item}: {inner})"
-    if kind.id == "map":
-        inner = _finite(f"{item}.value", _parts(kind)["value"], depth + 1)
-        entry = f"{{'key': {item}.key, 'value': {inner}}}"
-        changed = f"map_from_entries(list_transform(map_entries({value}), lambda {item}: {entry}))"
-        return value if inner == f"{item}.value" else changed
-    if kind.id == "struct":
-        return _finite_struct(value, kind, depth)
-    return value
+def _has_suspects(file: Path) -> bool:
+    """By blocks: far faster than by rows, and most files have none."""
+    with file.open("rb", buffering=0) as blocks:
+        before = b""
+        while block := blocks.read(BUFFER):
+            if _is_suspect(before + block):
+                return True
+            before = block[-2:]
+    return False
 
 
-def _finite_struct(value: str, kind: DuckDBPyType, depth: int) -> str:
-    before = {quoted_name(name): f"({value}).{quoted_name(name)}" for name in _parts(kind)}
-    after = [_finite(old, part, depth + 1) for old, part in zip(before.values(), _parts(kind).values(), strict=True)]
-    if after == list(before.values()):
-        return value
-    packed = ", ".join(f"{name} := {new}" for name, new in zip(before, after, strict=True))
-    return f"if({value} IS NULL, NULL, struct_pack({packed}))"
+def _is_suspect(text: bytes) -> bool:
+    lower = text.lower()
+    return b"nan" in lower or b"inf" in lower
 
 
-def _parts(kind: DuckDBPyType) -> dict[str, DuckDBPyType]:
-    return {name: part for name, part in kind.children if isinstance(part, DuckDBPyType)}
+def _string_or_null(found: re.Match[bytes]) -> bytes:
+    return found[0] if found[0].startswith(b'"') else b"null"

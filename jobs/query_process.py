@@ -19,7 +19,7 @@ from typing import Any
 
 import duckdb
 
-from jobs.json_numbers import finite_rows
+from jobs.json_numbers import may_hold_nan, write_null_for_nan
 
 # the interpreter, DuckDB's code and what DuckDB allocates outside its own count
 BESIDES = 1024**3
@@ -117,9 +117,11 @@ def _run(folder: Path, request: Mapping[str, Any], sql: str) -> None:
         locked.execute("SET enable_external_access = false")
         locked.execute("SET lock_configuration = true")
         with _blaming("", str(result)):
-            rows = locked.sql(f"FROM ({sql}\n)")
-            source = finite_rows(rows, sql) if request["format"] == "json" else sql
-            locked.execute(f"COPY ({source}\n) TO {_quoted(result)} ({COPY_OPTIONS[request['format']]})")
+            types = locked.sql(f"FROM ({sql}\n)").types
+            locked.execute(f"COPY ({sql}\n) TO {_quoted(result)} ({COPY_OPTIONS[request['format']]})")
+    if request["format"] == "json" and may_hold_nan(types):
+        with _blaming("", str(result)):
+            write_null_for_nan(result)
 
 
 def _one_select(sql: str) -> str:
