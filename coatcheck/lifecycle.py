@@ -42,6 +42,7 @@ class Guard(StrEnum):
     IN_TIME = "its queue_ttl has not passed"
     TTL_PASSED = "its queue_ttl has passed"
     ATTEMPTS_LEFT = "attempts are left"
+    NO_SOONER = "the lease ends no sooner for it"
 
 
 Sources = Mapping[Status, frozenset[Guard]]
@@ -85,7 +86,7 @@ CLAIM = Move(
     Status.RUNNING,
     "job.started",
 )
-BEAT = Move("beat", _from(Status.RUNNING, Status.CANCELING, when=_FENCED), None)
+BEAT = Move("beat", _from(Status.RUNNING, Status.CANCELING, when=(Guard.FENCE, Guard.NO_SOONER)), None)
 RETRY = Move("retry", _from(Status.RUNNING, when=_FENCED), Status.QUEUED, "job.retrying", by_sweeper=True)
 CONTINUE = Move("continue", _from(Status.RUNNING, when=_FENCED), Status.QUEUED, "job.continuing")
 SUCCEED = Move("succeed", _from(Status.RUNNING, when=_FENCED), Status.SUCCEEDED, "job.succeeded")

@@ -27,6 +27,7 @@ When it cannot call one for so many seconds, it ends the process.
 
 BEATS_PER_LEASE = 4
 PROGRESS_EVERY = 2 * SECOND
+HELD = frozenset({Status.RUNNING, Status.CANCELING})
 STUBBORN_AFTER = 5 * SECOND
 """How long a handler that was told to stop may go on before its process is ended."""
 
@@ -129,10 +130,18 @@ class Heart:
             if now >= self._lease_until:
                 self.order(Stop.LEASE_LOST)
             return
-        if isinstance(outcome, moves.Refused):
+        row = outcome.job if isinstance(outcome, moves.Refused) else outcome
+        if row is None or not self._holds(row):
             if not self._quiet:
                 self.order(Stop.LEASE_LOST)
             return
-        self._told, self._last_beat, self._lease_until = news, now, now + self._lease
-        if outcome.status is Status.CANCELING:
+        if row is outcome:
+            self._told = news
+        self._last_beat, self._lease_until = now, row.lease_until or now
+        if row.status is Status.CANCELING:
             self.order(Stop.CANCELED)
+
+    def _holds(self, row: Job) -> bool:
+        """Whether the attempt is still ours: a beat is also refused where a longer lease of ours stands already."""
+        same = (row.attempt, row.created_at) == (self._job.attempt, self._job.created_at)
+        return same and row.status in HELD

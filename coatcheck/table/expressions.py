@@ -38,7 +38,7 @@ class Expression:
     def number(self, number: int | None) -> str:
         """The placeholder of a number."""
         if number is None:
-            raise ValueError("this move needs the attempt it is fenced by")
+            raise ValueError("this move needs the attempt it is fenced by, or the lease it asks for")
         return self.value({"N": str(number)})
 
     def text(self, text: str) -> str:

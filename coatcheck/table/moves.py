@@ -41,27 +41,38 @@ class Refused:
 
 Outcome = Job | Refused
 
-_GUARDS: Mapping[Guard, Callable[[Expression, int, int | None], str]] = {
-    Guard.FENCE: lambda e, _now, attempt: f"{e.name('attempt')} = {e.number(attempt)}",
-    Guard.LEASE_OUT: lambda e, now, _: f"{e.name('lease_until')} < {e.number(now)}",
-    Guard.START_DUE: lambda e, now, _: (
-        f"(attribute_not_exists({e.name('start_at')}) OR {e.name('start_at')} <= {e.number(now)})"
+
+@dataclass(frozen=True, slots=True)
+class Mover:
+    """Who makes a move, as far as guards ask: its time, the attempt it holds, and the lease that it asks for."""
+
+    now: int
+    attempt: int | None
+    lease_until: int | None = None
+
+
+_GUARDS: Mapping[Guard, Callable[[Expression, Mover], str]] = {
+    Guard.FENCE: lambda e, mover: f"{e.name('attempt')} = {e.number(mover.attempt)}",
+    Guard.LEASE_OUT: lambda e, mover: f"{e.name('lease_until')} < {e.number(mover.now)}",
+    Guard.START_DUE: lambda e, mover: (
+        f"(attribute_not_exists({e.name('start_at')}) OR {e.name('start_at')} <= {e.number(mover.now)})"
     ),
-    Guard.IN_TIME: lambda e, now, _: (
-        f"(attribute_not_exists({e.name('queue_deadline')}) OR {e.name('queue_deadline')} > {e.number(now)})"
+    Guard.IN_TIME: lambda e, mover: (
+        f"(attribute_not_exists({e.name('queue_deadline')}) OR {e.name('queue_deadline')} > {e.number(mover.now)})"
     ),
-    Guard.TTL_PASSED: lambda e, now, _: f"{e.name('queue_deadline')} <= {e.number(now)}",
-    Guard.ATTEMPTS_LEFT: lambda e, _now, _attempt: f"{e.name('attempt')} < {e.name('max_attempts')}",
+    Guard.TTL_PASSED: lambda e, mover: f"{e.name('queue_deadline')} <= {e.number(mover.now)}",
+    Guard.ATTEMPTS_LEFT: lambda e, _: f"{e.name('attempt')} < {e.name('max_attempts')}",
+    Guard.NO_SOONER: lambda e, mover: f"{e.name('lease_until')} <= {e.number(mover.lease_until)}",
 }
 
 
-def condition(e: Expression, move: Move, *, now: int, attempt: int | None, sweeper: bool) -> str:
-    """The DynamoDB condition under which `move` may be made."""
+def condition(e: Expression, move: Move, mover: Mover, *, sweeper: bool) -> str:
+    """The DynamoDB condition under which `mover` may make `move`."""
     alternatives = [
         " AND ".join(
             [
                 f"{e.name('status')} = {e.text(status)}",
-                *(_GUARDS[guard](e, now, attempt) for guard in sorted(guards)),
+                *(_GUARDS[guard](e, mover) for guard in sorted(guards)),
             ]
         )
         for status, guards in move.guards(sweeper=sweeper).items()
@@ -95,8 +106,8 @@ def _make(
         e.append("history", encode_events([Event(move.event, now, error)]))
     for clause in sets(e):
         e.add(clause)
-    attempt = job.attempt if isinstance(job, Job) else None
-    return update_if(table, job, e, condition(e, move, now=now, attempt=attempt, sweeper=sweeper))
+    mover = Mover(now, job.attempt if isinstance(job, Job) else None, changes.get("lease_until"))
+    return update_if(table, job, e, condition(e, move, mover, sweeper=sweeper))
 
 
 def update_if(table: str, job: Job | JobKey, e: Expression, holds: str) -> Call[Outcome]:
@@ -165,7 +176,10 @@ def claim(table: str, key: JobKey, *, now: int, lease: int, owner: str) -> Call[
 
 
 def beat(table: str, job: Job, *, now: int, lease: int, progress: Progress | None) -> Call[Outcome]:
-    """Hold the attempt for another `lease` milliseconds and tell how far it is; the answer tells of a cancel."""
+    """Hold the attempt for another `lease` milliseconds and tell how far it is; the answer tells of a cancel.
+
+    One that arrives late, after a later one, is refused: it would move the lease back.
+    """
     lease_until = now + lease
     changes: dict[str, Any] = {"lease_until": lease_until, "due_at": due.for_lease(lease_until)}
     if progress is not None:

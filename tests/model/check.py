@@ -87,6 +87,8 @@ def _flaws(before: State, step: Step) -> Iterator[str]:
         yield f"the holder of attempt {step.fence} wrote over attempt {old.attempt}"
     if new.attempt > new.max_attempts:
         yield f"attempt {new.attempt} of {new.max_attempts}"
+    if step.move == "beat" and (old.lease, new.lease) == (Lease.RUNS, Lease.OUT):
+        yield f"a beat moved the lease of attempt {old.attempt} back"
     yield from _taken(old, new, step)
     yield from _untimely(old, new)
     if new.status is Status.SUCCEEDED and (new.result != step.fence or old.status is not Status.RUNNING):

@@ -87,13 +87,21 @@ class Step(NamedTuple):
     unsure: bool = False
 
 
-_HOLDS: Mapping[Guard, Callable[[Row, int | None], bool]] = {
-    Guard.FENCE: lambda row, fence: row.attempt == fence,
+class Mover(NamedTuple):
+    """Who makes a move: the attempt it holds, and whether a later one of its own writes has overtaken this one."""
+
+    fence: int | None
+    overtaken: bool = False
+
+
+_HOLDS: Mapping[Guard, Callable[[Row, Mover], bool]] = {
+    Guard.FENCE: lambda row, mover: row.attempt == mover.fence,
     Guard.LEASE_OUT: lambda row, _: row.lease is Lease.OUT,
     Guard.START_DUE: lambda row, _: row.start_due,
     Guard.IN_TIME: lambda row, _: row.ttl is not Ttl.PASSED,
     Guard.TTL_PASSED: lambda row, _: row.ttl is Ttl.PASSED,
     Guard.ATTEMPTS_LEFT: lambda row, _: row.attempt < row.max_attempts,
+    Guard.NO_SOONER: lambda row, mover: row.lease is not Lease.NONE and not mover.overtaken,
 }
 
 _IDLE = Worker()
@@ -112,10 +120,12 @@ _WRITES: Mapping[str, Callable[[Row], Mapping[str, Any]]] = {
 }
 
 
-def written(move: Move, row: Row, fence: int | None = None, *, sweeper: bool = False, **more: Any) -> Row | None:
+def written(
+    move: Move, row: Row, fence: int | None = None, *, sweeper: bool = False, overtaken: bool = False, **more: Any
+) -> Row | None:
     """The row after `move` with `more` fields set; None where the table does not allow it."""
     guards = move.guards(sweeper=sweeper).get(row.status)
-    if guards is None or not all(_HOLDS[guard](row, fence) for guard in guards):
+    if guards is None or not all(_HOLDS[guard](row, Mover(fence, overtaken)) for guard in guards):
         return None
     writes = _WRITES[move.name](row) if move.name in _WRITES else {}
     return row._replace(status=move.target or row.status, **{**writes, **more})
@@ -195,6 +205,10 @@ class Life:
             return
         heard = worker._replace(told=beaten.status is Status.CANCELING)
         yield Step("a worker", "beats", _as(state, worker, heard)._replace(row=beaten), "beat", fence)
+        belated = written(self.table["beat"], row, fence, overtaken=True, lease=Lease.OUT)
+        if belated is not None:
+            told = "has a beat arrive that a later one has overtaken"
+            yield Step("a worker", told, state._replace(row=belated), "beat", fence, unsure=True)
 
     def _settles(self, state: State, row: Row, worker: Worker, move: str, more: Mapping[str, Any]) -> Iterator[Step]:
         fence = worker.attempt

@@ -14,6 +14,7 @@ BUGS = (
     Bug("retry without a fence", without(Guard.FENCE, lifecycle.RETRY)),
     Bug("continue without a fence", without(Guard.FENCE, lifecycle.CONTINUE)),
     Bug("beat without a fence", without(Guard.FENCE, lifecycle.BEAT)),
+    Bug("a belated beat moves the lease back", without(Guard.NO_SOONER, lifecycle.BEAT)),
     Bug("the sweeper's writes do not ask for the lease", {move: {"by_sweeper": False} for move in MOVES}),
     Bug("claim of a job whose lease runs", without(Guard.LEASE_OUT, lifecycle.CLAIM)),
     Bug("claim with no attempts left", without(Guard.ATTEMPTS_LEFT, lifecycle.CLAIM)),

@@ -66,6 +66,7 @@ ROWS: Mapping[Guard | None, dict[str, Any]] = {
     Guard.START_DUE: {"start_at": NOW + 1},
     Guard.IN_TIME: {"queue_deadline": NOW - 1},
     Guard.ATTEMPTS_LEFT: {"attempt": 3},
+    Guard.NO_SOONER: {"lease_until": NOW + MINUTE + 1},
 }
 HELD: Mapping[Guard, Callable[[Job, Job], bool]] = {
     Guard.FENCE: lambda row, mover: row.attempt == mover.attempt,
@@ -74,6 +75,7 @@ HELD: Mapping[Guard, Callable[[Job, Job], bool]] = {
     Guard.IN_TIME: lambda row, _: row.queue_deadline is None or row.queue_deadline > NOW,
     Guard.TTL_PASSED: lambda row, _: row.queue_deadline is not None and row.queue_deadline <= NOW,
     Guard.ATTEMPTS_LEFT: lambda row, _: row.attempt < row.max_attempts,
+    Guard.NO_SOONER: lambda row, _: row.lease_until is not None and row.lease_until <= NOW + MINUTE,
 }
 
 
