@@ -23,6 +23,7 @@ class Call(Generic[T]):
     `operation` is the API's own name (`PutItem`). `read` turns the answer into what the caller wants.
     `refusals` does the same for the error codes that are answers too (`ConditionalCheckFailedException`); it gets
     the error's response. Every other error is raised by the door as `AwsUnavailable` or `AwsRefused`.
+    `urgent`: an answer is of use within a few seconds or not at all, so a door soon gives up and tries seldom again.
     """
 
     service: Service
@@ -30,6 +31,7 @@ class Call(Generic[T]):
     params: Params
     read: Callable[[Answer], T]
     refusals: Mapping[str, Callable[[Answer], T]] = field(default_factory=dict)
+    urgent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,10 @@ class AwsRefused(AwsError):
     """AWS will not do this, however often it is asked."""
 
 
+class AwsDenied(AwsRefused):
+    """The credentials may not do this, or are not good any more: somebody has to mend that."""
+
+
 TRANSIENT_CODES = frozenset(
     {
         "InternalError",
@@ -77,19 +83,53 @@ TRANSIENT_CODES = frozenset(
 )
 
 
-PERMISSION_CODES = frozenset({"AccessDenied", "AccessDeniedException", "AuthorizationError", "UnauthorizedOperation"})
-"""What the services say to credentials that may not do this."""
+PERMISSION_CODES = frozenset(
+    {"AccessDenied", "AccessDeniedException", "AuthorizationError", "NotAuthorized", "UnauthorizedOperation"}
+)
+"""What the services say to credentials that may not do this.
+
+https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/CommonErrors.html
+https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
+"""
+
+CREDENTIAL_CODES = frozenset(
+    {
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "IncompleteSignature",
+        "IncompleteSignatureException",
+        "InvalidAccessKeyId",
+        "InvalidClientTokenId",
+        "InvalidSecurity",
+        "InvalidSignatureException",
+        "InvalidToken",
+        "MissingAuthenticationToken",
+        "MissingAuthenticationTokenException",
+        "OptInRequired",
+        "RequestExpired",
+        "RequestTimeTooSkewed",
+        "SignatureDoesNotMatch",
+        "UnrecognizedClientException",
+    }
+)
+"""What the services say to credentials that they do not know, or no longer, and to a signature that is not theirs."""
+
+_DENIED_STATUSES = frozenset({401, 403})
+"""The answer to a HEAD has no body, and so no code."""
 
 
 def error_from(call: Call[Any], response: Answer) -> AwsError:
     """The error that a door raises for an error response that is no answer to `call`.
 
-    A permission that lacks is no outage that passes: it is logged as an error here, since whoever catches an AwsError
-    may well go on without. The template's alarm AwsRefuses hears these words.
+    What is denied is no outage that passes: it is logged as an error here, since whoever catches an AwsError may well go
+    on without. The template's alarm AwsRefuses hears these words.
     """
     code = str(response.get("Error", {}).get("Code", "Unknown"))
-    if code in PERMISSION_CODES:
-        log.error("AWS refuses %s %s: %s: a permission is missing", call.service, call.operation, code)
     status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    kind = AwsUnavailable if code in TRANSIENT_CODES or status >= 500 or status == 429 else AwsRefused
-    return kind(call, code)
+    if code in TRANSIENT_CODES or status >= 500 or status == 429:
+        return AwsUnavailable(call, code)
+    if code in PERMISSION_CODES | CREDENTIAL_CODES or status in _DENIED_STATUSES:
+        wrong = "the credentials are not good" if code in CREDENTIAL_CODES else "a permission is missing"
+        log.error("AWS refuses %s %s: %s: %s", call.service, call.operation, code, wrong)
+        return AwsDenied(call, code)
+    return AwsRefused(call, code)

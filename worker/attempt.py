@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import json
 import logging
@@ -155,8 +156,10 @@ class Attempt:
         log.error("%s does not stop (%s): ending the process", self._job.id, stop.value)
         try:
             self._last_words(self._settle_stopped(stop))
-        except AwsError:
-            log.exception("%s could not be settled; its lease will run out", self._job.id)
+        except Exception:
+            # the process has to end, whatever it was
+            with contextlib.suppress(Exception):
+                log.exception("%s could not be settled; its lease will run out", self._job.id)
         self._tools.end_process(STUBBORN_EXIT)
 
 

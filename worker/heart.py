@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from enum import Enum
 from typing import Self
 
@@ -26,7 +28,9 @@ When it cannot call one for so many seconds, it ends the process.
 """
 
 BEATS_PER_LEASE = 4
-PROGRESS_EVERY = 2 * SECOND
+BEAT_PAUSE = 2 * SECOND
+"""The least time between two beats: one that takes news along, or that tries again, does not wait for its turn."""
+
 HELD = frozenset({Status.RUNNING, Status.CANCELING})
 STUBBORN_AFTER = 5 * SECOND
 """How long a handler that was told to stop may go on before its process is ended."""
@@ -42,7 +46,7 @@ class Stop(Enum):
 
 
 class Heart:
-    """Beats at `pace` while a handler runs.
+    """Beats at `pace` while a handler runs. No error ends it but that of a process which is gone.
 
     `deadline` is when the attempt must end (milliseconds). `on_stubborn` is called, out of a look, when the handler
     still runs a while after the attempt had to end.
@@ -66,7 +70,7 @@ class Heart:
         self._on_stop: Callable[[], object] = lambda: None
         self._progress: Progress | None = None
         self._told: Progress | None = None
-        self._last_beat = clock()
+        self._last_beat = self._last_try = clock()
         self._lease_until = job.lease_until or self._last_beat
         self._stopped_at = 0
         self._quiet = False
@@ -101,10 +105,19 @@ class Heart:
                 return
             self.stop, self._stopped_at = stop, self._clock()
             action = self._on_stop
-        log.info("stopping %s: %s", self._job.id, stop.value)
         action()
+        log.info("stopping %s: %s", self._job.id, stop.value)
 
     def _look(self) -> bool:
+        try:
+            return self._look_once()
+        except Exception:
+            # the lease, the timeout and a cancel rest on the next look; there may be no memory even to say so
+            with contextlib.suppress(Exception):
+                log.exception("%s: a look of its heartbeat failed; it goes on", self._job.id)
+            return True
+
+    def _look_once(self) -> bool:
         now = self._clock()
         if now >= self.deadline:
             self.order(Stop.OUT_OF_TIME)
@@ -116,19 +129,19 @@ class Heart:
         return True
 
     def _due(self, now: int) -> bool:
-        since = now - self._last_beat
         news = self._progress is not self._told
         pause = self._lease // BEATS_PER_LEASE
-        return since >= pause or (news and since >= min(PROGRESS_EVERY, pause))
+        # a clock that was put back by as much is no reason to wait until it is where it was
+        tried, beaten = abs(now - self._last_try), abs(now - self._last_beat)
+        return tried >= min(BEAT_PAUSE, pause) and (news or beaten >= pause)
 
     def _beat(self, now: int) -> None:
-        news = self._progress
+        self._last_try, news = now, self._progress
         try:
-            outcome = self._aws.send(moves.beat(self._table, self._job, now=now, lease=self._lease, progress=news))
-        except AwsError as error:
-            log.warning("beat of %s failed: %s", self._job.id, error)
-            if now >= self._lease_until:
-                self.order(Stop.LEASE_LOST)
+            beat = moves.beat(self._table, self._job, now=now, lease=self._lease, progress=news)
+            outcome = self._aws.send(replace(beat, urgent=True))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the next beat may go through
+            self._not_renewed(news, error)
             return
         row = outcome.job if isinstance(outcome, moves.Refused) else outcome
         if row is None or not self._holds(row):
@@ -140,6 +153,16 @@ class Heart:
         self._last_beat, self._lease_until = now, row.lease_until or now
         if row.status is Status.CANCELING:
             self.order(Stop.CANCELED)
+
+    def _not_renewed(self, news: Progress | None, error: Exception) -> None:
+        if not isinstance(error, AwsError) and self._progress is news:
+            # it is the one part of a beat that is a handler's: the next goes without
+            self._progress = self._told
+        if self._clock() >= self._lease_until:
+            self.order(Stop.LEASE_LOST)
+        unexpected = None if isinstance(error, AwsError) else error
+        level = logging.ERROR if unexpected else logging.WARNING
+        log.log(level, "beat of %s failed: %s", self._job.id, error, exc_info=unexpected)
 
     def _holds(self, row: Job) -> bool:
         """Whether the attempt is still ours: a beat is also refused where a longer lease of ours stands already."""

@@ -20,19 +20,29 @@ from worker.heart import Stop
 from worker.tools import Again, Done
 
 
+PATIENCE = 60
+"""Seconds in which a handler must have been told to stop."""
+
+
+class NeverStopped(BaseException):
+    """Nobody told a handler to stop in all its patience. No Exception: it is no way for an attempt to end."""
+
+
 class TestStops:
     """Each kind of handler, told to stop for each reason."""
 
     @staticmethod
     def looking(_: Number, ctx: Context) -> Number:
-        while True:
+        until = time.monotonic() + PATIENCE
+        while time.monotonic() < until:
             ctx.check()
             time.sleep(0.02)
+        raise NeverStopped
 
     @staticmethod
     async def awaiting(_: Number, __: Context) -> Number:
-        await asyncio.sleep(60)
-        return Number()
+        await asyncio.sleep(PATIENCE)
+        raise NeverStopped
 
     @pytest.mark.parametrize("handler", [looking, awaiting], ids=["sync", "async"])
     def test_a_canceled_job_stops(self, world: World, handler: Any) -> None:

@@ -6,7 +6,16 @@ import logging
 
 import pytest
 
-from coatcheck.calls import PERMISSION_CODES, AwsError, AwsRefused, AwsUnavailable, Call, error_from
+from coatcheck.calls import (
+    CREDENTIAL_CODES,
+    PERMISSION_CODES,
+    AwsDenied,
+    AwsError,
+    AwsRefused,
+    AwsUnavailable,
+    Call,
+    error_from,
+)
 
 CALL = Call("s3", "ListMultipartUploads", {"Bucket": "private"}, read=lambda _: None)
 
@@ -14,15 +23,18 @@ CALL = Call("s3", "ListMultipartUploads", {"Bucket": "private"}, read=lambda _: 
 @pytest.mark.parametrize(
     ("code", "status", "kind", "heard"),
     [
-        *((code, 403, AwsRefused, True) for code in sorted(PERMISSION_CODES)),
-        ("NoSuchBucket", 404, AwsRefused, False),
-        ("SlowDown", 503, AwsUnavailable, False),
+        *((code, 400, AwsDenied, "a permission is missing") for code in sorted(PERMISSION_CODES)),
+        *((code, 400, AwsDenied, "the credentials are not good") for code in sorted(CREDENTIAL_CODES)),
+        # a HEAD is answered without a body
+        ("403", 403, AwsDenied, "a permission is missing"),
+        ("NoSuchBucket", 404, AwsRefused, None),
+        ("SlowDown", 503, AwsUnavailable, None),
     ],
 )
-def test_a_missing_permission_is_logged_as_an_error_whoever_swallows_it(
-    caplog: pytest.LogCaptureFixture, *, code: str, status: int, kind: type[AwsError], heard: bool
+def test_a_refusal_is_logged_as_an_error_whoever_swallows_it(
+    caplog: pytest.LogCaptureFixture, *, code: str, status: int, kind: type[AwsError], heard: str | None
 ) -> None:
     answer = {"Error": {"Code": code, "Message": "secret"}, "ResponseMetadata": {"HTTPStatusCode": status}}
     assert type(error_from(CALL, answer)) is kind
     errors = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
-    assert errors == [f"AWS refuses s3 ListMultipartUploads: {code}: a permission is missing"] * heard
+    assert errors == ([f"AWS refuses s3 ListMultipartUploads: {code}: {heard}"] if heard else [])
