@@ -121,8 +121,8 @@ _DENIED_STATUSES = frozenset({401, 403})
 def error_from(call: Call[Any], response: Answer) -> AwsError:
     """The error that a door raises for an error response that is no answer to `call`.
 
-    What is denied is no outage that passes: it is logged as an error here, since whoever catches an AwsError may well go
-    on without. The template's alarm AwsRefuses hears these words.
+    What is denied is no outage that passes: it is logged as an error here, since whoever catches an AwsError may well
+    go on without. The template's alarm AwsRefuses hears these words.
     """
     code = str(response.get("Error", {}).get("Code", "Unknown"))
     status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)

@@ -1,4 +1,4 @@
-"""What a handler calls its bytes, made fit to be repeated: in a header, and as the name of a file."""
+"""What a handler says, made fit to be repeated: in a header, as the name of a file, and as text for people."""
 
 from __future__ import annotations
 
@@ -41,6 +41,20 @@ def filename(given: str) -> str:
     extension = name[dot:] if dot > 0 and len(name) - dot <= LONGEST_EXTENSION else ""
     room = LONGEST_NAME - len(extension.encode())
     return name.removesuffix(extension).encode()[:room].decode(errors="ignore") + extension
+
+
+def plain_text(given: object, *, longest: int) -> str:
+    """The first `longest` characters of `given` as text that every row, JSON document and log takes.
+
+    Lone surrogates, which UTF-8 has not, and controls but tabs and ends of lines become U+FFFD.
+    """
+    text = str(given)[:longest]
+    return text if text.isprintable() else "".join(_shown(character) for character in text)
+
+
+def _shown(character: str) -> str:
+    hidden = unicodedata.category(character) in {"Cc", "Cs"} and character not in "\t\n"
+    return "\ufffd" if hidden else character
 
 
 def _is_unsafe(character: str) -> bool:

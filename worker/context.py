@@ -24,6 +24,7 @@ from worker.sink import Sink
 from worker.source import READ_AHEAD, Source
 
 MAX_ARTIFACTS = 1000
+LONGEST_MESSAGE = 200
 _NAME = re.compile(r"(?!\.)[A-Za-z0-9._-]{1,100}")
 
 
@@ -65,10 +66,14 @@ class JobContext:
         return [blob for blob in self._artifacts.values() if blob is not None]
 
     def progress(self, fraction: float, message: str | None = None) -> None:
-        """Note how far the job is. Raises Stopped, and ValueError for what is no fraction."""
+        """Note how far the job is. Raises Stopped, and ValueError for what is no fraction.
+
+        Any kind of number will do; the message is made fit to be shown.
+        """
         if not 0 <= fraction <= 1:
             raise ValueError(f"a fraction is between 0 and 1, not {fraction}")
-        self._heart.tell(Progress(round(fraction, 4), message[:200] if message else None))
+        said = None if message is None else labels.plain_text(message, longest=LONGEST_MESSAGE)
+        self._heart.tell(Progress(round(float(fraction), 4), said or None))
         self.check()
 
     def check(self) -> None:

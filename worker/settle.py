@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 
-from coatcheck import blobs, due, errors
+from coatcheck import blobs, due, errors, labels
 from coatcheck.calls import AwsError, Call
 from coatcheck.clock import DAY, SECOND, milliseconds
 from coatcheck.lifecycle import FAIL, SUCCEED, TIME_OUT, Move, Status
@@ -136,11 +136,15 @@ def _describe(error: Exception, job: Job) -> JobError:
     """What a client is told. A handler's unexpected error may hold anything, so only its class is named."""
     match error:
         case Reject():
-            return JobError(errors.REJECTED.code, error.reason[:MAX_DETAIL])
+            return _told(errors.REJECTED.code, error.reason)
         case RetryLater():
-            return JobError(errors.HANDLER_ERROR.code, error.reason[:MAX_DETAIL])
+            return _told(errors.HANDLER_ERROR.code, error.reason)
         case BadResult():
-            return JobError(errors.BAD_RESULT.code, str(error)[:MAX_DETAIL])
+            return _told(errors.BAD_RESULT.code, error)
         case _:
             attempt = f"attempt {job.attempt} of {job.max_attempts}"
-            return JobError(errors.HANDLER_ERROR.code, f"the handler raised {type(error).__name__} in {attempt}")
+            return _told(errors.HANDLER_ERROR.code, f"the handler raised {type(error).__name__} in {attempt}")
+
+
+def _told(code: str, detail: object) -> JobError:
+    return JobError(code, labels.plain_text(detail, longest=MAX_DETAIL))

@@ -102,14 +102,14 @@ class TestEndings:
         def refuse(_: Number, ctx: Context) -> Number:
             with ctx.artifact("half.txt") as file:
                 file.write(b"x")
-            raise Reject("n must be odd")
+            raise Reject("n must be odd, not \ud800\x00")
 
         job = world.submit()
         assert world.run(world.tools(refuse), job) == Done()
         row = world.row(job)
         assert (row.status, row.attempt) == (Status.FAILED, 1)
         assert row.error is not None
-        assert (row.error.code, row.error.detail) == ("rejected", "n must be odd")
+        assert (row.error.code, row.error.detail) == ("rejected", "n must be odd, not \ufffd\ufffd")
         assert world.stored(job) == []
 
     def test_a_failing_job_is_tried_until_its_attempts_are_used_up(self, world: World) -> None:

@@ -19,7 +19,6 @@ from tests.aws.worker.world import Number, World, double
 from worker.heart import Stop
 from worker.tools import Again, Done
 
-
 PATIENCE = 60
 """Seconds in which a handler must have been told to stop."""
 

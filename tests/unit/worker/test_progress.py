@@ -1,0 +1,86 @@
+"""What a handler says of its progress, on its way into the row."""
+
+from __future__ import annotations
+
+import math
+from contextlib import nullcontext
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pytest
+
+from coatcheck.calls import Call
+from coatcheck.clock import MINUTE
+from coatcheck.record import Progress
+from coatcheck.table import moves
+from coatcheck.table.codec import decode_job, encode_job
+from tests.rows import NOW, a_job
+from worker.context import JobContext
+from worker.heart import Heart
+
+T = TypeVar("T")
+
+JOB = a_job(attempt=1)
+
+
+class Unreached:
+    """Nothing is sent here."""
+
+    def send(self, call: Call[T]) -> T:
+        raise AssertionError(call)
+
+
+def in_the_row(fraction: Any, message: Any) -> Progress | None:
+    """What a client is told of it: the beat that takes it along is made, and the row with it read."""
+    door = Unreached()
+    heart = Heart(
+        door,
+        "table",
+        JOB,
+        lease=MINUTE,
+        deadline=NOW + MINUTE,
+        clock=lambda: NOW,
+        on_stubborn=lambda _: None,
+        pace=lambda *_: nullcontext(),
+    )
+    context = JobContext(door, "bucket", JOB, heart, checkpoint=None, workdir=Path(), clock=lambda: NOW)
+    context.progress(fraction, message)
+    beat = moves.beat("table", JOB, now=NOW, lease=MINUTE, progress=heart._progress)
+    (written,) = (v for v in beat.params["ExpressionAttributeValues"].values() if "B" in v)
+    return decode_job({**encode_job(JOB), "progress": written}).progress
+
+
+@pytest.mark.parametrize("half", [0.5, Decimal("0.5"), Fraction(1, 2), np.float32(0.5), np.float64(0.5)], ids=repr)
+def test_any_number_is_a_fraction(half: Any) -> None:
+    assert in_the_row(half, "half") == Progress(0.5, "half")
+
+
+@pytest.mark.parametrize("whole", [1, True, np.int64(1), np.bool_(True)], ids=repr)
+def test_any_one_is_the_whole(whole: Any) -> None:
+    assert in_the_row(whole, None) == Progress(1.0, None)
+
+
+@pytest.mark.parametrize("wrong", [-0.1, 1.1, math.nan, math.inf, 10**400, np.float32("nan")], ids=lambda n: str(n)[:9])
+def test_what_is_no_fraction_is_an_error_of_the_handler(wrong: Any) -> None:
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        in_the_row(wrong, None)
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("", None),
+        ("42 of 50\tr\u00e9sum\u00e9s\n", "42 of 50\tr\u00e9sum\u00e9s\n"),
+        ("a\ud800b\x00c\x1b[2J\x9b", "a\ufffdb\ufffdc\ufffd[2J\ufffd"),
+        ("x" * 500_000, "x" * 200),
+        (7, "7"),
+        (ValueError("no"), "no"),
+        (np.str_("half"), "half"),
+    ],
+    ids=["nothing", "text", "surrogate and controls", "long", "a number", "an error", "numpy's text"],
+)
+def test_a_message_is_made_fit_to_be_shown(said: Any, shown: str | None) -> None:
+    assert in_the_row(0.5, said) == Progress(0.5, shown)
