@@ -130,6 +130,6 @@ def error_from(call: Call[Any], response: Answer) -> AwsError:
         return AwsUnavailable(call, code)
     if code in PERMISSION_CODES | CREDENTIAL_CODES or status in _DENIED_STATUSES:
         wrong = "the credentials are not good" if code in CREDENTIAL_CODES else "a permission is missing"
-        log.error("AWS refuses %s %s: %s: %s", call.service, call.operation, code, wrong)
+        log.error("AWS refuses %s %s: %s", call.service, call.operation, f"{code}: {wrong}")
         return AwsDenied(call, code)
     return AwsRefused(call, code)
