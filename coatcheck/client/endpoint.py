@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import socket
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from coatcheck.client.errors import InvalidArgumentError, NoServerError
 
 START = "start one with `coatcheck up`"
+
+_LOOPBACK = re.compile(r"https?://(localhost|127(\.[0-9]{1,3}){3}|\[::1\])(:[0-9]{1,5})?/?")
+"""No more than this, so that no two readers of URLs can take it for different hosts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +31,15 @@ class Endpoint:
 
 
 def locate(url: str | None, api_key: str | None, environ: Mapping[str, str], here: Path) -> Endpoint:
-    """The server named by `url` and `api_key`, or that of the nearest endpoint file for what is not named.
+    """The server named by `url` and `api_key`, or that of the nearest endpoint file where no key is given.
 
     The file is `endpoint.json` in the folder COATCHECK_HOME, else in `.coatcheck` in `here` or the nearest parent
-    that has one. Its key is never sent to another URL than its own. Raises NoServerError when nothing is found,
-    InvalidArgumentError when a URL has no key or the file is not as `coatcheck up` writes it.
+    that has one. Its key is never sent to another URL than its own, and a key that is given goes to no URL out of a
+    file: whoever can put one into a parent folder would get it. Raises NoServerError when nothing is found,
+    InvalidArgumentError when a key has no URL, a URL has no key, or the file is not to be trusted (`read_own`).
     """
+    if api_key and not url:
+        raise InvalidArgumentError("an API key was given without a URL: give --url or set COATCHECK_URL as well")
     if url and api_key:
         return Endpoint(url, api_key)
     file = endpoint_file(environ, here)
@@ -37,10 +47,15 @@ def locate(url: str | None, api_key: str | None, environ: Mapping[str, str], her
         raise InvalidArgumentError(f"no API key for {url}: give --api-key or set COATCHECK_API_KEY")
     if file is None:
         raise NoServerError(f"no server here: {START}, or give --url and --api-key (COATCHECK_URL, COATCHECK_API_KEY)")
-    found = _read(file)
-    if url and url.rstrip("/") != found.url.rstrip("/"):
+    found = read_own(file, "url", "api_key")
+    if url and url.rstrip("/") != found["url"].rstrip("/"):
         raise InvalidArgumentError(f"no API key for {url}: give --api-key or set COATCHECK_API_KEY")
-    return Endpoint(found.url, api_key, file) if api_key else found
+    return Endpoint(found["url"], found["api_key"], file)
+
+
+def is_loopback(url: str) -> bool:
+    """Whether a URL plainly names this machine: localhost or a loopback address, with or without a port."""
+    return bool(_LOOPBACK.fullmatch(url))
 
 
 def listens(url: str) -> bool:
@@ -61,9 +76,57 @@ def endpoint_file(environ: Mapping[str, str], here: Path) -> Path | None:
     return next((file for file in (folder / "endpoint.json" for folder in homes) if file.is_file()), None)
 
 
-def _read(file: Path) -> Endpoint:
+def read_own(file: Path, *names: str) -> dict[str, str]:
+    """These texts of an endpoint file, of which those that are URLs name this machine.
+
+    Raises InvalidArgumentError for a file that anybody but this user could have written or put there, one that is not
+    as `coatcheck up` writes it, and one that names another machine.
+    """
+    document = _parse(file, _read_private(file))
+    found = {name: document.get(name) for name in names}
+    texts = {name: value for name, value in found.items() if isinstance(value, str)}
+    if texts.keys() != found.keys():
+        raise _malformed(file)
+    for name, value in texts.items():
+        if name.endswith("url") and not is_loopback(value):
+            raise InvalidArgumentError(f"{file} names {value}, which is not this machine: {_INSTEAD}")
+    return texts
+
+
+_INSTEAD = "it is not used; give --url and --api-key, or remove it"
+
+
+def _read_private(file: Path) -> bytes:
+    """The bytes of a regular file that is this user's and that nobody else may write."""
     try:
-        found = json.loads(file.read_bytes())
-        return Endpoint(str(found["url"]), str(found["api_key"]), file)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InvalidArgumentError(f"{file} is not as `coatcheck up` writes it: remove it and {START}") from error
+        # looked at and read through one descriptor, so that it cannot be exchanged in between
+        with open(os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as opened:  # noqa: PTH123
+            about = os.fstat(opened.fileno())
+            if not stat.S_ISREG(about.st_mode):
+                raise InvalidArgumentError(f"{file} is no regular file: {_INSTEAD}")
+            if about.st_uid != os.geteuid():
+                raise InvalidArgumentError(f"{file} belongs to another user: {_INSTEAD}")
+            if about.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+                raise InvalidArgumentError(f"{file} can be written by other users: {_INSTEAD} (or chmod 600 it)")
+            return opened.read(_LARGEST)
+    except OSError as error:
+        if file.is_symlink():
+            raise InvalidArgumentError(f"{file} is a symbolic link: {_INSTEAD}") from error
+        raise InvalidArgumentError(f"{file} cannot be read ({error.strerror}): {_INSTEAD}") from error
+
+
+_LARGEST = 64 * 1024
+
+
+def _parse(file: Path, content: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(content)
+    except (ValueError, RecursionError):
+        document = None
+    if not isinstance(document, dict):
+        raise _malformed(file)
+    return document
+
+
+def _malformed(file: Path) -> InvalidArgumentError:
+    return InvalidArgumentError(f"{file} is not as `coatcheck up` writes it: remove it and {START}")

@@ -11,7 +11,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from coatcheck.client.endpoint import START, endpoint_file, listens
+from coatcheck.client.endpoint import START, endpoint_file, listens, read_own
 from coatcheck.client.errors import InvalidArgumentError, NoServerError
 from coatcheck.deployment import Deployment
 from worker.aws import Aws, Boto
@@ -78,10 +78,7 @@ def _local(environ: Mapping[str, str], here: Path) -> Place:
     file = endpoint_file(environ, here)
     if file is None:
         raise NoServerError(f"no deployment here: {START}, or give --stack NAME, a stack of your AWS account")
-    try:
-        url = str(json.loads(file.read_bytes())["aws_endpoint_url"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InvalidArgumentError(f"{file} is not as `coatcheck up` writes it: remove it and {START}") from error
+    url = read_own(file, "aws_endpoint_url")["aws_endpoint_url"]
     if not listens(url):
         raise NoServerError(f"no answer from {url}, which {file} names: {START}")
     return of_stack(STACK, session(), url)

@@ -73,12 +73,14 @@ class TestWhatIsWrong:
         assert typed("list") == (5, f"coatcheck: {line}\n")
 
     def test_an_endpoint_file_of_another_make(self, typed: Typed, tmp_path: Path) -> None:
+        (tmp_path / "endpoint.json").touch(0o600)
         (tmp_path / "endpoint.json").write_text("{}")
         code, said = typed("redrive", COATCHECK_HOME=str(tmp_path))
         assert (code, said.count("\n")) == (2, 1)
         assert "is not as `coatcheck up` writes it" in said
 
     def test_a_stack_that_has_stopped(self, typed: Typed, tmp_path: Path) -> None:
+        (tmp_path / "endpoint.json").touch(0o600)
         (tmp_path / "endpoint.json").write_text('{"aws_endpoint_url": "http://127.0.0.1:1"}')
         code, said = typed("redrive", COATCHECK_HOME=str(tmp_path))
         assert (code, said.split(",")[0]) == (5, "coatcheck: no answer from http://127.0.0.1:1")

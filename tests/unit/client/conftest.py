@@ -146,7 +146,9 @@ def here(standin: Standin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
     for name in ("COATCHECK_URL", "COATCHECK_API_KEY", "COATCHECK_HOME", "NO_COLOR", "FORCE_COLOR"):
         monkeypatch.delenv(name, raising=False)
     (tmp_path / ".coatcheck").mkdir()
-    (tmp_path / ".coatcheck" / "endpoint.json").write_text(json.dumps({"url": standin.url, "api_key": "k"}))
+    endpoint = tmp_path / ".coatcheck" / "endpoint.json"
+    endpoint.touch(0o600)
+    endpoint.write_text(json.dumps({"url": standin.url, "api_key": "k"}))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
