@@ -59,9 +59,12 @@ validate: setup $(SAM)/.ready ## Check the template, as SAM reads it and as Clou
 	@$(BIN)/python -m infra.translate build/translated.json
 	@$(BIN)/cfn-lint --regions ALL_REGIONS --ignore-checks E2530 -- build/translated.json
 
-deploy: build validate ## Deploy to AWS. The first time it asks, and keeps the answers in infra/samconfig.toml.
-	@SAM_CLI_TELEMETRY=0 $(SAM)/bin/sam deploy --template infra/template.yaml --no-fail-on-empty-changeset \
-		$(if $(wildcard infra/samconfig.toml),,--guided)
+STACK ?= coatcheck
+SET ?=
+export SET
+
+deploy: build validate ## Deploy to AWS: shows what changes and asks. make deploy SET='Name=value' STACK=coatcheck
+	@$(BIN)/python -m infra.deploy --stack $(STACK) --set "$$SET" $(if $(YES),--yes)
 
 $(SAM)/.ready: requirements/sam.txt $(VENV)/.ready
 	@echo "Installing the SAM CLI into $(SAM) …"

@@ -1,0 +1,89 @@
+"""What a deploy would change: parameters of the template, of the live stack, and what was asked for."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+KEPT_FOR_LIFE = ("ExistingTable", "ExistingBucket", "ExistingWebhookKey")
+"""Parameters that a stack is made with. The API would go on with the store before, its version being published."""
+
+
+class Refused(Exception):
+    """This deploy must not be, and why, in words for whoever asked for it."""
+
+
+@dataclass(frozen=True)
+class Live:
+    """A stack that is there: its status, and the values of its parameters."""
+
+    status: str
+    parameters: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Change:
+    """A parameter that gets another value; `before` is None where the live stack does not have it, or is not there."""
+
+    name: str
+    before: str | None
+    after: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`values` is what every parameter of the template will be, `changes` the difference to the live stack."""
+
+    live: Live | None
+    values: Mapping[str, str]
+    changes: Sequence[Change]
+
+
+def asked_for(texts: Sequence[str]) -> dict[str, str]:
+    """The values in texts like `Name=value Name=value`; a value may have spaces, as JSON does. Raises Refused."""
+    asked: dict[str, str] = {}
+    for pair in (pair for text in texts for pair in re.split(r"\s+(?=[A-Z]\w*=)", text.strip()) if pair):
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise Refused(f"{pair!r} is not of the form Name=value")
+        asked[name] = value
+    return asked
+
+
+def planned(declared: Mapping[str, Any], live: Live | None, asked: Mapping[str, str]) -> Plan:
+    """What becomes of the template's parameters, `declared`: what is not asked for stays as it is. Raises Refused."""
+    for name in asked:
+        if name not in declared:
+            near = difflib.get_close_matches(name, declared, n=1)
+            raise Refused(f"the template has no parameter {name}" + (f"; is it {near[0]}?" if near else ""))
+    before = live.parameters if live else {}
+    values = {name: asked.get(name, before.get(name, str(one["Default"]))) for name, one in declared.items()}
+    changes = [Change(name, before.get(name), value) for name, value in values.items() if before.get(name) != value]
+    for change in changes:
+        if live and change.name in KEPT_FOR_LIFE and (change.before or "") != change.after:
+            raise Refused(f"{change.name} is said when a stack is made: make a new stack with it (docs/deploy.md)")
+    if int(values["DefaultRetentionDays"]) > int(values["MaxRetentionDays"]):
+        raise Refused("DefaultRetentionDays is more than MaxRetentionDays: no function would start")
+    return Plan(live, values, changes)
+
+
+def warnings(plan: Plan) -> Iterator[str]:
+    """What is easily overlooked in it."""
+    values, before = plan.values, plan.live.parameters if plan.live else {}
+    if not values["AlarmTopicArn"]:
+        yield "AlarmTopicArn is empty: the alarms tell nobody. Give the ARN of an SNS topic."
+    keys, keys_before = (set(json.loads(one.get("ApiKeys") or "{}")) for one in (values, before))
+    if not keys:
+        yield "ApiKeys is empty: everyone gets 401."
+    if keys_before - keys:
+        yield f"ApiKeys: {len(keys_before - keys)} of {len(keys_before)} keys of the live stack will get 401."
+    longest, longest_before = values["MaxRetentionDays"], before.get("MaxRetentionDays", "0")
+    if int(longest) < int(longest_before):
+        yield (
+            f"MaxRetentionDays goes from {longest_before} to {longest}: the bucket deletes all that is older, "
+            "results among it that jobs were promised to keep for longer."
+        )
