@@ -16,7 +16,7 @@ from service.documented import as_problems
 from service.edge import Edge
 from service.front_door import FrontDoor
 from service.problems import add_problems
-from service.routes import deliveries, job_types, jobs, meta, results, uploads, webhooks
+from service.routes import deliveries, docs, job_types, jobs, meta, results, uploads, webhooks
 from service.tools import Tools, system_clock
 
 ROUTERS = (
@@ -27,6 +27,7 @@ ROUTERS = (
     job_types.router,
     webhooks.router,
     meta.router,
+    docs.router,
 )
 
 DESCRIPTION = """\
@@ -68,8 +69,7 @@ def create_app(
         version="1",
         description=DESCRIPTION,
         lifespan=lifespan,
-        redoc_url=None,
-        swagger_ui_oauth2_redirect_url=None,
+        openapi_url=None,  # `routes.docs` serves the document and the page, so that they need no other origin
         redirect_slashes=False,
     )
     app.state.tools = Tools(deployment, catalog, aws, front_door, clock, entropy)

@@ -33,10 +33,11 @@ def in_stage(app: ASGIApp, public_url: str) -> ASGI:
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         event: dict[str, Any] = scope["aws.event"]
         # the resource says how much of the path is ours: as many segments as it has
-        ours = event["resource"].count("/")
-        above = event["requestContext"]["path"].split("/")[:-ours]
+        resource, whole = event["resource"].strip("/"), event["requestContext"]["path"]
+        ours = resource.count("/") + 1 if resource else 0
+        above = whole.split("/")[:-ours] if ours else whole.rstrip("/").split("/")
         root = urlsplit(public_url).path if public_url else "/".join(above)
-        path = root + "/" + "/".join(scope["path"].split("/")[-ours:])
+        path = root + "/" + "/".join(scope["path"].split("/")[-ours:] if ours else ())
         await app({**scope, "root_path": root, "path": path}, receive, send)
 
     return serve

@@ -60,7 +60,7 @@ async def hand_out(caller: Caller, request: Request, download: Download) -> Resp
         return etags.not_modified(response)
     if download.blob.inline is None and download.blob.size > caller.tools.front_door.inline_limit:
         signed = await _presigned(caller, download)
-        return Response(status_code=303, headers={"Location": signed, "Cache-Control": "no-store"})
+        return Response(status_code=303, headers={"Location": signed})
     if request.state.head:
         return response
     if download.blob.inline is not None:
@@ -93,8 +93,6 @@ def _empty(download: Download) -> Response:
             "Content-Disposition": blobs.attachment(download.filename),
             "Content-Digest": f"sha-256=:{base64.b64encode(blob.sha256).decode()}:",
             "ETag": f'"{blob.sha256.hex()}"',
-            "Cache-Control": "private, no-cache",
-            "X-Content-Type-Options": "nosniff",
             "Content-Security-Policy": "sandbox; default-src 'none'",
         }
     )

@@ -1,4 +1,5 @@
-"""Around every request: its id, HEAD, its line in the log, and a problem for what nobody expected."""
+"""Around every request: its id, HEAD, how long its answer may be kept, its line in the log, and a problem for what
+nobody expected."""
 
 from __future__ import annotations
 
@@ -6,9 +7,11 @@ import logging
 import time
 from collections.abc import Callable
 
+from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.caching import caching
 from service.problems import unexpected
 
 log = logging.getLogger(__name__)
@@ -30,7 +33,7 @@ class Edge:
             return
         began = time.perf_counter()
         inner = self._inner(scope)
-        answer = _Answer(send, inner["state"]["request_id"])
+        answer = _Answer(send, inner)
         try:
             await self._app(inner, receive, answer.send)
         except ClientDisconnect:
@@ -55,17 +58,23 @@ class Edge:
 
 
 class _Answer:
-    """Notes the status on its way to the client, and adds the request's id."""
+    """Notes the status on its way to the client, and adds what every answer says."""
 
-    def __init__(self, send: Send, request_id: str) -> None:
+    def __init__(self, send: Send, scope: Scope) -> None:
         self._send = send
-        self.request_id = request_id
+        self._scope = scope
+        self.request_id: str = scope["state"]["request_id"]
         self.status: int | None = None
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self.status = message["status"]
-            message["headers"] = [*message["headers"], (REQUEST_ID.lower().encode(), self.request_id.encode())]
+            self.status = status = message["status"]
+            operation = getattr(self._scope.get("route"), "operation_id", None)
+            headers = MutableHeaders(raw=list(message["headers"]))
+            headers[REQUEST_ID] = self.request_id
+            for name, value in {"X-Content-Type-Options": "nosniff", **caching(operation, status)}.items():
+                headers.setdefault(name, value)
+            message = {**message, "headers": headers.raw}
         await self._send(message)
 
 

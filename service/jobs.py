@@ -60,7 +60,7 @@ def answer(
 ) -> Response:
     """An answer that shows the job, and says when to look again if it is not done."""
     polled = {} if job.done else {"Retry-After": str(look_again_in(job, caller.tools.clock()))}
-    shown = {"ETag": job_tag(job), "Cache-Control": "private, no-cache"} | polled | dict(headers or {})
+    shown = {"ETag": job_tag(job)} | polled | dict(headers or {})
     return Response(view.model_dump_json(), status, headers=shown, media_type="application/json")
 
 

@@ -101,7 +101,7 @@ def problem(request: Request, error: ServiceError, headers: Mapping[str, str] | 
         request_id=request.state.request_id,
         errors=found,
     )
-    told = {**HEADERS.get(type(error), {}), "Cache-Control": "no-store", **(headers or {})}
+    told = {**HEADERS.get(type(error), {}), **(headers or {})}
     if error.retry_after is not None:
         told["Retry-After"] = str(error.retry_after)
     return Response(body.model_dump_json(), status, headers=told, media_type=MEDIA_TYPE)

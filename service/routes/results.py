@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from coatcheck.errors import Gone, InvalidRequest, NoResult, NotFound
 from coatcheck.wire import JobView, LinkView
+from service.caching import UNKEPT
 from service.caller import Authenticated, Caller
 from service.documented import JobId, answers, guarded, takes
 from service.downloads import download_of, hand_out, link_to
@@ -72,7 +73,7 @@ async def _handed_out(caller: Caller, request: Request, job_id: str, name: str |
     download = await download_of(caller, job, name)
     if link:
         found = await link_to(caller, job, download)
-        return Response(found.model_dump_json(), media_type="application/json", headers={"Cache-Control": "no-store"})
+        return Response(found.model_dump_json(), media_type="application/json", headers=dict(UNKEPT))
     response = await hand_out(caller, request, download)
     response.headers.update(applied(wait))
     return response

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import secrets
 import socket
 import threading
@@ -37,6 +38,9 @@ from service.tools import system_clock
 from worker.aws import Boto
 
 T = TypeVar("T")
+
+CACHING = re.compile(r"no-store|private, (no-cache|max-age=\d+)|public, (no-cache|max-age=\d+)")
+"""What every answer says of how it may be kept, whatever a test asks for."""
 
 
 @dataclass
@@ -284,5 +288,16 @@ def _served(app: Any) -> Iterator[str]:
 
 
 def _client(url: str, headers: dict[str, str]) -> httpx.Client:
-    limits = httpx.Limits(max_connections=None)
-    return httpx.Client(base_url=url, headers=headers, timeout=60, trust_env=False, limits=limits)
+    def check(answer: httpx.Response) -> None:
+        if str(answer.url).startswith(url):
+            assert CACHING.fullmatch(answer.headers["cache-control"]), answer.headers
+            assert answer.headers["x-content-type-options"] == "nosniff"
+
+    return httpx.Client(
+        base_url=url,
+        headers=headers,
+        timeout=60,
+        trust_env=False,
+        limits=httpx.Limits(max_connections=None),
+        event_hooks={"response": [check]},
+    )

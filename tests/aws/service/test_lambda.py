@@ -56,6 +56,20 @@ def test_links_lead_back(invoke: Invoke, api: Api, above: str, settings: dict[st
     assert answer["headers"]["location"].startswith(f"{location}/v1/jobs/job_")
 
 
+@pytest.mark.parametrize("path", ["/live/", "/live", "/jobs/api", "/"])
+def test_the_root_leads_to_the_page_and_the_page_to_its_files(invoke: Invoke, api: Api, path: str) -> None:
+    root = event(api, "GET", "/")
+    root["requestContext"]["path"] = root["path"] = path
+    docs, script = event(api, "GET", "/docs"), event(api, "GET", "/docs/{asset}", asset="swagger-ui-bundle.js")
+    led, page, loaded = invoke(root, docs, script)
+    base = f"https://abc.execute-api.us-east-1.amazonaws.com{path.rstrip('/')}"
+    assert (led["statusCode"], led["headers"]["location"]) == (303, f"{base}/docs")
+    assert b'src="docs/swagger-ui-bundle.js' in body_of(page)
+    assert (loaded["statusCode"], loaded["headers"]["content-type"]) == (200, "text/javascript; charset=utf-8")
+    assert b"SwaggerUIBundle" in body_of(loaded)
+    assert len(json.dumps(loaded)) < 6 * 1024**2
+
+
 def test_results_of_any_type_travel_in_base64_up_to_what_lambda_carries(invoke: Invoke, api: Api) -> None:
     sizes = (LAMBDA.inline_limit, LAMBDA.inline_limit + 1)
     jobs = []

@@ -4,70 +4,20 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import Any, TypeVar
 
-import httpx
 import pytest
-from fastapi import FastAPI
 
 from coatcheck import errors
-from coatcheck.calls import AwsRefused, AwsUnavailable, Call, Presign
-from coatcheck.deployment import BadSettings, Deployment
+from coatcheck.calls import AwsRefused, AwsUnavailable
+from coatcheck.deployment import BadSettings
 from coatcheck.errors import JOB_ERRORS, SERVICE_ERRORS, Flaw, JobErrorKind, ServiceError
-from coatcheck.types import Catalog
 from jobs.catalog import CATALOG
-from service.app import create_app
 from service.flaws import pointer, refused
-from service.front_door import LAMBDA, UVICORN
+from service.front_door import LAMBDA
 from service.problems import HEADERS, STATUS
-
-T = TypeVar("T")
-
-KEY = "k"
-KEY_DIGEST = "8254c329a92850f6d539dd376f4816ee2764517da5e0235514af433164480d7a"
-QUEUES = json.dumps({"default": "-", "webhooks": "-"})
+from tests.unit.service.served import KEY, app, client
 
 WEBHOOKS_ALONE = json.dumps({"webhooks": "-"})
-
-
-class Broken:
-    """AWS, from which nothing comes back but this."""
-
-    def __init__(self, error: type[Exception]) -> None:
-        self._error = error
-
-    async def send(self, call: Call[T]) -> T:
-        if issubclass(self._error, (AwsUnavailable, AwsRefused)):
-            raise self._error(call, "SecretCode")
-        raise self._error("secret words")
-
-    async def presign(self, presign: Presign) -> str:
-        raise NotImplementedError(presign)
-
-    async def aclose(self) -> None:
-        pass
-
-
-def app(error: type[Exception] = RuntimeError, catalog: Catalog = CATALOG, **settings: Any) -> FastAPI:
-    """The service on an AWS that fails."""
-    made = Deployment.model_validate(
-        {
-            "table": "t",
-            "bucket": "b",
-            "queues": QUEUES,
-            "dead_letters": QUEUES,
-            "webhook_key": "-",
-            "api_keys": json.dumps({KEY_DIGEST: "alpha"}),
-        }
-        | settings
-    )
-    return create_app(made, catalog, Broken(error), UVICORN, entropy=lambda n: b"\1" * n)
-
-
-def client(served: FastAPI) -> httpx.AsyncClient:
-    """A client of the app in this process."""
-    headers = {"Authorization": f"Bearer {KEY}"}
-    return httpx.AsyncClient(transport=httpx.ASGITransport(served), base_url="http://api", headers=headers)
 
 
 def subclasses(kind: type[ServiceError]) -> set[type[ServiceError]]:
