@@ -69,7 +69,8 @@ class Job:
     request that made the job, for idempotency. `dispatches` counts the messages the sweeper sent for it;
     `dead_letter` is the id of the last one that its history tells of as put aside. `notify` are the events that
     somebody is to be told of by webhook and has not been told of yet, `base_url` where the links in them lead, and
-    `started_version` the version that its first claim was made on.
+    `started_version` the version that its first claim was made on. `type_missed_at`: when the first of the workers met
+    it that, since then, all have lacked a handler of its type.
     """
 
     tenant: str
@@ -111,6 +112,7 @@ class Job:
     history: tuple[Event, ...] = ()
     history_from: int = 1
     dead_letter: str | None = None
+    type_missed_at: int | None = None
 
     @property
     def done(self) -> bool:

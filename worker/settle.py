@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 MAX_DETAIL = 500
 HANDLER_PATIENCE = DAY
-"""How old a job may become, in milliseconds, whose type no deployed worker knows."""
+"""How long a job waits for a worker that knows its type, from its first meeting with one that does not."""
 HANDLER_PAUSE = 60
 _CANCELED = JobError(errors.CANCELED.code, "canceled while it ran")
 
@@ -72,12 +72,18 @@ def stopped(tools: Tools, job: Job, policy: RetryPolicy, stop: Stop, *, deadline
 
 
 def left_for_others(tools: Tools, job: Job) -> Verdict:
-    """No handler here knows the job's type: newer workers may, so it costs no attempt to wait for them."""
+    """No handler here knows the job's type: newer workers may, so it costs no attempt to wait for them.
+
+    The time counts from when the type was first missed: the job may have been scheduled, or tried, days before. That is
+    unknown of what an older version's worker has missed, and it then counts from now.
+    """
     error = JobError(errors.UNKNOWN_TYPE.code, f"the worker has no handler for {job.type}")
     log.error("%s: %s", job.id, error.detail)
-    if tools.clock() - job.created_at > HANDLER_PATIENCE:
+    now = tools.clock()
+    missed_at = now if job.type_missed_at is None else job.type_missed_at
+    if now - missed_at > HANDLER_PATIENCE:
         return _give_up(tools, job, FAIL, error)
-    return _retry(tools, job, error, HANDLER_PAUSE, counted=False)
+    return _retry(tools, job, error, HANDLER_PAUSE, counted=False, type_missed_at=missed_at)
 
 
 def discard(tools: Tools, job: Job) -> None:
@@ -93,12 +99,28 @@ def _give_up(tools: Tools, job: Job, move: Move, error: JobError) -> Verdict:
     return Done()
 
 
-def _retry(tools: Tools, job: Job, error: JobError, seconds: float, *, counted: bool = True) -> Verdict:
+def _retry(
+    tools: Tools,
+    job: Job,
+    error: JobError,
+    seconds: float,
+    *,
+    counted: bool = True,
+    type_missed_at: int | None = None,
+) -> Verdict:
     """Queue the job again. The same message waits out the time where a queue can; else the sweeper sends one."""
     _spill(tools, job)
     now = tools.clock()
     start_at = now + milliseconds(seconds)
-    move = moves.retry(tools.deployment.table, job, now=now, start_at=start_at, error=error, counted=counted)
+    move = moves.retry(
+        tools.deployment.table,
+        job,
+        now=now,
+        start_at=start_at,
+        error=error,
+        counted=counted,
+        type_missed_at=type_missed_at,
+    )
     delay = due.message_delay(now=now, start_at=start_at)
     return Again(delay) if _commit(tools, job, move) and delay is not None else Done()
 

@@ -124,6 +124,7 @@ _CODECS: Mapping[str, Codec] = {
     "history": Codec(encode_events, decode_events),
     "history_from": _NUMBER,
     "dead_letter": _TEXT,
+    "type_missed_at": _NUMBER,
 }
 
 _STATUSES = frozenset(Status)

@@ -191,13 +191,24 @@ _WAITING_AGAIN: Mapping[str, Any] = {"lease_until": None, "owner": None, "claime
 
 
 def retry(
-    table: str, job: Job, *, now: int, start_at: int, error: JobError, counted: bool = True, sweeper: bool = False
+    table: str,
+    job: Job,
+    *,
+    now: int,
+    start_at: int,
+    error: JobError,
+    counted: bool = True,
+    sweeper: bool = False,
+    type_missed_at: int | None = None,
 ) -> Call[Outcome]:
     """Queue the job for another attempt at `start_at`, for the reason `error`.
 
-    Unless it is `counted`, the attempt that ends is not one of `max_attempts`: the job was handed back.
+    Unless it is `counted`, the attempt that ends is not one of `max_attempts`: the job was handed back. A worker that
+    lacks its type says since when it is missed; the sweeper does not know.
     """
     changes = _queued_again(now, start_at) | _history_after_spill(job, Event("job.retrying", now, error))
+    if not sweeper:
+        changes["type_missed_at"] = type_missed_at
     if not counted:
         changes["max_attempts"] = job.max_attempts + 1
     return _make(table, job, RETRY, now=now, changes=changes, sweeper=sweeper, error=error)
@@ -207,7 +218,7 @@ def continue_later(table: str, job: Job, *, now: int, checkpoint: Blob) -> Call[
     """Queue the job for its next leg, which is no new attempt in the count of `max_attempts`."""
     changes = (
         _queued_again(now, now)
-        | {"checkpoint": checkpoint, "max_attempts": job.max_attempts + 1}
+        | {"checkpoint": checkpoint, "max_attempts": job.max_attempts + 1, "type_missed_at": None}
         | _history_after_spill(job, Event("job.continuing", now))
     )
     return _make(table, job, CONTINUE, now=now, changes=changes)

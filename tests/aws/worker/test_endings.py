@@ -198,17 +198,41 @@ class TestEndings:
         assert row.error is not None
         assert row.error.code == "bad-result"
 
-    def test_a_type_without_a_handler_waits_for_a_worker_that_has_one(self, world: World) -> None:
-        job = world.submit(type="test.unknown", max_attempts=1)
+    @pytest.mark.parametrize("age", [0, 2 * DAY], ids=["new", "scheduled two days ago"])
+    def test_a_type_without_a_handler_waits_a_day_for_a_worker_that_has_one(self, world: World, age: int) -> None:
+        """It is a row as older versions wrote them, too: of a job that was not missed before."""
+        created = world.clock() - age
+        job = world.submit(type="test.unknown", max_attempts=1, created_at=created, start_at=created + age)
         tools = world.tools(double)
+        missed = world.clock()
         assert world.run(tools, job) == Again(60)
-        assert world.row(job).status is Status.QUEUED
+        since = world.row(job).type_missed_at
+        assert missed <= (since or 0) <= world.clock()
+        world.clock.ahead = DAY - MINUTE
+        assert world.run(tools, job) == Again(60)
+        assert world.row(job).type_missed_at == since
         world.clock.ahead = DAY + MINUTE
         assert world.run(tools, job) == Done()
         row = world.row(job)
         assert row.status is Status.FAILED
         assert row.error is not None
         assert row.error.code == "unknown-type"
+
+    def test_a_type_that_is_missed_again_after_it_was_known_has_another_day(self, world: World) -> None:
+        def failing(_: Number, __: Context) -> Number:
+            raise RetryLater(60)
+
+        job = world.submit()
+        known = world.tools(failing)
+        unknown = replace(known, handlers={})
+        assert world.run(unknown, job) == Again(60)
+        world.clock.ahead = DAY - MINUTE
+        assert world.run(known, job) == Again(60)
+        world.clock.ahead = 2 * DAY
+        assert world.run(unknown, job) == Again(60)
+        world.clock.ahead += DAY + MINUTE
+        assert world.run(unknown, job) == Done()
+        assert world.row(job).status is Status.FAILED
 
 
 def test_small_things_stay_in_the_row(world: World) -> None:
