@@ -91,6 +91,8 @@ class Attempt:
                 return settling()
 
     def _call_handler(self, context: JobContext) -> Any:
+        # it may have to end before it began: the claim may have taken longer than there was time
+        context.check()
         context.checkpoint = self._checkpoint()
         value = self._handler.run(self._input(), context)
         if inspect.isawaitable(value):

@@ -41,6 +41,7 @@ class Poller:
     def __init__(self, tools: Tools, queue_url: str, *, grace: float) -> None:
         self._tools, self._queue_url, self._grace = tools, queue_url, grace
         self._draining = threading.Event()
+        self._grace_over = threading.Event()
         self._receiving = False
         self._attempt: Attempt | None = None
 
@@ -74,7 +75,11 @@ class Poller:
         timer.start()
 
     def _hand_back(self) -> None:
-        attempt = self._attempt
+        """The grace is over: the job goes back, and so does one whose claim is still on its way."""
+        self._grace_over.set()
+        self._stop(self._attempt)
+
+    def _stop(self, attempt: Attempt | None) -> None:
         if attempt is not None:
             attempt.heart.order(Stop.HANDED_BACK)
 
@@ -86,7 +91,10 @@ class Poller:
             self._receiving = False
 
     def _note(self, attempt: Attempt | None) -> None:
+        # in this order: else the grace could end between the two, and nobody would stop the attempt
         self._attempt = attempt
+        if self._grace_over.is_set():
+            self._stop(attempt)
 
 
 def main(known: Handlers = HANDLERS, door: Callable[[], Aws] = Boto) -> None:
