@@ -76,7 +76,11 @@ class Deployment(BaseModel):
 
     def dead_letters_beside(self, queue_url: str) -> str:
         """The dead-letter queue of the lane whose queue this is."""
-        return next(self.dead_letters[lane] for lane, url in self.queues.items() if url == queue_url)
+        return self.dead_letters[self.lane_of(queue_url)]
+
+    def lane_of(self, queue_url: str) -> str:
+        """The lane whose queue this is."""
+        return next(lane for lane, url in self.queues.items() if url == queue_url)
 
     @model_validator(mode="after")
     def _same_lanes(self) -> Self:

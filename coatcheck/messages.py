@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -60,3 +61,20 @@ class DeliveryMessage(_Message):
     made: Annotated[int, Field(ge=0, lt=10**13)]
     delivery: Annotated[str, Field(pattern=r"^dlv_[A-Za-z0-9_-]{1,60}$")]
     endpoint: Annotated[str, Field(pattern=r"^whe_[A-Za-z0-9_-]{1,60}$")]
+
+
+class _Subject(BaseModel):
+    """What any message may name, as far as it can be read."""
+
+    tenant: Annotated[str, Field(max_length=64)] | None = None
+    job: Annotated[str, Field(max_length=64)] | None = None
+    of: Annotated[str, Field(max_length=64)] | None = None
+    delivery: Annotated[str, Field(max_length=64)] | None = None
+
+
+def subject(body: str) -> Mapping[str, str | None]:
+    """What a message is about, for the log: tenant, job, and a delivery with what it is `of`. Any may be None."""
+    try:
+        return _Subject.model_validate_json(body).model_dump()
+    except ValidationError:
+        return {}

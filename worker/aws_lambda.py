@@ -14,7 +14,7 @@ from coatcheck.deployment import Deployment
 from coatcheck.log import configure
 from coatcheck.queues import Received
 from worker.aws import Boto
-from worker.inbox import handle
+from worker.inbox import about_message, handle
 from worker.sweep import sweep as sweep_once
 from worker.tools import Tools, system_clock
 from worker.webhooks.desk import Desk
@@ -51,6 +51,8 @@ def deliver(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
     A record that cannot be begun in time is one of them.
     """
+    if not event["Records"]:
+        return {"batchItemFailures": []}
     desk = _desk()
     tools = desk.tools
     begin_until = tools.clock() + context.get_remaining_time_in_millis() - ATTEMPT_MARGIN
@@ -83,11 +85,12 @@ def sweep(_event: dict[str, Any], context: Any) -> dict[str, int]:
 def _handled(tools: Tools, record: dict[str, Any], deadline: int) -> bool:
     """Whether the record's message has done its work; Lambda deletes those that have."""
     received = _received(tools, record)
-    try:
-        return handle(tools, received, deadline=deadline)
-    except AwsError:
-        log.exception("message %s: AWS did not answer; it will come again", received.message_id)
-        return False
+    with about_message(tools, received):
+        try:
+            return handle(tools, received, deadline=deadline)
+        except AwsError:
+            log.exception("message %s: AWS did not answer; it will come again", received.message_id)
+            return False
 
 
 def _received(tools: Tools, record: dict[str, Any]) -> Received:

@@ -52,7 +52,7 @@ class JobContext:
         self.workdir = workdir
         self.log = logging.LoggerAdapter(
             logging.getLogger(f"job.{job.type}"),
-            {"job": job.id, "tenant": job.tenant, "attempt": job.attempt},
+            {"job": job.id, "tenant": job.tenant, "lane": job.lane, "attempt": job.attempt},
         )
 
     @property

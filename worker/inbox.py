@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 from coatcheck.calls import AwsError
-from coatcheck.messages import BadMessage, JobMessage, NewerMessage
+from coatcheck.log import about
+from coatcheck.messages import BadMessage, JobMessage, NewerMessage, subject
 from coatcheck.queues import Received, delete, put_aside, show_again_in
 from coatcheck.table.codec import NewerRow
 from worker.run import Running, run_job
@@ -53,6 +55,16 @@ def handle(tools: Tools, received: Received, *, deadline: int | None = None, run
 
 def attend(tools: Tools, received: Received, work: Callable[[], Verdict]) -> bool:
     """Do the `work` of a message; whether it has done it, and is to be deleted. Raises AwsError, as `handle` does."""
+    with about_message(tools, received):
+        return _attend(tools, received, work)
+
+
+def about_message(tools: Tools, received: Received) -> AbstractContextManager[None]:
+    """The lines that are written within this tell the message's lane, and which job or delivery it is about."""
+    return about(lane=tools.deployment.lane_of(received.queue_url), **subject(received.body))
+
+
+def _attend(tools: Tools, received: Received, work: Callable[[], Verdict]) -> bool:
     try:
         verdict = work()
     except BadMessage as error:

@@ -13,7 +13,7 @@ from types import FrameType
 
 from coatcheck.calls import AwsError
 from coatcheck.deployment import WEBHOOKS, BadSettings, Deployment
-from coatcheck.log import configure
+from coatcheck.log import about, configure
 from coatcheck.queues import Received, delete, receive
 from coatcheck.types import Handlers
 from jobs.handlers import HANDLERS
@@ -120,7 +120,8 @@ def main(known: Handlers = HANDLERS, door: Callable[[], Aws] = Boto) -> None:
     tools = Tools(door(), deployment, known, clock=system_clock, roll=random.random)
     poller = Poller(tools, deployment.queues[options.lane], grace=options.grace)
     heed_signals(poller.drain)
-    poller.work()
+    with about(lane=options.lane):
+        poller.work()
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -29,7 +30,8 @@ def in_a_thread(look: Look, silence: float) -> Iterator[None]:
         while not quiet.wait(TICK) and look():
             pass
 
-    thread = threading.Thread(target=look_until_quiet, name="heart", daemon=True)
+    # in this context, so that what it logs is about the same job
+    thread = threading.Thread(target=copy_context().run, args=(look_until_quiet,), name="heart", daemon=True)
     thread.start()
     try:
         with watchdog(silence):

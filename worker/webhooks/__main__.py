@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 from coatcheck.calls import AwsError
 from coatcheck.deployment import WEBHOOKS, BadSettings, Deployment
-from coatcheck.log import configure
+from coatcheck.log import about, configure
 from coatcheck.queues import Received, delete, receive
 from worker.aws import Aws, Boto
 from worker.process import heed_signals
@@ -125,7 +125,8 @@ def main(door: Callable[[], Aws] = Boto) -> None:
     tools = Tools(door(), deployment, {}, clock=system_clock, roll=random.random)
     deliverer = Deliverer(Desk.of(tools, os.environ), options.threads)
     heed_signals(deliverer.drain)
-    deliverer.work()
+    with about(lane=WEBHOOKS):
+        deliverer.work()
 
 
 if __name__ == "__main__":

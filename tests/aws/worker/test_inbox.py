@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import json
+import logging
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -10,7 +14,9 @@ import pytest
 
 from coatcheck.calls import AwsUnavailable, Call
 from coatcheck.clock import MINUTE, SECOND
+from coatcheck.context import Context
 from coatcheck.lifecycle import Status
+from coatcheck.log import JsonFormatter
 from coatcheck.messages import JobMessage
 from coatcheck.queues import Received, put_aside, receive, send_job
 from coatcheck.record import Job
@@ -243,3 +249,31 @@ def test_a_message_whose_job_could_not_be_claimed_comes_again_soon(world: World)
         poller.step()
     assert door.operations == ["ReceiveMessage", "UpdateItem", "ChangeMessageVisibility"]
     assert door.calls[-1].params["VisibilityTimeout"] == UNREACHED_AGAIN
+
+
+@pytest.mark.parametrize("emulator_url", ["ministack"], indirect=True)
+def test_the_lines_of_a_job_tell_its_id_and_lane_those_of_its_heartbeat_too(world: World) -> None:
+    written = io.StringIO()
+    handler = logging.StreamHandler(written)
+    handler.setFormatter(JsonFormatter())
+    logging.getLogger().addHandler(handler)
+
+    def beaten(_: Number, ctx: Context) -> Number:
+        ctx.progress(0.5)
+        logging.getLogger("some.library").warning("from the handler")
+        until = time.monotonic() + 60
+        while "beat of" not in written.getvalue():
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        raise ValueError
+
+    job = world.submit()
+    put_job(world, job)
+    try:
+        work_off(world, world.tools(beaten, Refusing(world.door, lambda call: call.urgent)))
+    finally:
+        logging.getLogger().removeHandler(handler)
+    lines = [json.loads(line) for line in written.getvalue().splitlines()]
+    told = {line["logger"]: (line.get("job"), line.get("tenant"), line.get("lane")) for line in lines}
+    loggers = ("some.library", "worker.heart", "worker.attempt")
+    assert {name: told[name] for name in loggers} == dict.fromkeys(loggers, (job.id, world.tenant, "default"))

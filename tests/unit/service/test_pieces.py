@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from coatcheck.clock import from_rfc3339, rfc3339
 from coatcheck.errors import InvalidRequest
-from coatcheck.log import JsonFormatter, TextFormatter
+from coatcheck.log import JsonFormatter, TextFormatter, about
 from service.inputs import uploads_in
 from service.listing import Cursor
 
@@ -112,7 +112,7 @@ def test_a_json_line_is_one_object() -> None:
     entry = json.loads(line)
     assert "ValueError" in entry.pop("trace")
     assert entry == {
-        "at": "2026-11-03T09:30:00.500Z",
+        "timestamp": "2026-11-03T09:30:00.500Z",
         "level": "ERROR",
         "logger": "service.x",
         "message": "went wrong",
@@ -121,7 +121,33 @@ def test_a_json_line_is_one_object() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("level", "told"),
+    [(logging.INFO, "INFO"), (logging.WARNING, "WARN"), (logging.ERROR, "ERROR"), (logging.CRITICAL, "FATAL")],
+)
+def test_lambda_knows_the_level_and_no_extra_hides_it(level: int, told: str) -> None:
+    made = logging.LogRecord("job.x", level, __file__, 1, "line", None, None)
+    vars(made).update({"level": "DEBUG", "timestamp": "never", "logger": "another"})
+    entry = json.loads(JsonFormatter().format(made))
+    assert (entry["level"], entry["logger"]) == (told, "job.x")
+    assert from_rfc3339(entry["timestamp"]) == round(made.created * 1000)
+
+
+def test_lines_tell_what_they_are_about() -> None:
+    def told(**extra: Any) -> dict[str, Any]:
+        entry = json.loads(JsonFormatter().format(record(**extra)))
+        return {name: entry[name] for name in ("lane", "job") if name in entry}
+
+    with about(lane="default"):
+        with about(job="job_1", delivery=None):
+            assert told() == {"lane": "default", "job": "job_1"}
+            assert told(job="job_2") == {"lane": "default", "job": "job_2"}
+        assert told() == {"lane": "default"}
+    assert told() == {}
+
+
 def test_a_text_line_is_for_people() -> None:
-    first, *rest = TextFormatter().format(record(tenant="alpha", nothing=None)).splitlines()
-    assert first == "2026-11-03T09:30:00.500Z ERROR service.x: went wrong tenant=alpha"
+    with about(lane="default"):
+        first, *rest = TextFormatter().format(record(tenant="alpha", nothing=None)).splitlines()
+    assert first == "2026-11-03T09:30:00.500Z ERROR service.x: went wrong lane=default tenant=alpha"
     assert rest[0] == "Traceback (most recent call last):"
