@@ -23,6 +23,7 @@ from worker import attempt, aws_lambda, heart, leftovers, poller, run, settle, s
 from worker.webhooks import announce, deliver, overdue
 
 PUNCTUAL = "tests/simulation/test_punctual.py"
+LEFTOVERS = "tests/aws/worker/test_leftovers.py"
 
 
 def _pointer_before_bytes() -> None:
@@ -159,6 +160,11 @@ BUGS = (
     Bug("any running job is taken for one's own", puts=replaced(run, "_claim", _any_running_job)),
     Bug("a leg counts as a failed attempt", puts=replaced(moves, "continue_later", given_job(max_attempts=0))),
     Bug("a loser discards the winner's result", puts=replaced(leftovers, "discard", _discard_all)),
+    Bug(
+        "what is removed is looked for by a prefix without its slash",
+        puts=replaced(blobs, "keys_under", lambda under: lambda bucket, prefix: under(bucket, prefix.rstrip("/"))),
+        test=f"{LEFTOVERS}::test_the_first_attempt_that_comes_too_late_discards_nothing_of_the_tenth",
+    ),
     Bug(
         "attempts write over each other's result",
         puts=replaced(blobs, "attempt_prefix", lambda _: lambda job: f"results/{job.tenant}/{job.id}/"),

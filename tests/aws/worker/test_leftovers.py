@@ -18,6 +18,7 @@ from coatcheck.table.keys import JobKey
 from coatcheck.types import Result
 from tests.aws.worker.doors import Died, Mortal
 from tests.aws.worker.world import Number, World, double
+from worker.tools import Done
 
 RETENTION = 100 * SECOND
 MUCH = 20 * 1024
@@ -55,6 +56,27 @@ def test_nothing_is_left_of_a_worker_that_died_in_the_middle_of_an_upload(world:
     row = world.row(job)
     assert (row.status, row.attempt) == (Status.SUCCEEDED, 11)
     assert len(world.stored(job)) == 2
+
+
+def test_the_first_attempt_that_comes_too_late_discards_nothing_of_the_tenth(world: World) -> None:
+    def make(_: Number, ctx: Context) -> Number:
+        with ctx.artifact("a.bin") as file:
+            file.write(b"a")
+        if ctx.attempt == 1:
+            world.clock.ahead += 3 * MINUTE
+            assert world.sweep(tools) == {"requeued": 1}
+            while world.run(tools, job) != Done():
+                pass
+        elif ctx.attempt < 10:
+            raise ValueError
+        return Number()
+
+    tools = world.tools(make)
+    job = world.submit(max_attempts=99)
+    world.run(tools, job)
+    row = world.row(job)
+    assert (row.status, row.attempt) == (Status.SUCCEEDED, 10)
+    assert world.stored(job) == [blobs.artifact_key(row, "a.bin")]
 
 
 @pytest.mark.parametrize("deleted", [False, True], ids=["expired", "deleted"])
