@@ -37,6 +37,7 @@ class Guard(StrEnum):
     """What must hold of the row, besides its status, for a move to be made."""
 
     FENCE = "the attempt is the mover's own"
+    UNCHANGED = "the version is the one the mover has read"
     LEASE_OUT = "the lease has run out"
     START_DUE = "the time to start has come"
     IN_TIME = "its queue_ttl has not passed"
@@ -92,7 +93,12 @@ CONTINUE = Move("continue", _from(Status.RUNNING, when=_FENCED), Status.QUEUED, 
 SUCCEED = Move("succeed", _from(Status.RUNNING, when=_FENCED), Status.SUCCEEDED, "job.succeeded")
 FAIL = Move("fail", _from(Status.RUNNING, when=_FENCED), Status.FAILED, "job.failed", by_sweeper=True)
 TIME_OUT = Move("time out", _from(Status.RUNNING, when=_FENCED), Status.TIMED_OUT, "job.timed_out", by_sweeper=True)
-CANCEL_WAITING = Move("cancel waiting", _from(Status.SCHEDULED, Status.QUEUED), Status.CANCELED, "job.canceled")
+CANCEL_WAITING = Move(
+    "cancel waiting",
+    _from(Status.SCHEDULED) | _from(Status.QUEUED, when=(Guard.UNCHANGED,)),
+    Status.CANCELED,
+    "job.canceled",
+)
 REQUEST_CANCEL = Move("request cancel", _from(Status.RUNNING), Status.CANCELING, "job.canceling")
 CANCEL = Move("cancel", _from(Status.CANCELING, when=_FENCED), Status.CANCELED, "job.canceled", by_sweeper=True)
 EXPIRE = Move("expire", _from(Status.SCHEDULED, Status.QUEUED, when=(Guard.TTL_PASSED,)), Status.EXPIRED, "job.expired")

@@ -8,8 +8,6 @@ from coatcheck import blobs
 from coatcheck.errors import NotFinished
 from coatcheck.record import Job
 from coatcheck.table import items, notes
-from coatcheck.table.keys import JobKey
-from coatcheck.table.moves import Refused
 from service.caller import Caller
 from service.tools import Tools
 
@@ -25,11 +23,10 @@ async def purge(caller: Caller, job: Job) -> None:
         raise NotFinished(f"The job is {job.status}.")
     now = tools.clock()
     if not job.gone(now):
-        outcome = await tools.aws.send(notes.forget_job(tools.table, JobKey(job.tenant, job.id), now=now))
-        if isinstance(outcome, Refused) and outcome.job is not None:
-            raise NotFinished(f"The job is {outcome.job.status}.")
-        if isinstance(outcome, Job):
-            job = replace(job, expires_at=outcome.expires_at)
+        outcome = await tools.aws.send(notes.forget_job(tools.table, job, now=now))
+        # refused, it was forgotten before, and the next job under its id may be there: only its own things go
+        ended_at = outcome.expires_at if isinstance(outcome, Job) else job.created_at + 1
+        job = replace(job, expires_at=ended_at)
     # with a base URL somebody was to be told of it: there may be deliveries
     if job.artifact_count or job.history_from > 1 or job.base_url or job.gone(now):
         while beside := await tools.aws.send(items.items_beside(tools.table, job)):

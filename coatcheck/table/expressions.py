@@ -35,10 +35,8 @@ class Expression:
         self._values[placeholder] = value
         return placeholder
 
-    def number(self, number: int | None) -> str:
+    def number(self, number: int) -> str:
         """The placeholder of a number."""
-        if number is None:
-            raise ValueError("this move needs the attempt it is fenced by, or the lease it asks for")
         return self.value({"N": str(number)})
 
     def text(self, text: str) -> str:

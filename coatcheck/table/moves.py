@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,11 +20,11 @@ from coatcheck.lifecycle import (
     REQUEST_CANCEL,
     RETRY,
     SUCCEED,
-    Guard,
     Move,
 )
 from coatcheck.record import Blob, Event, Job, JobError, Progress
 from coatcheck.table.codec import SCHEMA, attribute_name, decode_job, encode_events, encode_field
+from coatcheck.table.conditions import Mover, condition
 from coatcheck.table.expressions import Expression
 from coatcheck.table.keys import JobKey
 
@@ -40,59 +40,40 @@ class Refused:
 
 
 Outcome = Job | Refused
-
-
-@dataclass(frozen=True, slots=True)
-class Mover:
-    """Who makes a move, as far as guards ask: its time, the attempt it holds, and the lease that it asks for."""
-
-    now: int
-    attempt: int | None
-    lease_until: int | None = None
-
-
-_GUARDS: Mapping[Guard, Callable[[Expression, Mover], str]] = {
-    Guard.FENCE: lambda e, mover: f"{e.name('attempt')} = {e.number(mover.attempt)}",
-    Guard.LEASE_OUT: lambda e, mover: f"{e.name('lease_until')} < {e.number(mover.now)}",
-    Guard.START_DUE: lambda e, mover: (
-        f"(attribute_not_exists({e.name('start_at')}) OR {e.name('start_at')} <= {e.number(mover.now)})"
-    ),
-    Guard.IN_TIME: lambda e, mover: (
-        f"(attribute_not_exists({e.name('queue_deadline')}) OR {e.name('queue_deadline')} > {e.number(mover.now)})"
-    ),
-    Guard.TTL_PASSED: lambda e, mover: f"{e.name('queue_deadline')} <= {e.number(mover.now)}",
-    Guard.ATTEMPTS_LEFT: lambda e, _: f"{e.name('attempt')} < {e.name('max_attempts')}",
-    Guard.NO_SOONER: lambda e, mover: f"{e.name('lease_until')} <= {e.number(mover.lease_until)}",
-}
-
-
-def condition(e: Expression, move: Move, mover: Mover, *, sweeper: bool) -> str:
-    """The DynamoDB condition under which `mover` may make `move`."""
-    alternatives = [
-        " AND ".join(
-            [
-                f"{e.name('status')} = {e.text(status)}",
-                *(_GUARDS[guard](e, mover) for guard in sorted(guards)),
-            ]
-        )
-        for status, guards in move.guards(sweeper=sweeper).items()
-    ]
-    # DynamoDB refuses redundant parentheses, and update_if puts a pair round the whole
-    return alternatives[0] if len(alternatives) == 1 else " OR ".join(f"({one})" for one in alternatives)
+Sets = Sequence[Callable[[Expression], str]]
 
 
 def _make(
     table: str,
-    job: Job | JobKey,
+    job: Job,
     move: Move,
     *,
     now: int,
     changes: Mapping[str, Any],
     sweeper: bool = False,
     error: JobError | None = None,
-    sets: Callable[[Expression], list[str]] = lambda _: [],
 ) -> Call[Outcome]:
-    """The write of `move`. `changes` maps fields of Job to new values, None to remove; `sets` adds clauses."""
+    """The write of `move`. `changes` maps fields of Job to new values, None to remove."""
+    e = _changed(move, now=now, changes=changes, error=error)
+    mover = Mover(now, job, changes.get("lease_until"))
+    return update_if(table, job, e, condition(e, move, mover, sweeper=sweeper))
+
+
+def _start(
+    table: str, key: JobKey, move: Move, *, now: int, changes: Mapping[str, Any], sets: Sets = ()
+) -> Call[Outcome]:
+    """The write of a move of whichever job has the key now: all that a message names.
+
+    Only the moves that start a job may be made so. They ask for nothing that was read before, so it does not matter
+    whether the message was sent for this job or for one before it: what is due is started, and the answer tells which.
+    """
+    e = _changed(move, now=now, changes=changes, error=None)
+    for clause in sets:
+        e.add(clause(e))
+    return _update(table, key, e, [f"({condition(e, move, Mover(now))})"])
+
+
+def _changed(move: Move, *, now: int, changes: Mapping[str, Any], error: JobError | None) -> Expression:
     e = Expression()
     e.assign("updated_at", {"N": str(now)})
     e.add(f"{e.name('version')} = {e.name('version')} + {e.number(1)}")
@@ -104,26 +85,26 @@ def _make(
         e.assign("ttl", {"N": str(ttl(changes["expires_at"]))})
     if move.event and "history" not in changes:
         e.append("history", encode_events([Event(move.event, now, error)]))
-    for clause in sets(e):
-        e.add(clause)
-    mover = Mover(now, job.attempt if isinstance(job, Job) else None, changes.get("lease_until"))
-    return update_if(table, job, e, condition(e, move, mover, sweeper=sweeper))
+    return e
 
 
-def update_if(table: str, job: Job | JobKey, e: Expression, holds: str) -> Call[Outcome]:
+def update_if(table: str, job: Job, e: Expression, holds: str) -> Call[Outcome]:
     """The update that `e` has collected, made if the condition `holds`; answers the row as it is then, or as it was.
 
-    A Job is changed if it still is that very one: its id may be used again when it is gone.
-    Reading the answer raises NewerRow: what a newer version wrote is never changed.
+    The row is changed if it still is that very job's: its id may be used again when it is gone, by the very call
+    that is repeated because the reply was lost.
     """
-    conditions = [f"attribute_not_exists({e.name(SCHEMA)})"]
-    if isinstance(job, Job):
-        created = e.value(encode_field("created_at", job.created_at))
-        conditions.append(f"{e.name(attribute_name('created_at'))} = {created}")
+    created = e.value(encode_field("created_at", job.created_at))
+    same = f"{e.name(attribute_name('created_at'))} = {created}"
+    return _update(table, JobKey(job.tenant, job.id), e, [same, f"({holds})"])
+
+
+def _update(table: str, key: JobKey, e: Expression, conditions: Sequence[str]) -> Call[Outcome]:
+    """Reading the answer raises NewerRow: what a newer version wrote is never changed."""
     params = {
         "TableName": table,
-        "Key": JobKey(job.tenant, job.id).item(),
-        "ConditionExpression": " AND ".join([*conditions, f"({holds})"]),
+        "Key": key.item(),
+        "ConditionExpression": " AND ".join([f"attribute_not_exists({e.name(SCHEMA)})", *conditions]),
         **e.update(),
         "ReturnValues": "ALL_NEW",
         "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
@@ -143,7 +124,7 @@ def _refused(answer: Answer) -> Refused:
 
 def release(table: str, key: JobKey, *, now: int) -> Call[Outcome]:
     """A scheduled job whose time has come is queued; the claim follows at once."""
-    return _make(table, key, RELEASE, now=now, changes={})
+    return _start(table, key, RELEASE, now=now, changes={})
 
 
 def claim(table: str, key: JobKey, *, now: int, lease: int, owner: str) -> Call[Outcome]:
@@ -161,18 +142,12 @@ def claim(table: str, key: JobKey, *, now: int, lease: int, owner: str) -> Call[
         "queue_deadline": None,
         "progress": None,
     }
-    return _make(
-        table,
-        key,
-        CLAIM,
-        now=now,
-        changes=changes,
-        sets=lambda e: [
-            f"{e.name('attempt')} = {e.name('attempt')} + {e.number(1)}",
-            f"{e.name('started_at')} = if_not_exists({e.name('started_at')}, {e.number(now)})",
-            f"{e.name('started_version')} = if_not_exists({e.name('started_version')}, {e.name('version')})",
-        ],
+    sets: Sets = (
+        lambda e: f"{e.name('attempt')} = {e.name('attempt')} + {e.number(1)}",
+        lambda e: f"{e.name('started_at')} = if_not_exists({e.name('started_at')}, {e.number(now)})",
+        lambda e: f"{e.name('started_version')} = if_not_exists({e.name('started_version')}, {e.name('version')})",
     )
+    return _start(table, key, CLAIM, now=now, changes=changes, sets=sets)
 
 
 def beat(table: str, job: Job, *, now: int, lease: int, progress: Progress | None) -> Call[Outcome]:
@@ -285,24 +260,22 @@ def expire(table: str, job: Job, *, now: int, error: JobError) -> Call[Outcome]:
 def _final(job: Job, move: Move, *, now: int) -> dict[str, Any]:
     """What ends a job as `job` will be then, by `move`.
 
-    Until somebody has been told whom it concerns, the sweeper looks after it as after a job that waits.
+    Until somebody has been told whom it concerns, the sweeper looks after it as after a job that waits. Where there is
+    nothing to tell, `notify` goes: what it names cannot happen any more.
     """
     expires_at = now + job.retention
-    due_at: int | None
-    if not {move.event, CLAIM.event if job.started_at else None}.isdisjoint(job.notify):
-        due_at = due.for_dispatch(now=now, start_at=None, queue_deadline=None, dispatches=0)
-    else:
-        due_at = due.for_removal(replace(job, expires_at=expires_at))
-    return {
+    ended: dict[str, Any] = {
         "finished_at": now,
         "expires_at": expires_at,
-        "due_at": due_at,
         "dispatches": None,
         "start_at": None,
         "queue_deadline": None,
         "lease_until": None,
         "owner": None,
     }
+    if {move.event, CLAIM.event if job.started_at else None}.isdisjoint(job.notify):
+        return ended | {"due_at": due.for_removal(replace(job, expires_at=expires_at)), "notify": None}
+    return ended | {"due_at": due.for_dispatch(now=now, start_at=None, queue_deadline=None, dispatches=0)}
 
 
 HISTORY_KEPT_IN_ROW = 12

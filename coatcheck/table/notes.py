@@ -11,15 +11,20 @@ from coatcheck.lifecycle import FINAL, Status
 from coatcheck.record import Blob, Event, Job, JobError
 from coatcheck.table.codec import encode_events, encode_field
 from coatcheck.table.expressions import Expression
-from coatcheck.table.keys import JobKey
 from coatcheck.table.moves import Outcome, must_spill, ttl, update_if
 
 
 def postpone(table: str, job: Job, *, due_at: int | None, dispatches: int) -> Call[Outcome]:
-    """Note when the sweeper has to look next. Not a move, and nothing a client sees: `version` stays."""
+    """Note when the sweeper has to look next. Not a move, and nothing a client sees: `version` stays.
+
+    Never (None) is for a job that has ended and of which nothing is left to tell: what `notify` still names will not
+    happen, or is told no more since the retention is over.
+    """
     e = Expression()
     unchanged = f"{e.name('version')} = {e.number(job.version)}"
     e.assign("due_at", None if due_at is None else {"N": str(due_at)})
+    if due_at is None:
+        e.assign("notify", None)
     e.assign("dispatches", {"N": str(dispatches)})
     return update_if(table, job, e, unchanged)
 
@@ -74,7 +79,7 @@ _ABOUT = (
 _FORGOTTEN = Blob(0, hashlib.sha256(b"").digest(), "application/json")
 
 
-def forget_job(table: str, key: JobKey, *, now: int) -> Call[Outcome]:
+def forget_job(table: str, job: Job, *, now: int) -> Call[Outcome]:
     """End the retention of a finished job now: what it was about is removed, the row answers 410 for a while.
 
     The sweeper then removes what is left of it in the bucket, should the caller die before it has.
@@ -89,4 +94,4 @@ def forget_job(table: str, key: JobKey, *, now: int) -> Call[Outcome]:
     e.assign("input", encode_field("input", _FORGOTTEN))
     for attribute in _ABOUT:
         e.assign(attribute, None)
-    return update_if(table, key, e, finished)
+    return update_if(table, job, e, finished)

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 
 from coatcheck import blobs
+from coatcheck.invariants import broken_invariants
 from coatcheck.lifecycle import FINAL, Status
 from coatcheck.record import Blob, Event, Job
 from coatcheck.table import items
@@ -30,6 +31,7 @@ def flaws(ground: Ground, scene: Scene, job: Job) -> Iterator[str]:
 def _wrong_with(ground: Ground, flow: Flow, job: Job, scene: Scene) -> Iterator[str]:
     end = (job.status, job.error.code if job.error else None)
     allowed = flow.ends if scene.point else flow.ends[:1]
+    yield from broken_invariants(job)
     if end not in allowed:
         yield f"ended {end}, not {' or '.join(map(str, allowed))}"
     if job.lease_until is not None or (job.due_at is not None and job.due_at <= (job.expires_at or 0)):

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from coatcheck.lifecycle import Status
-from tests.model.life import SUBMITS, Lease, Life, Row, State, Step, Ttl, Worker, by_name
+from tests.model.life import SUBMITS, Life, State, Step, Worker, by_name
+from tests.model.row import Lease, Row, Ttl
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,8 @@ def _flaws(before: State, step: Step) -> Iterator[str]:
         yield f"attempt {new.attempt} of {new.max_attempts}"
     if step.move == "beat" and (old.lease, new.lease) == (Lease.RUNS, Lease.OUT):
         yield f"a beat moved the lease of attempt {old.attempt} back"
+    if step.move == "cancel waiting" and before.seen != old.attempt:
+        yield f"a cancel was decided on before attempt {old.attempt} was started, which nobody is told of then"
     yield from _taken(old, new, step)
     yield from _untimely(old, new)
     if new.status is Status.SUCCEEDED and (new.result != step.fence or old.status is not Status.RUNNING):

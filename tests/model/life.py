@@ -1,49 +1,21 @@
 """The life of one job as a finite machine: its row, workers, a sweeper, a client, wake-ups and time.
 
-Every change of the row is an attempt at a Move of the lifecycle table, made exactly when the table's guards allow
-it. What a move writes besides the status is `_WRITES`, which `test_model_checking` holds to the real writes.
+Every change of the row is an attempt at a Move of the lifecycle table, made exactly when the table's guards allow it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, NamedTuple
 
-from coatcheck.lifecycle import MOVES, Guard, Move, Status
+from coatcheck.lifecycle import MOVES, Move, Status
+from tests.model.row import Lease, Row, Ttl, written
 
 SUBMITS = ("submit", "submit for later")
 MOST_MESSAGES = 2
 _WAITS = frozenset({Status.SCHEDULED, Status.QUEUED})
-
-
-class Ttl(IntEnum):
-    """The `queue_ttl` of a job that nobody has started."""
-
-    NONE = 0
-    PENDING = 1
-    PASSED = 2
-
-
-class Lease(IntEnum):
-    """`lease_until`, as of now."""
-
-    NONE = 0
-    RUNS = 1
-    OUT = 2
-
-
-class Row(NamedTuple):
-    """What of a job's row decides. `result`: the attempt whose result it points to, or 0."""
-
-    status: Status
-    attempt: int
-    max_attempts: int
-    lease: Lease = Lease.NONE
-    start_due: bool = True
-    ttl: Ttl = Ttl.NONE
-    result: int = 0
 
 
 class Worker(NamedTuple):
@@ -64,12 +36,16 @@ class Client(IntEnum):
 
 
 class State(NamedTuple):
-    """Everything at one moment. `sweeper`: the move it is about to make on what it read, and that row's attempt."""
+    """Everything at one moment. `sweeper`: the move it is about to make on what it read, and that row's attempt.
+
+    `seen` is the attempt of the row that the client has read, when it is about to cancel a job that waits.
+    """
 
     row: Row | None
     workers: tuple[Worker, ...]
     sweeper: tuple[str, int] | None = None
     client: Client = Client.CONTENT
+    seen: int = 0
     messages: int = 0
 
 
@@ -87,48 +63,7 @@ class Step(NamedTuple):
     unsure: bool = False
 
 
-class Mover(NamedTuple):
-    """Who makes a move: the attempt it holds, and whether a later one of its own writes has overtaken this one."""
-
-    fence: int | None
-    overtaken: bool = False
-
-
-_HOLDS: Mapping[Guard, Callable[[Row, Mover], bool]] = {
-    Guard.FENCE: lambda row, mover: row.attempt == mover.fence,
-    Guard.LEASE_OUT: lambda row, _: row.lease is Lease.OUT,
-    Guard.START_DUE: lambda row, _: row.start_due,
-    Guard.IN_TIME: lambda row, _: row.ttl is not Ttl.PASSED,
-    Guard.TTL_PASSED: lambda row, _: row.ttl is Ttl.PASSED,
-    Guard.ATTEMPTS_LEFT: lambda row, _: row.attempt < row.max_attempts,
-    Guard.NO_SOONER: lambda row, mover: row.lease is not Lease.NONE and not mover.overtaken,
-}
-
 _IDLE = Worker()
-_ENDED: Mapping[str, Any] = {"lease": Lease.NONE, "start_due": True, "ttl": Ttl.NONE}
-_WRITES: Mapping[str, Callable[[Row], Mapping[str, Any]]] = {
-    "claim": lambda row: {**_ENDED, "lease": Lease.RUNS, "attempt": row.attempt + 1},
-    "beat": lambda _: {"lease": Lease.RUNS},
-    "retry": lambda _: {"lease": Lease.NONE, "start_due": True},
-    "continue": lambda row: {"lease": Lease.NONE, "start_due": True, "max_attempts": row.max_attempts + 1},
-    "succeed": lambda row: {**_ENDED, "result": row.attempt},
-    "fail": lambda _: _ENDED,
-    "time out": lambda _: _ENDED,
-    "cancel": lambda _: _ENDED,
-    "cancel waiting": lambda _: _ENDED,
-    "expire": lambda _: _ENDED,
-}
-
-
-def written(
-    move: Move, row: Row, fence: int | None = None, *, sweeper: bool = False, overtaken: bool = False, **more: Any
-) -> Row | None:
-    """The row after `move` with `more` fields set; None where the table does not allow it."""
-    guards = move.guards(sweeper=sweeper).get(row.status)
-    if guards is None or not all(_HOLDS[guard](row, Mover(fence, overtaken)) for guard in guards):
-        return None
-    writes = _WRITES[move.name](row) if move.name in _WRITES else {}
-    return row._replace(status=move.target or row.status, **{**writes, **more})
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,16 +179,18 @@ class Life:
     def _cancels(self, state: State, row: Row) -> Iterator[Step]:
         if state.client is Client.CONTENT:
             wish = _WISHES.get(row.status, Client.ANSWERED)
-            yield Step("the client", f"reads the row to cancel: {wish.name}", state._replace(client=wish), unsure=True)
+            seen = row.attempt if wish is Client.CANCELS_WAITING else 0
+            reads = state._replace(client=wish, seen=seen)
+            yield Step("the client", f"reads the row to cancel: {wish.name}", reads, unsure=True)
         if state.client not in _CANCELS:
             return
         move = _CANCELS[state.client]
-        canceled = written(self.table[move], row)
+        canceled = written(self.table[move], row, state.seen)
         if canceled is None:
-            yield Step("the client", f"may not make {move!r}", state._replace(client=Client.CONTENT))
+            yield Step("the client", f"may not make {move!r}", state._replace(client=Client.CONTENT, seen=0))
             return
         answered = _WISHES.get(canceled.status, Client.ANSWERED)
-        yield Step("the client", f"makes {move!r}", state._replace(row=canceled, client=answered), move)
+        yield Step("the client", f"makes {move!r}", state._replace(row=canceled, client=answered, seen=0), move)
 
 
 _CANCELS = {Client.CANCELS_WAITING: "cancel waiting", Client.REQUESTS_CANCEL: "request cancel"}

@@ -15,7 +15,7 @@ from coatcheck.ids import make_id
 from coatcheck.lifecycle import Status
 from coatcheck.queues import delete
 from coatcheck.record import Blob, Job
-from coatcheck.table import items, moves
+from coatcheck.table import items, moves, notes
 from coatcheck.table.keys import JobKey
 from service import submit
 from tests.mutants.bugs import Bug, answering, given, given_job, nothing, replaced
@@ -24,6 +24,7 @@ from worker.webhooks import announce, deliver, overdue
 
 PUNCTUAL = "tests/simulation/test_punctual.py"
 LEFTOVERS = "tests/aws/worker/test_leftovers.py"
+REUSED = "tests/aws/worker/test_reused_ids.py::test_a_write_for_the_finished_job_before_is_refused"
 
 
 def _pointer_before_bytes() -> None:
@@ -139,6 +140,14 @@ def _any_id(_: Any) -> Any:
     return lambda *_: make_id("evt", secrets.token_bytes(16))
 
 
+def _whichever_job() -> None:
+    def unfenced(_: Any) -> Any:
+        return lambda table, job, e, holds: moves._update(table, JobKey(job.tenant, job.id), e, [f"({holds})"])
+
+    for module in (moves, notes):
+        replaced(module, "update_if", unfenced)()
+
+
 BUGS = (
     Bug("no sweeper at all", puts=replaced(sweep, "_attend_to", nothing("gone"))),
     Bug("the pointer before the bytes", puts=_pointer_before_bytes),
@@ -148,6 +157,7 @@ BUGS = (
         "an idempotency key makes a new job each time",
         puts=replaced(submit, "job_id_for_key", lambda _: lambda *_: make_id("job", secrets.token_bytes(16))),
     ),
+    Bug("a write is for whichever job has the id", puts=_whichever_job, test=REUSED),
     Bug("retry forgets due_at", puts=replaced(moves, "_queued_again", answering(due_at=None))),
     Bug("the claim is not seen by the sweeper", puts=replaced(due, "for_lease", lambda _: lambda at: at + DAY)),
     Bug("a lost message is sent again once, and no more", puts=replaced(due, "for_dispatch", _sent_once)),

@@ -29,5 +29,6 @@ BUGS = (
     Bug("failure of a job that has ended", also_from(lifecycle.FAIL, *FINAL)),
     Bug("a cancel that was accepted is overwritten by a retry", also_from(lifecycle.RETRY, Status.CANCELING)),
     Bug("a running job is canceled over its worker's head", also_from(lifecycle.CANCEL_WAITING, Status.RUNNING)),
+    Bug("a cancel that was decided on before the start", without(Guard.UNCHANGED, lifecycle.CANCEL_WAITING)),
     Bug("a waiting job is asked to stop, and nobody hears", also_from(lifecycle.REQUEST_CANCEL, Status.QUEUED)),
 )

@@ -12,6 +12,7 @@ from typing import Any
 
 from coatcheck import blobs
 from coatcheck.clock import HOUR, SECOND
+from coatcheck.invariants import broken_invariants
 from coatcheck.lifecycle import FINAL, Status
 from coatcheck.pack import to_json
 from coatcheck.record import Job
@@ -135,8 +136,8 @@ class Checks:
         if key[1] != JOB:
             return
         new = decode_job(after)
-        if not new.done and new.due_at is None:
-            self.flaw(f"{new.id} is {new.status} with due_at {new.due_at}")
+        for broken in broken_invariants(new):
+            self.flaw(broken)
         if new.due_at is not None and new.due_at < (new.expires_at or 0) and new.webhook is None:
             self.flaw(f"{new.id} is {new.status} and is looked after before its retention is over")
         old = self._rows.get(new.id) if before is not None else None

@@ -128,7 +128,7 @@ _TABLE_CALLS: Sequence[Make] = (
     lambda c, t, job: moves.cancel(t, job, now=_time(c), error=ERROR, sweeper=c.random() < 0.5),
     lambda c, t, job: moves.expire(t, job, now=_time(c), error=ERROR),
     lambda c, t, job: notes.postpone(t, job, due_at=c.choice((None, NOW)), dispatches=c.randint(0, 3)),
-    lambda c, t, job: notes.forget_job(t, _key(job), now=_time(c)) if c.random() < 0.2 else items.get_job(t, _key(job)),
+    lambda c, t, job: notes.forget_job(t, job, now=_time(c)) if c.random() < 0.2 else items.get_job(t, _key(job)),
     lambda c, t, job: put_history_page(t, replace(job, history_from=c.choice((1, 2, 14)))),
     lambda c, t, job: earlier_events(t, replace(job, history_from=15), since=c.choice((1, 2, 14))),
     lambda c, t, job: items.put_artifacts(t, job, [_blob(c)]),

@@ -48,7 +48,8 @@ class Spy:
     """The door to AWS, which notes every call.
 
     It breaks the operations in `breaks`, and sends those in `repeats` twice, as the SDK does when a reply is lost.
-    Before the first of an operation in `between` something happens that nobody expects. What goes out is what
+    Before the first of an operation in `between`, or before the first is sent again (`meanwhile`), something happens
+    that nobody expects. What goes out is what
     `changes` makes of a call.
     """
 
@@ -57,6 +58,7 @@ class Spy:
     breaks: set[str] = field(default_factory=set)
     repeats: set[str] = field(default_factory=set)
     between: dict[str, Callable[[], object]] = field(default_factory=dict)
+    meanwhile: dict[str, Callable[[], object]] = field(default_factory=dict)
     changes: Callable[[Call[Any]], Call[Any]] = lambda call: call
 
     async def send(self, call: Call[T]) -> T:
@@ -67,6 +69,7 @@ class Spy:
         sent: Call[T] = self.changes(call)
         if call.operation in self.repeats:
             await self.door.send(sent)
+            self.meanwhile.pop(call.operation, lambda: None)()
         return await self.door.send(sent)
 
     async def presign(self, presign: Presign) -> str:
@@ -228,7 +231,8 @@ def staged(
 @contextmanager
 def visited(stage: Stage) -> Iterator[Api]:
     """Clients of two new tenants and of nobody, of a service whose door breaks nothing."""
-    for noted in (stage.spy.sent, stage.spy.breaks, stage.spy.repeats, stage.spy.between):
+    spy = stage.spy
+    for noted in (spy.sent, spy.breaks, spy.repeats, spy.between, spy.meanwhile):
         noted.clear()
     tenant, key = stage.new_tenant()
     _, other_key = stage.new_tenant()

@@ -5,13 +5,20 @@ from __future__ import annotations
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 import pytest
 
-from coatcheck.lifecycle import CANCEL, FAIL, SUCCEED, TIME_OUT, Move
+from coatcheck import blobs
+from coatcheck.clock import SECOND
+from coatcheck.invariants import broken_invariants
+from coatcheck.lifecycle import CANCEL, FAIL, SUCCEED, TIME_OUT, Move, Status
 from coatcheck.messages import JobMessage
-from coatcheck.record import JobError
+from coatcheck.record import Job, JobError
+from coatcheck.table import items, moves
+from coatcheck.webhooks import unannounced
+from service.tools import system_clock
 from tests.aws.service.stage import Api, problem, until
 
 LOST = JobError("worker-lost", "The worker died.")
@@ -137,6 +144,22 @@ class TestCancel:
         api.spy.repeats.add("UpdateItem")
         assert api.http.post(path(job_id, "/cancel")).status_code == 200
 
+    def test_what_happened_since_the_job_was_read_is_told_all_the_same(self, api: Api) -> None:
+        """It is started and waits again before the cancel is written, which was decided on without that."""
+        webhook = {"url": "https://hooks.example/", "events": ["job.started", "job.succeeded"]}
+        job_id = api.submit(webhook=webhook)["id"]
+
+        def started() -> None:
+            job, now = api.claim(job_id), system_clock()
+            api.stage.worker.send(moves.retry(api.stage.deployment.table, job, now=now, start_at=now, error=LOST))
+
+        api.spy.between["UpdateItem"] = started
+        answer = api.http.post(path(job_id, "/cancel"))
+        row = api.row(job_id)
+        assert (answer.status_code, row.status) == (200, Status.CANCELED)
+        assert broken_invariants(row) == []
+        assert unannounced(row) == ("job.started",)
+
 
 class TestReplay:
     def test_it_is_a_new_job_with_the_same_input(self, api: Api) -> None:
@@ -212,6 +235,23 @@ class TestDelete:
         api.spy.breaks.clear()
         assert api.http.delete(path(job.id)).status_code == 204
         assert api.stored(key) == []
+
+    def test_a_repeat_after_a_lost_reply_leaves_the_next_job_of_its_id_alone(self, api: Api) -> None:
+        old = api.settle(api.claim(api.post(KEY).json()["id"]))
+        made: list[Job] = []
+
+        def submitted_again() -> None:
+            now = system_clock() + SECOND
+            new = replace(old, created_at=now, finished_at=now, expires_at=now + old.retention)
+            api.put(blobs.input_key(new), b"{}")
+            assert api.stage.worker.send(items.put_job(api.stage.deployment.table, new, now=now)) is None
+            made.append(new)
+
+        api.spy.repeats.add("UpdateItem")
+        api.spy.meanwhile["UpdateItem"] = submitted_again
+        assert api.http.delete(path(old.id)).status_code == 204
+        assert [api.row(old.id)] == made
+        assert api.stored(f"inputs/{api.tenant}/{old.id}/") == [blobs.input_key(made[0])]
 
     def test_a_job_that_is_not_done_stays(self, api: Api) -> None:
         job_id = api.submit()["id"]

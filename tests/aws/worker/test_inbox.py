@@ -130,7 +130,7 @@ def test_a_row_of_a_newer_version_is_left_for_newer_workers(world: World, change
     world.clock.ahead = 10 * MINUTE
     assert world.sweep(tools) == {"newer": 1}
     with pytest.raises(NewerRow):
-        world.door.send(notes.forget_job(world.deployment.table, key, now=world.clock()))
+        world.door.send(notes.forget_job(world.deployment.table, job, now=world.clock()))
     assert aside(world) == {}
     assert read(world, key) == item
     rewritten(world, key, {"schema": None, "status": {"S": "queued"}})

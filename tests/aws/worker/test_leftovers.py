@@ -14,7 +14,6 @@ from coatcheck.clock import DAY, MINUTE, SECOND
 from coatcheck.context import Context
 from coatcheck.lifecycle import Status
 from coatcheck.table import notes
-from coatcheck.table.keys import JobKey
 from coatcheck.types import Result
 from tests.aws.worker.doors import Died, Mortal
 from tests.aws.worker.world import Number, World, double
@@ -93,8 +92,7 @@ def test_what_a_job_left_goes_with_its_retention_and_the_next_of_its_id_keeps_it
     bucket = world.deployment.bucket
     world.door.send(blobs.put(bucket, blobs.input_key(late), b"", content_type="x/y", sha256=EMPTY))
     if deleted:
-        key = JobKey(world.tenant, job.id)
-        world.door.send(notes.forget_job(world.deployment.table, key, now=world.clock()))
+        world.door.send(notes.forget_job(world.deployment.table, job, now=world.clock()))
     else:
         world.clock.ahead = 2 * RETENTION
     next_one = replace(job, created_at=world.clock() + 1)

@@ -33,6 +33,10 @@ OF_A_WAITING_JOB: Mapping[str, Write] = {
     "postpone": lambda table, job, now: notes.postpone(table, job, due_at=now + MINUTE, dispatches=7),
     "dead letter": lambda table, job, now: notes.tell_of_dead_letter(table, job, "m", ERROR, now=now),
 }
+OF_A_FINISHED_JOB: Mapping[str, Write] = {
+    "announce": lambda table, job, _: notes.announce(table, job, left=()),
+    "forget": lambda table, job, now: notes.forget_job(table, job, now=now),
+}
 
 
 def after(world: World, before: Job) -> Job:
@@ -67,6 +71,17 @@ def test_a_write_for_the_running_job_before_is_refused(world: World, write: Writ
 def test_a_write_for_the_waiting_job_before_is_refused(world: World, write: Write) -> None:
     old = world.submit(queue_deadline=world.clock() - MINUTE)
     refused(world, write, old, after(world, old))
+
+
+@pytest.mark.parametrize("write", OF_A_FINISHED_JOB.values(), ids=OF_A_FINISHED_JOB)
+def test_a_write_for_the_finished_job_before_is_refused(world: World, write: Write) -> None:
+    def finished(job: Job) -> Job:
+        settled = world.door.send(moves.settle(world.deployment.table, claimed(world, job), SUCCEED, now=world.clock()))
+        assert isinstance(settled, Job)
+        return settled
+
+    old = finished(world.submit())
+    refused(world, write, old, finished(after(world, old)))
 
 
 def test_a_worker_of_the_job_before_discards_its_result(world: World) -> None:

@@ -1,0 +1,86 @@
+"""What of a job's row decides, and what each move makes of it.
+
+A move is made exactly when the guards of the lifecycle table allow it. What it writes besides the status is `_WRITES`,
+which `test_model_checking` holds to the real writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from enum import IntEnum
+from typing import Any, NamedTuple
+
+from coatcheck.lifecycle import Guard, Move, Status
+
+
+class Ttl(IntEnum):
+    """The `queue_ttl` of a job that nobody has started."""
+
+    NONE = 0
+    PENDING = 1
+    PASSED = 2
+
+
+class Lease(IntEnum):
+    """`lease_until`, as of now."""
+
+    NONE = 0
+    RUNS = 1
+    OUT = 2
+
+
+class Row(NamedTuple):
+    """What of a job's row decides. `result`: the attempt whose result it points to, or 0."""
+
+    status: Status
+    attempt: int
+    max_attempts: int
+    lease: Lease = Lease.NONE
+    start_due: bool = True
+    ttl: Ttl = Ttl.NONE
+    result: int = 0
+
+
+class Mover(NamedTuple):
+    """Who makes a move: the attempt it holds, and whether a later one of its own writes has overtaken this one."""
+
+    fence: int | None
+    overtaken: bool = False
+
+
+_HOLDS: Mapping[Guard, Callable[[Row, Mover], bool]] = {
+    Guard.FENCE: lambda row, mover: row.attempt == mover.fence,
+    # what else makes a version of a job that waits, decides nothing
+    Guard.UNCHANGED: lambda row, mover: row.attempt == mover.fence,
+    Guard.LEASE_OUT: lambda row, _: row.lease is Lease.OUT,
+    Guard.START_DUE: lambda row, _: row.start_due,
+    Guard.IN_TIME: lambda row, _: row.ttl is not Ttl.PASSED,
+    Guard.TTL_PASSED: lambda row, _: row.ttl is Ttl.PASSED,
+    Guard.ATTEMPTS_LEFT: lambda row, _: row.attempt < row.max_attempts,
+    Guard.NO_SOONER: lambda row, mover: row.lease is not Lease.NONE and not mover.overtaken,
+}
+
+_ENDED: Mapping[str, Any] = {"lease": Lease.NONE, "start_due": True, "ttl": Ttl.NONE}
+_WRITES: Mapping[str, Callable[[Row], Mapping[str, Any]]] = {
+    "claim": lambda row: {**_ENDED, "lease": Lease.RUNS, "attempt": row.attempt + 1},
+    "beat": lambda _: {"lease": Lease.RUNS},
+    "retry": lambda _: {"lease": Lease.NONE, "start_due": True},
+    "continue": lambda row: {"lease": Lease.NONE, "start_due": True, "max_attempts": row.max_attempts + 1},
+    "succeed": lambda row: {**_ENDED, "result": row.attempt},
+    "fail": lambda _: _ENDED,
+    "time out": lambda _: _ENDED,
+    "cancel": lambda _: _ENDED,
+    "cancel waiting": lambda _: _ENDED,
+    "expire": lambda _: _ENDED,
+}
+
+
+def written(
+    move: Move, row: Row, fence: int | None = None, *, sweeper: bool = False, overtaken: bool = False, **more: Any
+) -> Row | None:
+    """The row after `move` with `more` fields set; None where the table does not allow it."""
+    guards = move.guards(sweeper=sweeper).get(row.status)
+    if guards is None or not all(_HOLDS[guard](row, Mover(fence, overtaken)) for guard in guards):
+        return None
+    writes = _WRITES[move.name](row) if move.name in _WRITES else {}
+    return row._replace(status=move.target or row.status, **{**writes, **more})
