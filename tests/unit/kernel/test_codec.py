@@ -59,6 +59,7 @@ JOBS = st.builds(
     history=st.lists(EVENTS, max_size=5).map(tuple),
     history_from=st.integers(1, 1000),
     dead_letter=st.none() | NAMES,
+    type_missed_at=st.none() | TIMES,
 )
 
 
@@ -120,4 +121,5 @@ FULL = Job(
     history=tuple(Event(f"job.{name}", 1_800_000_000_000) for name in ("queued", "started", "retrying", "succeeded")),
     history_from=13,
     dead_letter="5fea7756-0ea4-451a-a703-a558b933e274",
+    type_missed_at=1_800_000_000_000,
 )
