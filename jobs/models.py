@@ -23,6 +23,51 @@ TableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,
 TableFormat = Literal["csv", "json", "parquet"]
 
 
+class CsvOptions(Strict):
+    """How a CSV file is written. What is left out is found out, or is as in RFC 4180."""
+
+    delimiter: str | None = Field(
+        default=None,
+        pattern=r'^[^\r\n\x00"]$',
+        description=(
+            "one character between two fields; by default the one of comma, semicolon, tab and | that splits the "
+            "first row, and most rows like it"
+        ),
+        examples=[";"],
+    )
+    quote: Literal['"', "'", ""] = Field(
+        default='"', description="what stands around a field that holds delimiters or line ends; empty: nothing does"
+    )
+    escape: Literal["double", "backslash"] = Field(
+        default="double", description="how a quote inside quotes is written: doubled, or after a backslash"
+    )
+    header: bool | None = Field(
+        default=None, description="whether the first row names the columns; by default it is judged by its looks"
+    )
+    encoding: Literal["utf-8", "utf-16", "latin-1", "windows-1252"] = Field(
+        default="utf-8",
+        description="what the bytes mean; utf-16 goes by its byte order mark, and is little-endian without one",
+    )
+    nulls: list[Annotated[str, StringConstraints(max_length=100)]] = Field(
+        default_factory=lambda: [""],
+        min_length=1,
+        max_length=20,
+        description="the fields that mean NULL, exactly as they are written",
+        examples=[["", "NA", "-"]],
+    )
+    types: Literal["detect", "text"] = Field(
+        default="detect", description="text: every column is text, so that 007 stays 007"
+    )
+
+    @model_validator(mode="after")
+    def _delimiter_is_no_quote(self) -> Self:
+        if self.delimiter is not None and self.delimiter == self.quote:
+            raise ValueError("delimiter and quote must differ")
+        if self.delimiter == "\\" and self.escape == "backslash":
+            raise ValueError("delimiter and escape must differ")
+        return self
+
+
 class TableQuery(Strict):
     """One SQL query over uploaded tables."""
 
@@ -50,7 +95,19 @@ class TableQuery(Strict):
         description="the CSV or Parquet files to query, by the table name the SQL uses (a plain identifier)",
         examples=[{"flights": {"$upload": "upl_9Jt2yq"}}],
     )
+    csv: dict[TableName, CsvOptions] = Field(
+        default_factory=dict,
+        max_length=20,
+        description="how tables that are CSV files are to be read, by the table's name, where the defaults do not suit",
+        examples=[{"flights": {"delimiter": ";", "encoding": "latin-1", "nulls": ["", "NA"]}}],
+    )
     format: TableFormat = Field(default="csv", description="what the result is written as")
+
+    @model_validator(mode="after")
+    def _csv_is_of_tables(self) -> Self:
+        if strange := self.csv.keys() - self.tables.keys():
+            raise ValueError(f"csv names tables that are not given: {', '.join(sorted(strange))}")
+        return self
 
     @model_validator(mode="after")
     def _names_differ_in_more_than_case(self) -> Self:

@@ -11,19 +11,22 @@ import json
 import os
 import resource
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
 import duckdb
 
+from jobs.csv_tables import Options, create_from_csv, quoted
 from jobs.json_numbers import may_hold_nan, write_null_for_nan
+from jobs.query_errors import Rejected, blaming
 
 # the interpreter, DuckDB's code and what DuckDB allocates outside its own count
 BESIDES = 1024**3
 PARQUET = b"PAR1"
+# all but the control characters that no text has
+TEXT_BYTES = bytes(byte for byte in range(256) if byte >= 32 or byte in b"\t\r\n")
 NOT_TEXT = {b"PK\x03\x04": "a zip archive", b"\x1f\x8b": "a gzip file", b"\x28\xb5\x2f\xfd": "a zstd file"}
 # USE_TMP_FILE: the result's is the only file this DuckDB may write by name
 COPY_OPTIONS = {
@@ -31,12 +34,6 @@ COPY_OPTIONS = {
     "json": "FORMAT json, ARRAY true, USE_TMP_FILE false",
     "parquet": "FORMAT parquet, USE_TMP_FILE false",
 }
-# not the fault of the SQL or the tables: the attempt fails, and may be tried again
-OURS = (duckdb.IOException, duckdb.InternalException, duckdb.FatalException, duckdb.ConnectionException)
-
-
-class Rejected(Exception):
-    """The SQL or a table is at fault."""
 
 
 def main(folder: Path) -> None:
@@ -46,11 +43,11 @@ def main(folder: Path) -> None:
     _confine(request["memory"] + BESIDES, request["disk"])
     try:
         sql = _one_select(request["sql"])
-        _load(folder, request)
+        load(folder, request)
         _say(fraction=0.5, message="running the query")
         _run(folder, request, sql)
     except Rejected as error:
-        _say(rejected=str(error).replace(f"{folder}/", "").replace(str(folder), ""))
+        _say(rejected=str(error))
 
 
 def _end_with_parent() -> None:
@@ -69,39 +66,43 @@ def _confine(memory: int, disk: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def _load(folder: Path, request: Mapping[str, Any]) -> None:
-    """Copy the uploads into a database file."""
+def load(folder: Path, request: Mapping[str, Any]) -> None:
+    """Copy the uploads into a database file. Raises Rejected for one that is no table."""
     with duckdb.connect(folder / "tables.duckdb", config=_config(folder, request)) as trusted:
         for number, (name, path) in enumerate(request["tables"].items()):
             _say(fraction=0.5 * number / len(request["tables"]), message=f"loading {name}")
-            with _blaming(f"table {name}: ", path):
-                _create(trusted, name, Path(path))
+            with blaming(f"table {name}: "):
+                _create(trusted, name, Path(path), Options(**request["csv"][name]), folder)
 
 
-def _create(trusted: duckdb.DuckDBPyConnection, name: str, path: Path) -> None:
-    """Make a table of a file: Parquet by its first bytes, else CSV.
-
-    DuckDB judges the types of CSV columns by a sample; where a later row does not fit, it judges by all rows.
-    """
-    file = _quoted(path)
+def _create(trusted: duckdb.DuckDBPyConnection, name: str, path: Path, options: Options, scratch: Path) -> None:
+    """Make a table of a file: Parquet by its bytes, else CSV."""
     if _is_parquet(path):
-        trusted.execute(f'CREATE TABLE "{name}" AS FROM read_parquet({file})')
-        return
-    try:
-        trusted.execute(f"CREATE TABLE \"{name}\" AS FROM read_csv({file}, compression = 'none')")
-    except (duckdb.ConversionException, duckdb.InvalidInputException):
-        trusted.execute(f"CREATE TABLE \"{name}\" AS FROM read_csv({file}, compression = 'none', sample_size = -1)")
+        trusted.execute(f'CREATE TABLE "{name}" AS FROM read_parquet({quoted(path)})')
+    else:
+        create_from_csv(trusted, name, path, options, scratch)
 
 
 def _is_parquet(path: Path) -> bool:
+    """Raises Rejected for what is neither Parquet nor text. https://parquet.apache.org/docs/file-format/"""
     with path.open("rb") as file:
-        start = file.read(4)
+        start = file.read(4096)
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - 8))
+        end = file.read()
     if not start:
         raise Rejected("it is empty")
     for magic, what in NOT_TEXT.items():
         if start.startswith(magic):
             raise Rejected(f"it is {what}: upload the CSV or Parquet file that is inside")
-    return start == PARQUET
+    if not start.startswith(PARQUET):
+        return False
+    footer = int.from_bytes(end[:4], "little")
+    if end.endswith(PARQUET) and footer <= size - 12:
+        return True
+    if start.translate(None, TEXT_BYTES):
+        raise Rejected("it is a Parquet file that is cut short or damaged")
+    return False
 
 
 def _run(folder: Path, request: Mapping[str, Any], sql: str) -> None:
@@ -113,20 +114,20 @@ def _run(folder: Path, request: Mapping[str, Any], sql: str) -> None:
     result = folder / "result"
     with duckdb.connect(folder / "tables.duckdb", read_only=True, config=_config(folder, request)) as locked:
         locked.execute("SET TimeZone = 'UTC'")
-        locked.execute(f"SET allowed_paths = [{_quoted(result)}]")
+        locked.execute(f"SET allowed_paths = [{quoted(result)}]")
         locked.execute("SET enable_external_access = false")
         locked.execute("SET lock_configuration = true")
-        with _blaming("", str(result)):
+        with blaming("", sql):
             types = locked.sql(f"FROM ({sql}\n)").types
-            locked.execute(f"COPY ({sql}\n) TO {_quoted(result)} ({COPY_OPTIONS[request['format']]})")
+            locked.execute(f"COPY ({sql}\n) TO {quoted(result)} ({COPY_OPTIONS[request['format']]})")
     if request["format"] == "json" and may_hold_nan(types):
-        with _blaming("", str(result)):
+        with blaming("", sql):
             write_null_for_nan(result)
 
 
 def _one_select(sql: str) -> str:
     """The SQL without a closing semicolon. Raises Rejected unless it is one statement that only reads."""
-    with _blaming("", ""), duckdb.connect() as parser:
+    with blaming("", sql), duckdb.connect() as parser:
         statements = parser.extract_statements(sql)
     if len(statements) != 1:
         raise Rejected(f"sql must be one statement, not {len(statements)}")
@@ -135,7 +136,19 @@ def _one_select(sql: str) -> str:
         raise Rejected("a PIVOT needs its columns spelled out here: PIVOT … ON column IN ('a', 'b') USING …")
     if kind != duckdb.StatementType.SELECT:
         raise Rejected(f"sql must be a statement that only reads, like SELECT, not {kind.name}")
-    return sql.rstrip().rstrip(";")
+    return _without_semicolon(statements[0].query)
+
+
+def _without_semicolon(sql: str) -> str:
+    """One statement without what ends it: semicolons, among and after which there may be comments."""
+    text = sql.encode()
+    for start, kind in reversed(duckdb.tokenize(sql)):
+        if kind == duckdb.token_type.comment:
+            continue
+        if text[start : start + 1] != b";":
+            break
+        text = text[:start]
+    return text.decode()
 
 
 def _config(folder: Path, request: Mapping[str, Any]) -> dict[str, str | bool | int | float | list[str]]:
@@ -150,28 +163,6 @@ def _config(folder: Path, request: Mapping[str, Any]) -> dict[str, str | bool | 
         "allow_persistent_secrets": False,
         "python_enable_replacements": False,
     }
-
-
-@contextmanager
-def _blaming(where: str, path: str) -> Iterator[None]:
-    """Turn DuckDB's complaints about SQL and data into Rejected, without `path`; let its own troubles pass."""
-    try:
-        yield
-    except Rejected as error:
-        raise Rejected(f"{where}{error}") from error
-    except (duckdb.OutOfMemoryException, MemoryError) as error:
-        raise Rejected(f"{where}more memory was needed than a query may have") from error
-    except OURS as error:
-        if "File too large" in str(error):
-            raise Rejected(f"{where}more disk was needed than a query may have") from error
-        raise
-    except duckdb.Error as error:
-        said = str(error).replace(path, "the file") if path else str(error)
-        raise Rejected(where + said[:1500].rstrip()) from error
-
-
-def _quoted(path: Path) -> str:
-    return "'" + str(path).replace("'", "''") + "'"
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from coatcheck.context import Context
 from coatcheck.retry import Reject
 from coatcheck.types import Result, handles
 from jobs.catalog import TABLE_QUERY
-from jobs.models import GIB, TableFormat, TableQuery
+from jobs.models import GIB, CsvOptions, TableFormat, TableQuery
 
 CONTENT_TYPES: dict[TableFormat, str] = {
     "csv": "text/csv; charset=utf-8",
@@ -60,6 +60,7 @@ def run(wanted: TableQuery, ctx: Context, limits: Limits) -> Result:
     folder.mkdir()
     request = {
         "tables": {name: str(ctx.input_path(upload)) for name, upload in wanted.tables.items()},
+        "csv": {name: wanted.csv.get(name, CsvOptions()).model_dump() for name in wanted.tables},
         "sql": wanted.sql,
         "format": wanted.format,
         "memory": limits.memory,

@@ -31,10 +31,17 @@ def flights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def query() -> Query:
     """Run `table.query` over tables given as bytes or paths."""
 
-    def run(sql: str, tables: Mapping[str, bytes | Path] | None = None, form: str = "csv", **how: Any) -> Outcome:
+    def run(
+        sql: str,
+        tables: Mapping[str, bytes | Path] | None = None,
+        form: str = "csv",
+        csv: Mapping[str, Any] | None = None,
+        **how: Any,
+    ) -> Outcome:
         files = tables or {}
         given = {
             "sql": sql,
+            "csv": csv or {},
             "tables": {name: {"$upload": f"upl_{number}"} for number, name in enumerate(files)},
             "format": form,
         }

@@ -30,6 +30,8 @@ SELECT * FROM json_execute_serialized_sql(json_serialize_sql('SELECT * FROM read
 WITH x AS (SELECT * FROM read_text('/etc/passwd')) SELECT * FROM x
 SELECT (SELECT content FROM read_text('/etc/passwd'))
 SELECT getenv('HOME')
+SELECT error(current_setting('temp_directory'))
+SELECT error(current_query())
 SELECT * FROM read_csv('https://127.0.0.1:1/x.csv')
 SELECT * FROM 'https://127.0.0.1:1/x.parquet'
 SELECT * FROM duckdb_extensions()

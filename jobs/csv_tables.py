@@ -1,0 +1,142 @@
+"""CSV files as DuckDB's tables, without losing a row.
+
+DuckDB's sniffer skips whatever lines do not suit the delimiter, quote or comment it guesses. So the delimiter is found
+here, everything else is said, and reading is strict: each line is a row, or the file is refused with the line. What is
+left to DuckDB are the types, and whether the first line is a header.
+Options: https://duckdb.org/docs/stable/data/csv/overview
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from jobs.csv_faults import Dialect, decoded, first_fault
+from jobs.query_errors import Rejected, presentable
+
+DELIMITERS = (",", ";", "\t", "|")
+SAMPLE = 128 * 1024
+BOM = "\N{ZERO WIDTH NO-BREAK SPACE}"
+UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+NOT_AS_SAID = (duckdb.ConversionException, duckdb.InvalidInputException)
+SAY_ENCODING = 'say which encoding it is in, under "csv" for this table, as in "encoding": "{}"'
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the client says of one CSV file: see `jobs.models.CsvOptions`."""
+
+    delimiter: str | None
+    quote: str
+    escape: str
+    header: bool | None
+    encoding: str
+    nulls: Sequence[str]
+    types: str
+
+    def dialect(self, delimiter: str) -> Dialect:
+        return Dialect(delimiter, self.quote, "\\" if self.escape == "backslash" else self.quote)
+
+
+def create_from_csv(base: duckdb.DuckDBPyConnection, name: str, path: Path, options: Options, scratch: Path) -> None:
+    """Make the table `name` of the file; `scratch` is a folder for a copy of it in UTF-8, where that is needed.
+
+    Raises Rejected, naming the line, for what cannot be read without loss.
+    """
+    if options.encoding == "utf-8":
+        _refuse_utf16(path)
+    with path.open(encoding=options.encoding, errors="replace", newline="") as file:
+        sample = file.read(SAMPLE).removeprefix(BOM)
+    rows = sample.lstrip("\r\n")
+    if not rows:
+        raise Rejected("it is empty")
+    dialect = options.dialect(options.delimiter or _delimiter(rows, options))
+    try:
+        if options.encoding == "utf-8" and rows == sample:
+            _create(base, name, _reader(path, dialect, options))
+        else:
+            text = scratch / f"{name}.csv"
+            _copy(path, options.encoding, text)
+            _create(base, name, _reader(text, dialect, options))
+            text.unlink()
+    except NOT_AS_SAID as error:
+        _explain(path, options.encoding, dialect)
+        raise Rejected(presentable(str(error)).split("\n")[0]) from error
+
+
+def _refuse_utf16(path: Path) -> None:
+    with path.open("rb") as file:
+        start = file.read(4096)
+    zeros = max(start[::2].count(0), start[1::2].count(0))
+    if start.startswith(UTF16_MARKS) or zeros > len(start) / 4:
+        raise Rejected(f"it is UTF-16, not UTF-8: {SAY_ENCODING.format('utf-16')}")
+
+
+def _copy(path: Path, encoding: str, to: Path) -> None:
+    """In UTF-8, without empty lines at the start, of which DuckDB would take the first for the header."""
+    blocks = decoded(path, encoding)
+    with to.open("w", encoding="utf-8", newline="") as file:
+        file.write(next(blocks).removeprefix(BOM).lstrip("\r\n"))
+        file.writelines(blocks)
+
+
+def _create(base: duckdb.DuckDBPyConnection, name: str, reader: str) -> None:
+    """DuckDB judges types by a sample; where a later row does not fit, it judges by all rows."""
+    try:
+        base.execute(f'CREATE TABLE "{name}" AS FROM {reader})')
+    except duckdb.ConversionException:
+        base.execute(f'CREATE TABLE "{name}" AS FROM {reader}, sample_size = -1)')
+
+
+def _explain(path: Path, encoding: str, dialect: Dialect) -> None:
+    """Raise Rejected for the first line at fault, if there is one."""
+    try:
+        for _ in decoded(path, encoding):
+            pass
+    except Rejected as error:
+        raise Rejected(f"{error}: {SAY_ENCODING.format('latin-1')}") from error
+    if fault := first_fault(path, encoding, dialect):
+        raise Rejected(f'{fault} (read with "delimiter": "{dialect.delimiter}")')
+
+
+def _delimiter(sample: str, options: Options) -> str:
+    """The one that splits the first row, and most rows as it does: into the most fields of all. Else the comma."""
+    best, fit = DELIMITERS[0], (0.5, 1)
+    for delimiter in DELIMITERS:
+        rows = [row for row in options.dialect(delimiter).reader(io.StringIO(sample, newline=""), strict=False) if row]
+        # the last may be cut off
+        whole = rows[:-1] if len(sample) == SAMPLE and len(rows) > 1 else rows
+        widths = [len(row) for row in whole]
+        found = (widths.count(widths[0]) / len(widths), widths[0])
+        if found[1] > 1 and found > fit:
+            best, fit = delimiter, found
+    return best
+
+
+def _reader(path: Path, dialect: Dialect, options: Options) -> str:
+    """DuckDB's read_csv, but for its closing bracket."""
+    said = {
+        "compression": quoted("none"),
+        "delim": quoted(dialect.delimiter),
+        "quote": quoted(dialect.quote),
+        "escape": quoted(dialect.escape),
+        "comment": quoted(""),
+        "nullstr": f"[{', '.join(map(quoted, options.nulls))}]",
+        "all_varchar": str(options.types == "text"),
+        "skip": "0",
+        "strict_mode": "true",
+        "null_padding": "false",
+        "ignore_errors": "false",
+    }
+    if options.header is not None:
+        said["header"] = str(options.header)
+    return f"read_csv({quoted(path)}, " + ", ".join(f"{key} = {value}" for key, value in said.items())
+
+
+def quoted(text: object) -> str:
+    """As a text in SQL."""
+    return "'" + str(text).replace("'", "''") + "'"
