@@ -42,13 +42,15 @@ def service() -> FastAPI:
 def endpoints(app: FastAPI) -> Mapping[str, list[str]]:
     """Every path of the app with its verbs in lower case: what its OpenAPI lists, and the pages beside it.
 
-    The pages (/, /openapi.json, /docs) are the routes that the app keeps out of its schema.
+    The pages (/, /openapi.json, /docs) are the routes that the app keeps out of its schema. HEAD goes with each GET,
+    and OPTIONS with every path: API Gateway hands on only what is written down.
     """
     found: dict[str, set[str]] = {path: set(operations) for path, operations in app.openapi()["paths"].items()}
     for route in app.state.routes:
         if isinstance(route, Route) and not route.include_in_schema:
-            # API Gateway has no use for the HEAD that Starlette adds to each GET
-            found.setdefault(route.path, set()).update(verb.lower() for verb in route.methods or () if verb != "HEAD")
+            found.setdefault(route.path, set()).update(verb.lower() for verb in route.methods or ())
+    for verbs in found.values():
+        verbs.update({"options"} | ({"head"} if "get" in verbs else set()))
     return {path: sorted(found[path]) for path in sorted(found)}
 
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from mangum import Mangum
 from mangum.types import ASGI
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from coatcheck.deployment import Deployment
 from coatcheck.log import configure
@@ -38,9 +38,19 @@ def in_stage(app: ASGIApp, public_url: str) -> ASGI:
         above = whole.split("/")[:-ours] if ours else whole.rstrip("/").split("/")
         root = urlsplit(public_url).path if public_url else "/".join(above)
         path = root + "/" + "/".join(scope["path"].split("/")[-ours:] if ours else ())
-        await app({**scope, "root_path": root, "path": path}, receive, send)
+        out = without_body(send) if scope["method"] == "HEAD" else send
+        await app({**scope, "root_path": root, "path": path}, receive, out)
 
     return serve
+
+
+def without_body(send: Send) -> Send:
+    """`send` for HEAD: a server leaves the body out, and no server stands behind API Gateway."""
+
+    async def sent(message: Message) -> None:
+        await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+    return sent
 
 
 def make_handler() -> Mangum:

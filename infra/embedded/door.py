@@ -1,7 +1,7 @@
 """The front door of `up --whole`: hands each request to the template's API Gateway in the emulator.
 
 It stands for the custom domain name that API Gateway has on AWS, and does what the emulator leaves out of API
-Gateway: its two limits, and the template's words for what it answers by itself.
+Gateway: its two limits, the template's words for what it answers by itself, and what it does to headers.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from infra.embedded.gateway import gateway_answer
+from infra.embedded.gateway import gateway_answer, no_route, remapped
 
 API_GATEWAY = "COATCHECK_API_GATEWAY"
 GATEWAY_RESPONSES = "COATCHECK_GATEWAY_RESPONSES"
@@ -62,25 +62,30 @@ class Door:
             answer = await self._http.send(asked, stream=True)
         except httpx.TimeoutException:
             return self._answer("INTEGRATION_TIMEOUT")
-        kind = own_answer(answer)
+        kind = own_answer(answer, request.headers.get("authorization"))
         if kind:
             await answer.aclose()
             return self._answer(kind, answer.headers.get("x-amzn-requestid"))
         passed = StreamingResponse(answer.aiter_raw(), answer.status_code, background=BackgroundTask(answer.aclose))
-        passed.raw_headers = end_to_end(answer.headers.raw)
+        passed.raw_headers = remapped(end_to_end(answer.headers.raw))
         return passed
 
     def _answer(self, kind: str, request_id: str | None = None) -> Response:
         return gateway_answer(kind, self._worded, request_id or str(uuid.uuid4()))
 
 
-def own_answer(answer: httpx.Response) -> str | None:
+def own_answer(answer: httpx.Response, authorization: str | None) -> str | None:
     """What kind of answer this is where the gateway itself gave it; None where the service did.
 
-    502 is the gateway's: the service has no use for it.
+    `authorization` is the request's header. 502 is the gateway's: the service has no use for it.
     """
-    if answer.headers.get("x-amzn-errortype") == "MissingAuthenticationTokenException":
-        return "MISSING_AUTHENTICATION_TOKEN"
+    match answer.headers.get("x-amzn-errortype"):
+        case "MissingAuthenticationTokenException":
+            return no_route(authorization)
+        case "InvalidSignatureException":
+            return "INVALID_SIGNATURE"
+        case str() if answer.is_client_error:
+            return "DEFAULT_4XX"
     return "DEFAULT_5XX" if answer.status_code == httpx.codes.BAD_GATEWAY else None
 
 

@@ -92,8 +92,9 @@ def test_a_route_that_the_template_lacks_is_noticed() -> None:
 
 def test_the_contract_and_its_pages_are_routes() -> None:
     paths = routes.endpoints(routes.service())
-    assert paths["/v1/jobs"] == ["get", "post"]
-    assert paths["/openapi.json"] == paths["/docs"] == ["get"]
+    assert paths["/v1/jobs"] == ["get", "head", "options", "post"]
+    assert paths["/v1/jobs/{job_id}/cancel"] == ["options", "post"]
+    assert paths["/openapi.json"] == paths["/docs"] == ["get", "head", "options"]
 
 
 def test_a_template_without_the_markers_is_refused() -> None:
@@ -113,14 +114,16 @@ def test_every_route_goes_to_the_published_version() -> None:
 
 
 def test_what_api_gateway_answers_itself_is_a_problem_that_the_service_knows() -> None:
-    titles = {error.code: error.title for error in SERVICE_ERRORS} | {"too-many-requests": "Too many requests"}
+    own = {"too-many-requests": "Too many requests", "forbidden": "Forbidden"}
+    titles = {error.code: error.title for error in SERVICE_ERRORS} | own
     answers = resources("ApiGateway::RestApi")["Api"]["Body"]["x-amazon-apigateway-gateway-responses"]
     for name, answer in answers.items():
         problem = Problem.model_validate_json(answer["responseTemplates"]["application/json"])
         assert problem.title == titles[problem.code], name
         assert str(problem.status) == str(answer["statusCode"]), name
-        content_type = answer["responseParameters"]["gatewayresponse.header.Content-Type"]
-        assert content_type == "'application/problem+json'", name
+        headers = answer["responseParameters"]
+        assert headers["gatewayresponse.header.Content-Type"] == "'application/problem+json'", name
+        assert headers["gatewayresponse.header.Cache-Control"] == "'no-store'", name
 
 
 def reaching(value: Any, parameters: set[str]) -> set[str]:

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from infra.embedded.door import end_to_end, own_answer
-from infra.embedded.gateway import UNWORDED, gateway_answer, worded_in
+from infra.embedded.gateway import UNWORDED, gateway_answer, no_route, remapped, worded_in
 from infra.template import read_template
 
 
@@ -30,6 +30,8 @@ def test_the_gateway_answers_in_its_own_words_where_there_are_none() -> None:
     ("status", "headers", "kind"),
     [
         (403, {"x-amzn-errortype": "MissingAuthenticationTokenException"}, "MISSING_AUTHENTICATION_TOKEN"),
+        (403, {"x-amzn-errortype": "InvalidSignatureException"}, "INVALID_SIGNATURE"),
+        (403, {"x-amzn-errortype": "UnrecognizedClientException"}, "DEFAULT_4XX"),
         (502, {}, "DEFAULT_5XX"),
         (403, {}, None),
         (503, {}, None),
@@ -37,7 +39,35 @@ def test_the_gateway_answers_in_its_own_words_where_there_are_none() -> None:
     ],
 )
 def test_the_door_knows_what_the_service_did_not_say(status: int, headers: dict[str, str], kind: str | None) -> None:
-    assert own_answer(httpx.Response(status, headers=headers)) == kind
+    assert own_answer(httpx.Response(status, headers=headers), None) == kind
+
+
+@pytest.mark.parametrize(
+    ("authorization", "kind", "error"),
+    [
+        (None, "MISSING_AUTHENTICATION_TOKEN", "MissingAuthenticationTokenException"),
+        ("Bearer a.b.c", "DEFAULT_4XX", "IncompleteSignatureException"),
+        ("AWS4-HMAC-SHA256 Credential=…", "INVALID_SIGNATURE", "InvalidSignatureException"),
+    ],
+)
+def test_a_token_on_the_way_to_nowhere_is_a_broken_signature(authorization: str | None, kind: str, error: str) -> None:
+    nowhere = httpx.Response(403, headers={"x-amzn-errortype": "MissingAuthenticationTokenException"})
+    assert own_answer(nowhere, authorization) == no_route(authorization) == kind
+    unworded = gateway_answer(kind, {}, "req-1")
+    assert (unworded.status_code, unworded.headers["x-amzn-errortype"]) == (403, error)
+    worded = gateway_answer(kind, worded_in(read_template()), "req-1")
+    assert (worded.status_code, json.loads(bytes(worded.body))["code"]) == (404, "not-found")
+
+
+def test_what_has_no_words_of_its_own_has_those_of_its_class() -> None:
+    worded = {kind: words for kind, words in worded_in(read_template()).items() if kind.startswith("DEFAULT_")}
+    assert json.loads(bytes(gateway_answer("INVALID_SIGNATURE", worded, "r").body))["code"] == "not-found"
+    assert json.loads(bytes(gateway_answer("INTEGRATION_TIMEOUT", worded, "r").body))["code"] == "unavailable"
+
+
+def test_the_service_may_not_ask_for_credentials_in_its_own_words() -> None:
+    answered = [(b"www-authenticate", b"Bearer"), (b"etag", b"1")]
+    assert remapped(answered) == [(b"x-amzn-remapped-www-authenticate", b"Bearer"), (b"etag", b"1")]
 
 
 def test_the_door_keeps_repeated_headers_and_drops_those_of_one_hop() -> None:

@@ -99,6 +99,13 @@ def test_errors_are_problems(invoke: Invoke, api: Api) -> None:
         assert told["type"].startswith("https://abc.execute-api.us-east-1.amazonaws.com/live/problems/")
 
 
+def test_head_and_options_are_answered_without_a_body_and_with_what_is_allowed(invoke: Invoke, api: Api) -> None:
+    get, head, options = invoke(*(event(api, method, "/v1/job-types") for method in ("GET", "HEAD", "OPTIONS")))
+    assert (head["statusCode"], body_of(head)) == (200, b"")
+    assert head["headers"]["content-length"] == str(len(body_of(get)))
+    assert (options["statusCode"], options["headers"]["allow"]) == (405, "GET, HEAD")
+
+
 def test_bad_settings_are_one_line(tmp_path: Path) -> None:
     env = environment.of_parts(os.environ, tmp_path, "http://127.0.0.1:1")
     done = subprocess.run(

@@ -1,0 +1,37 @@
+"""What API Gateway does before and after the service: `up --whole` behaves as it does on AWS."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.journeys.running import Stack
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE"])
+@pytest.mark.parametrize("signed", ["", "Bearer a.b.c", "AWS4-HMAC-SHA256 Credential=x"])
+def test_nowhere_is_a_404_whatever_header_comes_along(whole_stack: Stack, method: str, signed: str) -> None:
+    with whole_stack.client() as client:
+        client.headers.pop("authorization")
+        answer = client.request(method, "/v1/nowhere", headers={"Authorization": signed} if signed else {})
+    assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
+    assert method == "HEAD" or answer.json()["code"] == "not-found"
+
+
+def test_head_and_options_reach_the_service_and_other_methods_do_not(whole_stack: Stack) -> None:
+    with whole_stack.client() as client:
+        whole = client.get("/v1/job-types")
+        head, options, put = (client.request(method, "/v1/job-types") for method in ("HEAD", "OPTIONS", "PUT"))
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-length"] == str(len(whole.content))
+    assert (options.status_code, options.headers["allow"]) == (405, "GET, HEAD")
+    assert (put.status_code, put.json()["code"]) == (404, "not-found")
+
+
+def test_api_gateway_renames_what_a_401_asks_for(whole_stack: Stack, stack: Stack) -> None:
+    names = []
+    for front_door in (stack, whole_stack):
+        with front_door.client() as client:
+            answer = client.get("/v1/jobs", headers={"Authorization": "Bearer wrong"})
+        assert answer.status_code == 401
+        names.append({name for name in answer.headers if name.endswith("www-authenticate")})
+    assert names == [{"www-authenticate"}, {"x-amzn-remapped-www-authenticate"}]
