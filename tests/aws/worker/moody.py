@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -16,6 +17,9 @@ REFUSES, RESETS, SILENT, GARBAGE = "refuses", "resets", "silent", "garbage"
 
 GOOD = "200 Fine"
 
+ARRIVES_WITHIN = 60.0
+"""Seconds in which what was sent is there, on a machine as busy as it may be."""
+
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
@@ -23,6 +27,8 @@ class Arrived:
 
     headers: dict[str, str]
     body: bytes
+    at: float = field(default_factory=time.time)
+    """When, by the machine's clock, in seconds since the epoch."""
 
 
 @dataclass
@@ -53,6 +59,13 @@ class Moody:
         self._listener = listener = socket.create_server(("127.0.0.1", self.port), backlog=64)
         self.port = listener.getsockname()[1]
         threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
+
+    def wait_for(self, count: int) -> None:
+        """Wait until so many requests have arrived."""
+        until = time.monotonic() + ARRIVES_WITHIN
+        while len(self.arrived) < count:
+            assert time.monotonic() < until, f"{len(self.arrived)} requests have arrived, not {count}"
+            time.sleep(0.005)
 
     def close(self) -> None:
         """Listen no more."""

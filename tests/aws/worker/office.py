@@ -23,7 +23,7 @@ from tests.aws.worker.world import World, double
 from worker.aws import Aws
 from worker.tools import Tools, Verdict
 from worker.webhooks.announce import announce
-from worker.webhooks.attempts import Sender
+from worker.webhooks.attempts import ANSWER_WITHIN, Sender
 from worker.webhooks.deliver import deliver
 from worker.webhooks.desk import Desk
 from worker.webhooks.overdue import message_of
@@ -37,13 +37,12 @@ class Office:
     """The deliverer of one world."""
 
     world: World
-    patience: float = 1.0
     jobs: list[Job] = field(default_factory=list)
 
     def desk(self, door: Aws | None = None, *, roll: float = 0.5) -> Desk:
         """A deliverer's desk, new as its process is."""
         tools = replace(self.world.tools(double, door), roll=lambda: roll)
-        return Desk(tools, Sender(Targets.local(), seconds=self.patience))
+        return Desk(tools, Sender(Targets.local()))
 
     @property
     def tools(self) -> Tools:
@@ -133,8 +132,9 @@ class Office:
         return signature.derive_secret(key, self.world.tenant, endpoint_id, str(generation))
 
     def verified(self, arrived: Arrived, *keys: str) -> dict[str, Any]:
-        """The event that has arrived just now. Raises BadSignature."""
-        return signature.verify(keys, arrived.headers, arrived.body, now=self.world.clock() / SECOND, tolerance=5)
+        """The event that has arrived, since the clock was last moved. Raises BadSignature."""
+        at = arrived.at + self.world.clock.ahead / SECOND
+        return signature.verify(keys, arrived.headers, arrived.body, now=at, tolerance=ANSWER_WITHIN)
 
     def messages(self) -> list[str]:
         """What is in the queue of webhooks; there is nothing, afterwards."""
