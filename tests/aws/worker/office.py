@@ -134,7 +134,7 @@ class Office:
     def verified(self, arrived: Arrived, *keys: str) -> dict[str, Any]:
         """The event that has arrived, since the clock was last moved. Raises BadSignature."""
         at = arrived.at + self.world.clock.ahead / SECOND
-        return signature.verify(keys, arrived.headers, arrived.body, now=at, tolerance=ANSWER_WITHIN)
+        return signature.verify(keys, arrived.headers, arrived.body, now=at, tolerance=int(ANSWER_WITHIN))
 
     def messages(self) -> list[str]:
         """What is in the queue of webhooks; there is nothing, afterwards."""
