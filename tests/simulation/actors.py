@@ -14,8 +14,9 @@ from coatcheck.deployment import Deployment
 from coatcheck.queues import Received, delete, receive
 from coatcheck.types import Handlers
 from coatcheck.webhooks import Attempt, Delivery
-from tests.simulation.checks import SWEEP_EVERY
-from tests.simulation.faults import Fault
+from tests.simulation.checks import is_newer
+from tests.simulation.excuses import SWEEP_EVERY
+from tests.simulation.faults import ODD, Fault
 from tests.simulation.scheduler import Process
 from tests.simulation.world import Door, World
 from worker import aws_lambda
@@ -84,8 +85,13 @@ def heartbeat(world: World, process: Process) -> Pace:
             going_on = True
             while going_on and not quiet:
                 looking = True
-                going_on = look()
-                looking = False
+                try:
+                    going_on = look()
+                except ODD:
+                    # a thread ends with what it does not catch, and nobody hears of it
+                    return
+                finally:
+                    looking = False
                 world.sleep(tick)
 
         def begin() -> None:
@@ -108,11 +114,13 @@ class Receiver:
     """Who is told by webhook; nothing is sent anywhere. It fails now and then, and its answer may get lost."""
 
     world: World
+    process: Process
 
     def attempt(self, delivery: Delivery, _: Sequence[str], *, now: int) -> tuple[Attempt, int | None]:
         """What `Sender.attempt` does."""
         world, chance = self.world, self.world.chance
         world.sleep(int(15_000 * chance.random() ** 4))
+        world.checks.sent(self.process, delivery)
         fails = delivery.tries < MOST_FAILURES and chance.random() < 0.3
         if not fails or chance.random() < 0.5:
             world.checks.arrived(delivery)
@@ -145,7 +153,19 @@ class Cast:
         self._generations[name] = generation = self._generations.get(name, 0) + 1
         process = self.world.process(f"{name}.{generation}", offset, lambda: void(self.start(name, offset, play)))
         self.world.scheduler.spawn(process, lambda: play(process))
+        self._kill_some_day(process)
         return process
+
+    def _kill_some_day(self, process: Process) -> None:
+        world = self.world
+
+        def kill() -> None:
+            if process.alive and world.storm.rages(world.now):
+                world.storm.note(Fault.KILLED)
+                world.crash(process)
+
+        if world.chance.random() < 0.03:
+            world.scheduler.at(world.now + world.chance.randint(1, 300) * SECOND, kill)
 
     def poller(self, process: Process) -> None:
         """Do as a polling worker does."""
@@ -157,6 +177,8 @@ class Cast:
                 poller.step()
             except AwsError:
                 self.world.sleep(SECOND)
+            except ODD:
+                break
         self.world.crash(process)
 
     def _drain_some_day(self, process: Process, poller: Poller, ends: threading.Event) -> None:
@@ -189,7 +211,7 @@ class Cast:
                         done = aws_lambda._handled(tools, _record(received), _lambda_deadline(tools.clock()))
                     if done:
                         event_source.send(delete(received))
-            except AwsError:
+            except (AwsError, *ODD):
                 world.sleep(SECOND)
 
     @contextmanager
@@ -211,13 +233,13 @@ class Cast:
     def deliverer(self, process: Process) -> None:
         """Do as the deliverer of webhooks does, with one thread."""
         tools = self.worker_tools(process)
-        desk = Desk(tools, Receiver(self.world), _key=b"k" * 32)
+        desk = Desk(tools, Receiver(self.world, process), _key=b"k" * 32)
         while True:
             try:
                 for received in tools.aws.send(receive(WEBHOOKS, wait=20)):
                     if attend(desk, received):
                         tools.aws.send(delete(received))
-            except AwsError:
+            except (AwsError, *ODD):
                 self.world.sleep(SECOND)
 
     def sweeper(self, process: Process) -> None:
@@ -227,7 +249,7 @@ class Cast:
             self._await_overdue(process)
             try:
                 sweep(tools, until=tools.clock() + 30 * SECOND)
-            except AwsError:
+            except (AwsError, *ODD):
                 continue
 
     def _await_overdue(self, process: Process) -> None:
@@ -236,7 +258,7 @@ class Cast:
         clock = world.clock(process)
 
         def look() -> None:
-            if any(world.model.table.overdue(clock())):
+            if any(not is_newer(item) for item in world.model.table.overdue(clock())):
                 world.scheduler.wake(task, world.now)
             elif process.alive:
                 world.scheduler.at(world.now + SWEEP_EVERY * (10 if world.checks.all_done() else 1), look)

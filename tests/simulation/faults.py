@@ -25,6 +25,7 @@ class Fault(StrEnum):
     MESSAGE_LOST = "message lost"
     MESSAGE_DOUBLED = "message doubled"
     MESSAGE_LATE = "message late"
+    ODD = "an exception that is not AWS's"
     LEFT_OUT = "left out of a batch"
     KILLED = "killed at any time"
     DRAINED = "told to end"
@@ -41,7 +42,15 @@ OF_CALLS = (
     Fault.CRASH_AFTER,
     Fault.SLOW,
     Fault.FROZEN,
+    Fault.ODD,
 )
+ODD = (MemoryError, RecursionError, UnicodeError)
+"""What any line may raise, and AWS does not."""
+
+BEAT = "beat"
+AIMED_AT = (BEAT, BEAT, BEAT, "UpdateItem", "PutItem", "Query", "DeleteObjects")
+"""Operations, but for the heartbeats, which are too many to be hit otherwise."""
+
 OF_MESSAGES = (Fault.MESSAGE_LOST, Fault.MESSAGE_LATE)
 
 
@@ -49,7 +58,8 @@ OF_MESSAGES = (Fault.MESSAGE_LOST, Fault.MESSAGE_LATE)
 class Storm:
     """Faults at `rate` of all calls, until `budget` of them have happened or the time `until` has come.
 
-    Most schedules leave out some kinds, so that the common ones do not hide the rest.
+    Most schedules leave out some kinds, so that the common ones do not hide the rest, and some strike at one kind of
+    call alone: the budget would be spent before a heart has beaten.
     """
 
     chance: random.Random
@@ -63,6 +73,7 @@ class Storm:
         self.until = self.started + chance.randint(5, 40) * MINUTE
         self._kinds = chance.sample(OF_CALLS, chance.choice((2, 3, 6, len(OF_CALLS))))
         self._messages = [kind for kind in OF_MESSAGES if chance.random() < 0.6]
+        self.aimed_at = chance.choice(AIMED_AT) if chance.random() < 0.25 else None
         self.doubling = chance.choice((0.0, 0.1, 0.3))
 
     @property
@@ -74,8 +85,10 @@ class Storm:
         """Whether anything may still go wrong."""
         return now < self.until and self.total < self.budget
 
-    def of_call(self, now: int) -> Fault | None:
-        """What happens to a call that is made now."""
+    def of_call(self, kind: str, now: int) -> Fault | None:
+        """What happens to a call of a kind that is made now."""
+        if self.aimed_at not in {None, kind}:
+            return None
         if self.chance.random() >= self.rate or not self.rages(now):
             return None
         return self.note(self.chance.choice(self._kinds))
@@ -95,7 +108,7 @@ class Storm:
 
     def leaves_out(self, now: int) -> bool:
         """Whether an entry of a batch that is sent now is not carried out, and the answer says so."""
-        if self.chance.random() >= 0.1 or not self.rages(now):
+        if self.chance.random() >= 0.3 or not self.rages(now):
             return False
         self.note(Fault.LEFT_OUT)
         return True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from pydantic import BaseModel
 
@@ -11,11 +11,12 @@ from coatcheck.clock import SECOND
 from coatcheck.context import Context
 from coatcheck.retry import Reject, RetryLater, RetryPolicy
 from coatcheck.table.room import HOT_ROW, RESULT_IN_ROW
-from coatcheck.types import Catalog, Continue, Handler, Handlers, JobType, Result, catalog, handlers
+from coatcheck.types import Catalog, Continue, Handler, Handlers, JobType, Result, Upload, catalog, handlers
 from coatcheck.webhooks import EVENTS
 from coatcheck.wire import SubmitRequest
 from coatcheck.wire_webhooks import JobWebhook
 from tests.simulation.clients import Errand
+from tests.simulation.excuses import Hold
 from tests.simulation.scheduler import Process
 from tests.simulation.world import World
 
@@ -32,6 +33,7 @@ class Plan(BaseModel):
 
     acts: list[Act]
     padding: str = ""
+    file: Upload | None = None
 
 
 JOB_TYPE = JobType("sim.job", Plan, Result, timeout=2000, max_attempts=4, retry=RetryPolicy(base=2, cap=60))
@@ -55,7 +57,7 @@ class Work:
 
     def run(self, plan: Plan, ctx: Context) -> Result | Continue:
         """Do the act of this attempt. Raises what it asks for."""
-        hold = (ctx.job_id, ctx.attempt)
+        hold = _hold(ctx)
         checks = self._world.checks
         self._world.say(self._process, f"runs attempt {ctx.attempt} of {ctx.job_id}")
         checks.begins(self._process, hold, ctx.checkpoint)
@@ -100,7 +102,7 @@ class Work:
     def _result(self, ctx: Context, padding: bytes) -> Result:
         nonce = self._world.chance.randbytes(8).hex()
         body = f"{ctx.job_id} {ctx.attempt} {nonce}".encode() + padding
-        self._world.checks.returns((ctx.job_id, ctx.attempt), body)
+        self._world.checks.returns(_hold(ctx), body)
         return Result(body)
 
     def _spend(self, act: Act, ctx: Context) -> None:
@@ -116,6 +118,12 @@ class Work:
                 ctx.progress(left / (act.seconds * SECOND))
 
 
+def _hold(ctx: Context) -> Hold:
+    """Which attempt of which job it is; handlers are not told when it was created."""
+    job = ctx._job  # type: ignore[attr-defined]  # every context of the worker has it
+    return job.id, job.created_at, job.attempt
+
+
 _ACTS: Mapping[str, Callable[[Work, Context], Result | Continue]] = {
     "succeed": Work.succeed,
     "succeed large": Work.succeed_large,
@@ -127,23 +135,35 @@ _ACTS: Mapping[str, Callable[[Work, Context], Result | Continue]] = {
 }
 
 
-def errand(chance: random.Random, number: int) -> Errand:
-    """A client's wish."""
+def errand(chance: random.Random, number: int, *, long: bool = False, brief: bool = False) -> Errand:
+    """A client's wish. `long`: its attempts take many beats. `brief`: it is not kept for long."""
     asked = SubmitRequest(
         type=JOB_TYPE.name,
-        input=_plan(chance).model_dump(),
+        input=_plan(chance, _LONG if long else _SHORT).model_dump(exclude_none=True),
         delay=chance.choice((5, 60, 1000, 2000)) if chance.random() < 0.2 else None,
         queue_ttl=chance.choice((1, 5, 30, 60, 400)) if chance.random() < 0.25 else None,
-        timeout=chance.choice((20, 90, 200)) if chance.random() < 0.9 else JOB_TYPE.timeout,
+        timeout=JOB_TYPE.timeout if long or chance.random() < 0.1 else chance.choice((20, 90, 200)),
         max_attempts=chance.choice((1, 2, 3, 4)),
+        retention=chance.choice((1200, 3600)) if brief else None,
         metadata={"errand": str(number)},
         webhook=_webhook(chance) if chance.random() < 0.5 else None,
     )
+    key = f"key-{number}" if chance.random() < 0.85 else None
+    upload = chance.randbytes(chance.randint(1, 10)) if chance.random() < 0.05 else None
+
+    def perhaps(probability: float, longest: int) -> int | None:
+        return chance.randint(0, longest) * SECOND if chance.random() < probability else None
+
     return Errand(
         at=chance.randint(0, 90) * SECOND,
         asked=asked,
-        key=f"key-{number}" if chance.random() < 0.85 else None,
-        cancel_after=chance.randint(0, 150) * SECOND if chance.random() < 0.3 else None,
+        key=key,
+        cancel_after=perhaps(0.3, 150),
+        again_after=perhaps(0.5 if brief else 0.1, 3600) if key and not upload else None,
+        purge_after=perhaps(0.3 if brief else 0.1, 1800),
+        replay_after=perhaps(0.1, 1800),
+        upload=upload,
+        unknown=chance.random() < 0.1,
     )
 
 
@@ -153,15 +173,18 @@ def _webhook(chance: random.Random) -> JobWebhook:
     return JobWebhook(url="https://receiver.test/hook", events=list(wanted))
 
 
-def _plan(chance: random.Random) -> Plan:
+_SHORT, _LONG = (0, 0, 0.5, 2, 5, 20, 70, 120), (70, 120, 300, 600)
+
+
+def _plan(chance: random.Random, seconds: Sequence[float]) -> Plan:
     kinds = ["succeed"] * 2 + ["succeed large"] * 3 + list(_ACTS)
     if chance.random() < 0.4:
         kinds = [chance.choice(list(_ACTS))]
-    acts = [Act(kind=chance.choice(kinds), seconds=_seconds(chance)) for _ in range(chance.randint(1, 4))]
+    acts = [Act(kind=chance.choice(kinds), seconds=_seconds(chance, seconds)) for _ in range(chance.randint(1, 4))]
     # random text, so that it does not deflate to so little that it stays in the row
     padding = chance.randbytes(HOT_ROW // 2).hex() if chance.random() < 0.2 else ""
     return Plan(acts=acts, padding=padding)
 
 
-def _seconds(chance: random.Random) -> float:
-    return chance.choice((0, 0, 0.5, 2, 5, 20, 70, 120)) if chance.random() < 0.97 else 1000
+def _seconds(chance: random.Random, usual: Sequence[float]) -> float:
+    return chance.choice(usual) if chance.random() < 0.97 else 1000

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 
 from coatcheck.clock import HOUR, MINUTE, SECOND
 from coatcheck.lifecycle import Status
-from tests.simulation import plans
+from tests.simulation import plans, strangers
 from tests.simulation.actors import Cast
+from tests.simulation.aftermath import look_back
 from tests.simulation.checks import STUCK_AFTER
-from tests.simulation.clients import client
-from tests.simulation.faults import Fault
-from tests.simulation.scheduler import START, Threads
+from tests.simulation.clients import again, client
+from tests.simulation.faults import BEAT, Fault
+from tests.simulation.owner import owner, steady
+from tests.simulation.scheduler import START, Process, Threads
 from tests.simulation.world import World
 
 LOOK_EVERY = 60 * SECOND
@@ -53,8 +55,10 @@ def _outcome(world: World) -> Outcome:
     world.scheduler.run()
     if world.scheduler.broken:
         world.checks.flaw(world.scheduler.broken)
-    ended = world.checks.at_the_end()
-    return Outcome(world.seed, tuple(world.checks.flaws), world.calls, world.storm.counts, ended)
+    ended = Counter(job.status for job in world.checks.rows.values())
+    # a schedule that was broken off is not at its end
+    flaws = world.checks.flaws or look_back(world.checks, world.model, world.now)
+    return Outcome(world.seed, tuple(flaws), world.calls, world.storm.counts, ended)
 
 
 def _set_up(world: World, *, apart: bool) -> None:
@@ -68,10 +72,31 @@ def _set_up(world: World, *, apart: bool) -> None:
         cast.start(f"sweeper{number}", offset(), cast.sweeper)
     for number in range(chance.randint(1, 2)):
         cast.start(f"deliverer{number}", offset(), cast.deliverer)
+    for _ in range(chance.randint(1, 3) if chance.random() < 0.2 else 0):
+        strangers.put(world, strangers.of_a_newer_version(chance))
+    if chance.random() < 0.2:
+        steady(world)
+        cast.start("owner", offset(), owner(world, plans.CATALOG))
+    world.brief = chance.random() < 0.25
     for number in range(chance.randint(3, 6)):
-        errand = plans.errand(chance, number)
+        errand = plans.errand(chance, number, long=world.storm.aimed_at == BEAT, brief=world.brief)
         errand.at += START
         cast.start(f"api{number}", offset(), client(world, plans.CATALOG, errand))
+        if errand.again_after is not None:
+            cast.start(f"api{number}again", offset(), again(world, plans.CATALOG, errand))
+    if world.brief:
+        _delete_expired(world)
+
+
+def _delete_expired(world: World) -> None:
+    """DynamoDB deletes what is past its `ttl` when it comes to it."""
+
+    def delete() -> None:
+        world.checks.actor = Process("DynamoDB")
+        world.model.table.delete_expired(world.now)
+
+    for _ in range(3):
+        world.scheduler.at(START + world.chance.randint(24, 60) * HOUR, delete)
 
 
 def _offsets(world: World, *, skewed: bool) -> Callable[[], int]:
@@ -93,7 +118,8 @@ def _look_on(world: World) -> None:
     def look() -> None:
         nonlocal ends_at
         world.checks.stuck(since=max(world.calm_from, START + 40 * MINUTE))
-        waiting = world.calm_from > world.now or world.storm.rages(world.now) or not world.checks.all_done()
+        left = not world.checks.all_done() or (world.brief and not world.checks.all_swept())
+        waiting = world.calm_from > world.now or world.storm.rages(world.now) or left
         if waiting:
             ends_at = None
         elif ends_at is None:

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from coatcheck.lifecycle import Status
+from tests.simulation.faults import Fault
 from tests.simulation.run import play_all
 from tests.simulation.schedule import play
 from tests.simulation.scheduler import Threads
@@ -20,7 +21,9 @@ def test_every_promise_is_kept_in_every_schedule() -> None:
     outcomes = list(play_all(range(SEEDS)))
     assert {outcome.seed: outcome.flaws for outcome in outcomes if outcome.flaws} == {}
     assert sum(outcome.faults.total() for outcome in outcomes) >= 10 * SEEDS
-    assert all(sum(outcome.faults[fault] for outcome in outcomes) > 10 for fault in outcomes[0].faults)
+    # batches of which something can be left out are rare
+    often = set(Fault) - {Fault.LEFT_OUT}
+    assert {fault for fault in often if sum(outcome.faults[fault] for outcome in outcomes) <= 10} == set()
 
 
 def test_every_promise_is_kept_by_workers_whose_clocks_are_ten_minutes_apart() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,8 +11,10 @@ from typing import Any, TypeVar
 
 from coatcheck.calls import Answer, AwsError, AwsUnavailable, Call
 from coatcheck.clock import MINUTE, SECOND
-from tests.simulation.checks import Checks
-from tests.simulation.faults import Fault, Storm
+from coatcheck.table.codec import NewerRow
+from coatcheck.table.keys import Item
+from tests.simulation.checks import UNKNOWN, Checks
+from tests.simulation.faults import BEAT, ODD, Fault, Storm
 from tests.simulation.freedom import Freedom
 from tests.simulation.model import Model
 from tests.simulation.scheduler import START, Killed, Process, Scheduler, Task, Threads
@@ -19,12 +22,18 @@ from tests.simulation.sqs import Queue
 
 T = TypeVar("T")
 
+URGENT_FAILS_WITHIN = 10 * SECOND
+"""The patience of the doors with a heartbeat."""
+
 MOST_CALLS = 6000
 """Calls after which a schedule is taken to go round in circles."""
 
 
 class World:
-    """Everything of the schedule `seed`. `trace` gets a line for each call and each fault, if it is a list."""
+    """Everything of the schedule `seed`. `trace` gets a line for each call and each fault, if it is a list.
+
+    `brief`: its jobs are kept for so short a time that it goes on until the sweeper has removed them.
+    """
 
     def __init__(self, seed: int, threads: Threads, trace: list[str] | None = None) -> None:
         self.seed = seed
@@ -34,6 +43,7 @@ class World:
         self.model = Model(chance=self.chance, freedom=self._freedom())
         self.calls = 0
         self.calm_from = START
+        self.brief = False
         self.checks = Checks(self.scheduler, self.model)
         self.model.table.watch = self.checks.written
         self._trace = trace
@@ -53,7 +63,7 @@ class World:
         """A new process; when it crashes, `restart` is called a while later."""
         made = Process(name, offset)
         self._restarts[made] = restart
-        self.checks.joined(made)
+        self.checks.excuses.joined(made)
         return made
 
     def clock(self, process: Process) -> Callable[[], int]:
@@ -65,7 +75,7 @@ class World:
         if process.alive:
             self.say(process, "dies")
             self.scheduler.kill(process)
-            self.checks.died(process)
+            self.checks.excuses.died(process)
             self.trouble(process, 10 * SECOND)
             self.scheduler.at(self.now + self.chance.randint(1, 10) * SECOND, self._restarts[process])
         if self.scheduler.current.process is process:
@@ -75,7 +85,7 @@ class World:
         """Something goes wrong with a process, for so many milliseconds."""
         until = self.now + lasting
         self.calm_from = max(self.calm_from, until)
-        self.checks.troubled(process, until)
+        self.checks.excuses.troubled(process, until)
 
     def say(self, process: Process, what: str) -> None:
         """One line for the trace."""
@@ -87,6 +97,13 @@ class World:
         """Whether a trace is kept."""
         return self._trace is not None
 
+    def write_unknown(self, key: Item) -> None:
+        """A newer version notes something in an item that this one does not know."""
+        place = key["pk"]["S"], key["sk"]["S"]
+        item = self.model.table.items.get(place)
+        if item is not None:
+            self.model.table.write(place, item | {UNKNOWN: {"S": "kept"}}, self.now)
+
     def carry_out(self, process: Process, call: Call[T]) -> T:
         """What AWS does with a call of `process` that reached it."""
         self.checks.actor = process
@@ -95,7 +112,7 @@ class World:
         except AwsError as error:
             self.checks.flaw(f"{process.name}: {error}: {error.__cause__!r}")
             raise
-        if "MessageAttributes" in call.params:
+        if "MessageAttributes" in call.params and not self.storm.counts[Fault.ODD]:
             self.checks.flaw(f"{process.name} puts a message aside: {call.params['MessageAttributes']}")
         if call.operation in {"SendMessage", "SendMessageBatch", "ChangeMessageVisibility"}:
             self._rouse()
@@ -145,7 +162,7 @@ class Door:
         world.calls += 1
         if world.calls > MOST_CALLS:
             world.checks.flaw(f"more than {MOST_CALLS} calls: the jobs go round in circles")
-        fault = world.storm.of_call(world.now)
+        fault = world.storm.of_call(_kind(call), world.now)
         if fault is not None:
             world.say(self._process, f"{call.operation}: {fault}")
             answered: T = _SENDING[fault](self, call)
@@ -159,9 +176,14 @@ class Door:
     def _travel(self) -> None:
         self._world.sleep(int(2 + 200 * self._chance.random() ** 3))
 
-    def _pause(self, low: int, high: int) -> None:
+    def _pause(self, call: Call[Any], low: int, high: int) -> None:
         lasting = self._chance.randint(low, high)
+        if getattr(call, "urgent", False):
+            lasting = min(lasting, URGENT_FAILS_WITHIN)
         self._world.trouble(self._process, lasting)
+        if call.operation == "UpdateItem":
+            _, _, job_id = call.params["Key"]["pk"]["S"].partition("#")
+            self._world.checks.excuses.hindered(self._process, job_id, lasting)
         self._world.sleep(lasting)
 
     def _arrive(self, call: Call[T]) -> T:
@@ -211,30 +233,30 @@ class Door:
 
     def _carry_out_unheard(self, call: Call[Any]) -> None:
         self._world.say(self._process, f"{call.operation}: late")
-        self._world.carry_out(self._process, call)
+        self._unheard(call)
 
     def throttled(self, call: Call[T]) -> T:
         """Refused, until the SDK gave up."""
-        self._pause(50, 3000)
+        self._pause(call, 50, 3000)
         raise AwsUnavailable(call, "ThrottlingException")
 
     def lost_request(self, call: Call[T]) -> T:
         """Never arrived."""
-        self._pause(1000, 30_000)
+        self._pause(call, 1000, 30_000)
         raise AwsUnavailable(call, "ReadTimeoutError")
 
     def lost_reply(self, call: Call[T]) -> T:
         """Carried out, and nobody was told."""
         self._travel()
         self._unheard(call)
-        self._pause(1000, 30_000)
+        self._pause(call, 1000, 30_000)
         raise AwsUnavailable(call, "ReadTimeoutError")
 
     def repeated(self, call: Call[T]) -> T:
         """Carried out, and again when the SDK had waited long enough for the reply."""
         self._travel()
         self._unheard(call)
-        self._pause(200, 30_000)
+        self._pause(call, 200, 30_000)
         return self._arrive(call)
 
     def belated(self, call: Call[T]) -> T:
@@ -243,7 +265,7 @@ class Door:
         at = world.now + self._chance.randint(1, 150) * SECOND
         world.scheduler.at(at, lambda: self._carry_out_unheard(call))
         world.trouble(self._process, at - world.now)
-        self._pause(1000, 30_000)
+        self._pause(call, 1000, 30_000)
         raise AwsUnavailable(call, "ReadTimeoutError")
 
     def crash_before(self, call: Call[T]) -> T:
@@ -261,9 +283,9 @@ class Door:
 
     def slow(self, call: Call[T]) -> T:
         """Takes as long as the SDK has patience, either way."""
-        self._pause(1000, 60_000)
+        self._pause(call, 1000, 60_000)
         answer = self._arrive(call)
-        self._pause(100, 20_000)
+        self._pause(call, 100, 20_000)
         return answer
 
     def frozen(self, call: Call[T]) -> T:
@@ -271,11 +293,20 @@ class Door:
         lasting = self._chance.randint(20 * SECOND, 5 * MINUTE)
         self._process.frozen_until = self._world.now + lasting
         self._world.trouble(self._process, lasting)
+        self._world.checks.excuses.hindered(self._process, "", lasting)
         self._travel()
         return self._arrive(call)
 
+    def odd(self, call: Call[T]) -> T:
+        """Something else goes wrong on the way there, or on the way back."""
+        self._pause(call, 1, 50)
+        if self._chance.random() < 0.5:
+            self._unheard(call)
+        raise self._chance.choice(ODD)
+
     def _unheard(self, call: Call[Any]) -> None:
-        self._world.carry_out(self._process, call)
+        with contextlib.suppress(NewerRow):
+            self._world.carry_out(self._process, call)
 
 
 _SENDING: dict[Fault, Callable[[Door, Call[Any]], Any]] = {
@@ -288,7 +319,14 @@ _SENDING: dict[Fault, Callable[[Door, Call[Any]], Any]] = {
     Fault.CRASH_AFTER: Door.crash_after,
     Fault.SLOW: Door.slow,
     Fault.FROZEN: Door.frozen,
+    Fault.ODD: Door.odd,
 }
+
+
+def _kind(call: Call[Any]) -> str:
+    names = call.params.get("ExpressionAttributeNames", {}).values()
+    is_beat = call.operation == "UpdateItem" and "lease_until" in names and "claimed_at" not in names
+    return BEAT if is_beat and not _assigned(call.params) else call.operation
 
 
 def _subject(call: Call[Any]) -> str:

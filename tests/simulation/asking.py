@@ -1,0 +1,103 @@
+"""How a client of the simulation asks: by the service's own code, in a process of the API, behind its door."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any, Self, TypeVar, cast
+
+from coatcheck.calls import AwsError, Call, Presign
+from coatcheck.clock import SECOND
+from coatcheck.errors import Unavailable
+from coatcheck.types import Catalog
+from service.caller import Caller
+from service.front_door import UVICORN
+from service.tools import Tools
+from tests.simulation.actors import DEPLOYMENT
+from tests.simulation.faults import ODD
+from tests.simulation.scheduler import Process
+from tests.simulation.world import Door, World
+
+T = TypeVar("T")
+
+TENANT = "tenant"
+
+
+class AsyncBytes:
+    """A stream of the model for whoever awaits what it reads."""
+
+    def __init__(self, stream: io.BytesIO) -> None:
+        self._stream = stream
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._stream.close()
+
+    async def iter_chunks(self, size: int) -> AsyncIterator[bytes]:
+        """All of it, in pieces."""
+        while chunk := self._stream.read(size):
+            yield chunk
+
+
+class AsyncDoor:
+    """A worker's door for the service, which awaits."""
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+
+    async def send(self, call: Call[T]) -> T:
+        """Send `call`. Raises AwsUnavailable, Killed, and what is not AWS's."""
+        answer: Any = self._door.send(call)
+        return cast("T", AsyncBytes(answer) if isinstance(answer, io.BytesIO) else answer)
+
+    async def presign(self, presign: Presign) -> str:
+        """A link that nobody follows: a client of the simulation sends its parts by calls."""
+        return f"https://s3.test/{presign.operation}"
+
+    async def aclose(self) -> None:
+        """Nothing is open."""
+
+
+def caller_of(world: World, catalog: Catalog, process: Process) -> Caller:
+    """The one client there is, at a process of the API."""
+    door = AsyncDoor(Door(world, process))
+    tools = Tools(DEPLOYMENT, catalog, door, UVICORN, world.clock(process), world.chance.randbytes)
+    return Caller(TENANT, "https://api.test", tools)
+
+
+def insist(world: World, request: Callable[[], None]) -> None:
+    """Make a request again and again, until it is answered."""
+    while not attempted(world, request):
+        pass
+
+
+def attempted(world: World, request: Callable[[], None]) -> bool:
+    """Whether a request was answered; the client waits a while where it was not."""
+    try:
+        request()
+    except (AwsError, Unavailable, *ODD):
+        world.sleep(world.chance.randint(1, 20) * SECOND)
+        return False
+    return True
+
+
+def driven(work: Coroutine[Any, Any, T]) -> T:
+    """What `work` returns; it may await nothing but its door, which has the answer at once."""
+    try:
+        work.send(None)
+    except StopIteration as done:
+        answer: T = done.value
+        return answer
+    raise AssertionError("the service awaits what is not AWS")
+
+
+def looped(work: Coroutine[Any, Any, T]) -> T:
+    """As `driven`, for work that gathers other work: it needs a loop, which takes longer to make than it runs."""
+    loop = asyncio.new_event_loop()
+    try:
+        return loop.run_until_complete(work)
+    finally:
+        loop.close()
