@@ -12,7 +12,7 @@ from coatcheck.clock import MINUTE
 from coatcheck.lifecycle import FINAL, Status
 from coatcheck.record import Job
 from coatcheck.table.codec import decode_events
-from coatcheck.webhooks import Delivery, DeliveryStatus, endpoint_id_for, unannounced
+from coatcheck.webhooks import Delivery, DeliveryStatus, endpoint_id_for
 from tests.simulation.checks import Checks, life_of
 from tests.simulation.model import Model
 from worker.webhooks.deliver import DELETED, DISABLED
@@ -38,8 +38,7 @@ def _flaws(checks: Checks, model: Model, now: int) -> Iterator[str]:
         if life in checks.to_be_forgotten or checks.standing.get(job.id) != life:
             continue
         yield from _flaws_in_history(job, model)
-        if not unannounced(job):
-            yield from _untold(checks, job)
+        yield from _untold(checks, job)
         if job.status is Status.SUCCEEDED and not job.gone(now + SKEW):
             yield from _flaws_in_result(checks, job, model)
     yield from _not_removed(checks, model, now)
@@ -129,7 +128,3 @@ def _not_removed(checks: Checks, model: Model, now: int) -> Iterator[str]:
         for key in (blobs.input_key(ended), blobs.result_key(ended)):
             if key in model.bucket.objects:
                 yield f"{job.id} is gone, and {key} is left"
-        if life in checks.forgotten:
-            left = [one.key.id for one in checks.deliveries.values() if (one.key.of, one.key.made) == life]
-            if left:
-                yield f"{job.id} was deleted, and {left} are left"

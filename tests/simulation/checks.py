@@ -261,8 +261,8 @@ class Checks:
         return not self.errands and told and all(self._is_over(job) for job in self.rows.values())
 
     def _is_over(self, job: Job) -> bool:
-        """Whether a job has ended, and all was told of it, or it is gone."""
-        return job.done and (not unannounced(job) or job.gone(self._scheduler.now + self.actor.offset))
+        """Whether a job has ended, and all was told of it."""
+        return job.done and not unannounced(job)
 
     def all_swept(self) -> bool:
         """Whether nothing is left that the sweeper has to remove."""

@@ -144,7 +144,7 @@ def errand(chance: random.Random, number: int, *, long: bool = False, brief: boo
         queue_ttl=chance.choice((1, 5, 30, 60, 400)) if chance.random() < 0.25 else None,
         timeout=JOB_TYPE.timeout if long or chance.random() < 0.1 else chance.choice((20, 90, 200)),
         max_attempts=chance.choice((1, 2, 3, 4)),
-        retention=chance.choice((1200, 3600)) if brief else None,
+        retention=chance.choice((3600, 7200)) if brief else None,
         metadata={"errand": str(number)},
         webhook=_webhook(chance) if chance.random() < 0.5 else None,
     )
@@ -159,7 +159,7 @@ def errand(chance: random.Random, number: int, *, long: bool = False, brief: boo
         asked=asked,
         key=key,
         cancel_after=perhaps(0.3, 150),
-        again_after=perhaps(0.5 if brief else 0.1, 3600) if key and not upload else None,
+        again_after=perhaps(0.5 if brief else 0.1, 9000 if brief else 3600) if key and not upload else None,
         purge_after=perhaps(0.3 if brief else 0.1, 1800),
         replay_after=perhaps(0.1, 1800),
         upload=upload,
