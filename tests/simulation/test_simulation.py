@@ -13,8 +13,8 @@ from tests.simulation.run import play_all
 from tests.simulation.schedule import play
 from tests.simulation.scheduler import Threads
 
-SEEDS = 300
-SEEDS_APART = 100
+SEEDS = 200
+SEEDS_APART = 60
 
 
 def test_every_promise_is_kept_in_every_schedule() -> None:
