@@ -8,6 +8,7 @@ from coatcheck import blobs
 from coatcheck.errors import NotFinished
 from coatcheck.record import Job
 from coatcheck.table import items, notes
+from coatcheck.table.purged import mark_purged
 from service.caller import Caller
 from service.tools import Tools
 
@@ -16,7 +17,8 @@ async def purge(caller: Caller, job: Job) -> None:
     """Forget a finished job now. Raises NotFinished.
 
     The row goes first: if we die in between, it must not promise bytes that are gone. The rest is then removed by
-    the sweeper, or when the client, who has no answer, repeats the call.
+    the sweeper, or when the client, who has no answer, repeats the call. The mark goes before the deliveries: one that
+    is not found among them is made after it, and finds it.
     """
     tools = caller.tools
     if not job.done:
@@ -27,7 +29,9 @@ async def purge(caller: Caller, job: Job) -> None:
         # refused, it was forgotten before, and the next job under its id may be there: only its own things go
         ended_at = outcome.expires_at if isinstance(outcome, Job) else job.created_at + 1
         job = replace(job, expires_at=ended_at)
-    # with a base URL somebody was to be told of it: there may be deliveries
+    # with a base URL somebody was to be told of it: there may be deliveries, and one may just be being made
+    if job.base_url:
+        await tools.aws.send(mark_purged(tools.table, job, now=now))
     if job.artifact_count or job.history_from > 1 or job.base_url or job.gone(now):
         while beside := await tools.aws.send(items.items_beside(tools.table, job)):
             await tools.aws.send(items.delete_items(tools.table, beside))

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from coatcheck import blobs
 from coatcheck.calls import AwsError
 from coatcheck.record import Job
+from coatcheck.table import items, notes
+from coatcheck.table.purged import mark_purged
 from worker.settle import discard
 from worker.tools import Tools
 
@@ -21,7 +23,12 @@ def discard_lost(tools: Tools, job: Job) -> None:
 
 
 def remove_expired(tools: Tools, job: Job) -> None:
-    """Remove all that a job which has expired left in the bucket. Raises AwsError."""
+    """Remove all that a job which has expired left in the bucket. Raises AwsError.
+
+    What is beside its row goes by its own TTL, but for that of a job whose owner deletes it: a DELETE may have died.
+    """
+    if notes.forgotten(job):
+        _remove_items(tools, job)
     bucket = tools.deployment.bucket
     for prefix in blobs.job_prefixes(job.tenant, job.id):
         while keys := _left(tools, job, prefix):
@@ -29,6 +36,14 @@ def remove_expired(tools: Tools, job: Job) -> None:
         for upload in _unfinished(tools, prefix):
             if blobs.left_by(job, [upload.key]):
                 _abort(tools, upload)
+
+
+def _remove_items(tools: Tools, job: Job) -> None:
+    table = tools.deployment.table
+    if job.base_url:
+        tools.aws.send(mark_purged(table, job, now=tools.clock()))
+    while beside := tools.aws.send(items.items_beside(table, job)):
+        tools.aws.send(items.delete_items(table, beside))
 
 
 def _left(tools: Tools, job: Job, prefix: str) -> list[str]:

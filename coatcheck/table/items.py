@@ -153,7 +153,13 @@ def items_beside(table: str, job: Job) -> Call[Sequence[Item]]:
     """The keys of up to 25 items that belong to a job, other than its row, or to one before it under its id."""
     e = Expression()
     beside = f"{e.name('pk')} = {e.text(JobKey(job.tenant, job.id).partition)}"
-    params = {"TableName": table, "KeyConditionExpression": beside, "ProjectionExpression": "pk, sk"}
+    params = {
+        "TableName": table,
+        "KeyConditionExpression": beside,
+        "ProjectionExpression": "pk, sk",
+        # what was made a moment ago is not to be missed
+        "ConsistentRead": True,
+    }
 
     def read(answer: Answer) -> list[Item]:
         made = [(made_for(item), item) for item in answer["Items"]]

@@ -59,7 +59,18 @@ def artifacts(created_at: int, attempt: int) -> str:
     return f"artifacts#{created_at:013d}#{attempt:06d}"
 
 
+_PURGED = "purged"
+
+
+def purged(created_at: int) -> str:
+    """The sort key of the mark that a job was deleted by its owner."""
+    return f"{_PURGED}#{created_at:013d}"
+
+
 def made_for(item: Item) -> int | None:
-    """When the job was created that an item of its partition was made for; None for the job's own row."""
-    _, *parts = item["sk"]["S"].split("#")
-    return int(parts[0]) if parts else None
+    """When the job was created that an item of its partition was made for.
+
+    None for the job's own row, and for the mark that stays when all else is deleted.
+    """
+    kind, *parts = item["sk"]["S"].split("#")
+    return int(parts[0]) if parts and kind != _PURGED else None

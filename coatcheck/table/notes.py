@@ -79,6 +79,11 @@ _ABOUT = (
 _FORGOTTEN = Blob(0, hashlib.sha256(b"").digest(), "application/json")
 
 
+def forgotten(job: Job) -> bool:
+    """Whether `forget_job` was here: every other row has a history."""
+    return job.expires_at is not None and not job.history
+
+
 def forget_job(table: str, job: Job, *, now: int) -> Call[Outcome]:
     """End the retention of a finished job now: what it was about is removed, the row answers 410 for a while.
 

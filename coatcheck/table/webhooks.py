@@ -82,6 +82,11 @@ def put_delivery(table: str, delivery: Delivery) -> Call[bool]:
     return Call("dynamodb", "PutItem", params, _yes, {_CONDITION_FAILED: _no})
 
 
+def delete_delivery(table: str, key: DeliveryKey) -> Call[None]:
+    """Remove a delivery, if it is there."""
+    return Call("dynamodb", "DeleteItem", {"TableName": table, "Key": _delivery_key(key)}, lambda _: None)
+
+
 def get_delivery(table: str, key: DeliveryKey) -> Call[Delivery | None]:
     """One delivery, or None (a strongly consistent read)."""
     params = {"TableName": table, "Key": _delivery_key(key), "ConsistentRead": True}

@@ -67,4 +67,4 @@ def test_a_kilobyte_that_does_not_deflate_is_stored_in_s3_once(billed: Meter) ->
 
 def test_a_webhook_is_seven_write_units_more(billed: Meter) -> None:
     with moody() as receiver:
-        assert bill_of_webhook(billed, receiver).used == {"write units": 7, "read units": 4, "SQS requests": 6}
+        assert bill_of_webhook(billed, receiver).used == {"write units": 7, "read units": 5, "SQS requests": 6}

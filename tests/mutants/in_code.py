@@ -24,6 +24,7 @@ from worker.webhooks import announce, deliver, overdue
 
 PUNCTUAL = "tests/simulation/test_punctual.py"
 LEFTOVERS = "tests/aws/worker/test_leftovers.py"
+PURGED = "tests/aws/service/test_purged_webhooks.py"
 REUSED = "tests/aws/worker/test_reused_ids.py::test_a_write_for_the_finished_job_before_is_refused"
 
 
@@ -136,6 +137,10 @@ def _never_due(put_delivery: Any) -> Any:
     return lambda table, delivery: put_delivery(table, replace(delivery, due_at=None))
 
 
+def _never(was_purged: Any) -> Any:
+    return lambda *args: replace(was_purged(*args), read=lambda _: False)
+
+
 def _any_id(_: Any) -> Any:
     return lambda *_: make_id("evt", secrets.token_bytes(16))
 
@@ -192,6 +197,7 @@ BUGS = (
     Bug("an end that is to be told of is not due", puts=replaced(moves, "_final", answering(due_at=None))),
     Bug("a delivery is not due until it is tried", puts=replaced(announce, "put_delivery", _never_due)),
     Bug("the sweeper leaves deliveries alone", puts=replaced(overdue, "attend", nothing("gone"))),
+    Bug("a delivery of a job that was deleted is sent", puts=replaced(deliver, "was_purged", _never), test=PURGED),
     Bug("an event gets another id each time", puts=replaced(announce, "event_id", _any_id)),
     Bug("a lost attempt is not told of", puts=replaced(deliver, "_with_lost_attempt", lambda _: lambda read: read)),
     Bug("what was lost is under way for ever", puts=replaced(webhooks, "TRY_LEASE", lambda _: 400 * DAY)),

@@ -7,7 +7,17 @@ from dataclasses import replace
 from coatcheck import due
 from coatcheck.clock import SECOND
 from coatcheck.messages import DeliveryMessage
-from coatcheck.table.webhooks import begin_try, end_try, get_delivery, postponed, update_delivery, update_endpoint
+from coatcheck.table.keys import JobKey
+from coatcheck.table.purged import was_purged
+from coatcheck.table.webhooks import (
+    begin_try,
+    delete_delivery,
+    end_try,
+    get_delivery,
+    postponed,
+    update_delivery,
+    update_endpoint,
+)
 from coatcheck.webhooks import (
     SCHEDULE,
     TEST_EVENT,
@@ -41,7 +51,7 @@ def deliver(desk: Desk, message: DeliveryMessage) -> Verdict:
     key = DeliveryKey(message.tenant, message.of, message.made, message.delivery)
     delivery = tools.aws.send(get_delivery(tools.deployment.table, key))
     now = tools.clock()
-    if delivery is None or delivery.status is not DeliveryStatus.PENDING or delivery.under_way(now):
+    if delivery is None or not _is_open(tools, delivery, now):
         return Done()
     if delivery.trying_since is not None:
         delivery = _with_lost_attempt(delivery)
@@ -56,6 +66,24 @@ def deliver(desk: Desk, message: DeliveryMessage) -> Verdict:
     if rests_until is not None:
         return _postponed(tools, delivery, rests_until)
     return _try(desk, replace(delivery, url=endpoint.url), endpoint)
+
+
+def _is_open(tools: Tools, delivery: Delivery, now: int) -> bool:
+    """Whether attempts are still to be made, and none is under way."""
+    if delivery.status is not DeliveryStatus.PENDING or delivery.under_way(now):
+        return False
+    return delivery.tries > 0 or not _was_purged(tools, delivery)
+
+
+def _was_purged(tools: Tools, delivery: Delivery) -> bool:
+    """Remove a delivery that was made after its job had been deleted; whether it was. Others have gone with the job."""
+    if delivery.event == TEST_EVENT:
+        return False
+    table, key = tools.deployment.table, delivery.key
+    purged = tools.aws.send(was_purged(table, JobKey(key.tenant, key.of), key.made))
+    if purged:
+        tools.aws.send(delete_delivery(table, key))
+    return purged
 
 
 def _rests_until(tools: Tools, endpoint: Endpoint) -> int | None:

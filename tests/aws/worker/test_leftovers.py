@@ -13,7 +13,7 @@ from coatcheck import blobs
 from coatcheck.clock import DAY, MINUTE, SECOND
 from coatcheck.context import Context
 from coatcheck.lifecycle import Status
-from coatcheck.table import notes
+from coatcheck.table import items, notes
 from coatcheck.types import Result
 from tests.aws.worker.doors import Died, Mortal
 from tests.aws.worker.world import Number, World, double
@@ -100,6 +100,8 @@ def test_what_a_job_left_goes_with_its_retention_and_the_next_of_its_id_keeps_it
     world.clock.ahead += MINUTE
     assert world.sweep(world.tools(double)) == {"removed": 1}
     assert world.stored(job) == [blobs.input_key(next_one)]
+    # what is beside the row goes by its TTL, unless a DELETE has died before it was removed
+    assert (world.door.send(items.items_beside(world.deployment.table, job)) == []) is deleted
     assert world.sweep(world.tools(double)) == {}
 
 
