@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import BinaryIO
 
 from PIL import ExifTags, Image, UnidentifiedImageError
 
@@ -12,11 +15,15 @@ from coatcheck.context import Context
 from coatcheck.retry import Reject
 from coatcheck.types import handles
 from jobs.catalog import THUMBNAILS
+from jobs.image_pixels import copy_pixels
 from jobs.models import Images, Sheet, Thumbnail
 
 # few and common: each decoder is a way in
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP")
 MAX_PIXELS = 64_000_000
+# in pixels: what Pillow keeps of each row besides (some 20 bytes in all, to 8 a pixel), and what rows and pixels may be
+ROW = 3
+MAX_COST = 66_000_000
 CELL = 256
 GAP = 8
 CONTACT_SHEET = "contact-sheet.jpg"
@@ -57,31 +64,70 @@ def thumbnails(wanted: Images, ctx: Context) -> Sheet:
 def _reduce(path: Path, size: int, label: str) -> Image.Image:
     """The first frame, upright, without metadata, in RGB or RGBA, within `size` by `size` pixels."""
     try:
-        with Image.open(path, formats=FORMATS) as image:
-            _refuse_bomb(image, label)
-            # a JPEG is decoded at a half, quarter or eighth of its size, where that is enough
-            image.draft(None, (2 * size, 2 * size))
-            image.load()
-            # after loading: Pillow turns a TIFF upright by itself, and forgets the tag
-            orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-            small = _plain(image)
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise Reject(_too_large(label)) from None
+        small, orientation = _decoded(path, size, label)
     except (Reject, MemoryError):
         raise
-    except UnidentifiedImageError:
-        raise Reject(f"{label} is not an image of a known format ({', '.join(FORMATS)})") from None
+    except Image.DecompressionBombError:
+        raise Reject(_too_large(label)) from None
     # decoders raise whatever a broken file makes them
     except Exception as error:
-        raise Reject(f"{label} is broken: {error}") from error
+        again = _decoded_without_metadata(path, size, label)
+        if not again:
+            raise Reject(_why(error, label)) from error
+        small, orientation = again
     small.thumbnail((size, size))
     return small.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else small
+
+
+def _decoded(file: Path | BinaryIO, size: int, label: str) -> tuple[Image.Image, int]:
+    """The image in RGB or RGBA, and its EXIF orientation. Raises what decoders raise, and Reject for a bomb."""
+    # what Pillow warns of it can read all the same
+    with warnings.catch_warnings(action="ignore"), Image.open(file, formats=FORMATS) as image:
+        _refuse_bomb(image, label)
+        # a JPEG is decoded at a half, quarter or eighth of its size, where that is enough
+        image.draft(None, (2 * size, 2 * size))
+        image.load()
+        # after loading: Pillow turns a TIFF upright by itself, and forgets the tag
+        orientation = _orientation(image)
+        return _plain(image), orientation
+
+
+def _decoded_without_metadata(path: Path, size: int, label: str) -> tuple[Image.Image, int] | None:
+    with path.open("rb") as source, TemporaryFile() as pixels:
+        if not copy_pixels(source, pixels):
+            return None
+        pixels.seek(0)
+        try:
+            return _decoded(pixels, size, label)
+        except (Reject, MemoryError):
+            raise
+        # the file was at fault, not its metadata
+        except Exception:  # noqa: BLE001
+            return None
+
+
+def _orientation(image: Image.Image) -> int:
+    """1, which is upright, where the metadata cannot be read."""
+    try:
+        found = image.getexif().get(ExifTags.Base.Orientation)
+    # parsers, too, raise whatever broken bytes make them
+    except Exception:  # noqa: BLE001
+        return 1
+    return found if isinstance(found, int) else 1
 
 
 def _refuse_bomb(image: Image.Image, label: str) -> None:
     """By what the header says, before a pixel is decoded."""
     if image.width * image.height > MAX_PIXELS:
         raise Reject(f"{_too_large(label)}: it has {image.width} x {image.height}")
+    if (image.width + ROW) * image.height > MAX_COST:
+        raise Reject(f"{label} has too many rows: it has {image.width} x {image.height} pixels")
+
+
+def _why(error: Exception, label: str) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return f"{label} is not an image of a known format ({', '.join(FORMATS)})"
+    return f"{label} is broken: {error}"
 
 
 def _too_large(label: str) -> str:
@@ -92,7 +138,9 @@ def _plain(image: Image.Image) -> Image.Image:
     """As RGB or RGBA with 8 bits a channel, and nothing but pixels."""
     if image.mode.startswith("I") or image.mode == "F":
         image = _eight_bits(image)
-    plain = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    mode = "RGBA" if image.has_transparency_data else "RGB"
+    # converting to the same mode is a copy, and one may have 256 MB
+    plain = image if image.mode == mode else image.convert(mode)
     plain.info.clear()
     return plain
 

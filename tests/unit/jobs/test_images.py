@@ -13,31 +13,7 @@ from PIL import Image
 
 from coatcheck.context import Stopped
 from coatcheck.retry import Reject
-from coatcheck.testing import Outcome, run_handler
-from jobs.images import thumbnails
-
-RED, GREEN = (255, 0, 0), (0, 128, 0)
-
-
-def picture(
-    form: str = "PNG", mode: str = "RGB", size: tuple[int, int] = (60, 40), color: Any = RED, **how: Any
-) -> bytes:
-    file = io.BytesIO()
-    Image.new(mode, size, color).save(file, form, **how)
-    return file.getvalue()
-
-
-def shrink(*images: bytes, size: int = 32, **how: Any) -> Outcome:
-    uploads = {f"upl_{number}": image for number, image in enumerate(images)}
-    return run_handler(thumbnails, {"images": [{"$upload": key} for key in uploads], "size": size}, uploads, **how)
-
-
-def opened(outcome: Outcome, name: str = "001.webp") -> Image.Image:
-    return Image.open(io.BytesIO(outcome.artifacts[name].body))
-
-
-def close(pixel: Any, color: tuple[int, ...], by: int = 12) -> bool:
-    return all(abs(a - b) <= by for a, b in zip(pixel, color, strict=True))
+from tests.unit.jobs.pictures import GREEN, RED, chunk, close, opened, picture, shrink
 
 
 def test_each_image_becomes_an_artifact_and_part_of_the_sheet() -> None:
@@ -163,10 +139,6 @@ def test_metadata_is_left_behind() -> None:
         assert "icc_profile" not in image.info
 
 
-def chunk(name: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-
-
 def png(width: int, height: int) -> bytes:
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return (
@@ -187,14 +159,16 @@ JPEG = picture("JPEG")
         png(60_000, 60_000),
         png(10_000, 9_000),
         png(8_001, 8_000),
+        png(1, 64_000_000),
+        png(10, 6_000_000),
         patched(picture("GIF"), 6, "<HH", 65_535, 65_535),
         patched(picture("BMP"), 18, "<ii", 30_000, 30_000),
         patched(JPEG, JPEG.index(b"\xff\xc0") + 5, ">HH", 65_000, 65_000),
     ],
-    ids=["png", "png-warned-of", "png-just", "gif", "bmp", "jpeg"],
+    ids=["png", "png-warned-of", "png-just", "png-rows", "png-narrow", "gif", "bmp", "jpeg"],
 )
 def test_a_bomb_is_refused_by_its_header(bomb: bytes) -> None:
-    with pytest.raises(Reject, match=r"^image 2 of 2 \(upl_1\) has more than 64 megapixels"):
+    with pytest.raises(Reject, match=r"^image 2 of 2 \(upl_1\) has (more than 64 megapixels|too many rows)"):
         shrink(picture(), bomb)
 
 
