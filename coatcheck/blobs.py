@@ -84,12 +84,13 @@ def put(bucket: str, key: str, body: bytes | bytearray, *, content_type: str, sh
     return Call("s3", "PutObject", params, read=lambda _: None)
 
 
-def get(bucket: str, key: str) -> Call[Any]:
-    """The object as the door's own stream, or None when there is none."""
+def get(bucket: str, key: str, *, first: int = 0, last: int | None = None) -> Call[Any]:
+    """The object, or its bytes `first` to `last`, as the door's own stream; None when there is none."""
+    piece = {} if last is None else {"Range": f"bytes={first}-{last}"}
     return Call(
         "s3",
         "GetObject",
-        {"Bucket": bucket, "Key": key},
+        {"Bucket": bucket, "Key": key, **piece},
         read=lambda answer: answer["Body"],
         refusals=dict.fromkeys(("NoSuchKey", "404"), _none),
     )
@@ -246,15 +247,19 @@ def unfinished_under(bucket: str, prefix: str) -> Call[Sequence[Unfinished]]:
     )
 
 
-def link(bucket: str, key: str, *, content_type: str, disposition: str) -> Presign:
-    """A download of one object, with the headers it is to be answered with."""
+def link(bucket: str, key: str, *, content_type: str, disposition: str, head: bool = False) -> Presign:
+    """A download of one object, with the headers it is to be answered with; with `head`, a look at these alone.
+
+    The method is part of what is signed, so that a URL for GET refuses HEAD:
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
+    """
     params = {
         "Bucket": bucket,
         "Key": key,
         "ResponseContentType": content_type,
         "ResponseContentDisposition": disposition,
     }
-    return Presign("get_object", params, LINK_SECONDS)
+    return Presign("head_object" if head else "get_object", params, LINK_SECONDS)
 
 
 def upload_link(bucket: str, key: str, *, content_type: str, size: int, sha256: bytes | None) -> Presign:

@@ -38,7 +38,7 @@ class Call(Generic[T]):
 class Presign:
     """A URL to be signed for one S3 request; signing sends nothing. `expires_in` is in seconds."""
 
-    operation: Literal["get_object", "put_object", "upload_part"]
+    operation: Literal["get_object", "head_object", "put_object", "upload_part"]
     params: Params
     expires_in: int
 

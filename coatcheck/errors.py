@@ -144,6 +144,15 @@ class Gone(ServiceError):
     retryable = False
 
 
+class RangeNotSatisfiable(ServiceError):
+    """The range begins behind the end of the bytes."""
+
+    code = "range-not-satisfiable"
+    title = "There are no such bytes"
+    advice = "Nothing is missing where the file has as many bytes as the result; else fetch it without a `Range`."
+    retryable = False
+
+
 class NotMultipart(ServiceError):
     """The upload is not sent in parts."""
 
@@ -230,6 +239,7 @@ SERVICE_ERRORS: tuple[type[ServiceError], ...] = (
     AlreadyFinished,
     NoResult,
     Gone,
+    RangeNotSatisfiable,
     NotMultipart,
     UploadIncomplete,
     TooManyUploads,
@@ -274,11 +284,9 @@ BAD_RESULT = JobErrorKind(
 UNKNOWN_TYPE = JobErrorKind(
     "unknown-type", "No worker knows this job type", "Tell the owner: the deployed workers lack its handler.", True
 )
-
 HANDED_BACK = JobErrorKind(
     "handed-back", "The worker was stopped and gave the job back", "Nothing: another worker runs it again.", True
 )
-
 DEAD_LETTERED = JobErrorKind(
     "dead-lettered",
     "The job's message was put aside",
@@ -287,14 +295,6 @@ DEAD_LETTERED = JobErrorKind(
 )
 
 JOB_ERRORS = (
-    HANDLER_ERROR,
-    REJECTED,
-    TIMED_OUT,
-    WORKER_LOST,
-    HANDED_BACK,
-    QUEUE_TTL_PASSED,
-    CANCELED,
-    BAD_RESULT,
-    UNKNOWN_TYPE,
-    DEAD_LETTERED,
+    *(HANDLER_ERROR, REJECTED, TIMED_OUT, WORKER_LOST, HANDED_BACK, QUEUE_TTL_PASSED, CANCELED, BAD_RESULT),
+    *(UNKNOWN_TYPE, DEAD_LETTERED),
 )

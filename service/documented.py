@@ -41,6 +41,8 @@ _ASKED = {
     "Prefer": "`wait=N`: hold the answer until the job is done, or N seconds (0 to 25) have passed",
     "Idempotency-Key": "1 to 255 visible ASCII characters; the same key and the same body are the same job",
     "If-None-Match": "an ETag that is known already: 304 if it still holds",
+    "Range": "`bytes=N-`, `bytes=N-M` or `bytes=-N`: only these bytes; several ranges at once are answered with all",
+    "If-Range": "the ETag of the bytes that are there already: if it is another by now, all of them come",
 }
 _ANSWERED = {
     "Location": "where the job, the result or the endpoint is",
@@ -48,7 +50,10 @@ _ANSWERED = {
     "ETag": "changes with what it is of",
     "Idempotent-Replayed": "`true` when an earlier request under this key made the job",
     "Preference-Applied": "`wait=N` as it was honoured",
-    "Content-Digest": "sha-256 of the bytes (RFC 9530)",
+    "Content-Digest": "sha-256 of the bytes in this answer (RFC 9530)",
+    "Content-Range": "which bytes these are, and of how many",
+    "Accept-Ranges": "`bytes`: `Range` may ask for some of them",
+    "Repr-Digest": "sha-256 of all the bytes, also where this answer has some of them (RFC 9530)",
     "Content-Disposition": "what to call the file",
 }
 
@@ -97,7 +102,7 @@ def takes(*headers: str, body: type[BaseModel] | None = None, required: bool = T
 def as_problems(document: dict[str, Any]) -> dict[str, Any]:
     """The OpenAPI document with errors under their true media type, and without the framework's own error model.
 
-    The models within request bodies are put where references look for them.
+    The models within bodies are put where references look for them.
     """
     schemas = document["components"]["schemas"]
     for operations in document["paths"].values():
@@ -105,8 +110,9 @@ def as_problems(document: dict[str, Any]) -> dict[str, Any]:
             for status, entry in operation["responses"].items():
                 if status >= "4":
                     entry["content"] = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-            for taken in operation.get("requestBody", {}).get("content", {}).values():
-                schemas |= taken["schema"].pop("$defs", {})
+            for body in (operation.get("requestBody", {}), *operation["responses"].values()):
+                for content in body.get("content", {}).values():
+                    schemas |= content["schema"].pop("$defs", {})
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     return document

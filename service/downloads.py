@@ -10,7 +10,7 @@ from fastapi.responses import StreamingResponse
 
 from coatcheck import blobs, labels
 from coatcheck.clock import SECOND, rfc3339
-from coatcheck.errors import Gone, NoResult, NotFound
+from coatcheck.errors import Gone, NoResult, NotFound, RangeNotSatisfiable
 from coatcheck.record import Blob, Job
 from coatcheck.views import job_url
 from coatcheck.wire import LinkView
@@ -18,6 +18,8 @@ from service import etags
 from service.aws import chunks
 from service.caller import Caller
 from service.jobs import artifacts_of
+from service.problems import problem
+from service.ranges import Piece, piece_asked
 
 CHUNK = 256 * 1024
 
@@ -54,24 +56,35 @@ async def download_of(caller: Caller, job: Job, name: str | None) -> Download:
 
 
 async def hand_out(caller: Caller, request: Request, download: Download) -> Response:
-    """200 with the bytes, 304 when the client has them, or 303 to where they are."""
+    """200 with the bytes or 206 with those asked for, 304 when the client has them, or 303 to where they are.
+
+    416 where none of them was asked for. Raises Gone when the bucket has lost them.
+    """
     response = _empty(download)
-    if etags.is_known(request, response.headers["etag"]):
+    blob, tag = download.blob, response.headers["etag"]
+    if etags.is_known(request, tag):
         return etags.not_modified(response)
-    if download.blob.inline is None and download.blob.size > caller.tools.front_door.inline_limit:
-        signed = await _presigned(caller, download)
+    if blob.inline is None and blob.size > caller.tools.front_door.inline_limit:
+        signed = await _presigned(caller, download, head=request.state.head)
         return Response(status_code=303, headers={"Location": signed})
     if request.state.head:
         return response
-    if download.blob.inline is not None:
-        return Response(download.blob.inline, headers=dict(response.headers))
-    return await _streamed(caller, download, dict(response.headers))
+    try:
+        piece = piece_asked(request, tag, blob.size)
+    except RangeNotSatisfiable as error:
+        return problem(request, error, {"Content-Range": f"bytes */{blob.size}"})
+    if piece is not None:
+        _narrow(response, piece)
+    if blob.inline is not None:
+        content = blob.inline if piece is None else blob.inline[piece.first : piece.last + 1]
+        return Response(content, response.status_code, headers=dict(response.headers))
+    return await _streamed(caller, download, piece, response)
 
 
 async def link_to(caller: Caller, job: Job, download: Download) -> LinkView:
     """Where the bytes are: a presigned URL for those in S3, the service's own address for those in the row."""
     if download.blob.inline is None:
-        url = await _presigned(caller, download)
+        url = await _presigned(caller, download, head=False)
         expires_at = caller.tools.clock() + blobs.LINK_SECONDS * SECOND
     else:
         url, expires_at = download.address, job.expires_at or caller.tools.clock()
@@ -85,13 +98,19 @@ async def link_to(caller: Caller, job: Job, download: Download) -> LinkView:
 
 
 def _empty(download: Download) -> Response:
-    """The answer to HEAD: every header, no bytes. A handler's bytes are never to run as a page of this origin."""
+    """The answer to HEAD: every header, no bytes. A handler's bytes are never to run as a page of this origin.
+
+    Both digests are of all the bytes (RFC 9530).
+    """
     blob = download.blob
+    digest = f"sha-256=:{base64.b64encode(blob.sha256).decode()}:"
     response = Response(
         headers={
             "Content-Type": download.content_type,
             "Content-Disposition": blobs.attachment(download.filename),
-            "Content-Digest": f"sha-256=:{base64.b64encode(blob.sha256).decode()}:",
+            "Content-Digest": digest,
+            "Repr-Digest": digest,
+            "Accept-Ranges": "bytes",
             "ETag": f'"{blob.sha256.hex()}"',
             "Content-Security-Policy": "sandbox; default-src 'none'",
         }
@@ -100,17 +119,29 @@ def _empty(download: Download) -> Response:
     return response
 
 
-async def _presigned(caller: Caller, download: Download) -> str:
+def _narrow(response: Response, piece: Piece) -> None:
+    """Make 206 of it. What `Content-Digest` tells of is the content sent, which nobody has hashed (RFC 9530, 2)."""
+    response.status_code = 206
+    del response.headers["Content-Digest"]
+    response.headers["Content-Range"] = piece.content_range
+    response.headers["Content-Length"] = str(piece.length)
+
+
+async def _presigned(caller: Caller, download: Download, *, head: bool) -> str:
     disposition = blobs.attachment(download.filename)
-    signed = blobs.link(caller.tools.bucket, download.key, content_type=download.content_type, disposition=disposition)
+    signed = blobs.link(
+        caller.tools.bucket, download.key, content_type=download.content_type, disposition=disposition, head=head
+    )
     return await caller.tools.aws.presign(signed)
 
 
-async def _streamed(caller: Caller, download: Download, headers: dict[str, str]) -> Response:
-    stored = await caller.tools.aws.send(blobs.get(caller.tools.bucket, download.key))
+async def _streamed(caller: Caller, download: Download, piece: Piece | None, response: Response) -> Response:
+    asked = {} if piece is None else {"first": piece.first, "last": piece.last}
+    stored = await caller.tools.aws.send(blobs.get(caller.tools.bucket, download.key, **asked))
     if stored is None:
         raise Gone("The bytes are no longer kept.")
     bytes_in_s3 = chunks(stored, CHUNK)
+    status, headers = response.status_code, dict(response.headers)
     if caller.tools.front_door.buffers:
-        return Response(b"".join([chunk async for chunk in bytes_in_s3]), headers=headers)
-    return StreamingResponse(bytes_in_s3, headers=headers)
+        return Response(b"".join([chunk async for chunk in bytes_in_s3]), status, headers=headers)
+    return StreamingResponse(bytes_in_s3, status, headers=headers)

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from coatcheck.errors import Gone, InvalidRequest, NoResult, NotFound
+from coatcheck.errors import Gone, InvalidRequest, NoResult, NotFound, RangeNotSatisfiable
 from coatcheck.wire import JobView, LinkView
 from service.caching import UNKEPT
 from service.caller import Authenticated, Caller
@@ -28,21 +28,32 @@ class ResultQuery(BaseModel):
     link: bool = Field(default=False, description="answer where the bytes are, not with the bytes")
 
 
-_BYTES = answers(200, "The bytes, or with `link=true` where they are.", "ETag", "Content-Digest", "Content-Disposition")
-_BYTES[200]["content"] = {
-    "*/*": {"schema": {"type": "string", "format": "binary"}},
-    "application/json": {"schema": LinkView.model_json_schema(mode="serialization")},
-}
+_WHOLE = ("ETag", "Content-Digest", "Repr-Digest", "Accept-Ranges", "Content-Disposition", "Preference-Applied")
+_PIECE = ("ETag", "Content-Range", "Repr-Digest", "Accept-Ranges", "Content-Disposition", "Preference-Applied")
 _HANDED_OUT = (
-    _BYTES
-    | answers(202, "The job is not done.", "Retry-After", "Preference-Applied", model=JobView)
-    | answers(303, "The bytes are at `Location`, for some minutes.", "Location")
-    | answers(304, "The bytes are those the ETag names.", "ETag")
-    | guarded(NotFound, Gone, NoResult, InvalidRequest)
+    answers(200, "The bytes, in the media type that their handler named; with `link=true` where they are.", *_WHOLE)
+    | answers(206, "The bytes that `Range` asked for.", *_PIECE)
+    | answers(202, "The job is not done.", "Retry-After", "ETag", "Preference-Applied", model=JobView)
+    | answers(303, "The bytes are at `Location`, for some minutes.", "Location", "Preference-Applied")
+    | answers(304, "The bytes are those the ETag names.", "ETag", "Preference-Applied")
+    | guarded(NotFound, Gone, NoResult, InvalidRequest, RangeNotSatisfiable)
 )
+_BYTES = {"schema": {"type": "string", "format": "binary"}}
+_LINK = {"$ref": "#/components/schemas/LinkView"}
+_JSON = {
+    "schema": {
+        "anyOf": [_LINK, {}],
+        "description": "a result that is JSON, whatever its handler made; with `link=true` a LinkView",
+        "$defs": {"LinkView": LinkView.model_json_schema(mode="serialization")},
+    }
+}
+# generated clients go by the first that they know: bytes are right for everything
+_HANDED_OUT[200]["content"] = {"application/octet-stream": _BYTES, "application/json": _JSON, "*/*": _BYTES}
+_HANDED_OUT[206]["content"] = {"application/octet-stream": _BYTES, "*/*": _BYTES}
+_ASKED = takes("Prefer", "If-None-Match", "Range", "If-Range")
 
 
-@router.get("", operation_id="get_result", responses=_HANDED_OUT, openapi_extra=takes("Prefer", "If-None-Match"))
+@router.get("", operation_id="get_result", response_class=Response, responses=_HANDED_OUT, openapi_extra=_ASKED)
 async def get_result(
     caller: Authenticated, request: Request, job_id: JobId, query: Annotated[ResultQuery, Query()]
 ) -> Response:
@@ -51,7 +62,11 @@ async def get_result(
 
 
 @router.get(
-    "/{name}", operation_id="get_artifact", responses=_HANDED_OUT, openapi_extra=takes("Prefer", "If-None-Match")
+    "/{name}",
+    operation_id="get_artifact",
+    response_class=Response,
+    responses=_HANDED_OUT,
+    openapi_extra=_ASKED,
 )
 async def get_artifact(
     caller: Authenticated,

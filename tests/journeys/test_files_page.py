@@ -26,6 +26,7 @@ from worker.parts import MAX_SIZE
 PAGE = (Path(__file__).parents[2] / "docs" / "files.md").read_text(encoding="utf-8")
 MIB = 1024**2
 SIZE = 30_000_000
+SMALL = 1_000_000
 
 
 def blocks(language: str) -> list[str]:
@@ -51,10 +52,11 @@ def typed(command: str, folder: Path, environ: dict[str, str]) -> None:
     assert ran.returncode == 0, ran.stderr
 
 
-def test_a_result_is_fetched_and_goes_on_where_it_broke_off(stack: Stack, tmp_path: Path) -> None:
+@pytest.mark.parametrize("size", [SIZE, SMALL], ids=["by link", "in the answer"])
+def test_a_result_is_fetched_and_goes_on_where_it_broke_off(stack: Stack, tmp_path: Path, size: int) -> None:
     fetch, go_on = blocks("sh")
     with stack.client() as http:
-        job_id = submitted(http, "demo.bytes", {"size": SIZE, "seed": 3})
+        job_id = submitted(http, "demo.bytes", {"size": size, "seed": 3})
         done = http.get(f"/v1/jobs/{job_id}", headers={"Prefer": "wait=25"}).json()
     environ = {"URL": stack.url, "KEY": stack.api_key, "ID": job_id}
     (tmp_path / "build").mkdir()
@@ -63,9 +65,10 @@ def test_a_result_is_fetched_and_goes_on_where_it_broke_off(stack: Stack, tmp_pa
     whole = saved.read_bytes()
     assert hashlib.sha256(whole).hexdigest() == done["result"]["sha256"]
 
-    saved.write_bytes(whole[: SIZE // 3])
-    typed(go_on, tmp_path, environ)
-    assert saved.read_bytes() == whole
+    for there in (size // 3, size):
+        saved.write_bytes(whole[:there])
+        typed(go_on, tmp_path, environ)
+        assert saved.read_bytes() == whole
 
 
 def test_parts_that_are_missing_are_sent(stack: Stack, tmp_path: Path) -> None:

@@ -77,8 +77,12 @@ def test_results_of_any_type_travel_in_base64_up_to_what_lambda_carries(invoke: 
         job = api.claim(api.submit()["id"])
         api.put(blobs.result_key(job), b'"' * size)
         jobs.append(api.settle(job, result=Blob(size, b"\0" * 32, "text/plain")))
-    events = [event(api, "GET", "/v1/jobs/{job_id}/result", job_id=job.id) for job in jobs]
-    whole, redirect = invoke(*events)
+    events = [event(api, "GET", "/v1/jobs/{job_id}/result", job_id=job.id) for job in (jobs[0], *jobs)]
+    events[0]["multiValueHeaders"]["Range"] = ["bytes=9-11"]
+    events[0]["headers"]["Range"] = "bytes=9-11"
+    piece, whole, redirect = invoke(*events)
+    assert (piece["statusCode"], body_of(piece)) == (206, b'"""')
+    assert piece["headers"]["content-range"] == f"bytes 9-11/{sizes[0]}"
     assert (whole["statusCode"], redirect["statusCode"]) == (200, 303)
     assert len(body_of(whole)) == sizes[0]
     assert len(json.dumps(whole)) < 6 * 1024**2

@@ -19,6 +19,7 @@ from tests.aws.service.stage import Api, problem
 
 SMALL = "näh\n".encode()
 LARGE = bytes(range(256)) * 4096
+CUT = 700_001
 HUGE = b"0123456789abcdef" * (UVICORN.inline_limit // 16) + b"!"
 
 
@@ -52,6 +53,7 @@ def test_a_result_is_handed_out_whole(api: Api, body: bytes, inline: bool) -> No
     assert answer.headers["content-type"] == "text/csv; charset=utf-8"
     assert answer.headers["etag"] == f'"{digest.hexdigest()}"'
     assert answer.headers["content-digest"] == f"sha-256=:{base64.b64encode(digest.digest()).decode()}:"
+    assert answer.headers["repr-digest"] == answer.headers["content-digest"]
     disposition = answer.headers["content-disposition"]
     assert disposition == "attachment; filename=\"report _.csv\"; filename*=UTF-8''report%20%C3%BC.csv"
     assert answer.headers["x-content-type-options"] == "nosniff"
@@ -80,8 +82,38 @@ def test_head_tells_as_much_without_the_bytes(api: Api, inline: bool) -> None:  
     assert api.spy.operations.count("GetObject") == 0
     got = api.http.get(path(job))
     assert head.content == b""
-    for name in ("content-length", "content-type", "etag", "content-digest", "content-disposition"):
+    names = ("content-length", "content-type", "etag", "content-digest", "repr-digest", "content-disposition")
+    for name in (*names, "accept-ranges"):
         assert head.headers[name] == got.headers[name]
+    ranged = api.http.head(path(job), headers={"Range": "bytes=2-"})
+    assert (ranged.status_code, ranged.headers["content-length"]) == (200, head.headers["content-length"])
+
+
+@pytest.mark.parametrize("inline", [True, False])
+def test_a_download_goes_on_where_it_broke_off(api: Api, inline: bool) -> None:  # noqa: FBT001
+    job = done(api, LARGE, inline=inline)
+    whole = api.http.get(path(job))
+    tag, size = whole.headers["etag"], len(LARGE)
+    assert whole.headers["accept-ranges"] == "bytes"
+    for asked, first, last in ((f"bytes={CUT}-", CUT, size - 1), ("bytes=-9", size - 9, size - 1), ("bytes=3-7", 3, 7)):
+        piece = api.http.get(path(job), headers={"Range": asked, "If-Range": tag})
+        assert piece.status_code == 206
+        assert piece.content == LARGE[first : last + 1]
+        assert piece.headers["content-range"] == f"bytes {first}-{last}/{size}"
+        assert piece.headers["content-length"] == str(last - first + 1)
+        # RFC 9530: one is of the content, which is a piece; the other is of the whole
+        assert "content-digest" not in piece.headers
+        for name in ("etag", "repr-digest", "content-type", "content-disposition", "cache-control", "vary"):
+            assert piece.headers[name] == whole.headers[name]
+        assert "sandbox" in piece.headers["content-security-policy"]
+    behind = api.http.get(path(job), headers={"Range": f"bytes={size}-"})
+    problem(behind, 416, "range-not-satisfiable")
+    assert behind.headers["content-range"] == f"bytes */{size}"
+    for other in ({"Range": "bytes=0-1,4-5"}, {"Range": "bytes=4-", "If-Range": '"other"'}):
+        again = api.http.get(path(job), headers=other)
+        assert (again.status_code, again.content) == (200, LARGE)
+    known = api.http.get(path(job), headers={"Range": "bytes=4-", "If-None-Match": tag})
+    assert known.status_code == 304
 
 
 def test_a_result_too_large_for_an_answer_is_a_redirect(api: Api) -> None:
@@ -94,7 +126,11 @@ def test_a_result_too_large_for_an_answer_is_a_redirect(api: Api) -> None:
     assert hashlib.sha256(got.content).digest() == hashlib.sha256(HUGE).digest()
     assert got.headers["content-type"] == "text/csv; charset=utf-8"
     assert "report%20%C3%BC.csv" in got.headers["content-disposition"]
-    assert api.http.head(path(job)).status_code == 303
+    # a URL signed for GET refuses HEAD, and the other way round
+    head = api.http.head(path(job))
+    assert head.status_code == 303
+    looked = api.nobody.head(head.headers["location"])
+    assert (looked.status_code, looked.headers["content-length"]) == (200, str(len(HUGE)))
 
 
 def test_a_result_just_small_enough_comes_itself(api: Api) -> None:
