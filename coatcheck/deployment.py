@@ -56,6 +56,18 @@ class Deployment(BaseModel):
     upload_gb_per_day: int = Field(
         default=2048, ge=1, le=10**6, description="GB (1024 MB) of uploads that a tenant may announce in a day (UTC)"
     )
+    max_json_bytes: int = Field(
+        default=1024**2,
+        ge=64 * 1024,
+        le=10 * 1024**2,
+        description="bytes of JSON that a request may carry; the front door may carry less",
+    )
+    longest_wait: int = Field(
+        default=25, ge=0, le=25, description="seconds that a request may wait for its job; 0 for no waiting"
+    )
+    max_waits: int = Field(
+        default=100, ge=0, description="requests that may wait for their jobs in one process; half of them one tenant's"
+    )
     lease: int = Field(default=60, ge=3, le=600, description="seconds after which a silent worker is given up")
     log: str = Field(default="text", pattern=r"^(text|json)$", description="how log lines look")
 

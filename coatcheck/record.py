@@ -66,7 +66,8 @@ class Job:
     `start_at`: not to be claimed before (delay or backoff). `queue_deadline`: to expire when not started by then.
     `max_attempts` grows by one with each `continue`, since that leg was no failed attempt. `history_from` is the
     number of the first event in `history`; earlier ones were moved to items of their own. `digest` is of the
-    request that made the job, for idempotency. `dispatches` counts the messages the sweeper sent for it;
+    request that made the job, for idempotency, and `meant` of what that request means where this is another (see
+    `service.sameness`). `dispatches` counts the messages the sweeper sent for it;
     `dead_letter` is the id of the last one that its history tells of as put aside. `notify` are the events that
     somebody is to be told of by webhook and has not been told of yet, `base_url` where the links in them lead, and
     `started_version` the version that its first claim was made on. `type_missed_at`: when the first of the workers met
@@ -113,6 +114,7 @@ class Job:
     history_from: int = 1
     dead_letter: str | None = None
     type_missed_at: int | None = None
+    meant: bytes | None = None
 
     @property
     def done(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -47,8 +47,9 @@ def create_app(
     *,
     clock: Callable[[], int] = system_clock,
     entropy: Callable[[int], bytes] = secrets.token_bytes,
+    on_start: Callable[[], Awaitable[None]] | None = None,
 ) -> FastAPI:
-    """The API of `deployment`, which closes `aws` at shutdown.
+    """The API of `deployment`, which closes `aws` at shutdown. `on_start` comes before the first request.
 
     `clock` tells milliseconds since the epoch, `entropy` gives so many random bytes. Raises BadSettings when a job
     type's lane has no queue, or is that of the webhooks.
@@ -61,6 +62,8 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        if on_start is not None:
+            await on_start()
         yield
         await aws.aclose()
 

@@ -21,6 +21,7 @@ from jobs.catalog import CATALOG
 from service.app import create_app
 from service.aws import AioBoto
 from service.front_door import LAMBDA
+from service.garbage import keep_what_is_there
 
 NO_TEXT = ["\n"]
 """Mangum sends media types that contain one of these as text, which JSON may make up to six times as long. No media
@@ -62,6 +63,7 @@ def make_handler() -> Mangum:
     asyncio.set_event_loop(loop)
     loop.run_until_complete(aws.open())
     app = create_app(deployment, CATALOG, aws, LAMBDA)
+    keep_what_is_there()
     return Mangum(in_stage(app, deployment.public_url), lifespan="off", text_mime_types=NO_TEXT)
 
 

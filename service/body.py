@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any, NoReturn, TypeVar
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Generic, NoReturn, TypeVar
 
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
 
 from coatcheck.errors import MalformedJson, PayloadTooLarge, UnsupportedMediaType
+from service.caller import Caller
 from service.flaws import invalid
+from service.structure import refuse_too_much
+from service.tools import Tools
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -18,35 +23,53 @@ _LARGEST_NUMBER = 308
 """Digits: what an IEEE double, which most JSON parsers make of a number, still holds."""
 
 
-async def read_json(request: Request, model: type[M], *, limit: int) -> M:
+@dataclass(frozen=True, slots=True)
+class Received(Generic[M]):
+    """A body as a model, and how many bytes it had."""
+
+    asked: M
+    size: int
+
+
+async def read_json(caller: Caller, request: Request, model: type[M]) -> Received[M]:
     """The body as a `model`.
 
     Raises UnsupportedMediaType, PayloadTooLarge, MalformedJson, or InvalidRequest with every flaw.
     """
     _refuse_other_formats(request)
-    return parse(model, await _read(request, limit))
+    body = await _read(request, largest(caller.tools))
+    parsed = await caller.tools.offload.run(caller.tenant, len(body), partial(parse, model, body))
+    return Received(parsed, len(body))
 
 
-async def read_json_if_any(request: Request, model: type[M], *, limit: int) -> M:
+async def read_json_if_any(caller: Caller, request: Request, model: type[M]) -> Received[M]:
     """As `read_json`; a request without a body is one of an empty object."""
-    body = await _read(request, limit)
+    body = await _read(request, largest(caller.tools))
     if not body:
-        return model()
+        return Received(model(), 0)
     _refuse_other_formats(request)
-    return parse(model, body)
+    parsed = await caller.tools.offload.run(caller.tenant, len(body), partial(parse, model, body))
+    return Received(parsed, len(body))
 
 
 def parse(model: type[M], body: bytes) -> M:
-    """JSON text as a `model`. Raises MalformedJson, or InvalidRequest with every flaw."""
+    """JSON text as a `model`. Raises PayloadTooLarge, MalformedJson, or InvalidRequest with every flaw."""
+    refuse_too_much(body)
     try:
         parsed = model.model_validate_json(body)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        if first["type"] == "json_invalid":
-            raise MalformedJson(f"{first['msg']}.") from None
+        if error.error_count() == 1:
+            (only,) = error.errors(include_url=False, include_input=False, include_context=False)
+            if only["type"] == "json_invalid":
+                raise MalformedJson(f"{only['msg']}.") from None
         raise invalid(error) from None
     _refuse_ambiguous(body)
     return parsed
+
+
+def largest(tools: Tools) -> int:
+    """Bytes that a body may have: what the deployment says, or what the front door carries where that is less."""
+    return min(tools.deployment.max_json_bytes, tools.front_door.max_body)
 
 
 def _refuse_other_formats(request: Request) -> None:
@@ -73,7 +96,7 @@ async def _read(request: Request, limit: int) -> bytes:
 
 
 def _too_large(limit: int) -> PayloadTooLarge:
-    return PayloadTooLarge(f"A body may have {limit:,} bytes at most.")
+    return PayloadTooLarge(f"A body may have {limit:,} bytes at most here.")
 
 
 def _refuse_ambiguous(body: bytes) -> None:

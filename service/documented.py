@@ -38,7 +38,8 @@ EndpointId = Annotated[str, Path(description="a webhook endpoint's id", examples
 DeliveryId = Annotated[str, Path(description="a delivery's id", examples=["dlv_0h2j4kq8c5v1m9d3s7n6p0r4t0"])]
 
 _ASKED = {
-    "Prefer": "`wait=N`: hold the answer until the job is done, or N seconds (0 to 25) have passed",
+    "Prefer": "`wait=N`: hold the answer until the job is done, or N seconds have passed (0 to 25; a deployment may"
+    " wait less, or not at all when too many wait)",
     "Idempotency-Key": "1 to 255 visible ASCII characters; the same key and the same body are the same job",
     "If-None-Match": "an ETag that is known already: 304 if it still holds",
     "Range": "`bytes=N-`, `bytes=N-M` or `bytes=-N`: only these bytes; several ranges at once are answered with all",

@@ -12,6 +12,9 @@ from coatcheck.errors import Flaw, InvalidRequest
 MOST = 20
 """Flaws told at once: a body of a million wrong items needs no million lines."""
 
+MOST_BUILT = 5000
+"""Flaws of which the first are told: pydantic builds all of its errors or none, and holds the interpreter's lock."""
+
 _WORDS: Mapping[str, str] = {
     "extra_forbidden": "is not a field that is known here",
     "missing": "is required",
@@ -20,6 +23,8 @@ _WORDS: Mapping[str, str] = {
 
 def invalid(error: ValidationError, within: str = "") -> InvalidRequest:
     """The error to be raised for `error`, whose places are all below the pointer `within`."""
+    if (count := error.error_count()) > MOST_BUILT:
+        return refused([Flaw(within, f"does not fit in {count:,} places, which are too many to be named")])
     return refused(flaws(error.errors(include_url=False, include_input=False, include_context=False), within))
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, TypeAlias
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from coatcheck import blobs
 from coatcheck.clock import DAY, milliseconds
@@ -17,6 +19,7 @@ from coatcheck.record import Job
 from coatcheck.table import uploads
 from coatcheck.table.keys import JobKey
 from coatcheck.types import JobType
+from service import flaws
 from service.flaws import invalid, refused
 from service.tools import Tools
 
@@ -28,21 +31,31 @@ UPLOAD_LIFE = DAY
 POINTER = "/input"
 
 
-def checked(job_type: JobType[Any, Any], given: Any) -> bytes:
-    """The input as JSON, the very bytes that the worker will read. Raises InvalidRequest with every flaw."""
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """An input that its job type takes: as JSON, the very bytes that the worker will read; as its model has it; and
+    the uploads that it names, each with where it does."""
+
+    text: bytes
+    meant: BaseModel
+    uploads: Sequence[tuple[str, str]]
+
+
+def checked(job_type: JobType[Any, Any], given: Any) -> Checked:
+    """The input, checked against its type. Raises InvalidRequest with every flaw. Sends nothing."""
     text = to_json(given)
     try:
-        job_type.input.model_validate_json(text)
+        meant = job_type.input.model_validate_json(text)
     except ValidationError as error:
         raise invalid(error, POINTER) from None
-    return text
-
-
-async def check_uploads(tools: Tools, tenant: str, given: Any, *, needed_at: int) -> None:
-    """Raises InvalidRequest with every upload in an input that is not there, or will not be when the job starts."""
-    named = list(uploads_in(given, POINTER))
+    named = list(islice(uploads_in(given, POINTER), MOST_UPLOADS + 1))
     if len(named) > MOST_UPLOADS:
         raise refused([Flaw(POINTER, f"names more than {MOST_UPLOADS} uploads")])
+    return Checked(text, meant, named)
+
+
+async def check_uploads(tools: Tools, tenant: str, named: Sequence[tuple[str, str]], *, needed_at: int) -> None:
+    """Raises InvalidRequest with every upload in an input that is not there, or will not be when the job starts."""
     wrong = await asyncio.gather(*(_wrong_with(tools, tenant, upload, needed_at) for _, upload in named))
     if found := [Flaw(pointer, what) for (pointer, _), what in zip(named, wrong, strict=True) if what]:
         raise refused(found)
@@ -63,20 +76,32 @@ def _lasts(tools: Tools, *, since: int, until: int) -> bool:
     return until <= since + milliseconds(tools.deployment.max_retention)
 
 
+_Place: TypeAlias = "tuple[_Place, str | int] | None"
+"""Steps to a value, the last one in front: pointers are made of those that are told alone."""
+
+
 def uploads_in(given: Any, pointer: str) -> Iterator[tuple[str, str]]:
     """Every upload an input names, as `{"$upload": id}` anywhere in it, and where."""
-    if isinstance(given, dict):
-        if set(given) == {"$upload"} and isinstance(given["$upload"], str):
-            yield pointer, given["$upload"]
-            return
-        children: Any = given.items()
-    elif isinstance(given, list):
-        children = enumerate(given)
-    else:
-        return
-    for step, child in children:
-        name = str(step).replace("~", "~0").replace("/", "~1")
-        yield from uploads_in(child, f"{pointer}/{name}")
+    waiting: list[tuple[Any, _Place]] = [(given, None)]
+    while waiting:
+        value, place = waiting.pop()
+        if isinstance(value, dict):
+            if len(value) == 1 and isinstance(value.get("$upload"), str):
+                yield pointer + _pointer(place), value["$upload"]
+                continue
+            children: Any = value.items()
+        else:
+            children = enumerate(value) if isinstance(value, list) else ()
+        within = [(child, (place, step)) for step, child in children if isinstance(child, (dict, list))]
+        waiting += reversed(within)
+
+
+def _pointer(place: _Place) -> str:
+    steps: list[str | int] = []
+    while place is not None:
+        place, step = place
+        steps.append(step)
+    return flaws.pointer(steps[::-1])
 
 
 async def _wrong_with(tools: Tools, tenant: str, upload_id: str, needed_at: int) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from pydantic_core import from_json
@@ -25,8 +26,10 @@ async def replay(caller: Caller, job: Job, idempotency_key: str | None) -> Submi
     """
     if not job.done:
         raise NotFinished(f"The job is {job.status}: running it twice at once is rarely meant.")
-    asked = _asked(caller, job, from_json(await _input(caller, job)))
-    return await submit(caller, Order(asked, idempotency_key, replayed_from=job.id))
+    text = await _input(caller, job)
+    given = await caller.tools.offload.run(caller.tenant, len(text), partial(from_json, text))
+    asked = _asked(caller, job, given)
+    return await submit(caller, Order(asked, idempotency_key, replayed_from=job.id, size=job.input.size))
 
 
 def _asked(caller: Caller, job: Job, given: Any) -> SubmitRequest:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from coatcheck import due, queues
@@ -13,7 +14,6 @@ from coatcheck.errors import Flaw, IdempotencyKeyReused, InvalidRequest
 from coatcheck.ids import job_id_for_key, make_id
 from coatcheck.lifecycle import SUBMIT, SUBMIT_FOR_LATER
 from coatcheck.messages import JobMessage
-from coatcheck.pack import canonical_json
 from coatcheck.record import JSON, Blob, Event, Job
 from coatcheck.table import items
 from coatcheck.table.keys import JobKey
@@ -21,7 +21,7 @@ from coatcheck.table.room import with_input
 from coatcheck.types import JobType
 from coatcheck.webhooks import in_order
 from coatcheck.wire import SECONDS_AHEAD, SubmitRequest
-from service import inputs
+from service import inputs, sameness
 from service.caller import Caller
 from service.flaws import refused
 from service.targets import flaws_in
@@ -35,16 +35,16 @@ LONGEST_BASE_URL = 1000
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What a client asks for: a job of its own, or `replayed_from` another."""
+    """What a client asks for: a job of its own, or `replayed_from` another. `size`: bytes of JSON that it came as."""
 
     asked: SubmitRequest
     idempotency_key: str | None = None
     replayed_from: str | None = None
+    size: int = 0
 
     def digest(self) -> bytes:
-        """The same for the same request, whatever the order of its names and the space between them."""
-        said = {"replay": self.replayed_from} if self.replayed_from else self.asked.model_dump(exclude_unset=True)
-        return hashlib.sha256(canonical_json(said)).digest()
+        """The digest of what it says."""
+        return sameness.digest({"replay": self.replayed_from} if self.replayed_from else sameness.said(self.asked))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,34 +63,56 @@ async def submit(caller: Caller, order: Order) -> Submitted:
     """
     tools = caller.tools
     now = tools.clock()
+    said = await tools.offload.run(caller.tenant, order.size, order.digest)
     try:
-        job = await _accepted(caller, order, now)
+        job = await _accepted(caller, order, said, now)
     except InvalidRequest:
         # what was right when the key was first used (an upload that was there) may be wrong by now
         standing = await _made_before(caller, order.idempotency_key)
         if standing is None:
             raise
-        return _replayed(standing, order.digest())
+        return _replayed(standing, said)
     standing = await tools.aws.send(items.put_job(tools.table, job, now=now))
     if standing is None or _is_own(standing, job):
         await _dispatch(tools, job, now)
         return Submitted(job)
-    return _replayed(standing, job.digest)
+    return _replayed(standing, said, job.meant)
 
 
-async def _accepted(caller: Caller, order: Order, now: int) -> Job:
+async def _accepted(caller: Caller, order: Order, said: bytes, now: int) -> Job:
     """The job to be written, when all that is asked for can be had; a large input lies in the bucket by then."""
     tools = caller.tools
     job_type = _job_type(tools, order.asked)
     if found := list(_flaws(caller, order.asked, job_type, now)):
         raise refused(found)
-    text = inputs.checked(job_type, order.asked.input)
-    given = Blob(len(text), hashlib.sha256(text).digest(), JSON)
-    job = await _with_webhooks(caller, order.asked, _new_job(caller, order, job_type, given, now))
-    job = with_input(job, text)
-    await inputs.check_uploads(tools, caller.tenant, order.asked.input, needed_at=job.start_at or now)
-    await inputs.store(tools, job, text)
+    wanted = await tools.offload.run(caller.tenant, order.size, partial(_wanted, order, job_type, said))
+    job = await _with_webhooks(caller, order.asked, _new_job(caller, order, job_type, wanted, now))
+    job = with_input(job, wanted.given.text)
+    await inputs.check_uploads(tools, caller.tenant, wanted.given.uploads, needed_at=job.start_at or now)
+    await inputs.store(tools, job, wanted.given.text)
     return job
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What is worked out of a submit: its input, and the digests of what it says and of what it means."""
+
+    given: inputs.Checked
+    blob: Blob
+    said: bytes
+    meant: bytes | None
+
+
+def _wanted(order: Order, job_type: JobType[Any, Any], said: bytes) -> _Wanted:
+    """Raises InvalidRequest when the input is none of this type's. Sends nothing, and may take long."""
+    given = inputs.checked(job_type, order.asked.input)
+    meant = _short(said if order.replayed_from else sameness.digest(sameness.meant(order.asked, given.meant)))
+    blob = Blob(len(given.text), hashlib.sha256(given.text).digest(), JSON)
+    return _Wanted(given, blob, said, None if meant == _short(said) else meant)
+
+
+def _short(digest: bytes) -> bytes:
+    return digest[: sameness.SHORT]
 
 
 async def _made_before(caller: Caller, idempotency_key: str | None) -> Job | None:
@@ -101,8 +123,8 @@ async def _made_before(caller: Caller, idempotency_key: str | None) -> Job | Non
     return None if job is None or job.gone(caller.tools.clock()) else job
 
 
-def _replayed(standing: Job, digest: bytes) -> Submitted:
-    if standing.digest != digest:
+def _replayed(standing: Job, said: bytes, meant: bytes | None = None) -> Submitted:
+    if standing.digest != said and (standing.meant or _short(standing.digest)) != (meant or _short(said)):
         raise IdempotencyKeyReused(f"The key was used before, for {standing.id}, with another request.")
     return Submitted(standing, replayed=True)
 
@@ -131,7 +153,7 @@ def _flaws(caller: Caller, asked: SubmitRequest, job_type: JobType[Any, Any], no
         yield from flaws_in(caller, asked.webhook.url, "/webhook/url")
 
 
-def _new_job(caller: Caller, order: Order, job_type: JobType[Any, Any], given: Blob, now: int) -> Job:
+def _new_job(caller: Caller, order: Order, job_type: JobType[Any, Any], wanted: _Wanted, now: int) -> Job:
     tools, asked, key = caller.tools, order.asked, order.idempotency_key
     run_at = asked.run_at if asked.delay is None else now + milliseconds(asked.delay)
     start_at = run_at if run_at is not None and run_at > now else None
@@ -153,8 +175,9 @@ def _new_job(caller: Caller, order: Order, job_type: JobType[Any, Any], given: B
         max_attempts=asked.max_attempts or job_type.max_attempts,
         timeout=milliseconds(asked.timeout or job_type.timeout),
         retention=milliseconds(retention),
-        digest=order.digest(),
-        input=given,
+        digest=wanted.said,
+        meant=wanted.meant,
+        input=wanted.blob,
         due_at=due.for_dispatch(now=now, start_at=start_at, queue_deadline=deadline, dispatches=0),
         run_at=run_at,
         start_at=start_at,

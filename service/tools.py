@@ -11,7 +11,9 @@ from coatcheck.deployment import Deployment
 from coatcheck.types import Catalog
 from service.aws import Aws
 from service.front_door import FrontDoor
+from service.offload import Offload
 from service.subscriptions import Subscriptions
+from service.waits import Waits
 from service.webhook_key import WebhookKey
 
 
@@ -32,6 +34,8 @@ class Tools:
     entropy: Callable[[int], bytes] = secrets.token_bytes
     subscriptions: Subscriptions = field(default_factory=Subscriptions)
     webhook_key: WebhookKey = field(default_factory=WebhookKey)
+    waits: Waits = field(default_factory=Waits)
+    offload: Offload = field(default_factory=Offload)
 
     @property
     def table(self) -> str:

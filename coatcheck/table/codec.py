@@ -105,6 +105,7 @@ _CODECS: Mapping[str, Codec] = {
     "timeout": _NUMBER,
     "retention": _NUMBER,
     "digest": _BYTES,
+    "meant": _BYTES,
     "input": _BLOB,
     "progress": Codec(
         lambda v: _packed([v.fraction, v.message]),

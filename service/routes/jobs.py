@@ -29,7 +29,7 @@ from service.etags import is_known, job_tag, not_modified
 from service.history import EventQuery, list_events
 from service.jobs import answer, find, find_kept, view_of
 from service.listing import JobQuery, list_jobs
-from service.prefer import hold, wait_asked
+from service.prefer import held
 from service.purge import purge
 from service.replay import replay
 from service.submit import Order, Submitted, submit
@@ -53,8 +53,8 @@ _MADE = answers(202, "Accepted.", *MADE, model=JobView) | answers(200, "Finished
 async def submit_job(caller: Authenticated, request: Request) -> Response:
     """Hand in a job."""
     key = _idempotency_key(request)
-    asked = await read_json(request, SubmitRequest, limit=caller.tools.front_door.max_body)
-    return await _made(caller, request, await submit(caller, Order(asked, key)))
+    received = await read_json(caller, request, SubmitRequest)
+    return await _made(caller, request, await submit(caller, Order(received.asked, key, size=received.size)))
 
 
 @router.get(
@@ -78,10 +78,9 @@ async def get_jobs(caller: Authenticated, query: Annotated[JobQuery, Query()]) -
 async def get_job(caller: Authenticated, request: Request, job_id: JobId) -> Response:
     """Look at a job."""
     job = await find_kept(caller, job_id)
-    wait = wait_asked(request)
-    job = await hold(caller.tools, job, request, wait)
-    response = answer(caller, job, await view_of(caller, job), headers=applied(wait))
-    return not_modified(response) if is_known(request, job_tag(job)) else response
+    waited = await held(caller, job, request)
+    response = answer(caller, waited.job, await view_of(caller, waited.job), headers=waited.headers)
+    return not_modified(response) if is_known(request, job_tag(waited.job)) else response
 
 
 @router.delete(
@@ -129,8 +128,8 @@ async def get_events(caller: Authenticated, job_id: JobId, query: Annotated[Even
 
 
 async def _made(caller: Caller, request: Request, submitted: Submitted) -> Response:
-    wait = wait_asked(request)
-    job = await hold(caller.tools, submitted.job, request, wait)
+    waited = await held(caller, submitted.job, request)
+    job = waited.job
     try:
         view = await view_of(caller, job)
     except AwsError:
@@ -138,13 +137,8 @@ async def _made(caller: Caller, request: Request, submitted: Submitted) -> Respo
         job = submitted.job
         view = job_view(job, (), caller.base_url)
     replayed = {"Idempotent-Replayed": "true"} if submitted.replayed else {}
-    headers = {"Location": job_url(job.id, caller.base_url), **replayed, **applied(wait)}
+    headers = {"Location": job_url(job.id, caller.base_url), **replayed, **waited.headers}
     return answer(caller, job, view, status=200 if job.done else 202, headers=headers)
-
-
-def applied(wait: int | None) -> dict[str, str]:
-    """The header that says that a preference was honoured."""
-    return {} if wait is None else {"Preference-Applied": f"wait={wait}"}
 
 
 def _idempotency_key(request: Request) -> str | None:

@@ -14,8 +14,7 @@ from service.caller import Authenticated, Caller
 from service.documented import JobId, answers, guarded, takes
 from service.downloads import download_of, hand_out, link_to
 from service.jobs import answer, find_kept, view_of
-from service.prefer import hold, wait_asked
-from service.routes.jobs import applied
+from service.prefer import held
 
 router = APIRouter(prefix="/v1/jobs/{job_id}/result", tags=["results"])
 
@@ -80,15 +79,14 @@ async def get_artifact(
 
 
 async def _handed_out(caller: Caller, request: Request, job_id: str, name: str | None, *, link: bool) -> Response:
-    job = await find_kept(caller, job_id)
-    wait = wait_asked(request)
-    job = await hold(caller.tools, job, request, wait)
+    waited = await held(caller, await find_kept(caller, job_id), request)
+    job = waited.job
     if not job.done:
-        return answer(caller, job, await view_of(caller, job), status=202, headers=applied(wait))
+        return answer(caller, job, await view_of(caller, job), status=202, headers=waited.headers)
     download = await download_of(caller, job, name)
     if link:
         found = await link_to(caller, job, download)
         return Response(found.model_dump_json(), media_type="application/json", headers=dict(UNKEPT))
     response = await hand_out(caller, request, download)
-    response.headers.update(applied(wait))
+    response.headers.update(waited.headers)
     return response

@@ -48,8 +48,8 @@ class PartsQuery(BaseModel):
 )
 async def create_upload(caller: Authenticated, request: Request) -> Response:
     """Announce a file. Send its bytes as the answer says, then name it in an input as `{"$upload": id}`, for a day."""
-    asked = await read_json(request, UploadRequest, limit=caller.tools.front_door.max_body)
-    return _unstored(await ticket(caller, await announce(caller, asked)), 201)
+    received = await read_json(caller, request, UploadRequest)
+    return _unstored(await ticket(caller, await announce(caller, received.asked)), 201)
 
 
 @router.get(
@@ -81,8 +81,8 @@ async def get_parts(caller: Authenticated, upload_id: UploadId, query: Annotated
 )
 async def complete_upload(caller: Authenticated, request: Request, upload_id: UploadId) -> Response:
     """Make one file of the parts that were sent."""
-    asked = await read_json_if_any(request, CompleteRequest, limit=caller.tools.front_door.max_body)
-    return _unstored(await complete(caller, await find(caller, upload_id), asked.parts))
+    received = await read_json_if_any(caller, request, CompleteRequest)
+    return _unstored(await complete(caller, await find(caller, upload_id), received.asked.parts))
 
 
 def _unstored(shown: UploadTicket | MultipartTicket | PartsPage | UploadView, status: int = 200) -> Response:

@@ -42,8 +42,8 @@ _OWN = (NotFound, ReservedEndpoint)
 )
 async def create_endpoint(caller: Authenticated, request: Request) -> Response:
     """Have events of all jobs that are submitted from now on sent to a URL. The secret is shown this once."""
-    asked = await read_json(request, EndpointRequest, limit=caller.tools.front_door.max_body)
-    made = await webhooks.create(caller, asked)
+    received = await read_json(caller, request, EndpointRequest)
+    made = await webhooks.create(caller, received.asked)
     return _unstored(made, 201, {"Location": f"{caller.base_url}{router.prefix}/{made.id}"})
 
 
@@ -67,8 +67,8 @@ async def get_endpoint(caller: Authenticated, endpoint_id: EndpointId) -> Endpoi
 )
 async def change_endpoint(caller: Authenticated, request: Request, endpoint_id: EndpointId) -> EndpointView:
     """Change an endpoint. To enable it is to forget how it fared before; so is another URL."""
-    asked = await read_json(request, EndpointChange, limit=caller.tools.front_door.max_body)
-    return endpoint_view(await webhooks.change(caller, endpoint_id, asked))
+    received = await read_json(caller, request, EndpointChange)
+    return endpoint_view(await webhooks.change(caller, endpoint_id, received.asked))
 
 
 @router.delete(

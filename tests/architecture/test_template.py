@@ -22,12 +22,17 @@ from infra.parts import SERVICE, WORKER
 from infra.template import TEMPLATE, read_template
 from infra.translate import translated
 from jobs.catalog import CATALOG
+from service.front_door import LAMBDA
+from service.prefer import LONGEST
 
 DAY = 86_400
 NOT_FOR_ALL = {
     "COATCHECK_API_KEYS": {"ApiFunction"},
     "COATCHECK_PUBLIC_URL": {"ApiFunction", "Deliverer"},
     "COATCHECK_UPLOAD_GB_PER_DAY": {"ApiFunction"},
+    "COATCHECK_MAX_JSON_BYTES": {"ApiFunction"},
+    "COATCHECK_LONGEST_WAIT": {"ApiFunction"},
+    "COATCHECK_MAX_WAITS": {"ApiFunction"},
     "COATCHECK_WEBHOOK_REFUSED": {"Deliverer"},
 }
 KEY = "0123456789abcdef" * 4
@@ -74,6 +79,20 @@ def test_the_retention_of_each_number_of_days_is_right(parameter: str) -> None:
     for days, row in mapping.items():
         assert int(row["Seconds"]) == int(days) * DAY
         assert row["BucketDays"] == int(days) + 1
+    assert len({row["Letter"] for row in mapping.values()}) == len(mapping)
+
+
+def test_what_a_request_may_carry_is_carried_by_lambda() -> None:
+    mapping = read_template()["Mappings"]["Megabytes"]
+    assert list(mapping) == read_template()["Parameters"]["MaxJsonMegabytes"]["AllowedValues"]
+    for number, row in mapping.items():
+        assert int(row["Bytes"]) == int(number) * 1024**2 < LAMBDA.max_body
+
+
+def test_a_wait_is_over_before_api_gateway_gives_up() -> None:
+    waits = read_template()["Parameters"]["LongestWait"]["AllowedValues"]
+    assert {"0", str(LONGEST)} < set(waits)
+    assert max(map(int, waits)) == LONGEST
 
 
 def test_the_routes_are_those_of_the_service() -> None:
@@ -163,7 +182,7 @@ def test_the_description_of_a_version_is_never_too_long_for_lambda() -> None:
     assert not re.fullmatch(pattern, longest.replace("aa", "aaa", 1))
     assert not re.fullmatch(pattern, json.dumps({**json.loads(longest), KEY[1:] + "0": "c"}))
     url = read_template()["Parameters"]["PublicUrl"]["MaxLength"]
-    assert len(f"{longest}{'u' * url} 365 365 999999s") <= 256
+    assert len(f"{longest}{'u' * url} ah 999999s25 4") <= 256
 
 
 def test_lambda_asks_a_queue_for_no_more_than_it_may() -> None:

@@ -14,10 +14,12 @@ from typing import Any
 import pytest
 
 from coatcheck.blobs import LINK_SECONDS
+from coatcheck.deployment import Deployment
 from coatcheck.parts import MOST_PARTS, SINGLE_PART_LIMIT, SMALLEST_PART, UPLOAD_LIMIT
 from service.front_door import LAMBDA, UVICORN
 from service.in_parts import MOST_OPEN
 from service.inputs import MOST_UPLOADS
+from service.structure import MOST as MOST_VALUES
 from tests.journeys.results import submitted
 from tests.journeys.running import Stack
 from worker.context import MAX_ARTIFACTS
@@ -99,6 +101,8 @@ def test_the_client_does_it_all(stack: Stack, tmp_path: Path) -> None:
     ("said", "holds"),
     [
         ("10 MB (10,485,760 bytes)", UVICORN.inline_limit == UVICORN.max_body == 10_485_760),
+        ("1 MB (1,048,576 bytes)", Deployment.model_fields["max_json_bytes"].default == 1_048_576),
+        ("names and values in it | 50,000", MOST_VALUES == 50_000),
         (
             "4.4 MB (4,669,440 bytes) where the API is a Lambda function",
             LAMBDA.inline_limit == LAMBDA.max_body == 4_669_440,

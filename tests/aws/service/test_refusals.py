@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from tests.aws.service.stage import Api, problem
+from coatcheck.deployment import Deployment
+from service.front_door import UVICORN
+from tests.aws.service.stage import Api, problem, staged, visited
+from worker.aws import Boto
 
 JOB = {"type": "demo.sleep", "input": {"seconds": 0}}
 
@@ -77,9 +81,11 @@ HOSTILE: dict[str, tuple[bytes, int]] = {
     "a list": (b"[]", 422),
     "a text": (b'"demo.sleep"', 422),
     "null": (b"null", 422),
-    "deep lists": (b'{"type":"demo.sleep","input":' + b"[" * 100_000, 400),
-    "deep lists, closed": (b'{"type":"demo.sleep","input":' + b"[" * 100_000 + b"]" * 100_000 + b"}", 400),
-    "deep objects": (b'{"input":' * 100_000, 400),
+    "deep lists": (b'{"type":"demo.sleep","input":' + b"[" * 40_000, 400),
+    "deep lists, closed": (b'{"type":"demo.sleep","input":' + b"[" * 40_000 + b"]" * 40_000 + b"}", 400),
+    "deep objects": (b'{"input":' * 20_000, 400),
+    "very deep lists": (b'{"type":"demo.sleep","input":' + b"[" * 100_000, 413),
+    "very deep objects": (b'{"input":' * 100_000, 413),
     "a lone surrogate": (b'{"type":"\\ud800","input":{}}', 400),
     "a lone surrogate as a name": (b'{"type":"demo.sleep","input":{"\\udfff":1}}', 400),
     "NaN": (b'{"type":"demo.sleep","input":{"seconds":NaN}}', 400),
@@ -98,16 +104,22 @@ HOSTILE: dict[str, tuple[bytes, int]] = {
     "two documents": (b'{"type":"demo.sleep","input":{"seconds":0}}{}', 400),
     "a comment": (b'{"type":"demo.sleep" /* x */,"input":{"seconds":0}}', 400),
     "a long name": (b'{"' + b"k" * 1_000_000 + b'":1}', 422),
-    "many unknown names": (b"{" + b",".join(b'"k%d":1' % n for n in range(50_000)) + b"}", 422),
+    "many unknown names": (b"{" + b",".join(b'"k%d":1' % n for n in range(24_000)) + b"}", 422),
+    "too many unknown names": (b"{" + b",".join(b'"k%d":1' % n for n in range(50_000)) + b"}", 413),
+    "too many names and values within texts": (b'{"type":"' + b',:[{\\"' * 50_000 + b'"}', 422),
+    "too many quotes": (b'{"type":["' + b'","' * 60_000 + b'"]}', 413),
     "NUL bytes": (b"\0" * 1000, 400),
 }
+
+
+CODES = {400: "malformed-json", 413: "payload-too-large", 422: "invalid-request"}
 
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_bodies_are_problems(api: Api, name: str) -> None:
     body, status = HOSTILE[name]
     answer = api.http.post("/v1/jobs", content=body, headers={"Content-Type": "application/json"})
-    problem(answer, status, "malformed-json" if status == 400 else "invalid-request")
+    problem(answer, status, CODES[status])
     assert len(answer.content) < 20_000
     assert api.spy.sent == []
 
@@ -115,9 +127,29 @@ def test_hostile_bodies_are_problems(api: Api, name: str) -> None:
 def test_a_body_that_is_too_large_is_413(api: Api) -> None:
     body = b'{"type":"demo.sleep","input":"' + b"x" * 20_000_000 + b'"}'
     headers = {"Content-Type": "application/json"}
-    problem(api.http.post("/v1/jobs", content=body, headers=headers), 413, "payload-too-large")
+    told = problem(api.http.post("/v1/jobs", content=body, headers=headers), 413, "payload-too-large")
     pieces = (body[at : at + 65536] for at in range(0, len(body), 65536))
-    problem(api.http.post("/v1/jobs", content=pieces, headers=headers), 413, "payload-too-large")
+    assert problem(api.http.post("/v1/jobs", content=pieces, headers=headers), 413, "payload-too-large")
+    assert told["detail"] == "A body may have 1,048,576 bytes at most here."
+    edge = b'{"type":"demo.sleep","input":"' + b"x" * (1024**2 - 32) + b'"}'
+    problem(api.http.post("/v1/jobs", content=edge, headers=headers), 422, "invalid-request")
+    problem(api.http.post("/v1/jobs", content=edge + b" ", headers=headers), 413, "payload-too-large")
+
+
+def test_the_limit_that_is_told_is_the_one_that_holds(deployment: Deployment, aws: Boto, emulator_url: str) -> None:
+    settings = deployment.model_copy(update={"max_json_bytes": 100_000})
+    narrow = replace(UVICORN, max_body=70_000)
+    for front_door, limit in ((UVICORN, 100_000), (narrow, 70_000)):
+        with staged(settings, aws, emulator_url, front_door=front_door) as stage, visited(stage) as api:
+            answer = api.post(input={"seconds": "x" * limit})
+            assert f"{limit:,} bytes" in problem(answer, 413, "payload-too-large")["detail"]
+            problem(api.post(input={"seconds": "x" * (limit - 100)}), 422, "invalid-request")
+
+
+def test_flaws_are_counted_where_they_are_too_many(api: Api) -> None:
+    told = problem(api.post(None, **{f"k{n}": 1 for n in range(6000)}), 422, "invalid-request")
+    assert told["errors"] == [{"pointer": "", "detail": "does not fit in 6,000 places, which are too many to be named"}]
+    assert len(problem(api.post(None, **{f"k{n}": 1 for n in range(60)}), 422, "invalid-request")["errors"]) == 20
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -13,6 +15,7 @@ import pytest
 from coatcheck import blobs
 from coatcheck.clock import DAY, MINUTE, SECOND
 from coatcheck.lifecycle import Status
+from coatcheck.pack import canonical_json
 from coatcheck.record import Event
 from tests.aws.service.stage import Api, problem
 
@@ -73,6 +76,24 @@ def test_the_same_body_is_the_same_however_it_is_written(api: Api) -> None:
     again = api.http.post("/v1/jobs", headers=KEY | {"Content-Type": "application/json"}, content=text)
     assert again.json() == first.json()
     assert again.headers["idempotent-replayed"] == "true"
+
+
+@pytest.mark.parametrize("previous", [False, True], ids=["of today", "of the version before"])
+def test_what_means_the_same_is_the_same(api: Api, *, previous: bool) -> None:
+    first = {"type": "demo.sleep", "input": {"seconds": 0}, "delay": 600}
+    made = api.http.post("/v1/jobs", headers=KEY, json=first).json()
+    row = api.row(made["id"])
+    assert row.digest == hashlib.sha256(canonical_json(first | {"delay": 600.0})).digest()
+    if previous:
+        # what it had no second digest of can be said again as it was said, or in the plain form
+        api.overwrite(replace(row, meant=None))
+    others = [first] if previous else [first, first | {"delay": 600.0, "run_at": None}]
+    others += [] if previous else [first | {"input": {"seconds": 0.0, "steps": 10}, "metadata": {}, "webhook": None}]
+    for body in others:
+        again = api.http.post("/v1/jobs", headers=KEY, json=body)
+        assert (again.status_code, again.json()) == (202, made)
+        assert again.headers["idempotent-replayed"] == "true"
+    problem(api.http.post("/v1/jobs", headers=KEY, json=first | {"delay": 601}), 422, "idempotency-key-reused")
 
 
 def test_a_key_is_its_tenants_own(api: Api) -> None:

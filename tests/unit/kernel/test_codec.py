@@ -60,6 +60,7 @@ JOBS = st.builds(
     history_from=st.integers(1, 1000),
     dead_letter=st.none() | NAMES,
     type_missed_at=st.none() | TIMES,
+    meant=st.none() | st.binary(min_size=16, max_size=16),
 )
 
 
@@ -122,4 +123,5 @@ FULL = Job(
     history_from=13,
     dead_letter="5fea7756-0ea4-451a-a703-a558b933e274",
     type_missed_at=1_800_000_000_000,
+    meant=b"m" * 16,
 )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 import pytest
 from fastapi import Request
 
 from service.etags import is_known
 from service.prefer import wait_asked
+from service.waits import Waits
 
 
 def request(name: str, *values: str) -> Request:
@@ -39,7 +42,24 @@ def request(name: str, *values: str) -> Request:
     ],
 )
 def test_the_seconds_to_wait(values: tuple[str, ...], seconds: int | None) -> None:
-    assert wait_asked(request("prefer", *values)) == seconds
+    assert wait_asked(request("prefer", *values), 25) == seconds
+
+
+def test_no_longer_than_the_deployment_lets_requests_wait() -> None:
+    assert [wait_asked(request("prefer", "wait=20"), longest) for longest in (0, 5, 25)] == [0, 5, 20]
+
+
+def test_so_many_wait_and_half_of_them_for_one_tenant() -> None:
+    waits = Waits()
+    with ExitStack() as stack:
+        asked = ["a", "a", "a", "b", "c", "c"]
+        granted = [stack.enter_context(waits.one(tenant, most=4)) for tenant in asked]
+        assert granted == [True, True, False, True, True, False]
+        assert not stack.enter_context(waits.one("d", most=4))
+    with waits.one("a", most=1) as granted_again:
+        assert granted_again
+    with waits.one("a", most=0) as never:
+        assert not never
 
 
 @pytest.mark.parametrize(

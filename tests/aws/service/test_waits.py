@@ -1,0 +1,55 @@
+"""How many requests wait for their jobs, and for how long: what is beyond is answered at once."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from coatcheck.deployment import Deployment
+from tests.aws.service.stage import Api, staged, until, visited
+from worker.aws import Boto
+
+WAIT = {"Prefer": "wait=20"}
+
+
+def test_beyond_the_cap_the_answer_comes_at_once(deployment: Deployment, aws: Boto, emulator_url: str) -> None:
+    settings = deployment.model_copy(update={"max_waits": 2})
+    with staged(settings, aws, emulator_url) as stage, visited(stage) as api, ThreadPoolExecutor(1) as pool:
+        first = api.submit()["id"]
+        waiting = pool.submit(api.http.get, f"/v1/jobs/{first}", headers=WAIT)
+        until(lambda: api.spy.operations.count("GetItem") >= 2)
+        began = time.monotonic()
+        for answer in (
+            api.post(WAIT),
+            api.http.get(f"/v1/jobs/{first}", headers=WAIT),
+            api.http.get(f"/v1/jobs/{first}/result", headers=WAIT),
+        ):
+            assert answer.headers["preference-applied"] == "wait=0"
+            assert int(answer.headers["retry-after"]) > 0
+            assert not answer.json()["done"]
+        # half of the waits are for others
+        theirs = {"type": "demo.sleep", "input": {"seconds": 0}}
+        answer = api.other.post("/v1/jobs", headers={"Prefer": "wait=1"}, json=theirs)
+        assert answer.headers["preference-applied"] == "wait=1"
+        assert time.monotonic() - began < 20
+        api.settle(api.claim(first))
+        assert waiting.result(15).json()["done"]
+        assert api.post({"Prefer": "wait=1"}).headers["preference-applied"] == "wait=1"
+
+
+@pytest.mark.parametrize("longest", [0, 1])
+def test_no_wait_is_longer_than_the_deployment_says(
+    deployment: Deployment, aws: Boto, emulator_url: str, longest: int
+) -> None:
+    settings = deployment.model_copy(update={"longest_wait": longest})
+    with staged(settings, aws, emulator_url) as stage, visited(stage) as api:
+        _assert_waits(api, longest)
+
+
+def _assert_waits(api: Api, seconds: int) -> None:
+    answer = api.post(WAIT)
+    assert answer.status_code == 202
+    assert answer.headers["preference-applied"] == f"wait={seconds}"
+    assert (api.spy.operations.count("GetItem") > 0) is (seconds > 0)
