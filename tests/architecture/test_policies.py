@@ -114,7 +114,8 @@ def test_every_function_has_one_of_these_roles() -> None:
 def owned(resource: Any) -> tuple[str, str]:
     """Which resource of the template a statement names, made or given, and what of it."""
     match resource:
-        case {"Fn::GetAtt": [owner, "Arn"]} | {"Fn::If": [_, {"Ref": owner}, _]}:
+        # Id is the ARN of a secret
+        case {"Fn::GetAtt": [owner, "Arn"]} | {"Fn::If": [_, {"Fn::GetAtt": [owner, "Id"]}, _]}:
             return owner, ""
         case {"Fn::Sub": [str(arn), {"Name": {"Fn::If": [_, {"Ref": owner}, _]}}]}:
             kind, _, rest = arn.partition("${Name}")
@@ -140,9 +141,10 @@ def test_a_store_that_is_given_is_used_wherever_the_stacks_own_would_be(name: st
     resources = translation()["Resources"]
     made = resources[name]["Condition"]
     assert translation()["Conditions"][made] == {"Fn::Equals": [{"Ref": f"Existing{name}"}, ""]}
-    either = {"Fn::If": [made, {"Ref": name}, {"Ref": f"Existing{name}"}]}
-    text = json.dumps(translation())
     # a condition for each use, none of which is left to the stack's own alone
-    assert text.count(json.dumps({"Ref": name})) == text.count(json.dumps(either))
-    assert f'"Fn::GetAtt": ["{name}"' not in text
+    text = json.dumps(translation())
+    for own in ({"Ref": name}, {"Fn::GetAtt": [name, "Id"]}):
+        either = {"Fn::If": [made, own, {"Ref": f"Existing{name}"}]}
+        assert text.count(json.dumps(own)) == text.count(json.dumps(either))
+    assert f'"Fn::GetAtt": ["{name}", "Arn"' not in text
     assert "${" + name not in text
