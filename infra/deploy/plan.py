@@ -56,10 +56,12 @@ def asked_for(texts: Sequence[str]) -> dict[str, str]:
 
 def planned(declared: Mapping[str, Any], live: Live | None, asked: Mapping[str, str]) -> Plan:
     """What becomes of the template's parameters, `declared`: what is not asked for stays as it is. Raises Refused."""
-    for name in asked:
+    for name, value in asked.items():
         if name not in declared:
             near = difflib.get_close_matches(name, declared, n=1)
             raise Refused(f"the template has no parameter {name}" + (f"; is it {near[0]}?" if near else ""))
+        if wrong := _flaw(declared[name], value):
+            raise Refused(f"{name}={value}: {wrong}")
     before = live.parameters if live else {}
     values = {name: asked.get(name, before.get(name, str(one["Default"]))) for name, one in declared.items()}
     changes = [Change(name, before.get(name), value) for name, value in values.items() if before.get(name) != value]
@@ -69,6 +71,20 @@ def planned(declared: Mapping[str, Any], live: Live | None, asked: Mapping[str, 
     if int(values["DefaultRetentionDays"]) > int(values["MaxRetentionDays"]):
         raise Refused("DefaultRetentionDays is more than MaxRetentionDays: no function would start")
     return Plan(live, values, changes)
+
+
+def _flaw(declared: Mapping[str, Any], value: str) -> str | None:
+    """What CloudFormation would refuse about the value of a parameter, before anything is uploaded."""
+    allowed = [str(one) for one in declared.get("AllowedValues", ())]
+    if allowed and value not in allowed:
+        return f"is none of {', '.join(allowed)}"
+    if declared["Type"] == "Number":
+        least, most = declared.get("MinValue", 0), declared.get("MaxValue", 2**31)
+        in_range = value.isdecimal() and least <= int(value) <= most
+        return None if in_range else f"is no number from {least} to {most}"
+    if re.fullmatch(declared.get("AllowedPattern", ".*"), value) is None:
+        return str(declared.get("ConstraintDescription", f"does not match {declared['AllowedPattern']}"))
+    return None
 
 
 def warnings(plan: Plan) -> Iterator[str]:

@@ -55,6 +55,11 @@ def test_values_with_spaces_and_quotes_reach_the_sam_cli_as_they_are() -> None:
     [
         ({"ApiKey": "{}"}, "no parameter ApiKey; is it ApiKeys?"),
         ({"ExistingTable": "another"}, "ExistingTable is said when a stack is made"),
+        ({"ApiKeys": "secret"}, "ApiKeys=secret: .*sha256-hex of the key"),
+        ({"AlarmTopicArn": "alarms"}, "AlarmTopicArn=alarms: does not match"),
+        ({"MaxRetentionDays": "31"}, "MaxRetentionDays=31: is none of 1, 3"),
+        ({"HeavyLaneConcurrency": "1"}, "HeavyLaneConcurrency=1: is no number from 2 to 1000"),
+        ({"HeavyLaneConcurrency": "many"}, "is no number"),
         ({"DefaultRetentionDays": "90"}, "more than MaxRetentionDays"),
     ],
 )
