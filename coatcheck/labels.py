@@ -19,6 +19,8 @@ _WORD = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
 _QUOTED = r'"(?:[\t !#-\[\]-~]|\\[\t !-~])*"'
 _PARAMETER = rf"[ \t]*;[ \t]*{_WORD}=(?:{_WORD}|{_QUOTED})"
 _MEDIA_TYPE = re.compile(rf"(?!\*){_WORD}/(?!\*){_WORD}(?:{_PARAMETER})*")
+# ";" may stand without a parameter (5.6.6)
+_ONE_PARAMETER = re.compile(rf"[ \t]*;[ \t]*(?:({_WORD})=(?:({_WORD})|({_QUOTED})))?[ \t]*")
 
 _SEPARATORS = {"/", "\\"}
 _CONTROLS = {"Cc", "Cs", "Zl", "Zp"}
@@ -28,6 +30,20 @@ _REORDERING = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 def media_type(given: str) -> str:
     """`given` as it stands, where it is a media type of at most 255 characters; else the one of any bytes."""
     return given if len(given) <= LONGEST_TYPE and _MEDIA_TYPE.fullmatch(given) else ANY_BYTES
+
+
+def parameters(given: str) -> list[tuple[str, str]] | None:
+    """Names, in lower case, and values of the parameters of a media type; None where they cannot be read."""
+    found, at = [], len(given.partition(";")[0])
+    while at < len(given):
+        one = _ONE_PARAMETER.match(given, at)
+        if one is None:
+            return None
+        name, word, quoted = one.groups()
+        if name is not None:
+            found.append((name.lower(), word if quoted is None else re.sub(r"\\(.)", r"\1", quoted[1:-1])))
+        at = one.end()
+    return found
 
 
 def filename(given: str) -> str:

@@ -11,9 +11,10 @@ from typing import Any, Generic, NoReturn, TypeVar
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
 
-from coatcheck.errors import MalformedJson, PayloadTooLarge, UnsupportedMediaType
+from coatcheck.errors import MalformedJson, PayloadTooLarge
 from service.caller import Caller
 from service.flaws import invalid
+from service.media_types import refuse_other_than_json
 from service.structure import refuse_too_much
 from service.tools import Tools
 
@@ -36,7 +37,7 @@ async def read_json(caller: Caller, request: Request, model: type[M]) -> Receive
 
     Raises UnsupportedMediaType, PayloadTooLarge, MalformedJson, or InvalidRequest with every flaw.
     """
-    _refuse_other_formats(request)
+    refuse_other_than_json(request)
     body = await _read(request, largest(caller.tools))
     parsed = await caller.tools.offload.run(caller.tenant, len(body), partial(parse, model, body))
     return Received(parsed, len(body))
@@ -47,7 +48,7 @@ async def read_json_if_any(caller: Caller, request: Request, model: type[M]) -> 
     body = await _read(request, largest(caller.tools))
     if not body:
         return Received(model(), 0)
-    _refuse_other_formats(request)
+    refuse_other_than_json(request)
     parsed = await caller.tools.offload.run(caller.tenant, len(body), partial(parse, model, body))
     return Received(parsed, len(body))
 
@@ -70,17 +71,6 @@ def parse(model: type[M], body: bytes) -> M:
 def largest(tools: Tools) -> int:
     """Bytes that a body may have: what the deployment says, or what the front door carries where that is less."""
     return min(tools.deployment.max_json_bytes, tools.front_door.max_body)
-
-
-def _refuse_other_formats(request: Request) -> None:
-    media_type, _, parameters = request.headers.get("content-type", "").partition(";")
-    if media_type.strip().lower() != "application/json":
-        raise UnsupportedMediaType("The Content-Type must be application/json.")
-    charset = parameters.strip().lower().removeprefix("charset=").strip('"')
-    if charset not in {"", "utf-8", "utf8"}:
-        raise UnsupportedMediaType("The body must be in UTF-8.")
-    if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
-        raise UnsupportedMediaType("The body must come without Content-Encoding.")
 
 
 async def _read(request: Request, limit: int) -> bytes:

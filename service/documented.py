@@ -47,6 +47,7 @@ _ASKED = {
 }
 _ANSWERED = {
     "Location": "where the job, the result or the endpoint is",
+    "Content-Location": "where the job is that this answer shows",
     "Retry-After": "seconds until it is worth asking again; while the job is not done",
     "ETag": "changes with what it is of",
     "Idempotent-Replayed": "`true` when an earlier request under this key made the job",

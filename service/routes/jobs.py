@@ -38,8 +38,10 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 _VISIBLE_ASCII = re.compile(r"[!-~]{1,255}")
 
-MADE = ("Location", "Retry-After", "ETag", "Idempotent-Replayed", "Preference-Applied")
-_MADE = answers(202, "Accepted.", *MADE, model=JobView) | answers(200, "Finished already.", *MADE, model=JobView)
+_SHOWN = ("Content-Location", "ETag", "Idempotent-Replayed", "Preference-Applied")
+_MADE = answers(202, "Accepted.", "Location", "Retry-After", *_SHOWN, model=JobView) | answers(
+    200, "Finished already.", *_SHOWN, model=JobView
+)
 
 
 @router.post(
@@ -98,14 +100,15 @@ async def delete_job(caller: Authenticated, job_id: JobId) -> Response:
 @router.post(
     "/{job_id}/cancel",
     operation_id="cancel_job",
-    responses=answers(200, "The job is canceled.", "ETag", model=JobView)
-    | answers(202, "The worker has been told to stop.", "Retry-After", "ETag", model=JobView)
+    responses=answers(200, "The job is canceled.", "Content-Location", "ETag", model=JobView)
+    | answers(202, "The worker has been told to stop.", "Retry-After", "Content-Location", "ETag", model=JobView)
     | guarded(NotFound, Gone, AlreadyFinished),
 )
 async def cancel_job(caller: Authenticated, job_id: JobId) -> Response:
     """Stop a job."""
     job = await cancel(caller, await find_kept(caller, job_id))
-    return answer(caller, job, await view_of(caller, job), status=200 if job.done else 202)
+    headers = {"Content-Location": job_url(job.id, caller.base_url)}
+    return answer(caller, job, await view_of(caller, job), status=200 if job.done else 202, headers=headers)
 
 
 @router.post(
@@ -137,7 +140,10 @@ async def _made(caller: Caller, request: Request, submitted: Submitted) -> Respo
         job = submitted.job
         view = job_view(job, (), caller.base_url)
     replayed = {"Idempotent-Replayed": "true"} if submitted.replayed else {}
-    headers = {"Location": job_url(job.id, caller.base_url), **replayed, **waited.headers}
+    url = job_url(job.id, caller.base_url)
+    # the content is the job itself (RFC 9110, 8.7); `Location` means something with 202, and nothing with 200 (10.2.2)
+    where = {"Content-Location": url} | ({} if job.done else {"Location": url})
+    headers = {**where, **replayed, **waited.headers}
     return answer(caller, job, view, status=200 if job.done else 202, headers=headers)
 
 

@@ -120,6 +120,7 @@ class TestCancel:
         job_id = api.submit(**more)["id"]
         answer = api.http.post(path(job_id, "/cancel"))
         assert (answer.status_code, answer.json()["status"]) == (200, "canceled")
+        assert answer.headers["content-location"] == answer.json()["urls"]["self"]
         assert answer.json()["error"]["code"] == "canceled"
         again = api.http.post(path(job_id, "/cancel"))
         assert (again.status_code, again.json()) == (200, answer.json())

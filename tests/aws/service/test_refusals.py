@@ -160,11 +160,31 @@ def test_flaws_are_counted_where_they_are_too_many(api: Api) -> None:
         {"Content-Type": "application/json", "Content-Encoding": "gzip"},
         {"Content-Type": "application/merge-patch+json"},
         {"Content-Type": ""},
+        {"Content-Type": 'application/json; profile="x'},
+        {"Content-Type": "application/json; charset=utf-8; charset=utf-16"},
+        {"Content-Type": 'application/json;profile=x; Charset="LATIN-1"'},
+        {"Content-Type": "application/json, application/json"},
+        {"Content-Type": "application/json; a=b c=d"},
     ],
 )
 def test_other_formats_are_415(api: Api, headers: dict[str, str]) -> None:
     body = b'{"type":"demo.sleep","input":{"seconds":0}}'
     problem(api.http.post("/v1/jobs", content=body, headers=headers), 415, "unsupported-media-type")
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "application/json; profile=x",
+        'application/json; profile="https://example.com/a;charset=b, \\"c\\""',
+        'Application/JSON ;Charset="UTF-8" ; version=1',
+        "application/json;charset=utf8;",
+        "application/json;;",
+    ],
+)
+def test_json_with_parameters_is_json(api: Api, content_type: str) -> None:
+    body = b'{"type":"demo.sleep","input":{"seconds":0}}'
+    assert api.http.post("/v1/jobs", content=body, headers={"Content-Type": content_type}).status_code == 202
 
 
 @pytest.mark.parametrize("host", ["x y", "[", "é", "a" * 5000, "x/../y", "", "evil.example:99999999"])

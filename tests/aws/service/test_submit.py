@@ -33,6 +33,7 @@ def test_what_the_answer_says(api: Api) -> None:
     view = answer.json()
     assert answer.status_code == 202
     assert answer.headers["location"] == view["urls"]["self"] == f"{api.url}/v1/jobs/{view['id']}"
+    assert answer.headers["content-location"] == view["urls"]["self"]
     assert answer.headers["retry-after"] == "1"
     assert "idempotent-replayed" not in answer.headers
     assert (view["status"], view["done"], view["version"], view["attempt"]) == ("queued", False, 1, 0)
@@ -107,6 +108,11 @@ def test_a_replayed_submit_of_a_finished_job_is_200(api: Api) -> None:
     job = api.settle(api.claim(api.post(KEY).json()["id"]))
     answer = api.post(KEY)
     assert answer.status_code == 200
+    # RFC 9110: 8.7 tells of whom the content is, 10.2.2 gives `Location` no meaning in a 200
+    assert answer.headers["content-location"] == answer.json()["urls"]["self"]
+    assert "location" not in answer.headers
+    looked = api.http.get(answer.headers["content-location"])
+    assert (looked.json(), looked.headers["etag"]) == (answer.json(), answer.headers["etag"])
     assert answer.json()["id"] == job.id
     assert "retry-after" not in answer.headers
 
