@@ -16,11 +16,11 @@ import pytest
 
 from tests.model.check import explore
 from tests.model.life import Life, by_name
-from tests.mutants import in_code, in_table
+from tests.mutants import in_code, in_table, in_upkeep
 from tests.mutants.bugs import Bug
 from tests.simulation.run import play_all, say
 
-BUGS = {bug.name: bug for bug in (*in_table.BUGS, *in_code.BUGS)}
+BUGS = {bug.name: bug for bug in (*in_table.BUGS, *in_code.BUGS, *in_upkeep.BUGS)}
 MOST_SEEDS = 6000
 
 
@@ -91,7 +91,9 @@ def hunt_all(names: Iterable[str], layers: Iterable[str], effort: Effort, proces
     """Look for each bug with each layer in turn until one finds it; where that spoils a process, in one of its own."""
     away = list(names)
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["pytest", "tests.mutants.in_code", "tests.simulation.schedule"])
+    context.set_forkserver_preload(
+        ["pytest", "tests.mutants.in_code", "tests.mutants.in_upkeep", "tests.simulation.schedule"]
+    )
     with ProcessPoolExecutor(processes, mp_context=context, max_tasks_per_child=1) as pool:
         for layer in layers:
             names = [name for name in away if LAYERS[layer].can_find(BUGS[name])]

@@ -9,9 +9,10 @@ from tests.mutants.hunt import BUGS, LAYERS, Effort, hunt_all
 
 RARE = {
     "a worker that lost its lease goes on, and settles what the row is in",
-    "a loser discards the winner's result",
-    "checkpoints write over each other",
-    "attempts write over each other's result",
+    "DELETE leaves the bytes",
+    "an upload can be completed once",
+    "what was told is noted over what others noted",
+    "what a newer version wrote is written over",
 }
 SEEDS = 120
 
@@ -20,7 +21,7 @@ def test_seeded_bugs_are_found() -> None:
     names = BUGS.keys() - RARE
     found = list(hunt_all(sorted(names), LAYERS, Effort(seeds=SEEDS), processes=2))
     assert [caught.bug for caught in found if not caught.layer] == []
-    assert len(found) == len(names) >= 35
+    assert len(found) == len(names) >= 60
 
 
 def test_the_table_that_a_bug_is_looked_for_in_is_a_copy() -> None:

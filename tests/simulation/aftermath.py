@@ -128,3 +128,7 @@ def _not_removed(checks: Checks, model: Model, now: int) -> Iterator[str]:
         for key in (blobs.input_key(ended), blobs.result_key(ended)):
             if key in model.bucket.objects:
                 yield f"{job.id} is gone, and {key} is left"
+        if life in checks.forgotten:
+            left = [one.key.id for one in checks.deliveries.values() if (one.key.of, one.key.made) == life]
+            if left:
+                yield f"{job.id} was deleted, and {left} are left"

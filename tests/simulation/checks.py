@@ -67,7 +67,7 @@ class Checks:
         self.accepted: dict[Life, Job] = {}
         self.canceled: set[Life] = set()
         self.to_be_forgotten: set[Life] = set()
-        self.forgotten: set[Life] = set()
+        self.forgotten: dict[Life, int] = {}
         self.errands: set[object] = set()
         self.patience = STUCK_AFTER
         self.first: dict[Life, Job] = {}
@@ -248,6 +248,8 @@ class Checks:
         permanent = new.error is not None and new.error.code == "rejected"
         if new.status in {Status.FAILED, Status.TIMED_OUT} and not permanent and new.attempt < new.max_attempts:
             self.flaw(f"{new.id} is {new.status} in attempt {new.attempt} of {new.max_attempts}")
+        if new.finished_at is None or new.expires_at != new.finished_at + self.first[life_of(new)].retention:
+            self.flaw(f"{new.id} ended at {new.finished_at} and is kept until {new.expires_at}")
         if (new.status is Status.SUCCEEDED) is not (new.error is None):
             self.flaw(f"{new.id} is {new.status} with error {new.error}")
         if new.status is Status.SUCCEEDED:

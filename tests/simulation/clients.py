@@ -99,9 +99,12 @@ def _submit_until_done(world: World, caller: Caller, errand: Errand) -> None:
 def _submit(world: World, caller: Caller, errand: Errand, key: str | None) -> None:
     # without a key it would be another job: whoever has none must not try twice
     errand.given_up = key is None
+    asked_at = caller.tools.clock()
     drive = driven if errand.upload is None else looped
     errand.job = drive(submit.submit(caller, submit.Order(errand.asked, key))).job
     world.checks.accepted[life_of(errand.job)] = errand.job
+    if errand.job.gone(asked_at):
+        world.checks.flaw(f"a client was given {errand.job.id}, which was gone")
     if errand.unknown:
         world.write_unknown(JobKey(TENANT, errand.job.id).item())
 
@@ -129,7 +132,7 @@ def _purge(world: World, caller: Caller, errand: Errand) -> None:
         except NotFound:
             return
         else:
-            world.checks.forgotten.add(life_of(job))
+            world.checks.forgotten[life_of(job)] = world.now
             return
 
 

@@ -8,9 +8,12 @@ from dataclasses import replace
 from coatcheck.clock import MINUTE, SECOND
 from coatcheck.ids import make_id
 from coatcheck.lifecycle import Status
+from coatcheck.messages import JobMessage
+from coatcheck.queues import send_job
 from coatcheck.record import JSON, Blob, Event, Job
 from coatcheck.table.codec import SCHEMA, encode_job
-from coatcheck.table.keys import Item
+from coatcheck.table.keys import Item, JobKey
+from tests.simulation.actors import QUEUE
 from tests.simulation.asking import TENANT
 from tests.simulation.plans import JOB_TYPE
 from tests.simulation.scheduler import START
@@ -47,5 +50,8 @@ def of_a_newer_version(chance: random.Random) -> Item:
 
 
 def put(world: World, row: Item) -> None:
-    """Let the row stand there from the beginning."""
+    """Let the row stand there from the beginning, and perhaps a message of its job wait."""
     world.model.table.write((row["pk"]["S"], row["sk"]["S"]), row, START)
+    if world.chance.random() < 0.3:
+        key = JobKey.of(row)
+        world.model.carry_out(send_job(QUEUE, JobMessage(tenant=key.tenant, job=key.id)), START)
