@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -174,10 +174,14 @@ def keys_under(bucket: str, prefix: str) -> Call[Sequence[str]]:
     )
 
 
-def delete(bucket: str, keys: Sequence[str]) -> Call[None]:
-    """Delete up to 1,000 objects; what is not there is no error."""
+def delete(bucket: str, keys: Sequence[str]) -> Call[Mapping[str, str]]:
+    """Delete up to 1,000 objects; what is not there is no error. Answers those that stay, and each error's code."""
     objects = {"Objects": [{"Key": key} for key in keys], "Quiet": True}
-    return Call("s3", "DeleteObjects", {"Bucket": bucket, "Delete": objects}, read=lambda _: None)
+
+    def read(answer: Answer) -> dict[str, str]:
+        return {error["Key"]: error["Code"] for error in answer.get("Errors", [])}
+
+    return Call("s3", "DeleteObjects", {"Bucket": bucket, "Delete": objects}, read)
 
 
 def start_multipart(bucket: str, key: str, *, content_type: str) -> Call[str]:

@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
-Service: TypeAlias = Literal["dynamodb", "sqs", "s3", "secretsmanager"]
+Service: TypeAlias = Literal["dynamodb", "sqs", "s3", "secretsmanager", "lambda"]
 Params: TypeAlias = Mapping[str, Any]
 Answer: TypeAlias = Mapping[str, Any]
 

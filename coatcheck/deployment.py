@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, Json, ValidationError, model_validator
 
 from coatcheck.clock import SECOND
+from coatcheck.table.keys import SHARDS
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -69,6 +70,9 @@ class Deployment(BaseModel):
         default=100, ge=0, description="requests that may wait for their jobs in one process; half of them one tenant's"
     )
     lease: int = Field(default=60, ge=3, le=600, description="seconds after which a silent worker is given up")
+    due_shards: int = Field(
+        default=SHARDS, ge=1, le=256, description="partitions of each kind in the index of what is due; never lower it"
+    )
     log: str = Field(default="text", pattern=r"^(text|json)$", description="how log lines look")
 
     @property

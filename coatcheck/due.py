@@ -16,8 +16,16 @@ DISPATCH_GRACE = 60 * SECOND
 MAX_MESSAGE_DELAY = 15 * MINUTE
 """The longest `DelaySeconds` of SQS: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html"""
 
-LOOKAHEAD = 10 * MINUTE
-"""How long before its start a job that waits longer than a queue can delay is handed to the queue."""
+LOOKAHEAD = 14 * MINUTE
+"""How long before its start a job that waits longer than a queue can delay is handed to the queue.
+
+As early as a queue can delay, less a sweep: the time in which all the jobs of one minute have to be handed over.
+"""
+
+MAX_RIDE = 60 * SECOND
+"""How long a message may be hidden in its queue for a retry: it counts as in flight meanwhile, and of those a queue
+takes 120,000: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
+"""
 
 _STEP = 30 * SECOND
 _MAX_DOUBLINGS = 6
@@ -42,6 +50,13 @@ def for_dispatch(*, now: int, start_at: int | None, queue_deadline: int | None, 
     return min(_rounded(due), _rounded(queue_deadline + _STEP - 1)) if queue_deadline is not None else _rounded(due)
 
 
+def for_retry(*, now: int, start_at: int) -> int:
+    """When to look at a job that is to start again at `start_at`: to send its message, or for want of its claim."""
+    if message_ride(now=now, start_at=start_at) is None:
+        return _rounded(max(now, start_at - LOOKAHEAD))
+    return for_dispatch(now=now, start_at=start_at, queue_deadline=None, dispatches=0)
+
+
 def for_expiry(expires_at: int) -> int:
     """When to remove what a job that has expired left in the bucket."""
     return _rounded(expires_at + _STEP - 1)
@@ -59,6 +74,12 @@ def message_delay(*, now: int, start_at: int | None) -> int | None:
     """Seconds the message of a waiting job is to be delayed; None when no queue can wait that long."""
     wait = max(0, (start_at or now) - now)
     return None if wait > MAX_MESSAGE_DELAY else -(-wait // SECOND)
+
+
+def message_ride(*, now: int, start_at: int) -> int | None:
+    """Seconds for which the message of a retry is to be hidden; None when it is to be deleted and sent again."""
+    wait = max(0, start_at - now)
+    return None if wait > MAX_RIDE else -(-wait // SECOND)
 
 
 def _rounded(at: int) -> int:

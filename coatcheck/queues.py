@@ -47,6 +47,35 @@ def send_job(queue_url: str, message: JobMessage, *, delay: int = 0) -> Call[Non
     return Call("sqs", "SendMessage", params, read=_ignore)
 
 
+MOST_IN_BATCH = 10
+"""Messages of one SendMessageBatch."""
+
+
+def send_jobs(queue_url: str, messages: Sequence[tuple[JobMessage, int]]) -> Call[frozenset[int]]:
+    """Wake a worker for each of up to 10 jobs, in so many seconds each. Answers which were sent, by their positions."""
+    entries = [
+        {
+            "Id": str(position),
+            "MessageBody": message.model_dump_json(),
+            "MessageGroupId": message.tenant,
+            **({"DelaySeconds": delay} if delay else {}),
+        }
+        for position, (message, delay) in enumerate(messages)
+    ]
+
+    def read(answer: Answer) -> frozenset[int]:
+        return frozenset(int(entry["Id"]) for entry in answer.get("Successful", []))
+
+    return Call("sqs", "SendMessageBatch", {"QueueUrl": queue_url, "Entries": entries}, read)
+
+
+def depth(queue_url: str) -> Call[int]:
+    """About how many messages wait in a queue that can be received now."""
+    wanted = "ApproximateNumberOfMessages"
+    params = {"QueueUrl": queue_url, "AttributeNames": [wanted]}
+    return Call("sqs", "GetQueueAttributes", params, read=lambda answer: int(answer["Attributes"][wanted]))
+
+
 def send_delivery(queue_url: str, message: DeliveryMessage, *, delay: int = 0) -> Call[None]:
     """Wake a deliverer for one delivery, in `delay` seconds (at most 900). The message group is as for `send_job`."""
     params = {

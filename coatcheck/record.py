@@ -63,6 +63,7 @@ class Job:
 
     `expires_at` is set when the job ends: what has not ended is never forgotten. `due_at` is when the sweeper has to
     look at the row: always set until the job ends, and afterwards if there is something of it in the bucket.
+    `due_shard` is the partition of the `due` index that it is found in.
     `start_at`: not to be claimed before (delay or backoff). `queue_deadline`: to expire when not started by then.
     `max_attempts` grows by one with each `continue`, since that leg was no failed attempt. `history_from` is the
     number of the first event in `history`; earlier ones were moved to items of their own. `digest` is of the
@@ -88,6 +89,7 @@ class Job:
     retention: int
     digest: bytes
     input: Blob
+    due_shard: str = "due-0"
     expires_at: int | None = None
     due_at: int | None = None
     run_at: int | None = None

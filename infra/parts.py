@@ -65,5 +65,5 @@ LEFT_OUT = ("coatcheck/client",)
 TRIM = ("bin", "boto3/examples", "**/tests", "**/*.pyi", "**/*.pyx", "**/*.pxd")
 """What the wheels carry and no import needs."""
 
-AWS_SERVICES = frozenset({"dynamodb", "s3", "secretsmanager", "sqs", "sts"})
+AWS_SERVICES = frozenset({"dynamodb", "lambda", "s3", "secretsmanager", "sqs", "sts"})
 """The services whose descriptions the AWS SDK keeps."""

@@ -95,7 +95,7 @@ async def send_test(caller: Caller, endpoint: Endpoint) -> Delivery:
         keep_until=now + TESTS_KEPT,
     )
     delivery = table.postponed(fresh, now, now=now)
-    await tools.aws.send(table.put_delivery(tools.table, delivery))
+    await tools.aws.send(table.put_delivery(tools.table, delivery, shards=tools.deployment.due_shards))
     await wake(tools, _message(tools, delivery), delivery.key.id)
     return delivery
 

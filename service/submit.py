@@ -16,7 +16,7 @@ from coatcheck.lifecycle import SUBMIT, SUBMIT_FOR_LATER
 from coatcheck.messages import JobMessage
 from coatcheck.record import JSON, Blob, Event, Job
 from coatcheck.table import items
-from coatcheck.table.keys import JobKey
+from coatcheck.table.keys import JobKey, ShardKind, due_shard
 from coatcheck.table.room import with_input
 from coatcheck.types import JobType
 from coatcheck.webhooks import in_order
@@ -162,9 +162,10 @@ def _new_job(caller: Caller, order: Order, job_type: JobType[Any, Any], wanted: 
     assert move.target is not None
     assert move.event is not None
     retention = asked.retention or min(tools.deployment.default_retention, tools.deployment.max_retention)
+    job_id = job_id_for_key(caller.tenant, key) if key else make_id("job", tools.entropy(16))
     return Job(
         tenant=caller.tenant,
-        id=job_id_for_key(caller.tenant, key) if key else make_id("job", tools.entropy(16)),
+        id=job_id,
         type=job_type.name,
         lane=job_type.lane,
         status=move.target,
@@ -178,6 +179,7 @@ def _new_job(caller: Caller, order: Order, job_type: JobType[Any, Any], wanted: 
         digest=wanted.said,
         meant=wanted.meant,
         input=wanted.blob,
+        due_shard=due_shard(ShardKind.DUE, job_id, tools.deployment.due_shards),
         due_at=due.for_dispatch(now=now, start_at=start_at, queue_deadline=deadline, dispatches=0),
         run_at=run_at,
         start_at=start_at,

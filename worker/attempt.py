@@ -26,6 +26,7 @@ from coatcheck.types import Continue, Handler
 from worker import settle
 from worker.context import JobContext
 from worker.heart import Heart, Stop
+from worker.leftovers import discard
 from worker.output import as_result, store_checkpoint, store_result
 from worker.tools import Tools, Verdict
 from worker.webhooks.wake import wake_deliverer
@@ -138,14 +139,14 @@ class Attempt:
         log.warning("%s: attempt %d failed", self._job.id, self._job.attempt, exc_info=error)
         with self._settling:
             verdict = settle.raised(self._tools, self._job, self._policy, error)
-        settle.discard(self._tools, self._job)
+        discard(self._tools, self._job)
         return verdict
 
     def _stop(self) -> Verdict:
         stop = self.heart.stop or Stop.HANDED_BACK
         with self._settling:
             verdict = self._settle_stopped(stop)
-        settle.discard(self._tools, self._job)
+        discard(self._tools, self._job)
         return verdict
 
     def _settle_stopped(self, stop: Stop) -> Verdict:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, Protocol, TypeVar, cast
 from urllib.parse import urlsplit
 
@@ -53,11 +54,14 @@ class Boto:
         self._urgent: dict[Service, Any] = {
             "dynamodb": session.client("dynamodb", endpoint_url=endpoint_url, config=_config().merge(_urgent()))
         }
+        # seldom needed, and making one takes a tenth of a second
+        self._make_lambda = functools.cache(
+            lambda: session.client("lambda", endpoint_url=endpoint_url, config=_config())
+        )
 
     def send(self, call: Call[T]) -> T:
         """Send `call` and read its answer. Raises AwsUnavailable or AwsRefused."""
-        clients = self._urgent if call.urgent else self._clients
-        method = getattr(clients[call.service], xform_name(call.operation))
+        method = getattr(self._client(call), xform_name(call.operation))
         try:
             return call.read(method(**call.params))
         except ClientError as error:
@@ -70,6 +74,11 @@ class Boto:
             raise AwsRefused(call, "ParamValidationError") from error
         except BotoCoreError as error:
             raise AwsUnavailable(call, type(error).__name__) from error
+
+    def _client(self, call: Call[Any]) -> Any:
+        if call.service == "lambda":
+            return self._make_lambda()
+        return (self._urgent if call.urgent else self._clients)[call.service]
 
 
 def _s3(session: boto3.Session, endpoint_url: str | None) -> Any:

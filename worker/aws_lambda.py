@@ -6,17 +6,21 @@ import functools
 import logging
 import os
 import random
+from dataclasses import replace
 from typing import Any
 
 from coatcheck.calls import AwsError
 from coatcheck.clock import SECOND
 from coatcheck.deployment import Deployment
+from coatcheck.functions import invoke_later
 from coatcheck.log import configure
 from coatcheck.queues import Received
+from coatcheck.table.keys import ShardKind
 from worker.aws import Boto
 from worker.inbox import about_message, handle
+from worker.sweep import SWEEP_THREADS, ShareMessage
 from worker.sweep import sweep as sweep_once
-from worker.tools import Tools, system_clock
+from worker.tools import Tools, in_threads, system_clock
 from worker.webhooks.desk import Desk
 from worker.webhooks.inbox import attend, wait_for_a_turn
 from worker.webhooks.pool import Pool, Shares
@@ -28,6 +32,9 @@ MARGIN = 15 * SECOND
 
 ATTEMPT_MARGIN = 25 * SECOND
 """Time that one attempt at a delivery may take, with what is read before and written after."""
+
+SWEEP_MARGIN = 5 * SECOND
+"""Time kept back from the deadline of a sweep: for the rows that are being attended to when its time is up."""
 
 SHARE = 2
 """Records of one batch that go to the same endpoint at a time: of a batch of ten, no more than a quarter or so."""
@@ -73,13 +80,26 @@ def deliver(event: dict[str, Any], context: Any) -> dict[str, Any]:
     return {"batchItemFailures": [{"itemIdentifier": r.message_id} for r in received if r.message_id not in done]}
 
 
-def sweep(_event: dict[str, Any], context: Any) -> dict[str, int]:
-    """Schedule: attend to every overdue job. Answers how many were attended to, by what was done."""
-    tools = _tools(with_handlers=False)
-    until = tools.clock() + context.get_remaining_time_in_millis() - MARGIN
-    done = dict(sweep_once(tools, until=until))
-    log.info("swept: %s", done or "nothing overdue")
-    return done
+def sweep(event: dict[str, Any], context: Any) -> dict[str, int]:
+    """Schedule: attend to what is overdue, and call this function again beside itself for what is too much for one.
+
+    Answers how many were attended to, by what was done.
+    """
+    tools = _sweepers_tools()
+    until = tools.clock() + context.get_remaining_time_in_millis() - SWEEP_MARGIN
+    handed = ShareMessage.model_validate(event)
+
+    def hand_over(kind: ShardKind, numbers: tuple[int, ...]) -> None:
+        message = ShareMessage(shards={kind: numbers})
+        tools.aws.send(invoke_later(context.invoked_function_arn, message.model_dump_json()))
+
+    return sweep_once(
+        tools,
+        until=until,
+        share=handed.share(tools.deployment.due_shards),
+        # what was handed over is not handed on: one schedule's event makes so many calls, and no more
+        hand_over=None if handed.shards else hand_over,
+    )
 
 
 def _handled(tools: Tools, record: dict[str, Any], deadline: int) -> bool:
@@ -106,6 +126,11 @@ def _queue_url(tools: Tools, record: dict[str, Any]) -> str:
 @functools.cache
 def _desk() -> Desk:
     return Desk.of(_tools(with_handlers=False), os.environ)
+
+
+@functools.cache
+def _sweepers_tools() -> Tools:
+    return replace(_tools(with_handlers=False), side_by_side=in_threads(SWEEP_THREADS))
 
 
 @functools.cache

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 
-from coatcheck import blobs, due, errors, labels
-from coatcheck.calls import AwsError, Call
+from coatcheck import due, errors, labels
+from coatcheck.calls import Call
 from coatcheck.clock import DAY, SECOND, milliseconds
 from coatcheck.lifecycle import FAIL, SUCCEED, TIME_OUT, Move, Status
 from coatcheck.record import Blob, Job, JobError
@@ -14,6 +13,7 @@ from coatcheck.retry import GiveUp, Reject, RetryLater, RetryPolicy, decide
 from coatcheck.table import moves
 from coatcheck.table.history import put_history_page
 from worker.heart import Stop
+from worker.leftovers import discard
 from worker.output import BadResult
 from worker.tools import Again, Done, Tools, Verdict
 from worker.webhooks.wake import wake_deliverer
@@ -86,14 +86,6 @@ def left_for_others(tools: Tools, job: Job) -> Verdict:
     return _retry(tools, job, error, HANDLER_PAUSE, counted=False, type_missed_at=missed_at)
 
 
-def discard(tools: Tools, job: Job) -> None:
-    """Remove what the attempt `job.attempt` made, which did not settle the job and never will."""
-    bucket = tools.deployment.bucket
-    with contextlib.suppress(AwsError):
-        while keys := tools.aws.send(blobs.keys_under(bucket, blobs.attempt_prefix(job))):
-            tools.aws.send(blobs.delete(bucket, keys))
-
-
 def _give_up(tools: Tools, job: Job, move: Move, error: JobError) -> Verdict:
     _commit(tools, job, moves.settle(tools.deployment.table, job, move, now=tools.clock(), error=error))
     return Done()
@@ -108,7 +100,7 @@ def _retry(
     counted: bool = True,
     type_missed_at: int | None = None,
 ) -> Verdict:
-    """Queue the job again. The same message waits out the time where a queue can; else the sweeper sends one."""
+    """Queue the job again. The same message waits out a short time; after a longer one the sweeper sends another."""
     _spill(tools, job)
     now = tools.clock()
     start_at = now + milliseconds(seconds)
@@ -121,7 +113,7 @@ def _retry(
         counted=counted,
         type_missed_at=type_missed_at,
     )
-    delay = due.message_delay(now=now, start_at=start_at)
+    delay = due.message_ride(now=now, start_at=start_at)
     return Again(delay) if _commit(tools, job, move) and delay is not None else Done()
 
 

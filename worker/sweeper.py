@@ -16,8 +16,8 @@ from coatcheck.clock import milliseconds
 from coatcheck.deployment import BadSettings, Deployment
 from coatcheck.log import configure
 from worker.aws import Aws, Boto
-from worker.sweep import sweep
-from worker.tools import Tools, system_clock
+from worker.sweep import SWEEP_THREADS, Share, sweep
+from worker.tools import Tools, in_threads, system_clock
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +26,7 @@ def main(door: Callable[[], Aws] = Boto) -> None:
     """Parse the command line and sweep until SIGTERM. `door` makes the way to AWS: tests bring their own."""
     parser = argparse.ArgumentParser(prog="python -m worker.sweeper", description="Attend to overdue jobs.")
     parser.add_argument("--every", type=float, default=60.0, help="seconds between two sweeps")
+    parser.add_argument("--share", type=_share, default=(1, 1), metavar="N/M", help="be the Nth of M sweepers")
     options = parser.parse_args()
     if options.every <= 0:
         parser.error("--every must be more than 0")
@@ -34,15 +35,31 @@ def main(door: Callable[[], Aws] = Boto) -> None:
     except BadSettings as error:
         sys.exit(str(error))
     configure(deployment.log)
-    tools = Tools(door(), deployment, {}, clock=system_clock, roll=random.random)
+    side_by_side = in_threads(SWEEP_THREADS)
+    tools = Tools(door(), deployment, {}, clock=system_clock, roll=random.random, side_by_side=side_by_side)
+    number, parts = options.share
+    share = Share.part(number - 1, parts, deployment.due_shards)
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
     while not ended.wait(options.every):
         try:
-            sweep(tools, until=tools.clock() + milliseconds(max(options.every, 10)))
+            sweep(tools, until=tools.clock() + milliseconds(max(options.every, 10)), share=share)
         except AwsError as error:
             log.warning("the sweep is not whole: %s", error)
+        except Exception:
+            # every promise rests on this loop: whatever one sweep fails on, the next one comes
+            log.exception("the sweep failed")
+
+
+def _share(text: str) -> tuple[int, int]:
+    try:
+        number, parts = map(int, text.split("/"))
+    except ValueError:
+        raise argparse.ArgumentTypeError("must be N/M, such as 1/4") from None
+    if not 1 <= number <= parts:
+        raise argparse.ArgumentTypeError("N must be from 1 to M")
+    return number, parts
 
 
 if __name__ == "__main__":

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Protocol, TypeAlias, TypeVar
 
 from coatcheck.deployment import Deployment
 from coatcheck.types import Handlers
@@ -41,11 +42,33 @@ def in_a_thread(look: Look, silence: float) -> Iterator[None]:
         thread.join()
 
 
+R = TypeVar("R")
+V = TypeVar("V")
+
+
+class SideBySide(Protocol):
+    """Calls a function with each of the values; the answers in their order."""
+
+    def __call__(self, function: Callable[[V], R], values: Sequence[V], /) -> Sequence[R]: ...
+
+
+def one_by_one(function: Callable[[V], R], values: Sequence[V], /) -> Sequence[R]:
+    """Side by side in a single thread."""
+    return [function(value) for value in values]
+
+
+def in_threads(threads: int) -> SideBySide:
+    """Side by side in so many threads, which stay. An exception of one call is raised when the others have ended."""
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="side-by-side")
+    return lambda function, values: list(pool.map(function, values))
+
+
 @dataclass(frozen=True, slots=True)
 class Tools:
     """The worker's tools. `clock` tells milliseconds since the epoch, `roll` a random number in [0, 1).
 
     `pace` is how the heart of an attempt beats; `end_process` ends this process at once, with an exit status.
+    `side_by_side` is how the sweeper attends to many rows.
     """
 
     aws: Aws
@@ -55,6 +78,7 @@ class Tools:
     roll: Callable[[], float]
     pace: Pace = in_a_thread
     end_process: Callable[[int], object] = os._exit
+    side_by_side: SideBySide = one_by_one
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Any
 from coatcheck.lifecycle import Status
 from coatcheck.pack import pack, to_json, unpack
 from coatcheck.record import JSON, Blob, Event, Job, JobError, Progress
-from coatcheck.table.keys import AttributeValue, Item, JobKey, due_shard
+from coatcheck.table.keys import AttributeValue, Item, JobKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +92,7 @@ _CODECS: Mapping[str, Codec] = {
     "updated_at": _NUMBER,
     "expires_at": _NUMBER,
     "due_at": _NUMBER,
+    "due_shard": _TEXT,
     "run_at": _NUMBER,
     "start_at": _NUMBER,
     "queue_deadline": _NUMBER,
@@ -148,7 +149,7 @@ def encode_field(field: str, value: Any) -> AttributeValue:
 
 def encode_job(job: Job) -> Item:
     """The row of a new job. Fields that are unset or as they are by default are left out."""
-    item = JobKey(job.tenant, job.id).item() | {"due_shard": {"S": due_shard(job.id)}}
+    item = JobKey(job.tenant, job.id).item()
     for field in _CODECS:
         value = getattr(job, field)
         if value is not None and value != _DEFAULTS.get(field):

@@ -14,7 +14,6 @@ from coatcheck.record import Blob, Job
 from coatcheck.table.codec import NewerRow, decode_job, encode_job
 from coatcheck.table.expressions import Expression
 from coatcheck.table.keys import (
-    DUE_INDEX,
     TENANT_INDEX,
     Item,
     JobKey,
@@ -61,16 +60,16 @@ class Batch:
     unread: Sequence[JobKey]
 
 
-def get_jobs(table: str, keys: Sequence[JobKey]) -> Call[Batch]:
-    """Up to 100 jobs at once, in no order."""
+def get_jobs(table: str, keys: Sequence[JobKey], *, consistent: bool = False) -> Call[Batch]:
+    """Up to 100 jobs at once, in no order, as they were a moment ago or, for twice the price, as they are now."""
 
     def read(answer: Answer) -> Batch:
         jobs = [job for item in answer.get("Responses", {}).get(table, []) for job in _known(item)]
         unread = answer.get("UnprocessedKeys", {}).get(table, {}).get("Keys", [])
         return Batch(jobs, [JobKey.of(item) for item in unread])
 
-    params = {"RequestItems": {table: {"Keys": [key.item() for key in keys]}}}
-    return Call("dynamodb", "BatchGetItem", params, read)
+    asked = {"Keys": [key.item() for key in keys], "ConsistentRead": consistent}
+    return Call("dynamodb", "BatchGetItem", {"RequestItems": {table: asked}}, read)
 
 
 def _known(item: Item) -> Iterator[Job]:
@@ -133,20 +132,6 @@ def list_jobs(
 
 def _sortable(at: int) -> str:
     return f"{min(max(at, 0), 10**13 - 1):013d}"
-
-
-def due_jobs(table: str, shard: str, *, now: int, limit: int) -> Call[Sequence[JobKey]]:
-    """Up to `limit` jobs of one shard whose `due_at` has passed, the longest overdue first."""
-    e = Expression()
-    overdue = f"{e.name('due_shard')} = {e.text(shard)} AND {e.name('due_at')} <= {e.number(now)}"
-    params = {
-        "TableName": table,
-        "IndexName": DUE_INDEX,
-        "KeyConditionExpression": overdue,
-        **e.placeholders(),
-        "Limit": limit,
-    }
-    return Call("dynamodb", "Query", params, read=lambda answer: [JobKey.of(item) for item in answer["Items"]])
 
 
 def items_beside(table: str, job: Job) -> Call[Sequence[Item]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, TypeAlias
 
 AttributeValue: TypeAlias = dict[str, Any]
@@ -14,8 +15,23 @@ UPLOAD = "upload"
 DUE_INDEX = "due"
 TENANT_INDEX = "by_tenant"
 
-DUE_SHARDS = tuple(f"due-{n}" for n in range(8))
-"""Partitions of the `due` index: one takes 1,000 writes a second, and each is one query a sweep."""
+SHARDS = 8
+"""Partitions of each kind in the `due` index, if the deployment does not say. One takes 1,000 writes a second."""
+
+
+class ShardKind(StrEnum):
+    """What the partitions of the `due` index hold: each kind has its own, so that no backlog of one delays another."""
+
+    DUE = "due"
+    """Jobs that wait, run, or have ended and are to be told of."""
+
+    DELIVERY = "delivery"
+    REMOVAL = "removal"
+    """Jobs that have ended, of which bytes in the bucket are left."""
+
+    def shard(self, number: int) -> str:
+        """The partition of this kind with a number."""
+        return f"{self}-{number}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +57,14 @@ class JobKey:
         return cls(tenant, job_id)
 
 
-def due_shard(job_id: str) -> str:
-    """The partition of the `due` index that a job is in, all its life."""
-    return DUE_SHARDS[zlib.crc32(job_id.encode()) % len(DUE_SHARDS)]
+def due_shard(kind: ShardKind, name: str, shards: int) -> str:
+    """The partition, one of so many of a kind, of the job or the delivery with this id."""
+    return kind.shard(zlib.crc32(name.encode()) % shards)
+
+
+def removal_shard(shard: str) -> str:
+    """The partition of a job of which nothing but bytes is left. It has the number of the one that it was in."""
+    return ShardKind.REMOVAL.shard(int(shard.rpartition("-")[2]))
 
 
 def history_page(created_at: int, first: int) -> str:

@@ -26,7 +26,7 @@ from coatcheck.record import Blob, Event, Job, JobError, Progress
 from coatcheck.table.codec import SCHEMA, attribute_name, decode_job, encode_events, encode_field
 from coatcheck.table.conditions import Mover, condition
 from coatcheck.table.expressions import Expression
-from coatcheck.table.keys import JobKey
+from coatcheck.table.keys import JobKey, removal_shard
 
 GONE_FOR = DAY
 """How long the row of a job whose retention is over stays to answer 410, in milliseconds."""
@@ -200,7 +200,7 @@ def continue_later(table: str, job: Job, *, now: int, checkpoint: Blob) -> Call[
 
 
 def _queued_again(now: int, start_at: int) -> dict[str, Any]:
-    due_at = due.for_dispatch(now=now, start_at=start_at, queue_deadline=None, dispatches=0)
+    due_at = due.for_retry(now=now, start_at=start_at)
     return {**_WAITING_AGAIN, "start_at": start_at, "due_at": due_at, "dispatches": None}
 
 
@@ -274,7 +274,8 @@ def _final(job: Job, move: Move, *, now: int) -> dict[str, Any]:
         "owner": None,
     }
     if {move.event, CLAIM.event if job.started_at else None}.isdisjoint(job.notify):
-        return ended | {"due_at": due.for_removal(replace(job, expires_at=expires_at)), "notify": None}
+        due_at = due.for_removal(replace(job, expires_at=expires_at))
+        return ended | {"due_at": due_at, "due_shard": removal_shard(job.due_shard), "notify": None}
     return ended | {"due_at": due.for_dispatch(now=now, start_at=None, queue_deadline=None, dispatches=0)}
 
 

@@ -11,20 +11,24 @@ from coatcheck.lifecycle import FINAL, Status
 from coatcheck.record import Blob, Event, Job, JobError
 from coatcheck.table.codec import encode_events, encode_field
 from coatcheck.table.expressions import Expression
+from coatcheck.table.keys import removal_shard
 from coatcheck.table.moves import Outcome, must_spill, ttl, update_if
 
 
-def postpone(table: str, job: Job, *, due_at: int | None, dispatches: int) -> Call[Outcome]:
+def postpone(table: str, job: Job, *, due_at: int | None, dispatches: int, for_removal: bool = False) -> Call[Outcome]:
     """Note when the sweeper has to look next. Not a move, and nothing a client sees: `version` stays.
 
-    Never (None) is for a job that has ended and of which nothing is left to tell: what `notify` still names will not
-    happen, or is told no more since the retention is over.
+    `for_removal`: nothing but bytes is left of the job, and it is looked for among those from now on. Never (None) is
+    for a job that has ended and of which nothing is left to tell: what `notify` still names will not happen, or is told
+    no more since the retention is over.
     """
     e = Expression()
     unchanged = f"{e.name('version')} = {e.number(job.version)}"
     e.assign("due_at", None if due_at is None else {"N": str(due_at)})
     if due_at is None:
         e.assign("notify", None)
+    if for_removal:
+        e.assign("due_shard", {"S": removal_shard(job.due_shard)})
     e.assign("dispatches", {"N": str(dispatches)})
     return update_if(table, job, e, unchanged)
 
@@ -40,6 +44,7 @@ def announce(table: str, job: Job, *, left: Sequence[str]) -> Call[Outcome]:
     if job.done:
         due_at = due.for_removal(job)
         e.assign("due_at", None if due_at is None else {"N": str(due_at)})
+        e.assign("due_shard", {"S": removal_shard(job.due_shard)})
     return update_if(table, job, e, unannounced)
 
 
@@ -96,6 +101,7 @@ def forget_job(table: str, job: Job, *, now: int) -> Call[Outcome]:
     e.assign("expires_at", {"N": str(now)})
     e.assign("ttl", {"N": str(ttl(now))})
     e.assign("due_at", {"N": str(due.for_expiry(now))})
+    e.assign("due_shard", {"S": removal_shard(job.due_shard)})
     e.assign("input", encode_field("input", _FORGOTTEN))
     for attribute in _ABOUT:
         e.assign(attribute, None)

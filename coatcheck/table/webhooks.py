@@ -12,8 +12,9 @@ from coatcheck import due
 from coatcheck.calls import Answer, Call
 from coatcheck.clock import SECOND
 from coatcheck.pack import pack, to_json, unpack
+from coatcheck.table.due_index import DuePage, due_page
 from coatcheck.table.expressions import Expression
-from coatcheck.table.keys import DUE_INDEX, Item, JobKey
+from coatcheck.table.keys import SHARDS, Item, JobKey, ShardKind, due_shard
 from coatcheck.webhooks import (
     MOST_ATTEMPTS_KEPT,
     TRY_LEASE,
@@ -23,9 +24,6 @@ from coatcheck.webhooks import (
     DeliveryStatus,
     Endpoint,
 )
-
-DELIVERY_SHARDS = tuple(f"delivery-{n}" for n in range(4))
-"""Partitions of the `due` index that hold deliveries."""
 
 _ENDPOINTS = "webhooks"
 """No job's id: with the tenant in front of it, the partition of its endpoints."""
@@ -74,11 +72,13 @@ def delete_endpoint(table: str, tenant: str, endpoint_id: str) -> Call[bool]:
     return Call("dynamodb", "DeleteItem", params, lambda answer: "Attributes" in answer)
 
 
-def put_delivery(table: str, delivery: Delivery) -> Call[bool]:
-    """Write a new delivery; whether it is new: made again, it stays as it is."""
+def put_delivery(table: str, delivery: Delivery, *, shards: int = SHARDS) -> Call[bool]:
+    """Write a new delivery into one of so many shards; whether it is new: made again, it stays as it is."""
     e = Expression()
     unless = f"attribute_not_exists({e.name('pk')})"
-    params = {"TableName": table, "Item": _delivery_item(delivery), "ConditionExpression": unless, **e.placeholders()}
+    shard = due_shard(ShardKind.DELIVERY, delivery.key.id, shards)
+    item = _delivery_item(delivery) | {"due_shard": {"S": shard}}
+    params = {"TableName": table, "Item": item, "ConditionExpression": unless, **e.placeholders()}
     return Call("dynamodb", "PutItem", params, _yes, {_CONDITION_FAILED: _no})
 
 
@@ -128,18 +128,11 @@ def list_deliveries(
     return Call("dynamodb", "Query", params, read)
 
 
-def due_deliveries(table: str, shard: str, *, now: int, limit: int) -> Call[Sequence[DeliveryKey]]:
-    """Up to `limit` deliveries of one shard whose `due_at` has passed, the longest overdue first."""
-    e = Expression()
-    overdue = f"{e.name('due_shard')} = {e.text(shard)} AND {e.name('due_at')} <= {e.number(now)}"
-    params = {
-        "TableName": table,
-        "IndexName": DUE_INDEX,
-        "KeyConditionExpression": overdue,
-        **e.placeholders(),
-        "Limit": limit,
-    }
-    return Call("dynamodb", "Query", params, lambda answer: [_key_of(item) for item in answer["Items"]])
+def due_deliveries(
+    table: str, shard: str, *, now: int, limit: int, after: Item | None = None
+) -> Call[DuePage[DeliveryKey]]:
+    """Up to `limit` deliveries of one shard whose `due_at` has passed, behind the entry `after`."""
+    return due_page(table, shard, _key_of, now=now, limit=limit, after=after)
 
 
 def begin_try(table: str, delivery: Delivery, *, now: int) -> Call[Delivery | None]:
@@ -230,9 +223,7 @@ _TIMES = ("trying_since", "try_at", "due_at")
 
 
 def _delivery_item(delivery: Delivery) -> Item:
-    shard = DELIVERY_SHARDS[zlib.crc32(delivery.key.id.encode()) % len(DELIVERY_SHARDS)]
     item = _delivery_key(delivery.key) | {
-        "due_shard": {"S": shard},
         "event_id": {"S": delivery.event_id},
         "event": {"S": delivery.event},
         "endpoint": {"S": delivery.endpoint},

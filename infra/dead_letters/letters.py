@@ -19,8 +19,8 @@ from coatcheck.table.codec import NewerRow
 from coatcheck.table.keys import JobKey
 from coatcheck.table.webhooks import get_delivery
 from coatcheck.webhooks import Delivery, DeliveryKey, DeliveryStatus, unannounced
-from worker import dead_letters
 from worker.aws import Aws
+from worker.sweep import dead_letters
 from worker.tools import system_clock
 from worker.webhooks.inbox import parse
 

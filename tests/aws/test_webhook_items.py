@@ -11,6 +11,7 @@ from coatcheck.clock import DAY, MINUTE
 from coatcheck.deployment import Deployment
 from coatcheck.ids import make_id
 from coatcheck.table import webhooks as table
+from coatcheck.table.keys import SHARDS, ShardKind
 from coatcheck.webhooks import (
     EVENTS,
     MOST_ATTEMPTS_KEPT,
@@ -133,8 +134,8 @@ def test_a_delivery_is_due_until_it_has_ended(aws: Boto, deployment: Deployment,
 
     def due(now: int) -> bool:
         return any(
-            read.key in aws.send(table.due_deliveries(deployment.table, shard, now=now, limit=1000))
-            for shard in table.DELIVERY_SHARDS
+            read.key in aws.send(table.due_deliveries(deployment.table, shard, now=now, limit=1000)).keys
+            for shard in map(ShardKind.DELIVERY.shard, range(SHARDS))
         )
 
     aws.send(table.put_delivery(deployment.table, read))

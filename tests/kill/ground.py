@@ -25,7 +25,7 @@ from coatcheck.messages import DeliveryMessage, JobMessage
 from coatcheck.queues import delete, receive, send_delivery, send_job
 from coatcheck.record import Blob, Job
 from coatcheck.table import items, moves
-from coatcheck.table.keys import DUE_SHARDS, JobKey, due_shard
+from coatcheck.table.keys import JobKey
 from coatcheck.table.webhooks import list_deliveries, put_endpoint
 from coatcheck.webhooks import EVENTS, Delivery, Endpoint
 from infra.embedded import environment
@@ -129,7 +129,7 @@ class Ground:
         job = a_job(
             now=now,
             tenant=tenant,
-            id=_id_in_the_first_shard(),
+            id=make_id("job", secrets.token_bytes(16)),
             type=WORK.name,
             lane=LANE,
             max_attempts=WORK.max_attempts,
@@ -165,14 +165,6 @@ def blob(content: bytes, *, inline: bool, filename: str | None = None) -> Blob:
     """What a row says of some bytes."""
     digest = hashlib.sha256(content).digest()
     return Blob(len(content), digest, "application/octet-stream", filename, inline=content if inline else None)
-
-
-def _id_in_the_first_shard() -> str:
-    """An id that the sweeper meets first: what it asks of the other shards comes when its work is done."""
-    while True:
-        made = make_id("job", secrets.token_bytes(16))
-        if due_shard(made) == DUE_SHARDS[0]:
-            return made
 
 
 @contextmanager

@@ -6,14 +6,13 @@ A fork has imported everything already and starts in a few milliseconds, so that
 from __future__ import annotations
 
 import os
-import random
 import signal
 import socket
 import sys
 import tempfile
 import threading
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn, TypeVar, cast
 
@@ -22,6 +21,7 @@ import uvicorn
 from coatcheck.calls import Call
 from coatcheck.clock import MINUTE
 from coatcheck.deployment import WEBHOOKS, Deployment
+from coatcheck.table.due_index import DuePage
 from coatcheck.table.keys import JobKey
 from service.app import create_app
 from service.front_door import UVICORN
@@ -69,11 +69,12 @@ class Narrow:
     def send(self, call: Call[T]) -> T:
         if call.operation != "Query":
             return self._door.send(call)
-        return self._door.send(cast("Call[T]", self._narrowed(call)))
+        return self._door.send(cast("Call[T]", self._narrowed(cast("Call[DuePage[JobKey]]", call))))
 
-    def _narrowed(self, call: Call[Any]) -> Call[Sequence[JobKey]]:
-        def read(answer: Mapping[str, Any]) -> Sequence[JobKey]:
-            return [key for key in call.read(answer) if key.tenant == self._tenant]
+    def _narrowed(self, call: Call[DuePage[JobKey]]) -> Call[DuePage[JobKey]]:
+        def read(answer: Mapping[str, Any]) -> DuePage[JobKey]:
+            page = call.read(answer)
+            return replace(page, keys=[key for key in page.keys if key.tenant == self._tenant])
 
         return replace(call, params={**call.params, "Limit": 1000}, read=read)
 
@@ -134,7 +135,8 @@ def _work(ground: Ground, _: Deployment, __: Errand, fate: Fate) -> None:
 
 def _sweep_once(ground: Ground, deployment: Deployment, errand: Errand, fate: Fate) -> None:
     door = Narrow(Mortal(ground.connect(), fate), errand.tenant)
-    sweep(Tools(door, deployment, {}, clock=system_clock, roll=random.random), until=system_clock() + MINUTE)
+    # begins with the first shard, where the jobs are: what it asks of the others comes when its work is done
+    sweep(Tools(door, deployment, {}, clock=system_clock, roll=lambda: 0.0), until=system_clock() + MINUTE)
 
 
 def _deliver(ground: Ground, _: Deployment, __: Errand, fate: Fate) -> None:

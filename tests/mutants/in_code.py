@@ -19,8 +19,11 @@ from coatcheck.table import items, moves, notes
 from coatcheck.table.keys import JobKey
 from service import submit
 from tests.mutants.bugs import Bug, answering, given, given_job, nothing, replaced
-from worker import attempt, aws_lambda, heart, leftovers, poller, run, settle, sweep
-from worker.webhooks import announce, deliver, overdue
+from worker import attempt, aws_lambda, heart, leftovers, poller, run, settle
+from worker.sweep import deliveries as swept_deliveries
+from worker.sweep import jobs as swept_jobs
+from worker.sweep import lost, waking
+from worker.webhooks import announce, deliver
 
 PUNCTUAL = "tests/simulation/test_punctual.py"
 LEFTOVERS = "tests/aws/worker/test_leftovers.py"
@@ -104,8 +107,7 @@ def _refusal_ignored() -> None:
 
 
 def _requeue_unseen() -> None:
-    take = given_job(lease_until=0)(sweep._take_from_lost_worker)
-    replaced(sweep, "_BY_STATUS", lambda by_status: {**by_status, Status.RUNNING: take})()
+    replaced(swept_jobs, "_lease_is_out", nothing(answer=True))()
     for move in lifecycle.MOVES:
         object.__setattr__(move, "by_sweeper", False)
 
@@ -122,8 +124,9 @@ def _deleted_first() -> None:
         replaced(consumer, "handle", deleting)()
 
 
-def _left_alone(by_status: Any) -> Any:
-    return {**by_status, Status.CANCELING: lambda *_: "early"}
+def _nothing_sent() -> None:
+    replaced(lost, "_send", nothing())()
+    replaced(waking, "_sent", lambda _: lambda _tools, _lane, messages: set(messages))()
 
 
 def _sent_once(for_dispatch: Any) -> Any:
@@ -154,7 +157,7 @@ def _whichever_job() -> None:
 
 
 BUGS = (
-    Bug("no sweeper at all", puts=replaced(sweep, "_attend_to", nothing("gone"))),
+    Bug("no sweeper at all", puts=replaced(swept_jobs, "asks_for", nothing())),
     Bug("the pointer before the bytes", puts=_pointer_before_bytes),
     Bug("submit without its condition", puts=replaced(items, "put_job", _unconditional)),
     Bug("submit without due_at", puts=replaced(items, "put_job", given_job(due_at=None))),
@@ -166,8 +169,8 @@ BUGS = (
     Bug("retry forgets due_at", puts=replaced(moves, "_queued_again", answering(due_at=None))),
     Bug("the claim is not seen by the sweeper", puts=replaced(due, "for_lease", lambda _: lambda at: at + DAY)),
     Bug("a lost message is sent again once, and no more", puts=replaced(due, "for_dispatch", _sent_once)),
-    Bug("the sweeper sends nothing", puts=replaced(sweep, "_send", nothing())),
-    Bug("the sweeper leaves cancels alone", puts=replaced(sweep, "_BY_STATUS", _left_alone)),
+    Bug("the sweeper sends nothing", puts=_nothing_sent),
+    Bug("the sweeper leaves cancels alone", puts=replaced(lost, "finish_cancel", nothing("early"))),
     Bug("the sweeper takes a job without a look at its lease", puts=_requeue_unseen),
     Bug("the lease is never renewed", puts=replaced(heart.Heart, "_due", nothing(answer=False))),
     Bug("a lease of an hour", puts=replaced(moves, "claim", given(lease=HOUR))),
@@ -196,7 +199,7 @@ BUGS = (
     Bug("a handler that does not stop is left alone", puts=replaced(heart, "STUBBORN_AFTER", lambda _: DAY)),
     Bug("an end that is to be told of is not due", puts=replaced(moves, "_final", answering(due_at=None))),
     Bug("a delivery is not due until it is tried", puts=replaced(announce, "put_delivery", _never_due)),
-    Bug("the sweeper leaves deliveries alone", puts=replaced(overdue, "attend", nothing("gone"))),
+    Bug("the sweeper leaves deliveries alone", puts=replaced(swept_deliveries, "_attend", nothing("gone"))),
     Bug("a delivery of a job that was deleted is sent", puts=replaced(deliver, "was_purged", _never), test=PURGED),
     Bug("an event gets another id each time", puts=replaced(announce, "event_id", _any_id)),
     Bug("a lost attempt is not told of", puts=replaced(deliver, "_with_lost_attempt", lambda _: lambda read: read)),

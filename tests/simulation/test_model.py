@@ -20,8 +20,9 @@ from coatcheck.lifecycle import FAIL, SUCCEED, TIME_OUT, Status
 from coatcheck.messages import JobMessage
 from coatcheck.record import JSON, Blob, Job, JobError, Progress
 from coatcheck.table import items, moves, notes
+from coatcheck.table.due_index import due_jobs
 from coatcheck.table.history import earlier_events, put_history_page
-from coatcheck.table.keys import DUE_SHARDS, JobKey
+from coatcheck.table.keys import JobKey
 from tests.rows import NOW, a_job
 from tests.simulation.model import Model, ModelDoor
 from worker.aws import Aws, Boto
@@ -138,7 +139,7 @@ _TABLE_CALLS: Sequence[Make] = (
         t, job.tenant, limit=c.randint(1, 5), after=c.choice((None, items.Listed(_key(job), job.created_at)))
     ),
     lambda c, t, job: items.list_jobs(t, job.tenant, limit=50, created_from=(at := _time(c)), created_until=at + 9999),
-    lambda c, t, _: items.due_jobs(t, c.choice(DUE_SHARDS), now=_time(c), limit=1000),
+    lambda c, t, job: due_jobs(t, job.due_shard, now=_time(c), limit=c.choice((1, 3, 1000))),
 )
 
 

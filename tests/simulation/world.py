@@ -342,6 +342,8 @@ def _subject(call: Call[Any]) -> str:
             return str(params.get("Key") or params.get("Prefix") or len(params["Delete"]["Objects"]))
         case "secretsmanager":
             return str(params["SecretId"])
+        case "lambda":
+            return str(params["Payload"])
 
 
 def _assigned(params: Any) -> str:

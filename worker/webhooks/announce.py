@@ -26,7 +26,7 @@ from coatcheck.webhooks import (
 )
 from worker.tools import Again, Done, Tools, Verdict
 from worker.webhooks.body import body_of
-from worker.webhooks.overdue import message_of
+from worker.webhooks.wake import message_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,5 +84,5 @@ def _deliver(tools: Tools, job: Job, event: str, receivers: list[Receiver]) -> N
             keep_until=max(job.expires_at or 0, now + KEPT_FOR),
             due_at=due.for_dispatch(now=now, start_at=None, queue_deadline=None, dispatches=0),
         )
-        if tools.aws.send(put_delivery(table, delivery)):
+        if tools.aws.send(put_delivery(table, delivery, shards=tools.deployment.due_shards)):
             tools.aws.send(send_delivery(tools.deployment.queues[WEBHOOKS], message_of(delivery)))

@@ -6,10 +6,10 @@ import logging
 
 from coatcheck.calls import AwsError
 from coatcheck.deployment import WEBHOOKS
-from coatcheck.messages import JobMessage
+from coatcheck.messages import DeliveryMessage, JobMessage
 from coatcheck.queues import send_job
 from coatcheck.record import Job
-from coatcheck.webhooks import unannounced
+from coatcheck.webhooks import Delivery, unannounced
 from worker.tools import Tools
 
 log = logging.getLogger(__name__)
@@ -29,3 +29,9 @@ def send_wake_up(tools: Tools, job: Job) -> None:
     """Send the message. Raises AwsError."""
     message = JobMessage(tenant=job.tenant, job=job.id)
     tools.aws.send(send_job(tools.deployment.queues[WEBHOOKS], message))
+
+
+def message_of(delivery: Delivery) -> DeliveryMessage:
+    """The message that wakes a deliverer for a delivery."""
+    key = delivery.key
+    return DeliveryMessage(tenant=key.tenant, of=key.of, made=key.made, delivery=key.id, endpoint=delivery.endpoint)

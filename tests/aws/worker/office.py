@@ -26,7 +26,7 @@ from worker.webhooks.announce import announce
 from worker.webhooks.attempts import ANSWER_WITHIN, Sender
 from worker.webhooks.deliver import deliver
 from worker.webhooks.desk import Desk
-from worker.webhooks.overdue import message_of
+from worker.webhooks.wake import message_of
 
 ENDS = EVENTS[1:]
 BASE_URL = "https://jobs.example"

@@ -1,0 +1,89 @@
+"""One sweep: a pass over each kind of shard, the most urgent first."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from coatcheck.calls import AwsError
+from coatcheck.table.due_index import due_jobs
+from coatcheck.table.keys import ShardKind
+from coatcheck.table.webhooks import due_deliveries
+from worker.sweep import dead_letters, deliveries, jobs, removals
+from worker.sweep.pages import DuePages
+from worker.sweep.share import HandOver, Share
+from worker.tools import Tools
+
+log = logging.getLogger(__name__)
+
+SWEEP_THREADS = 16
+"""Rows that one sweeper attends to side by side: enough for the whole of a CPU, where AWS takes 5 ms a request."""
+
+LEFT = "left"
+"""What a sweep counts that it had no time for, or could not do: the next one finds it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """What is done with the shards of a kind, and by which part of a sweep's time: however much is due of the kinds
+    before, each has some of it."""
+
+    kind: ShardKind
+    find: Callable[..., Any]
+    attend: Callable[..., Counter[str]]
+    share_of_time: float
+
+
+PASSES: Sequence[Pass] = (
+    Pass(ShardKind.DUE, due_jobs, jobs.attend_to, 0.7),
+    Pass(ShardKind.DELIVERY, due_deliveries, deliveries.attend_to, 0.85),
+    Pass(ShardKind.REMOVAL, due_jobs, removals.attend_to, 1.0),
+)
+
+
+def sweep(tools: Tools, *, until: int, share: Share | None = None, hand_over: HandOver | None = None) -> Counter[str]:
+    """Attend to what is overdue in a share, the whole by default, until the time `until` at the latest.
+
+    Counts what was done, by name, and under "left" what was not. With `hand_over`, other sweepers are given what is
+    too much for one. Where one pass fails, the others are made all the same; raises AwsError then.
+    """
+    share = share or Share.whole(tools.deployment.due_shards)
+    done: Counter[str] = Counter()
+    failed: AwsError | None = None
+    began = tools.clock()
+    for one in PASSES:
+        pages = DuePages(
+            tools,
+            one.kind,
+            share.of_kind(one.kind),
+            one.find,
+            until=began + int((until - began) * one.share_of_time),
+            hand_over=hand_over,
+        )
+        try:
+            done += one.attend(tools, pages, until=pages.until, part=len(share.of_kind(one.kind)) / share.of)
+        except AwsError as error:
+            log.warning("the pass over what is %s is not whole: %s", one.kind, error)
+            pages.failed = error
+            done[LEFT] += 1
+        failed = pages.failed or failed
+        done[LEFT] += pages.left
+    if share.first:
+        try:
+            done += dead_letters.look_through(tools, until=until)
+        except AwsError as error:
+            failed = error
+    done = +done
+    _tell(done)
+    if failed is not None:
+        raise failed
+    return done
+
+
+def _tell(done: Counter[str]) -> None:
+    """The line that the metrics of the sweeper are made from."""
+    what = ", ".join(f"{count} {name}" for name, count in sorted(done.items())) or "nothing overdue"
+    log.info("swept: %s", what, extra={"swept": sum(done.values()) - done[LEFT], LEFT: done[LEFT]})
