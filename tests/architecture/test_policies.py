@@ -77,7 +77,13 @@ def handlers(role: str) -> set[str]:
 def statements(role: str) -> list[dict[str, Any]]:
     properties = translation()["Resources"][role]["Properties"]
     assert "ManagedPolicyArns" not in properties, "AWS's own policies allow far more than a function needs"
-    return [statement for policy in properties["Policies"] for statement in policy["PolicyDocument"]["Statement"]]
+    beside = [
+        one["Properties"]
+        for one in translation()["Resources"].values()
+        if one["Type"] == "AWS::IAM::Policy" and {"Ref": role} in one["Properties"]["Roles"]
+    ]
+    policies = [*properties["Policies"], *beside]
+    return [statement for policy in policies for statement in policy["PolicyDocument"]["Statement"]]
 
 
 def listed(value: Any) -> list[Any]:

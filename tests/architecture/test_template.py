@@ -57,8 +57,12 @@ def test_the_template_sets_every_setting_and_no_other() -> None:
 def test_the_settings_of_the_template_are_a_deployment() -> None:
     variables = read_template()["Globals"]["Function"]["Environment"]["Variables"]
     retention = read_template()["Mappings"]["Retention"]["7"]["Seconds"]
+    parameters = read_template()["Parameters"]
     plain = {
-        name: value if isinstance(value, str) else value.get("Fn::Sub", retention) for name, value in variables.items()
+        name: value
+        if isinstance(value, str)
+        else value.get("Fn::Sub") or parameters.get(value.get("Ref"), {}).get("Default", retention)
+        for name, value in variables.items()
     }
     deployment = Deployment.from_env(plain)
     assert deployment.log == "json"
@@ -182,7 +186,7 @@ def test_the_description_of_a_version_is_never_too_long_for_lambda() -> None:
     assert not re.fullmatch(pattern, longest.replace("aa", "aaa", 1))
     assert not re.fullmatch(pattern, json.dumps({**json.loads(longest), KEY[1:] + "0": "c"}))
     url = read_template()["Parameters"]["PublicUrl"]["MaxLength"]
-    assert len(f"{longest}{'u' * url} ah 999999s25 4") <= 256
+    assert len(f"{longest}{'u' * url} aha999999s25 4") <= 256
 
 
 def test_lambda_asks_a_queue_for_no_more_than_it_may() -> None:
