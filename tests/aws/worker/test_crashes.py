@@ -69,7 +69,7 @@ class TestCrashes:
             world.clock.ahead += 2 * MINUTE
             sent = Counting(world.door)
             world.sweep(replace(tools, aws=sent))
-            if "SendMessage" in sent.operations:
+            if {"SendMessage", "SendMessageBatch"} & set(sent.operations):
                 world.run(tools, job)
         row = world.row(job)
         assert row.status is Status.SUCCEEDED, f"died at call {at}"

@@ -1,0 +1,175 @@
+"""However much is due, what is urgent is done first, and nothing of one kind delays another.
+
+In virtual time, with 5 ms a request. `python -m bench.sweep` has the same with the numbers of a large deployment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from coatcheck.blobs import result_key
+from coatcheck.calls import AwsUnavailable
+from coatcheck.clock import MINUTE, SECOND
+from coatcheck.lifecycle import Status
+from coatcheck.record import Job
+from coatcheck.table.keys import ShardKind
+from tests.simulation import backlogs
+from tests.simulation.actors import QUEUE
+from tests.simulation.backlogs import START, Sweeper
+from tests.simulation.model import Model
+from worker.sweep import Share, sweep
+
+MANY = 2000
+A_SWEEP = 50 * SECOND
+
+
+@pytest.fixture
+def model() -> Model:
+    return Model()
+
+
+def swept(model: Model, *, began: int = START, lasting: int = A_SWEEP) -> Sweeper:
+    """A sweeper that has swept once."""
+    sweeper = Sweeper(model, began=began)
+    sweep(sweeper.tools, until=began + lasting)
+    return sweeper
+
+
+@pytest.mark.parametrize("messages", [True, False], ids=["messages wait", "messages are lost"])
+def test_a_dead_worker_is_noticed_before_a_backlog_is_woken(model: Model, *, messages: bool) -> None:
+    waiting = backlogs.waiting(MANY)
+    backlogs.put(model, [*waiting, lost := backlogs.left_by_dead_worker()])
+    if messages:
+        backlogs.with_messages(model, waiting)
+    sweeper = swept(model)
+    assert sweeper.noticed(lost) < 1
+    # a row is read with a hundred others, written once, and its message goes with ten others
+    assert len(sweeper.requests) < 1.2 * MANY
+
+
+def test_messages_that_wait_are_not_sent_again(model: Model) -> None:
+    waiting = backlogs.waiting(MANY)
+    backlogs.put(model, waiting)
+    backlogs.with_messages(model, waiting[: MANY - 500])
+    swept(model)
+    assert backlogs.sent(model) == MANY
+    # the same rows are looked at later, and ever less often
+    assert all(int(backlogs.row(model, job)["due_at"]["N"]) > START + MINUTE for job in waiting)
+
+
+def test_jobs_that_start_in_one_minute_are_handed_over_in_time_to_start_then(model: Model) -> None:
+    start_at = START + 14 * MINUTE
+    backlogs.put(model, [*backlogs.waiting(MANY), *backlogs.scheduled(MANY, start_at)])
+    sweeper = Sweeper(model)
+    sweep(sweeper.tools, until=START + A_SWEEP)
+    queue = model.queues.of({"QueueUrl": QUEUE})
+    starts = [message.visible_at for message in queue.messages.values() if message.visible_at > START + A_SWEEP]
+    assert len(starts) == MANY
+    assert all(start_at <= at < start_at + 2 * SECOND for at in starts)
+
+
+def test_removals_delay_nobody_and_are_not_delayed(model: Model) -> None:
+    expired = backlogs.expired(model, MANY // 4)
+    backlogs.put(model, [*expired, *backlogs.waiting(MANY), lost := backlogs.left_by_dead_worker()])
+    sweeper = swept(model)
+    assert sweeper.noticed(lost) < 1
+    assert not model.bucket.objects
+    # a second sweep finds nothing: not one entry of the index is left
+    assert "DeleteObjects" not in swept(model, began=START + MINUTE).requests
+
+
+def test_no_kind_of_backlog_takes_all_the_time_of_a_sweep(model: Model) -> None:
+    backlogs.put(model, backlogs.waiting(MANY))
+    backlogs.put(model, backlogs.expired(model, 20))
+    sweeper = Sweeper(model, threads=1)
+    done = sweep(sweeper.tools, until=START + 2 * SECOND)
+    assert done["left"] > 0
+    assert done["removed"] > 0
+    assert sweeper.clock() < START + 2.2 * SECOND
+
+
+def test_rows_of_a_newer_version_hold_up_nobody(model: Model) -> None:
+    newer = [job for job in backlogs.waiting(MANY * 3) if job.due_shard == "due-0"]
+    backlogs.of_newer_version(model, newer)
+    lost = [backlogs.left_by_dead_worker(n, due_shard=ShardKind.DUE.shard(n)) for n in range(8)]
+    before = [backlogs.row(model, job) for job in newer]
+    backlogs.put(model, lost)
+    sweeper = swept(model)
+    assert max(map(sweeper.noticed, lost)) < 1
+    assert [backlogs.row(model, job) for job in newer] == before
+
+
+def test_an_object_that_cannot_be_deleted_puts_its_own_job_off(model: Model) -> None:
+    expired = backlogs.expired(model, 20)
+    backlogs.put(model, expired)
+    stays = result_key(expired[7])
+    model.bucket.stubborn.add(stays)
+    assert sweep(Sweeper(model).tools, until=START + A_SWEEP)["not removed"] == 1
+    assert set(model.bucket.objects) == {stays}
+    assert swept(model, began=START + 2 * MINUTE).requests.count("DeleteObjects") == 0
+    model.bucket.stubborn.clear()
+    swept(model, began=START + 62 * MINUTE)
+    assert not model.bucket.objects
+
+
+def test_what_is_too_much_for_one_is_handed_to_others(model: Model) -> None:
+    backlogs.put(model, jobs := backlogs.waiting(3 * MANY))
+    handed: list[tuple[ShardKind, Sequence[int]]] = []
+    sweeper = Sweeper(model)
+    sweep(sweeper.tools, until=START + A_SWEEP, hand_over=lambda *share: handed.append(share))
+    assert {kind for kind, _ in handed} == {ShardKind.DUE}
+    assert sorted(number for _, numbers in handed for number in numbers) == sorted(set(range(8)) - {kept(model, jobs)})
+    for kind, numbers in handed:
+        sweep(Sweeper(model).tools, until=START + A_SWEEP, share=Share({kind: tuple(numbers)}, 8, first=False))
+    assert untouched(model, jobs) == []
+
+
+def kept(model: Model, jobs: Sequence[Job]) -> int:
+    """The shard of which a sweeper that has handed over the others has left nothing."""
+    left = {job.due_shard for job in untouched(model, jobs)}
+    (number,) = [number for number in range(8) if ShardKind.DUE.shard(number) not in left]
+    return number
+
+
+def untouched(model: Model, jobs: Sequence[Job]) -> list[Job]:
+    return [job for job in jobs if int(backlogs.row(model, job)["due_at"]["N"]) <= START]
+
+
+def test_a_share_that_nobody_takes_stays_with_who_has_it(model: Model) -> None:
+    backlogs.put(model, jobs := backlogs.waiting(3 * MANY))
+    sweeper = Sweeper(model)
+
+    def refuse(*_: object) -> None:
+        raise AwsUnavailable(backlogs.invocation(), "TooManyRequestsException")
+
+    sweep(sweeper.tools, until=START + 2 * A_SWEEP, hand_over=refuse)
+    assert untouched(model, jobs) == []
+
+
+@pytest.mark.parametrize("parts", [1, 3, 8, 11])
+def test_the_shares_of_several_sweepers_are_the_whole(parts: int) -> None:
+    shares = [Share.part(index, parts, 8) for index in range(parts)]
+    assert sorted(number for share in shares for number in share.of_kind(ShardKind.DUE)) == list(range(8))
+    assert [share.first for share in shares].count(True) == 1
+
+
+@pytest.mark.parametrize("before", [1, 8])
+def test_rows_stay_in_their_shards_when_there_are_more(model: Model, before: int) -> None:
+    """The number of shards is raised on a live table."""
+    jobs = [job for job in backlogs.waiting(200) if int(job.due_shard.removeprefix("due-")) < before]
+    backlogs.put(model, jobs)
+    sweeper = Sweeper(model)
+    deployment = sweeper.tools.deployment.model_copy(update={"due_shards": 32})
+    done = sweep(replace(sweeper.tools, deployment=deployment), until=START + A_SWEEP)
+    assert done["woken"] == len(jobs)
+
+
+def test_a_job_that_ended_is_removed_from_where_older_versions_kept_it(model: Model) -> None:
+    (job,) = backlogs.expired(model, 1)
+    backlogs.put(model, [replace(job, due_shard="due-3")])
+    swept(model)
+    assert not model.bucket.objects
+    assert Status(backlogs.row(model, job)["status"]["S"]) is Status.SUCCEEDED
