@@ -54,19 +54,21 @@ def get_job(table: str, key: JobKey) -> Call[Job | None]:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The jobs a batch read found, less those of newer versions, and the keys DynamoDB wants to be asked for again."""
+    """The jobs a batch read found, less the `newer` ones of newer versions, and the keys to be asked for again."""
 
     jobs: Sequence[Job]
     unread: Sequence[JobKey]
+    newer: int = 0
 
 
 def get_jobs(table: str, keys: Sequence[JobKey], *, consistent: bool = False) -> Call[Batch]:
     """Up to 100 jobs at once, in no order, as they were a moment ago or, for twice the price, as they are now."""
 
     def read(answer: Answer) -> Batch:
-        jobs = [job for item in answer.get("Responses", {}).get(table, []) for job in _known(item)]
+        found = answer.get("Responses", {}).get(table, [])
+        jobs = [job for item in found for job in _known(item)]
         unread = answer.get("UnprocessedKeys", {}).get(table, {}).get("Keys", [])
-        return Batch(jobs, [JobKey.of(item) for item in unread])
+        return Batch(jobs, [JobKey.of(item) for item in unread], newer=len(found) - len(jobs))
 
     asked = {"Keys": [key.item() for key in keys], "ConsistentRead": consistent}
     return Call("dynamodb", "BatchGetItem", {"RequestItems": {table: asked}}, read)

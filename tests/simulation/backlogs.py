@@ -107,7 +107,7 @@ def scheduled(count: int, start_at: int) -> list[Job]:
     return waiting(count, "job_starts", status=Status.SCHEDULED, run_at=start_at, start_at=start_at, due_at=due_at)
 
 
-def expired(model: Model, count: int) -> list[Job]:
+def expired(model: Model, count: int, name: str = "job_over") -> list[Job]:
     """Jobs whose retention is over, each with a result in the bucket."""
     jobs = [
         replace(
@@ -119,7 +119,7 @@ def expired(model: Model, count: int) -> list[Job]:
             expires_at=START - MINUTE,
             due_shard=removal_shard(job.due_shard),
         )
-        for job in waiting(count, "job_over")
+        for job in waiting(count, name)
     ]
     for job in jobs:
         model.bucket.objects[result_key(job)] = Stored(b"0123456789", "text/plain")

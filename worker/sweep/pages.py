@@ -38,7 +38,8 @@ class DuePages(Generic[Key]):
     """Iterates over the pages of what is due now in the shards of one kind, until the time `until` at the latest.
 
     What becomes due while it is read is left to the next sweep, so the pages end. A shard that cannot be read is
-    left out, and `failed` is why. `left` counts the shards of which something may be left.
+    left out, and `failed` is why. `left` counts the shards of which something may be left, `newer` the rows that are left
+    to a newer version.
     """
 
     def __init__(
@@ -56,7 +57,7 @@ class DuePages(Generic[Key]):
         start = int(tools.roll() * len(numbers))
         self._open: deque[tuple[int, Item | None]] = deque((n, None) for n in (*numbers[start:], *numbers[:start]))
         self.failed: AwsError | None = None
-        self.left = 0
+        self.left = self.newer = 0
 
     def __iter__(self) -> Iterator[Sequence[Key]]:
         read = 0

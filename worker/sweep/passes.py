@@ -71,6 +71,7 @@ def sweep(tools: Tools, *, until: int, share: Share | None = None, hand_over: Ha
             done[LEFT] += 1
         failed = pages.failed or failed
         done[LEFT] += pages.left
+        done["newer"] += pages.newer
     if share.first:
         try:
             done += dead_letters.look_through(tools, until=until)

@@ -25,14 +25,14 @@ def due_rows(tools: Tools, pages: DuePages[JobKey]) -> Iterator[Sequence[Job]]:
     """The jobs of each page as they are now, but for those gone and those of newer versions."""
     for keys in pages:
         try:
-            jobs = _read(tools, keys)
+            jobs = _read(tools, pages, keys)
         except AwsError as error:
             pages.leave_out(f"a page of {len(keys)} jobs", error, len(keys))
         else:
             yield jobs
 
 
-def _read(tools: Tools, keys: Sequence[JobKey]) -> Sequence[Job]:
+def _read(tools: Tools, pages: DuePages[JobKey], keys: Sequence[JobKey]) -> Sequence[Job]:
     jobs: list[Job] = []
     unread = keys
     for _ in range(ROUNDS):
@@ -40,6 +40,7 @@ def _read(tools: Tools, keys: Sequence[JobKey]) -> Sequence[Job]:
             break
         batch = tools.aws.send(get_jobs(tools.deployment.table, unread, consistent=True))
         jobs += batch.jobs
+        pages.newer += batch.newer
         unread = batch.unread
     return jobs
 
