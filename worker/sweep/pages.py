@@ -38,8 +38,8 @@ class DuePages(Generic[Key]):
     """Iterates over the pages of what is due now in the shards of one kind, until the time `until` at the latest.
 
     What becomes due while it is read is left to the next sweep, so the pages end. A shard that cannot be read is
-    left out, and `failed` is why. `left` counts the shards of which something may be left, `newer` the rows that are left
-    to a newer version.
+    left out, and `failed` is why. `left` counts the shards of which something may be left, `newer` the rows that are
+    left to a newer version.
     """
 
     def __init__(
