@@ -49,7 +49,7 @@ class PartsQuery(BaseModel):
 async def create_upload(caller: Authenticated, request: Request) -> Response:
     """Announce a file. Send its bytes as the answer says, then name it in an input as `{"$upload": id}`, for a day."""
     received = await read_json(caller, request, UploadRequest)
-    return _unstored(await ticket(caller, await announce(caller, received.asked)), 201)
+    return _shown(await ticket(caller, await announce(caller, received.asked)), 201)
 
 
 @router.get(
@@ -59,7 +59,7 @@ async def create_upload(caller: Authenticated, request: Request) -> Response:
 )
 async def get_upload(caller: Authenticated, upload_id: UploadId) -> Response:
     """Look at an upload: whether it is complete and, with fresh URLs, what is still to be sent."""
-    return _unstored(await look(caller, await find(caller, upload_id)))
+    return _shown(await look(caller, await find(caller, upload_id)))
 
 
 @router.get(
@@ -69,7 +69,7 @@ async def get_upload(caller: Authenticated, upload_id: UploadId) -> Response:
 )
 async def get_parts(caller: Authenticated, upload_id: UploadId, query: Annotated[PartsQuery, Query()]) -> Response:
     """List parts that have not arrived, with fresh URLs."""
-    return _unstored(await missing_parts(caller, await find(caller, upload_id), query.after))
+    return _shown(await missing_parts(caller, await find(caller, upload_id), query.after))
 
 
 @router.post(
@@ -82,11 +82,8 @@ async def get_parts(caller: Authenticated, upload_id: UploadId, query: Annotated
 async def complete_upload(caller: Authenticated, request: Request, upload_id: UploadId) -> Response:
     """Make one file of the parts that were sent."""
     received = await read_json_if_any(caller, request, CompleteRequest)
-    return _unstored(await complete(caller, await find(caller, upload_id), received.asked.parts))
+    return _shown(await complete(caller, await find(caller, upload_id), received.asked.parts))
 
 
-def _unstored(shown: UploadTicket | MultipartTicket | PartsPage | UploadView, status: int = 200) -> Response:
-    # a presigned URL is a credential
-    return Response(
-        shown.model_dump_json(), status, headers={"Cache-Control": "no-store"}, media_type="application/json"
-    )
+def _shown(shown: UploadTicket | MultipartTicket | PartsPage | UploadView, status: int = 200) -> Response:
+    return Response(shown.model_dump_json(), status, media_type="application/json")

@@ -44,7 +44,7 @@ async def create_endpoint(caller: Authenticated, request: Request) -> Response:
     """Have events of all jobs that are submitted from now on sent to a URL. The secret is shown this once."""
     received = await read_json(caller, request, EndpointRequest)
     made = await webhooks.create(caller, received.asked)
-    return _unstored(made, 201, {"Location": f"{caller.base_url}{router.prefix}/{made.id}"})
+    return _shown(made, 201, {"Location": f"{caller.base_url}{router.prefix}/{made.id}"})
 
 
 @router.get("", operation_id="list_webhook_endpoints", responses=guarded())
@@ -94,7 +94,7 @@ async def rotate_secret(caller: Authenticated, endpoint_id: EndpointId) -> Respo
 
     `whe_jobs` stands for the URLs that jobs bring along: the first call shows its secret, later ones change it.
     """
-    return _unstored(await webhooks.rotate(caller, endpoint_id))
+    return _shown(await webhooks.rotate(caller, endpoint_id))
 
 
 @router.post(
@@ -131,7 +131,5 @@ async def resend_test_delivery(caller: Authenticated, endpoint_id: EndpointId, d
     return delivery_view(await resend(caller, await webhooks.find_own(caller, endpoint_id), delivery_id))
 
 
-def _unstored(shown: BaseModel, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    # a secret is in it
-    headers = {"Cache-Control": "no-store", **(headers or {})}
+def _shown(shown: BaseModel, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     return Response(shown.model_dump_json(), status, headers=headers, media_type="application/json")
