@@ -15,6 +15,7 @@ LINK_SECONDS = 600
 """How long a presigned download is good for. Minutes: it dies with the session of the role that signed it anyway."""
 
 UPLOAD_LINK_SECONDS = 3600
+"""How long a presigned upload is good for, where the credentials last as long that sign it."""
 
 DECLARED_SHA256 = "declared-sha256"
 """Name of the user metadata of an object that came in parts: the hex sha256 that the client declared, if it did."""
@@ -267,8 +268,18 @@ def link(bucket: str, key: str, *, content_type: str, disposition: str, head: bo
 
 
 def upload_link(bucket: str, key: str, *, content_type: str, size: int, sha256: bytes | None) -> Presign:
-    """An upload of one object of exactly this type, size and, where it is known, sha256: all three are signed."""
-    params: dict[str, Any] = {"Bucket": bucket, "Key": key, "ContentType": content_type, "ContentLength": size}
+    """An upload of one object of exactly this type, size and, where it is known, sha256: all three are signed.
+
+    So is that there must be none yet: S3 takes the first one that arrives whole, and answers 412 to all others.
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
+    """
+    params: dict[str, Any] = {
+        "Bucket": bucket,
+        "Key": key,
+        "ContentType": content_type,
+        "ContentLength": size,
+        "IfNoneMatch": "*",
+    }
     if sha256 is not None:
         params["ChecksumSHA256"] = base64.b64encode(sha256).decode()
     return Presign("put_object", params, UPLOAD_LINK_SECONDS)

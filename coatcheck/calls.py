@@ -36,11 +36,19 @@ class Call(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Presign:
-    """A URL to be signed for one S3 request; signing sends nothing. `expires_in` is in seconds."""
+    """A URL to be signed for one S3 request; signing sends nothing. `expires_in`: seconds that it is wanted for."""
 
     operation: Literal["get_object", "head_object", "put_object", "upload_part"]
     params: Params
     expires_in: int
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A URL that was signed, and for how many seconds it is good: no longer than the credentials that signed it."""
+
+    url: str
+    seconds: int
 
 
 class AwsError(Exception):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_left
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
 from typing import Any, Literal, Protocol, TypeVar, cast
@@ -10,14 +11,19 @@ from typing import Any, Literal, Protocol, TypeVar, cast
 import aioboto3  # type: ignore[import-untyped]
 from botocore import xform_name
 from botocore.config import Config
+from botocore.credentials import RefreshableCredentials
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
-from coatcheck.calls import AwsRefused, AwsUnavailable, Call, Presign, Service, error_from
+from coatcheck.calls import AwsRefused, AwsUnavailable, Call, Presign, Service, Signed, error_from
 from coatcheck.errors import Unavailable
 
 T = TypeVar("T")
 
 SERVICES: tuple[Service, ...] = ("dynamodb", "sqs", "s3")
+
+
+ALWAYS_LEFT = 600
+"""Seconds that credentials last at least when something is signed by them: botocore's mandatory refresh."""
 
 
 class Aws(Protocol):
@@ -26,7 +32,7 @@ class Aws(Protocol):
     async def send(self, call: Call[T]) -> T:
         """Send `call` and read its answer. Raises AwsUnavailable or AwsRefused."""
 
-    async def presign(self, presign: Presign) -> str:
+    async def presign(self, presign: Presign) -> Signed:
         """Sign a URL; nothing is sent."""
 
     async def aclose(self) -> None:
@@ -68,13 +74,12 @@ class AioBoto:
             raise AwsUnavailable(call, type(error).__name__) from error
         return call.read(answer)
 
-    async def presign(self, presign: Presign) -> str:
+    async def presign(self, presign: Presign) -> Signed:
         """Sign a URL; nothing is sent."""
         client = await self._client("s3")
-        url: str = await client.generate_presigned_url(
-            presign.operation, Params=dict(presign.params), ExpiresIn=presign.expires_in
-        )
-        return url
+        seconds = await self._lasting(presign.expires_in)
+        url = await client.generate_presigned_url(presign.operation, Params=dict(presign.params), ExpiresIn=seconds)
+        return Signed(url, seconds)
 
     async def open(self) -> None:
         """Make every client now, before they are needed; connects nowhere."""
@@ -85,6 +90,21 @@ class AioBoto:
         """Close every connection. The door can be used again: it makes new ones."""
         self._clients.clear()
         await self._open.aclose()
+
+    async def _lasting(self, seconds: int) -> int:
+        """For how many of these seconds a signature of now is good: it dies with the session of the role that signed.
+
+        botocore renews what is about to expire, so that ten minutes are always left; it knows not how long what it
+        finds in the environment lasts, a function's credentials without SnapStart for one.
+        https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-presigned-url.html#PresignedUrl-Expiration
+        """
+        credentials = await self._session.get_credentials()
+        if credentials is None or (await credentials.get_frozen_credentials()).token is None:
+            return seconds
+        if not isinstance(credentials, RefreshableCredentials):
+            return min(seconds, ALWAYS_LEFT)
+        ends = bisect_left(range(seconds + 1), 1, key=lambda ahead: int(credentials.refresh_needed(refresh_in=ahead)))
+        return max(ends - 1, 1)
 
     async def _client(self, service: Service) -> Any:
         if service not in self._clients:

@@ -9,6 +9,7 @@ from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 
 from coatcheck import blobs, labels
+from coatcheck.calls import Signed
 from coatcheck.clock import SECOND, rfc3339
 from coatcheck.errors import Gone, NoResult, NotFound, RangeNotSatisfiable
 from coatcheck.record import Blob, Job
@@ -66,7 +67,7 @@ async def hand_out(caller: Caller, request: Request, download: Download) -> Resp
         return etags.not_modified(response)
     if blob.inline is None and blob.size > caller.tools.front_door.inline_limit:
         signed = await _presigned(caller, download, head=request.state.head)
-        return Response(status_code=303, headers={"Location": signed})
+        return Response(status_code=303, headers={"Location": signed.url})
     if request.state.head:
         return response
     try:
@@ -84,8 +85,9 @@ async def hand_out(caller: Caller, request: Request, download: Download) -> Resp
 async def link_to(caller: Caller, job: Job, download: Download) -> LinkView:
     """Where the bytes are: a presigned URL for those in S3, the service's own address for those in the row."""
     if download.blob.inline is None:
-        url = await _presigned(caller, download, head=False)
-        expires_at = caller.tools.clock() + blobs.LINK_SECONDS * SECOND
+        now = caller.tools.clock()
+        signed = await _presigned(caller, download, head=False)
+        url, expires_at = signed.url, now + signed.seconds * SECOND
     else:
         url, expires_at = download.address, job.expires_at or caller.tools.clock()
     return LinkView(
@@ -127,12 +129,12 @@ def _narrow(response: Response, piece: Piece) -> None:
     response.headers["Content-Length"] = str(piece.length)
 
 
-async def _presigned(caller: Caller, download: Download, *, head: bool) -> str:
+async def _presigned(caller: Caller, download: Download, *, head: bool) -> Signed:
     disposition = blobs.attachment(download.filename)
-    signed = blobs.link(
+    link = blobs.link(
         caller.tools.bucket, download.key, content_type=download.content_type, disposition=disposition, head=head
     )
-    return await caller.tools.aws.presign(signed)
+    return await caller.tools.aws.presign(link)
 
 
 async def _streamed(caller: Caller, download: Download, piece: Piece | None, response: Response) -> Response:

@@ -78,15 +78,17 @@ class InParts:
     async def page(self, arrived: Arrived, after: int = 0) -> PartsPage:
         """Where to send the first parts behind number `after` that have not arrived."""
         tools, numbers = self.caller.tools, list(islice(self._missing(arrived, after), PAGE + 1))
-        views = []
+        views, now, lasting = [], tools.clock(), blobs.UPLOAD_LINK_SECONDS
         for number in numbers[:PAGE]:
             length = self.parts.length(number)
-            signed = multipart.link(tools.bucket, self.key, self.multipart_id, number=number, length=length)
-            views.append(PartView(number=number, url=await tools.aws.presign(signed)))
+            link = multipart.link(tools.bucket, self.key, self.multipart_id, number=number, length=length)
+            signed = await tools.aws.presign(link)
+            views.append(PartView(number=number, url=signed.url))
+            lasting = min(lasting, signed.seconds)
         return PartsPage(
             parts=views,
             next_parts=self._url(after=views[-1].number) if len(numbers) > PAGE else None,
-            expires_at=rfc3339(tools.clock() + blobs.UPLOAD_LINK_SECONDS * SECOND),
+            expires_at=rfc3339(now + lasting * SECOND),
         )
 
     async def complete(self, arrived: Arrived, told: Sequence[SentPart] | None) -> bool:

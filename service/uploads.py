@@ -127,16 +127,23 @@ async def _single(caller: Caller, upload: UploadRecord) -> UploadTicket:
         size=upload.size,
         sha256=upload.sha256,
     )
+    now = caller.tools.clock()
+    signed = await caller.tools.aws.presign(link)
     return UploadTicket(
         id=upload.id,
         method="PUT",
-        url=await caller.tools.aws.presign(link),
+        url=signed.url,
         headers=_signed_headers(link.params),
-        expires_at=rfc3339(caller.tools.clock() + blobs.UPLOAD_LINK_SECONDS * SECOND),
+        expires_at=rfc3339(now + signed.seconds * SECOND),
     )
 
 
-_HEADERS = {"ContentType": "content-type", "ContentLength": "content-length", "ChecksumSHA256": "x-amz-checksum-sha256"}
+_HEADERS = {
+    "ContentType": "content-type",
+    "ContentLength": "content-length",
+    "ChecksumSHA256": "x-amz-checksum-sha256",
+    "IfNoneMatch": "if-none-match",
+}
 
 
 def _signed_headers(params: Params) -> dict[str, str]:

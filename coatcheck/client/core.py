@@ -19,6 +19,9 @@ RETRIED = frozenset({429, 502, 503, 504})
 LONGEST_RETRY_AFTER = 60.0
 LONGEST_HOLD = 25
 PAGE = 100
+_S3_RETRIED = frozenset({409, 500})
+"""S3's own: two that were sent at once (ConditionalRequestConflict), and an error of its inside."""
+
 _VISIBLE_ASCII = re.compile(r"[!-~]{1,255}")
 
 
@@ -194,7 +197,7 @@ def backoff(error: Exception, *, repeatable: bool) -> bool | float:
     if isinstance(error, ConnectionFailed):
         return repeatable or not error.sent
     if isinstance(error, TransferFailed):
-        return error.status in RETRIED or error.status == 500
+        return error.status in RETRIED or error.status in _S3_RETRIED
     if not isinstance(error, ProblemError) or error.status not in RETRIED:
         return False
     if not repeatable and error.status != 429:

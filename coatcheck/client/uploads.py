@@ -28,6 +28,9 @@ SIDE_BY_SIDE = 4
 # S3 answers 403 when a link has expired, and 400 when the credentials have that signed it
 _STALE_LINK = frozenset({400, 403})
 
+# S3 takes an upload once: an earlier PUT has arrived, whose answer was lost
+_IS_THERE = 412
+
 Body = Callable[[], Iterator[bytes]]
 
 
@@ -95,7 +98,7 @@ def upload(
     """Send a file, or of the upload `resume` what is missing; the upload's id. See `Client.upload`."""
     upload_id, ticket = _found(door, file, resume) if resume else _announced(door, file)
     if isinstance(ticket, UploadTicket):
-        _send_whole(door, ticket, file, progress)
+        _send_single(door, ticket, file, progress)
         return upload_id
     if begun:
         begun(upload_id)
@@ -116,6 +119,21 @@ def _found(door: Door, file: LocalFile, upload_id: str) -> tuple[str, UploadTick
     if (found.size, found.sha256) != (file.size, file.sha256):
         raise InvalidArgumentError(f"{upload_id} is not an upload of {file.path}: size or sha256 differ")
     return upload_id, found.ticket
+
+
+def _send_single(door: Door, ticket: UploadTicket, file: LocalFile, progress: Progress | None) -> None:
+    try:
+        _send_whole(door, ticket, file, progress)
+    except TransferFailed as error:
+        if error.status != _IS_THERE and error.status not in _STALE_LINK:
+            raise
+        # its sha256 was declared: what is there is this file
+        fresh = door.send(core.upload(ticket.id)).ticket
+        if fresh is None:
+            return
+        if error.status == _IS_THERE:
+            raise
+        _send_whole(door, fresh, file, progress)
 
 
 def _send_whole(door: Door, ticket: UploadTicket, file: LocalFile, progress: Progress | None) -> None:

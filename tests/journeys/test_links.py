@@ -63,7 +63,7 @@ async def test_a_link_dies_and_the_address_gives_another(front_door: Stack, http
     door = AioBoto(front_door.aws_endpoint_url, session)
     attachment = blobs.attachment("page.html")
     wanted = blobs.link(shelf.bucket, blobs.result_key(shelf.job()), content_type="text/html", disposition=attachment)
-    brief = await door.presign(replace(wanted, expires_in=2))
+    brief = (await door.presign(replace(wanted, expires_in=2))).url
     await door.aclose()
     assert_saved(anybody("GET", brief))
     eventually(lambda: anybody("GET", brief).status_code != 200, 15)

@@ -10,7 +10,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
-from coatcheck.calls import Call, Presign
+from coatcheck.calls import Call, Presign, Signed
 from service.aws import Aws as AsyncAws
 from worker.aws import Aws
 
@@ -108,7 +108,7 @@ class AsyncMortal:
         finally:
             self._fate.end(*moment)
 
-    async def presign(self, presign: Presign) -> str:
+    async def presign(self, presign: Presign) -> Signed:
         return await self._door.presign(presign)
 
     async def aclose(self) -> None:

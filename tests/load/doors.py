@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
-from coatcheck.calls import AwsUnavailable, Call, Presign
+from coatcheck.calls import AwsUnavailable, Call, Presign, Signed
 from coatcheck.messages import JobMessage
 from coatcheck.queues import Received, send_job
 from service.aws import AioBoto
@@ -77,7 +77,7 @@ class AsyncFaulty:
         self._weather.strikes(call, DONE)
         return answer
 
-    async def presign(self, presign: Presign) -> str:
+    async def presign(self, presign: Presign) -> Signed:
         return await self._door.presign(presign)
 
     async def aclose(self) -> None:

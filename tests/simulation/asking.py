@@ -7,7 +7,7 @@ import io
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, Self, TypeVar, cast
 
-from coatcheck.calls import AwsError, Call, Presign
+from coatcheck.calls import AwsError, Call, Presign, Signed
 from coatcheck.clock import SECOND
 from coatcheck.errors import Unavailable
 from coatcheck.types import Catalog
@@ -53,9 +53,9 @@ class AsyncDoor:
         answer: Any = self._door.send(call)
         return cast("T", AsyncBytes(answer) if isinstance(answer, io.BytesIO) else answer)
 
-    async def presign(self, presign: Presign) -> str:
+    async def presign(self, presign: Presign) -> Signed:
         """A link that nobody follows: a client of the simulation sends its parts by calls."""
-        return f"https://s3.test/{presign.operation}"
+        return Signed(f"https://s3.test/{presign.operation}", presign.expires_in)
 
     async def aclose(self) -> None:
         """Nothing is open."""

@@ -18,7 +18,7 @@ import aioboto3  # type: ignore[import-untyped]
 import httpx
 import uvicorn
 
-from coatcheck.calls import AwsUnavailable, Call, Presign
+from coatcheck.calls import AwsUnavailable, Call, Presign, Signed
 from coatcheck.deployment import WEBHOOKS, Deployment
 from coatcheck.lifecycle import SUCCEED, Move
 from coatcheck.messages import DeliveryMessage, JobMessage
@@ -72,7 +72,7 @@ class Spy:
             self.meanwhile.pop(call.operation, lambda: None)()
         return await self.door.send(sent)
 
-    async def presign(self, presign: Presign) -> str:
+    async def presign(self, presign: Presign) -> Signed:
         return await self.door.presign(presign)
 
     async def aclose(self) -> None:

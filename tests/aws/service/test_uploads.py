@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from coatcheck.client.sync import Client
 from coatcheck.clock import DAY, SECOND
 from tests.aws.service.stage import Api, problem
 
@@ -48,6 +51,48 @@ def test_an_upload_is_sent_and_used(api: Api, sha256: str | None) -> None:
     api.spy.sent.clear()
     api.submit(**query(ticket["id"]))
     assert sorted(api.spy.operations) == ["GetItem", "HeadObject", "PutItem", "Query", "SendMessage"]
+
+
+def test_an_upload_is_sent_once(api: Api) -> None:
+    """Its link is good for a while longer, and a job that was submitted must read what was there then."""
+    ticket = announce(api)
+    assert ticket["headers"]["if-none-match"] == "*"
+    assert send(api, ticket) == 200
+    assert send(api, ticket, BODY[::-1]) == 412
+    upload = api.http.get(f"/v1/uploads/{ticket['id']}").json()
+    assert (upload["complete"], upload["ticket"]) == (True, None)
+    api.submit(**query(ticket["id"]))
+    assert send(api, ticket, BODY[::-1]) == 412
+    key = f"uploads/{api.tenant}/{ticket['id']}"
+    assert api.s3.get_object(Bucket=api.stage.deployment.bucket, Key=key)["Body"].read() == BODY
+
+
+def test_a_link_says_itself_that_it_is_for_one_sending(api: Api, emulator_url: str) -> None:
+    if not api.nobody.get(f"{emulator_url}/_ministack/health").is_success:
+        pytest.skip("moto verifies no signatures")
+    ticket = announce(api)
+    without = {name: value for name, value in ticket["headers"].items() if name != "if-none-match"}
+    assert api.nobody.put(ticket["url"], headers=without, content=BODY).status_code == 403
+    assert send(api, ticket) == 200
+
+
+def test_what_arrived_the_first_time_is_no_error_for_the_client(api: Api, tmp_path: Path) -> None:
+    """The answer to an earlier PUT was lost: S3 refuses the next one, which is of the same file."""
+    file = tmp_path / "t.csv"
+    file.write_bytes(BODY * 100_000)
+    earlier: list[int] = []
+
+    def meanwhile(sent: int, size: int) -> None:
+        if not earlier and sent < size:
+            announced = next(call for call in api.spy.sent if call.operation == "PutItem")
+            (upload,) = set(re.findall(r"upl_\w+", str(announced.params["Item"])))
+            ticket = api.http.get(f"/v1/uploads/{upload}").json()["ticket"]
+            earlier.append(send(api, ticket, file.read_bytes()))
+
+    with Client(api.url, api.http.headers["authorization"].removeprefix("Bearer "), patience=5) as client:
+        sent = client.upload(file, progress=meanwhile)
+    assert earlier == [200]
+    assert api.http.get(f"/v1/uploads/{sent}").json()["complete"]
 
 
 def test_other_bytes_than_announced_are_refused_by_s3(api: Api, emulator_url: str) -> None:

@@ -218,6 +218,9 @@ def test_an_upload_that_the_storage_refuses(client: Client, standin: Standin, tm
     (tmp_path / "f").write_bytes(b"x")
     standin.on("POST /v1/uploads", ticket(standin))
     standin.on("PUT /bucket/up", Response(b"<Error><Code>BadDigest</Code></Error>", 400))
+    # it might have been the link
+    described = {"id": "upl_a", "filename": "f", "size": 1, "sha256": None}
+    standin.on("GET /v1/uploads/upl_a", JSONResponse(described | {"ticket": json.loads(bytes(ticket(standin).body))}))
     with pytest.raises(TransferFailed, match=r"the upload was refused: .*/bucket/up answered 400 \(BadDigest\)"):
         client.upload(tmp_path / "f")
 

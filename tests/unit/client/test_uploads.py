@@ -166,3 +166,45 @@ def test_parts_are_asked_for_where_they_are_worth_it(
     with pytest.raises(ProblemError):
         client.upload(tmp_path / "sparse")
     assert json.loads(standin.seen[0].body).get("multipart") is asked
+
+
+def single(standin: Standin, link: str = "whole") -> dict[str, Any]:
+    """How to send a file in one request."""
+    headers = {"content-type": "text/csv", "if-none-match": "*"}
+    url = f"{standin.url}/{link}?sig=1"
+    return {"id": "upl_a", "method": "PUT", "url": url, "headers": headers, "expires_at": "-"}
+
+
+def test_a_file_that_has_arrived_is_not_refused(client: Client, standin: Standin, file: Path) -> None:
+    """S3 takes an upload once: when the answer to the first PUT was lost, the second is answered 412."""
+    standin.on("POST /v1/uploads", JSONResponse(single(standin), 201))
+    standin.on("PUT /whole", Response(status_code=503), Response(b"<Code>PreconditionFailed</Code>", 412))
+    standin.on("GET /v1/uploads/upl_a", view(None))
+    assert client.upload(file) == "upl_a"
+    assert standin.calls().count("PUT /whole") == 2
+    assert [seen.headers["if-none-match"] for seen in standin.seen if seen.call == "PUT /whole"] == ["*", "*"]
+
+
+def test_a_file_that_another_put_there_is_an_error(client: Client, standin: Standin, file: Path) -> None:
+    standin.on("POST /v1/uploads", JSONResponse(single(standin), 201))
+    standin.on("PUT /whole", Response(b"<Code>PreconditionFailed</Code>", 412))
+    standin.on("GET /v1/uploads/upl_a", view(single(standin)))
+    with pytest.raises(TransferFailed, match="PreconditionFailed"):
+        client.upload(file)
+
+
+def test_two_that_are_sent_at_once_are_sent_again(client: Client, standin: Standin, file: Path) -> None:
+    standin.on("POST /v1/uploads", JSONResponse(single(standin), 201))
+    standin.on("PUT /whole", Response(b"<Code>ConditionalRequestConflict</Code>", 409), Response())
+    assert client.upload(file) == "upl_a"
+    assert standin.calls().count("PUT /whole") == 2
+
+
+@pytest.mark.parametrize("status", [400, 403])
+def test_a_link_of_a_whole_file_is_asked_for_anew(client: Client, standin: Standin, file: Path, status: int) -> None:
+    standin.on("POST /v1/uploads", JSONResponse(single(standin), 201))
+    standin.on("PUT /whole", Response(b"<Code>AccessDenied</Code>", status))
+    standin.on("GET /v1/uploads/upl_a", view(single(standin, "fresh")))
+    standin.on("PUT /fresh", Response())
+    assert client.upload(file) == "upl_a"
+    assert standin.calls()[-1] == "PUT /fresh"

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import httpx
 from fastapi import FastAPI
 
-from coatcheck.calls import AwsRefused, AwsUnavailable, Call, Presign
+from coatcheck.calls import AwsRefused, AwsUnavailable, Call, Presign, Signed
 from coatcheck.deployment import Deployment
 from coatcheck.types import Catalog
 from jobs.catalog import CATALOG
@@ -33,7 +33,7 @@ class Broken:
             raise self._error(call, "SecretCode")
         raise self._error("secret words")
 
-    async def presign(self, presign: Presign) -> str:
+    async def presign(self, presign: Presign) -> Signed:
         raise NotImplementedError(presign)
 
     async def aclose(self) -> None:
