@@ -11,7 +11,9 @@ import pytest
 
 from coatcheck import blobs
 from coatcheck.calls import Call
+from coatcheck.deployment import Deployment
 from worker.aws import Boto
+from worker.heart import BEATS_PER_LEASE
 
 BODY = b"body"
 UNSIGNED = "UNSIGNED-PAYLOAD"
@@ -51,3 +53,15 @@ def test_a_body_is_signed_only_where_others_could_change_it(endpoint: str | None
         headers = requests[-1].headers
         assert headers["X-Amz-Content-SHA256"].decode() == signed
         assert checksum in headers["Authorization"].decode(), "the checksum is signed in any case"
+
+
+def test_what_is_urgent_is_given_up_before_the_next_beat_of_the_usual_lease_is_due() -> None:
+    """Each sending is waited for to its end, with the longest pauses of the SDK's standard mode between them.
+
+    https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html
+    """
+    door = Boto(boto3.Session("key", "secret", region_name="us-east-1"))
+    config = door._urgent["dynamodb"].meta.config
+    attempts = config.retries["total_max_attempts"]
+    longest = attempts * (config.connect_timeout + config.read_timeout) + sum(2**n for n in range(attempts - 1))
+    assert longest <= Deployment.model_fields["lease"].default / BEATS_PER_LEASE
