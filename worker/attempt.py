@@ -170,7 +170,13 @@ async def _until_stopped(work: Any, heart: Heart) -> Any:
     """Await `work`; when the heart says stop, cancel it at its next await."""
     loop = asyncio.get_running_loop()
     task = asyncio.ensure_future(work)
-    heart.when_stopped(lambda: loop.call_soon_threadsafe(task.cancel))
+
+    def cancel() -> None:
+        # the loop is closed when the handler is through: there is nothing to cancel any more
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(task.cancel)
+
+    heart.when_stopped(cancel)
     try:
         return await task
     except asyncio.CancelledError:

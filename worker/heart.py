@@ -11,7 +11,7 @@ from dataclasses import replace
 from enum import Enum
 from typing import Self
 
-from coatcheck.calls import AwsError
+from coatcheck.calls import AwsError, AwsUnavailable
 from coatcheck.clock import SECOND
 from coatcheck.lifecycle import Status
 from coatcheck.record import Job, Progress
@@ -155,7 +155,7 @@ class Heart:
             self.order(Stop.CANCELED)
 
     def _not_renewed(self, news: Progress | None, error: Exception) -> None:
-        if not isinstance(error, AwsError) and self._progress is news:
+        if not isinstance(error, AwsUnavailable) and self._progress is news:
             # it is the one part of a beat that is a handler's: the next goes without
             self._progress = self._told
         if self._clock() >= self._lease_until:

@@ -16,7 +16,7 @@ from worker.aws import Boto
 def emulator_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of an emulator; a test that asks for it runs once on each."""
     if request.param == "moto":
-        with emulators.moto() as url:
+        with emulators.moto(tmp_path_factory.mktemp("moto")) as url:
             yield url
     else:
         with emulators.ministack(tmp_path_factory.mktemp("ministack")) as url:

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
-from threading import Lock, Thread
 from typing import Any
 
 import boto3
 import httpx
-from moto.core.common_models import CloudFormationModel
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
-from moto.secretsmanager.models import secretsmanager_backends
-from werkzeug.serving import make_server
 
 from coatcheck.deployment import Deployment
 from infra.embedded import environment
@@ -29,31 +24,6 @@ from infra.embedded.stack import make_stores
 from worker.aws import Boto
 
 START_LIMIT = 30.0
-
-
-class MotoSecret(CloudFormationModel):
-    """AWS::SecretsManager::Secret for moto's CloudFormation, which finds the subclasses of this by itself."""
-
-    def __init__(self, arn: str) -> None:
-        self.physical_resource_id = arn
-
-    @staticmethod
-    def cloudformation_name_type() -> str:
-        return "Name"
-
-    @staticmethod
-    def cloudformation_type() -> str:
-        return "AWS::SecretsManager::Secret"
-
-    @classmethod
-    def create_from_cloudformation_json(
-        cls, resource_name: str, cloudformation_json: Any, account_id: str, region_name: str, **_: Any
-    ) -> MotoSecret:
-        backend = secretsmanager_backends[account_id][region_name]
-        wanted = cloudformation_json["Properties"]["GenerateSecretString"]
-        value = secrets.token_hex(int(wanted["PasswordLength"]) // 2)
-        made = backend.create_secret(resource_name, value, None, None, None, None, None, [], force_overwrite=False)
-        return cls(json.loads(made)["ARN"])
 
 
 @contextmanager
@@ -79,34 +49,25 @@ def ministack(scratch: Path) -> Iterator[str]:
             process.wait(10)
 
 
-class MotoApp(DomainDispatcherApplication):
-    """moto, with one request to DynamoDB after the other: of two at once, both may find a condition to hold."""
-
-    def __init__(self) -> None:
-        super().__init__(create_backend_app)
-        self._table = Lock()
-
-    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
-        of_the_table = environ.get("HTTP_X_AMZ_TARGET", "").startswith("DynamoDB_")
-        with self._table if of_the_table else nullcontext():
-            return super().__call__(environ, start_response)
-
-
 @contextmanager
-def moto() -> Iterator[str]:
-    """moto's server on a free port of the loopback interface; gives its URL."""
-    server = make_server(environment.LOOPBACK, 0, MotoApp(), threaded=True, request_handler=MotoRequestHandler)
-    thread = Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        url = f"http://{environment.LOOPBACK}:{server.server_port}"
-        # it lives in this process, and remembers what was made in an earlier one
-        httpx.post(f"{url}/moto-api/reset", trust_env=False).raise_for_status()
-        yield url
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+def moto(scratch: Path, *, switch: float = 0.005) -> Iterator[str]:
+    """moto's server on a free port of the loopback interface; gives its URL. Its threads take turns every `switch` s.
+
+    In a process of its own: it keeps in memory what it is given, and the tests' process is one that is measured.
+    """
+    with (scratch / "moto.log").open("w") as log:
+        # moto wants its classes to be of a module that has a name
+        program = f"from tests.aws.moto_server import main; main(switch={switch})"
+        command = [sys.executable, "-c", program]
+        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": log}
+        with subprocess.Popen(command, text=True, cwd=ROOT, **pipes) as process:
+            try:
+                url = process.stdout.readline().strip() if process.stdout else ""
+                if not url:
+                    raise RuntimeError(f"moto did not start: {Path(log.name).read_text()[-2000:]}")
+                yield url
+            finally:
+                process.terminate()
 
 
 def deployment_on(url: str) -> Deployment:

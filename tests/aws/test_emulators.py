@@ -2,35 +2,31 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
-from coatcheck.deployment import Deployment
 from coatcheck.table.uploads import count_upload
-from worker.aws import Boto
+from tests.aws import emulators
 from worker.tools import system_clock
 
 ROOM = 20
 WRITES = 60
 
 
-@pytest.fixture
-def restless() -> Iterator[None]:
-    """Lets the threads of this process, and moto's are among them, take turns whenever they can."""
-    usual = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(usual)
+@pytest.fixture(params=["ministack", "moto"])
+def restless(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """An emulator's URL; moto's threads take turns whenever they can."""
+    start = emulators.ministack(tmp_path) if request.param == "ministack" else emulators.moto(tmp_path, switch=1e-6)
+    with start as url:
+        yield url
 
 
-@pytest.mark.usefixtures("restless")
-def test_nothing_comes_between_a_condition_and_its_write(aws: Boto, deployment: Deployment, tenant: str) -> None:
+def test_nothing_comes_between_a_condition_and_its_write(restless: str, tenant: str) -> None:
     """Source: each write of DynamoDB is atomic ("Best practices for handling concurrent updates in DynamoDB")."""
+    aws, deployment = emulators.connect(restless), emulators.deployment_on(restless)
     count = count_upload(deployment.table, tenant, 1, now=system_clock(), most=ROOM)
     with ThreadPoolExecutor(20) as pool:
         told = list(pool.map(aws.send, [count] * WRITES))
