@@ -16,12 +16,14 @@ from infra.embedded.processes import ROOT
 from tests.kill.flows import FLOWS
 
 LEAST_KILLED = 120
+LEASE = "15"
+"""Seconds. A healthy process on a busy machine may get no turn for some: its watchdog ends it when that is a lease."""
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_whatever_is_killed_anywhere_heals() -> None:
     # a process of its own, since it forks, and this one has threads
-    command = [sys.executable, "-m", "tests.kill.run", "--short", "--lease", "6", "--sweep", "1"]
+    command = [sys.executable, "-m", "tests.kill.run", "--short", "--lease", LEASE, "--sweep", "1"]
     apart: dict[str, Any] = {
         "stdout": subprocess.PIPE,
         "stdin": subprocess.DEVNULL,
@@ -30,7 +32,7 @@ def test_whatever_is_killed_anywhere_heals() -> None:
     }
     with subprocess.Popen(command, text=True, **apart) as process:
         try:
-            said, _ = process.communicate(timeout=540)
+            said, _ = process.communicate(timeout=1140)
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)

@@ -113,9 +113,14 @@ def _without_idle_end(calls: Sequence[str]) -> Sequence[str]:
 
 
 def _heal(ground: Ground, scenes: Sequence[Scene], pace: Pace) -> list[Told]:
-    """Wait until every job is final, or later than it may be."""
+    """Wait until every job is final, or later than it may be.
+
+    That is told from when the last one became final: what is not noticed until then is not waited for by a worker. How
+    long the workers take for what all the killed have left, at once, is the machine's affair.
+    """
     noticed_within = max(ground.deployment.lease, DISPATCH_GRACE / SECOND) + pace.sweep_every
-    began, began_at = time.monotonic(), system_clock()
+    began_at = system_clock()
+    last_healed = time.monotonic()
     told, ailing = list[Told](), list(scenes)
     while ailing:
         for scene in ailing.copy():
@@ -125,8 +130,9 @@ def _heal(ground: Ground, scenes: Sequence[Scene], pace: Pace) -> list[Told]:
             if job is not None and over(ground, scene.flow, job):
                 healed_in = max(0, ended_at(ground, scene.flow, job) - began_at) / SECOND
                 told.append(Told(scene, healed_in, [*scene.flaws, *checks.flaws(ground, scene, job)]))
-            elif time.monotonic() - began > limit:
-                stuck = f"is {job.status if job else 'not there'}, {limit:g} s after healing began"
+                last_healed = time.monotonic()
+            elif time.monotonic() - last_healed > limit:
+                stuck = f"is {job.status if job else 'not there'}, {limit:g} s after the last one was healed"
                 told.append(Told(scene, limit, [*scene.flaws, stuck]))
             else:
                 continue
