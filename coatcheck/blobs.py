@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from coatcheck.calls import Answer, Call, Presign
+from coatcheck.calls import PERMISSION_CODES, Answer, Call, Presign, tell_of_denial
 from coatcheck.record import Job
 
 LINK_SECONDS = 600
@@ -180,7 +180,11 @@ def delete(bucket: str, keys: Sequence[str]) -> Call[Mapping[str, str]]:
     objects = {"Objects": [{"Key": key} for key in keys], "Quiet": True}
 
     def read(answer: Answer) -> dict[str, str]:
-        return {error["Key"]: error["Code"] for error in answer.get("Errors", [])}
+        stay = {error["Key"]: error["Code"] for error in answer.get("Errors", [])}
+        # S3 answers 200 also where it denies it for all of them
+        for code in sorted(PERMISSION_CODES.intersection(stay.values())):
+            tell_of_denial("s3", "DeleteObjects", code)
+        return stay
 
     return Call("s3", "DeleteObjects", {"Bucket": bucket, "Delete": objects}, read)
 

@@ -126,18 +126,23 @@ _DENIED_STATUSES = frozenset({401, 403})
 """The answer to a HEAD has no body, and so no code."""
 
 
-def error_from(call: Call[Any], response: Answer) -> AwsError:
-    """The error that a door raises for an error response that is no answer to `call`.
+def tell_of_denial(service: Service, operation: str, code: str) -> None:
+    """Log as an error that AWS denies a request. The template's alarm AwsRefuses hears these words.
 
-    What is denied is no outage that passes: it is logged as an error here, since whoever catches an AwsError may well
-    go on without. The template's alarm AwsRefuses hears these words.
+    What is denied is no outage that passes, and whoever catches the error, or reads of a part of a batch, may well go
+    on without it: so it is told where the answer is read.
     """
+    wrong = "the credentials are not good" if code in CREDENTIAL_CODES else "a permission is missing"
+    log.error("AWS refuses %s %s: %s", service, operation, f"{code}: {wrong}")
+
+
+def error_from(call: Call[Any], response: Answer) -> AwsError:
+    """The error that a door raises for an error response that is no answer to `call`. What is denied is logged."""
     code = str(response.get("Error", {}).get("Code", "Unknown"))
     status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     if code in TRANSIENT_CODES or status >= 500 or status == 429:
         return AwsUnavailable(call, code)
     if code in PERMISSION_CODES | CREDENTIAL_CODES or status in _DENIED_STATUSES:
-        wrong = "the credentials are not good" if code in CREDENTIAL_CODES else "a permission is missing"
-        log.error("AWS refuses %s %s: %s", call.service, call.operation, f"{code}: {wrong}")
+        tell_of_denial(call.service, call.operation, code)
         return AwsDenied(call, code)
     return AwsRefused(call, code)

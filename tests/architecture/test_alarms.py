@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from coatcheck.calls import error_from
+from coatcheck.calls import tell_of_denial
 from coatcheck.log import JsonFormatter
 from infra.build import ROOT
 from infra.translate import translated
@@ -122,7 +122,7 @@ def log_groups(*functions: str) -> list[Any]:
     ("alarm", "functions", "source"),
     [
         ("EndpointDisabled", ("Deliverer",), health.note),
-        ("AwsRefuses", ("ApiFunction", "DefaultWorker", "Deliverer", "Sweeper"), error_from),
+        ("AwsRefuses", ("ApiFunction", "DefaultWorker", "Deliverer", "Sweeper"), tell_of_denial),
     ],
 )
 def test_the_alarms_that_hear_a_line_hear_what_is_logged(

@@ -6,6 +6,7 @@ import logging
 
 import pytest
 
+from coatcheck import blobs
 from coatcheck.calls import (
     CREDENTIAL_CODES,
     PERMISSION_CODES,
@@ -38,3 +39,15 @@ def test_a_refusal_is_logged_as_an_error_whoever_swallows_it(
     assert type(error_from(CALL, answer)) is kind
     errors = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
     assert errors == ([f"AWS refuses s3 ListMultipartUploads: {code}: {heard}"] if heard else [])
+
+
+def test_a_denial_of_a_part_of_a_batch_is_heard_too(caplog: pytest.LogCaptureFixture) -> None:
+    errors = [
+        {"Key": key, "Code": code}
+        for key, code in (("a", "AccessDenied"), ("b", "InternalError"), ("c", "AccessDenied"))
+    ]
+    stay = blobs.delete("private", ["a", "b", "c", "d"]).read({"Errors": errors})
+    assert stay == {"a": "AccessDenied", "b": "InternalError", "c": "AccessDenied"}
+    assert [record.getMessage() for record in caplog.records] == [
+        "AWS refuses s3 DeleteObjects: AccessDenied: a permission is missing"
+    ]
