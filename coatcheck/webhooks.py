@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import Any
 from urllib.parse import urlsplit
 
 from coatcheck.clock import DAY, HOUR, MINUTE, SECOND
@@ -70,7 +71,7 @@ class Endpoint:
 
     `generation` is the number of its secret, from 1, and `rotated_at` when that one was made. `failures` counts those
     in a row, `failing_since` is when the first of them was; nothing is sent before `resting_until`.
-    `version` is the fence.
+    `version` is the fence. `unknown` is what a newer version keeps of it.
     """
 
     tenant: str
@@ -87,6 +88,7 @@ class Endpoint:
     failing_since: int | None = None
     resting_until: int | None = None
     version: int = 1
+    unknown: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def generations(self, now: int) -> tuple[int, ...]:
         """The numbers of the secrets that its events are signed by now, the newest first."""
@@ -96,13 +98,17 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try: `status_code` and the first KB of what was answered, or `error` (a code, and a line) if nothing was."""
+    """One try: `status_code` and the first KB of what was answered, or `error` (a code, and a line) if nothing was.
+
+    `unknown` is what a newer version keeps of it.
+    """
 
     at: int
     latency: int
     status_code: int | None = None
     error: str | None = None
     response: str | None = None
+    unknown: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     @property
     def succeeded(self) -> bool:

@@ -37,7 +37,7 @@ from coatcheck.errors import (
     UploadIncomplete,
     UploadQuotaExceeded,
 )
-from coatcheck.table.codec import NewerRow
+from coatcheck.table.unknown import NewerRow
 from coatcheck.views import flaw_views, problem_uri
 from coatcheck.wire import Problem
 from service.caller import base_url
@@ -135,7 +135,7 @@ async def _on_aws_error(request: Request, error: Exception) -> Response:
 
 async def _on_newer_row(request: Request, error: Exception) -> Response:
     log.warning("%s", error, extra={"request_id": request.state.request_id})
-    return problem(request, Unavailable("The job is in the hands of a newer version of this service."))
+    return problem(request, Unavailable("What was asked for is in the hands of a newer version of this service."))
 
 
 async def _on_invalid_parameters(request: Request, error: Exception) -> Response:

@@ -9,8 +9,9 @@ from typing import Any
 from coatcheck.errors import ChangedMeanwhile, NotFound, ReservedEndpoint, TooManyEndpoints
 from coatcheck.ids import is_id, make_id
 from coatcheck.table import webhooks as table
+from coatcheck.table.unknown import NewerRow
 from coatcheck.webhook_views import endpoint_with_secret
-from coatcheck.webhooks import JOBS_ENDPOINT, MOST_ENDPOINTS, Endpoint, in_order
+from coatcheck.webhooks import EVENTS, JOBS_ENDPOINT, MOST_ENDPOINTS, Endpoint, in_order
 from coatcheck.wire_webhooks import EndpointChange, EndpointRequest, EndpointWithSecret
 from service.caller import Caller
 from service.flaws import refused
@@ -57,7 +58,11 @@ async def wanted_events(caller: Caller, now: int) -> tuple[str, ...]:
     """What the tenant's endpoints are to be told of, as they were some seconds ago at most."""
 
     async def read() -> tuple[str, ...]:
-        return in_order([event for one in await list_own(caller) if one.enabled for event in one.events])
+        try:
+            return in_order([event for one in await list_own(caller) if one.enabled for event in one.events])
+        except NewerRow:
+            # what an endpoint of a newer version wants is not for this one to say
+            return EVENTS
 
     return await caller.tools.subscriptions.of(caller.tenant, now=now, read=read)
 

@@ -11,7 +11,7 @@ from coatcheck.calls import AwsError
 from coatcheck.log import about
 from coatcheck.messages import BadMessage, JobMessage, NewerMessage, subject
 from coatcheck.queues import Received, delete, put_aside, show_again_in
-from coatcheck.table.codec import NewerRow
+from coatcheck.table.unknown import NewerRow
 from worker.run import Running, run_job
 from worker.tools import Again, Aside, Done, Tools, Verdict
 

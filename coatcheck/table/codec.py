@@ -11,6 +11,7 @@ from coatcheck.lifecycle import Status
 from coatcheck.pack import pack, to_json, unpack
 from coatcheck.record import JSON, Blob, Event, Job, JobError, Progress
 from coatcheck.table.keys import AttributeValue, Item, JobKey
+from coatcheck.table.unknown import NewerRow, insist_known
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +111,9 @@ _CODECS: Mapping[str, Codec] = {
     "input": _BLOB,
     "progress": Codec(
         lambda v: _packed([v.fraction, v.message]),
-        lambda a: Progress(*_unpacked(a)),
+        lambda a: Progress(*_unpacked(a)[:2]),
     ),
-    "error": Codec(lambda v: _packed([v.code, v.detail]), lambda a: JobError(*_unpacked(a))),
+    "error": Codec(lambda v: _packed([v.code, v.detail]), lambda a: JobError(*_unpacked(a)[:2])),
     "result": _BLOB,
     "artifact_count": _NUMBER,
     "checkpoint": _BLOB,
@@ -157,18 +158,10 @@ def encode_job(job: Job) -> Item:
     return item
 
 
-SCHEMA = "schema"
-"""The attribute of a row that only versions newer than this one may read or write; this one's rows have none."""
-
-
-class NewerRow(Exception):
-    """A newer version wrote this row in a way that this one does not know. It is that one's to deal with."""
-
-
 def decode_job(item: Item) -> Job:
     """The job in a row. Raises NewerRow."""
-    key = JobKey.of(item)
-    if SCHEMA in item or item["status"]["S"] not in _STATUSES:
+    key = JobKey.of(insist_known(item))
+    if item["status"]["S"] not in _STATUSES:
         raise NewerRow(f"{key.id} was written by a newer version of the service")
     values = {field: codec.decode(item[name]) for field, name, codec in _FIELDS if name in item}
     return Job(id=key.id, **values)

@@ -9,7 +9,8 @@ from coatcheck.clock import DAY, SECOND
 from coatcheck.record import Event, Job
 from coatcheck.table.codec import decode_events, encode_events
 from coatcheck.table.expressions import Expression
-from coatcheck.table.keys import JobKey, history_page
+from coatcheck.table.keys import Item, JobKey, history_page
+from coatcheck.table.unknown import SCHEMA, insist_known
 
 HISTORY_KEPT = 400 * DAY
 """How long a page of history is kept, in milliseconds: longer than a job may wait and be kept together."""
@@ -24,17 +25,19 @@ def put_history_page(table: str, job: Job) -> Call[None]:
     A page only grows: who read the row earlier, and writes later, knows less of it.
     """
     last = job.history_from + len(job.history) - 1
-    item = JobKey(job.tenant, job.id).item(history_page(job.created_at, job.history_from))
-    item |= {
-        "events": encode_events(job.history),
-        "last": {"N": str(last)},
-        "ttl": {"N": str((job.updated_at + HISTORY_KEPT) // SECOND)},
-    }
     e = Expression()
     unless = f"attribute_not_exists({e.name('pk')}) OR {e.name('last')} <= {e.number(last)}"
-    params = {"TableName": table, "Item": item, "ConditionExpression": unless, **e.placeholders()}
+    e.assign("events", encode_events(job.history))
+    e.assign("last", {"N": str(last)})
+    e.assign("ttl", {"N": str((job.updated_at + HISTORY_KEPT) // SECOND)})
+    params = {
+        "TableName": table,
+        "Key": JobKey(job.tenant, job.id).item(history_page(job.created_at, job.history_from)),
+        "ConditionExpression": f"attribute_not_exists({e.name(SCHEMA)}) AND ({unless})",
+        **e.update(),
+    }
     fuller = {"ConditionalCheckFailedException": lambda _: None}
-    return Call("dynamodb", "PutItem", params, read=lambda _: None, refusals=fuller)
+    return Call("dynamodb", "UpdateItem", params, read=lambda _: None, refusals=fuller)
 
 
 def earlier_events(table: str, job: Job, *, since: int = 1) -> Call[Sequence[Event]]:
@@ -56,5 +59,11 @@ def earlier_events(table: str, job: Job, *, since: int = 1) -> Call[Sequence[Eve
         "dynamodb",
         "Query",
         params,
-        read=lambda answer: [event for item in answer["Items"] for event in decode_events(item["events"])],
+        read=lambda answer: [
+            event for item in answer["Items"] for event in decode_events(insist_known(item)["events"])
+        ],
     )
+
+
+def _events(item: Item) -> Sequence[Event]:
+    return decode_events(insist_known(item)["events"])

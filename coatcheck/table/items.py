@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from coatcheck.calls import Answer, Call
+from coatcheck.lifecycle import FINAL
 from coatcheck.pack import pack, to_json, unpack
 from coatcheck.record import Blob, Job
-from coatcheck.table.codec import NewerRow, decode_job, encode_job
+from coatcheck.table.codec import decode_job, encode_job
 from coatcheck.table.expressions import Expression
 from coatcheck.table.keys import (
     TENANT_INDEX,
@@ -21,15 +22,19 @@ from coatcheck.table.keys import (
     made_for,
 )
 from coatcheck.table.moves import ttl
+from coatcheck.table.unknown import SCHEMA, NewerRow, insist_known
 
 
 def put_job(table: str, job: Job, *, now: int) -> Call[Job | None]:
     """Create the row, unless one stands there whose retention is not over. Answers that one, or None when created.
 
-    One write is creation and idempotency at once.
+    One write is creation and idempotency at once. Reading the answer raises NewerRow: what a newer version wrote is
+    never replaced, whatever this one reads in it.
     """
     e = Expression()
-    unless = f"attribute_not_exists({e.name('pk')}) OR {e.name('expires_at')} <= {e.number(now)}"
+    ended = f"{e.name('status')} IN ({', '.join(e.text(status) for status in sorted(FINAL))})"
+    over = f"attribute_not_exists({e.name(SCHEMA)}) AND {ended} AND {e.name('expires_at')} <= {e.number(now)}"
+    unless = f"attribute_not_exists({e.name('pk')}) OR ({over})"
     params = {
         "TableName": table,
         "Item": encode_job(job),
@@ -177,8 +182,8 @@ def get_artifacts(table: str, job: Job) -> Call[Sequence[Blob]]:
     def read(answer: Answer) -> list[Blob]:
         if "Item" not in answer:
             return []
-        rows = json.loads(unpack(bytes(answer["Item"]["list"]["B"])))
-        return [Blob(size, bytes.fromhex(digest), kind, name) for name, size, digest, kind in rows]
+        rows = json.loads(unpack(bytes(insist_known(answer["Item"])["list"]["B"])))
+        return [Blob(size, bytes.fromhex(digest), kind, name) for name, size, digest, kind, *_ in rows]
 
     key = JobKey(job.tenant, job.id).item(artifacts(job.created_at, job.attempt))
     return Call("dynamodb", "GetItem", {"TableName": table, "Key": key, "ConsistentRead": True}, read)

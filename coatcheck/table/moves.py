@@ -23,10 +23,11 @@ from coatcheck.lifecycle import (
     Move,
 )
 from coatcheck.record import Blob, Event, Job, JobError, Progress
-from coatcheck.table.codec import SCHEMA, attribute_name, decode_job, encode_events, encode_field
+from coatcheck.table.codec import attribute_name, decode_job, encode_events, encode_field
 from coatcheck.table.conditions import Mover, condition
 from coatcheck.table.expressions import Expression
 from coatcheck.table.keys import JobKey, removal_shard
+from coatcheck.table.unknown import SCHEMA
 
 GONE_FOR = DAY
 """How long the row of a job whose retention is over stays to answer 410, in milliseconds."""

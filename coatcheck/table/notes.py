@@ -39,7 +39,9 @@ def announce(table: str, job: Job, *, left: Sequence[str]) -> Call[Outcome]:
     Refused when they were noted before. A job that has ended is due again when its retention is over, if ever.
     """
     e = Expression()
-    unannounced = f"{e.name('notify')} = {e.value(encode_field('notify', job.notify))}"
+    # the version may have changed since: it is the events that count, and that the row still can be read
+    known = f"{e.name('status')} IN ({', '.join(e.text(status) for status in Status)})"
+    unannounced = f"{known} AND {e.name('notify')} = {e.value(encode_field('notify', job.notify))}"
     e.assign("notify", encode_field("notify", left) if left else None)
     if job.done:
         due_at = due.for_removal(job)

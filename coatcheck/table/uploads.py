@@ -8,6 +8,7 @@ from coatcheck.calls import Answer, Call
 from coatcheck.clock import DAY, SECOND, rfc3339
 from coatcheck.table.expressions import Expression
 from coatcheck.table.keys import UPLOAD, Item, JobKey
+from coatcheck.table.unknown import insist_known
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ def get_upload(table: str, key: JobKey) -> Call[UploadRecord | None]:
 
     def read(answer: Answer) -> UploadRecord | None:
         item: Item | None = answer.get("Item")
-        return None if item is None else _decode(key, item)
+        return None if item is None else _decode(key, insist_known(item))
 
     params = {"TableName": table, "Key": key.item(UPLOAD), "ConsistentRead": True}
     return Call("dynamodb", "GetItem", params, read)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import zlib
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from coatcheck import due
@@ -15,6 +16,7 @@ from coatcheck.pack import pack, to_json, unpack
 from coatcheck.table.due_index import DuePage, due_page
 from coatcheck.table.expressions import Expression
 from coatcheck.table.keys import SHARDS, Item, JobKey, ShardKind, due_shard
+from coatcheck.table.unknown import SCHEMA, NewerRow, heard, insist_known, told
 from coatcheck.webhooks import (
     MOST_ATTEMPTS_KEPT,
     TRY_LEASE,
@@ -43,9 +45,13 @@ def update_endpoint(table: str, endpoint: Endpoint) -> Call[Endpoint | None]:
     """Write what has changed of an endpoint, as the version after its own; None unless that one stands."""
     after = replace(endpoint, version=endpoint.version + 1)
     e = Expression()
-    unchanged = f"{e.name('version')} = {e.number(endpoint.version)}"
-    params = {"TableName": table, "Item": _endpoint_item(after), "ConditionExpression": unchanged, **e.placeholders()}
-    return Call("dynamodb", "PutItem", params, lambda _: after, {_CONDITION_FAILED: lambda _: None})
+    unchanged = _unchanged(e, endpoint.version)
+    item = _endpoint_item(after)
+    for name in ("version", "settings"):
+        e.assign(name, item[name])
+    key = _endpoint_key(endpoint.tenant, endpoint.id)
+    params = {"TableName": table, "Key": key, "ConditionExpression": unchanged, **e.update()}
+    return Call("dynamodb", "UpdateItem", params, lambda _: after, {_CONDITION_FAILED: lambda _: None})
 
 
 def get_endpoint(table: str, tenant: str, endpoint_id: str) -> Call[Endpoint | None]:
@@ -55,7 +61,11 @@ def get_endpoint(table: str, tenant: str, endpoint_id: str) -> Call[Endpoint | N
 
 
 def list_endpoints(table: str, tenant: str) -> Call[Sequence[Endpoint]]:
-    """All endpoints of a tenant, the oldest first (a strongly consistent read)."""
+    """All endpoints of a tenant, the oldest first (a strongly consistent read).
+
+    Reading the answer raises NewerRow if one is among them that only newer versions may read: a list without it would
+    pass over somebody who wants to be told.
+    """
     e = Expression()
     of_tenant = f"{e.name('pk')} = {e.text(JobKey(tenant, _ENDPOINTS).partition)}"
     params = {"TableName": table, "KeyConditionExpression": of_tenant, "ConsistentRead": True, **e.placeholders()}
@@ -106,7 +116,7 @@ def list_deliveries(
 ) -> Call[DeliveryPage]:
     """Up to `limit` deliveries that belong to a job, or to an endpoint's tests, behind the one of the id `after`.
 
-    A page is shorter where they are large: DynamoDB reads 1 MB at a time.
+    A page is shorter where they are large, since DynamoDB reads 1 MB at a time, and by those of newer versions.
     """
     e = Expression()
     partition, first = e.text(JobKey(tenant, of).partition), e.text(_deliveries(made))
@@ -121,7 +131,8 @@ def list_deliveries(
         params["ExclusiveStartKey"] = _delivery_key(DeliveryKey(tenant, of, made, after))
 
     def read(answer: Answer) -> DeliveryPage:
-        found = sorted(map(_delivery, answer["Items"]), key=lambda one: (one.created_at, one.key.id))
+        known = (one for item in answer["Items"] for one in _known(item))
+        found = sorted(known, key=lambda one: (one.created_at, one.key.id))
         last = answer.get("LastEvaluatedKey")
         return DeliveryPage(found, _key_of(last).id if last else None)
 
@@ -164,12 +175,17 @@ def update_delivery(table: str, delivery: Delivery) -> Call[Delivery | None]:
     """Write what may change of a delivery, as the version after `delivery.version`; None unless that one stands."""
     after = replace(delivery, version=delivery.version + 1)
     e = Expression()
-    unchanged = f"{e.name('version')} = {e.number(delivery.version)}"
+    unchanged = _unchanged(e, delivery.version)
     item = _delivery_item(after)
     for name in ("version", "status", "url", "tries", "trying_since", "try_at", "due_at", "attempts"):
         e.assign(name, item.get(name))
     params = {"TableName": table, "Key": _delivery_key(delivery.key), "ConditionExpression": unchanged, **e.update()}
     return Call("dynamodb", "UpdateItem", params, lambda _: after, {_CONDITION_FAILED: lambda _: None})
+
+
+def _unchanged(e: Expression, version: int) -> str:
+    """Of an item that only newer versions may write nobody has read the version, but it may have become one since."""
+    return f"attribute_not_exists({e.name(SCHEMA)}) AND {e.name('version')} = {e.number(version)}"
 
 
 def _yes(_: Answer) -> bool:
@@ -188,21 +204,16 @@ _KEYS = frozenset({"tenant", "id", "version"})
 
 
 def _endpoint_item(endpoint: Endpoint) -> Item:
-    settings = {name: value for name, value in asdict(endpoint).items() if name not in _KEYS}
     return _endpoint_key(endpoint.tenant, endpoint.id) | {
         "version": {"N": str(endpoint.version)},
-        "settings": {"B": pack(to_json(settings))},
+        "settings": {"B": pack(to_json(told(endpoint, but=_KEYS)))},
     }
 
 
-_ENDPOINT_FIELDS = frozenset(field.name for field in fields(Endpoint))
-
-
 def _endpoint(tenant: str, item: Item) -> Endpoint:
-    saved: Mapping[str, Any] = json.loads(unpack(bytes(item["settings"]["B"])))
-    known = {name: value for name, value in saved.items() if name in _ENDPOINT_FIELDS}
-    known |= {"events": tuple(known["events"]), "version": int(item["version"]["N"])}
-    return Endpoint(tenant=tenant, id=item["sk"]["S"], **known)
+    saved = heard(Endpoint, json.loads(unpack(bytes(insist_known(item)["settings"]["B"]))))
+    saved |= {"events": tuple(saved["events"]), "version": int(item["version"]["N"])}
+    return Endpoint(tenant=tenant, id=item["sk"]["S"], **saved)
 
 
 def _deliveries(made: int) -> str:
@@ -236,14 +247,25 @@ def _delivery_item(delivery: Delivery) -> Item:
         "version": {"N": str(delivery.version)},
     }
     if delivery.attempts:
-        item["attempts"] = {"B": pack(to_json([asdict(attempt) for attempt in delivery.attempts]))}
+        item["attempts"] = {"B": pack(to_json([told(attempt) for attempt in delivery.attempts]))}
     for name in _TIMES:
         if (at := getattr(delivery, name)) is not None:
             item[name] = {"N": str(at)}
     return item
 
 
+_STATUSES = frozenset(DeliveryStatus)
+
+
+def _known(item: Item) -> Iterator[Delivery]:
+    with contextlib.suppress(NewerRow):
+        yield _delivery(item)
+
+
 def _delivery(item: Item) -> Delivery:
+    """The delivery in an item. Raises NewerRow."""
+    if insist_known(item)["status"]["S"] not in _STATUSES:
+        raise NewerRow(f"{item['sk']['S']} was written by a newer version of the service")
     attempts = json.loads(unpack(bytes(item["attempts"]["B"]))) if "attempts" in item else []
     times = {name: int(item[name]["N"]) for name in _TIMES if name in item}
     return Delivery(
@@ -258,6 +280,6 @@ def _delivery(item: Item) -> Delivery:
         status=DeliveryStatus(item["status"]["S"]),
         tries=int(item["tries"]["N"]),
         version=int(item["version"]["N"]),
-        attempts=tuple(Attempt(**one) for one in attempts),
+        attempts=tuple(Attempt(**heard(Attempt, one)) for one in attempts),
         **times,
     )

@@ -15,8 +15,8 @@ from coatcheck.messages import BadMessage, DeliveryMessage, JobMessage, NewerMes
 from coatcheck.queues import Received, delete, receive, show_again_in
 from coatcheck.record import Job
 from coatcheck.table import items
-from coatcheck.table.codec import NewerRow
 from coatcheck.table.keys import JobKey
+from coatcheck.table.unknown import NewerRow
 from coatcheck.table.webhooks import get_delivery
 from coatcheck.webhooks import Delivery, DeliveryKey, DeliveryStatus, unannounced
 from worker.aws import Aws

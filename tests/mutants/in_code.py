@@ -16,6 +16,7 @@ from coatcheck.lifecycle import Status
 from coatcheck.queues import delete
 from coatcheck.record import Blob, Job
 from coatcheck.table import items, moves, notes
+from coatcheck.table import webhooks as table_webhooks
 from coatcheck.table.keys import JobKey
 from service import submit
 from tests.mutants.bugs import Bug, answering, given, given_job, nothing, replaced
@@ -28,6 +29,7 @@ from worker.webhooks import announce, deliver
 PUNCTUAL = "tests/simulation/test_punctual.py"
 LEFTOVERS = "tests/aws/worker/test_leftovers.py"
 PURGED = "tests/aws/service/test_purged_webhooks.py"
+VERSIONS = "tests/aws/worker/test_other_versions.py"
 REUSED = "tests/aws/worker/test_reused_ids.py::test_a_write_for_the_finished_job_before_is_refused"
 
 
@@ -140,6 +142,20 @@ def _never_due(put_delivery: Any) -> Any:
     return lambda table, delivery: put_delivery(table, replace(delivery, due_at=None))
 
 
+def _unkept(told: Any) -> Any:
+    return lambda value, but=(): told(replace(value, unknown={}), but=but)
+
+
+def _over_newer_rows(put_job: Any) -> Any:
+    def put(table: str, job: Job, *, now: int) -> Call[Job | None]:
+        call = put_job(table, job, now=now)
+        over = call.params["ConditionExpression"].replace("attribute_not_exists(#schema) AND ", "")
+        names = {alias: name for alias, name in call.params["ExpressionAttributeNames"].items() if alias != "#schema"}
+        return replace(call, params={**call.params, "ConditionExpression": over, "ExpressionAttributeNames": names})
+
+    return put
+
+
 def _never(was_purged: Any) -> Any:
     return lambda *args: replace(was_purged(*args), read=lambda _: False)
 
@@ -201,6 +217,8 @@ BUGS = (
     Bug("a delivery is not due until it is tried", puts=replaced(announce, "put_delivery", _never_due)),
     Bug("the sweeper leaves deliveries alone", puts=replaced(swept_deliveries, "_attend", nothing("gone"))),
     Bug("a delivery of a job that was deleted is sent", puts=replaced(deliver, "was_purged", _never), test=PURGED),
+    Bug("what is not known of an endpoint is dropped", puts=replaced(table_webhooks, "told", _unkept), test=VERSIONS),
+    Bug("a submit replaces a row of a newer version", puts=replaced(items, "put_job", _over_newer_rows), test=VERSIONS),
     Bug("an event gets another id each time", puts=replaced(announce, "event_id", _any_id)),
     Bug("a lost attempt is not told of", puts=replaced(deliver, "_with_lost_attempt", lambda _: lambda read: read)),
     Bug("what was lost is under way for ever", puts=replaced(webhooks, "TRY_LEASE", lambda _: 400 * DAY)),

@@ -14,8 +14,9 @@ from coatcheck.invariants import broken_invariants
 from coatcheck.lifecycle import Status
 from coatcheck.pack import to_json
 from coatcheck.record import Job
-from coatcheck.table.codec import NewerRow, decode_job
+from coatcheck.table.codec import decode_job
 from coatcheck.table.keys import JOB, Item
+from coatcheck.table.unknown import NewerRow
 from coatcheck.table.webhooks import get_delivery
 from coatcheck.webhooks import Delivery, DeliveryKey, DeliveryStatus, Endpoint, unannounced
 from tests.simulation.excuses import Excuses, Hold

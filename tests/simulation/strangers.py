@@ -11,8 +11,9 @@ from coatcheck.lifecycle import Status
 from coatcheck.messages import JobMessage
 from coatcheck.queues import send_job
 from coatcheck.record import JSON, Blob, Event, Job
-from coatcheck.table.codec import SCHEMA, encode_job
+from coatcheck.table.codec import encode_job
 from coatcheck.table.keys import Item, JobKey
+from coatcheck.table.unknown import SCHEMA
 from tests.simulation.actors import QUEUE
 from tests.simulation.asking import TENANT
 from tests.simulation.plans import JOB_TYPE

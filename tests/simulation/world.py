@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 
 from coatcheck.calls import Answer, AwsError, AwsUnavailable, Call
 from coatcheck.clock import MINUTE, SECOND
-from coatcheck.table.codec import NewerRow
 from coatcheck.table.keys import Item
+from coatcheck.table.unknown import NewerRow
 from tests.simulation.checks import UNKNOWN, Checks
 from tests.simulation.faults import BEAT, ODD, Fault, Storm
 from tests.simulation.freedom import Freedom

@@ -11,8 +11,8 @@ from coatcheck.messages import BadMessage, JobMessage, NewerMessage
 from coatcheck.queues import Received, delete, receive
 from coatcheck.record import JobError
 from coatcheck.table import items, notes
-from coatcheck.table.codec import NewerRow
 from coatcheck.table.keys import JobKey
+from coatcheck.table.unknown import NewerRow
 from worker.tools import Tools
 
 log = logging.getLogger(__name__)

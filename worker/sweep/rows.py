@@ -9,9 +9,9 @@ from typing import Any
 
 from coatcheck.calls import AwsError
 from coatcheck.record import Job
-from coatcheck.table.codec import NewerRow
 from coatcheck.table.items import get_jobs
 from coatcheck.table.keys import JobKey
+from coatcheck.table.unknown import NewerRow
 from worker.sweep.pages import DuePages
 from worker.tools import Tools
 

@@ -124,7 +124,7 @@ def test_rotation_gives_the_next_secret(api: Api) -> None:
 
 def test_a_rotation_whose_reply_is_lost_is_one(api: Api) -> None:
     made = create(api)
-    api.spy.repeats.add("PutItem")
+    api.spy.repeats.add("UpdateItem")
     assert api.http.post(f"{ALL}/{made['id']}/rotate-secret").json()["secret"] == derived(api, made["id"], 2)
     assert item(api, made["id"]).generation == 2
 
@@ -148,7 +148,7 @@ def test_of_rotations_at_once_no_secret_is_lost_unseen(api: Api) -> None:
 
 def test_a_rotation_goes_on_when_the_deliverer_writes_in_between(api: Api) -> None:
     made = create(api)
-    api.spy.between["PutItem"] = lambda: fares(api, made["id"], failures=3)
+    api.spy.between["UpdateItem"] = lambda: fares(api, made["id"], failures=3)
     assert api.http.post(f"{ALL}/{made['id']}/rotate-secret").json()["secret"] == derived(api, made["id"], 2)
     assert (item(api, made["id"]).failures, item(api, made["id"]).generation) == (3, 2)
 
@@ -217,14 +217,14 @@ def test_changes_at_once_are_all_made(api: Api) -> None:
 
 def test_a_change_meets_what_the_deliverer_wrote_in_between(api: Api) -> None:
     endpoint_id = create(api)["id"]
-    api.spy.between["PutItem"] = lambda: fares(api, endpoint_id, enabled=False, disabled_reason="answered 410 Gone")
+    api.spy.between["UpdateItem"] = lambda: fares(api, endpoint_id, enabled=False, disabled_reason="answered 410 Gone")
     after = api.http.patch(f"{ALL}/{endpoint_id}", json={"description": "mine"}).json()
     assert (after["description"], after["enabled"], after["disabled_reason"]) == ("mine", False, "answered 410 Gone")
 
 
 def test_a_change_whose_reply_is_lost_is_made(api: Api) -> None:
     endpoint_id = create(api)["id"]
-    api.spy.repeats.add("PutItem")
+    api.spy.repeats.add("UpdateItem")
     assert api.http.patch(f"{ALL}/{endpoint_id}", json={"description": "mine"}).json()["description"] == "mine"
 
 

@@ -16,7 +16,7 @@ from coatcheck.context import Context
 from coatcheck.lifecycle import Status
 from coatcheck.record import Job, Progress
 from coatcheck.table import moves
-from coatcheck.table.codec import NewerRow
+from coatcheck.table.unknown import NewerRow
 from tests.aws.worker.test_stops import NeverStopped
 from tests.aws.worker.world import Number, World
 from worker.aws import Aws

@@ -21,9 +21,9 @@ from coatcheck.messages import JobMessage
 from coatcheck.queues import Received, put_aside, receive, send_job
 from coatcheck.record import Job
 from coatcheck.table import notes
-from coatcheck.table.codec import NewerRow
 from coatcheck.table.expressions import Expression
 from coatcheck.table.keys import JobKey
+from coatcheck.table.unknown import NewerRow
 from tests.aws.worker.doors import Counting, Refusing
 from tests.aws.worker.world import Number, World, double
 from worker.aws import Aws
