@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tests.journeys.running import Stack
@@ -25,6 +27,19 @@ def test_head_and_options_reach_the_service_and_other_methods_do_not(whole_stack
     assert head.headers["content-length"] == str(len(whole.content))
     assert (options.status_code, options.headers["allow"]) == (405, "GET, HEAD")
     assert (put.status_code, put.json()["code"]) == (404, "not-found")
+
+
+def test_the_root_leads_to_a_page_that_finds_its_files(whole_stack: Stack) -> None:
+    with whole_stack.client() as client:
+        led = client.get("/", follow_redirects=True)
+        assert (led.status_code, led.url.path, led.headers["content-type"]) == (
+            200,
+            "/docs",
+            "text/html; charset=utf-8",
+        )
+        for address in re.findall(r'(?:href|src)="([^"]+)"', led.text):
+            answer = client.get(led.url.join(address))
+            assert (answer.status_code, len(answer.content) > 100) == (200, True), address
 
 
 def test_api_gateway_renames_what_a_401_asks_for(whole_stack: Stack, stack: Stack) -> None:
