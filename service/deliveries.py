@@ -18,7 +18,7 @@ from coatcheck.queues import send_delivery
 from coatcheck.record import Job
 from coatcheck.table import webhooks as table
 from coatcheck.webhook_views import delivery_view
-from coatcheck.webhooks import TEST_EVENT, Delivery, DeliveryKey, DeliveryStatus, Endpoint, delivery_id
+from coatcheck.webhooks import KEPT_FOR, TEST_EVENT, Delivery, DeliveryKey, DeliveryStatus, Endpoint, delivery_id
 from coatcheck.wire import Listing
 from coatcheck.wire_webhooks import DeliveryView
 from service.caller import Caller
@@ -71,7 +71,10 @@ async def resend(caller: Caller, of: Job | Endpoint, which: str) -> Delivery:
         now = tools.clock()
         if _on_its_way(delivery, now):
             return delivery
-        anew = replace(delivery, status=DeliveryStatus.PENDING, tries=0)
+        # a schedule is begun that must not outlast it
+        kept = TESTS_KEPT if delivery.event == TEST_EVENT else KEPT_FOR
+        keep_until = max(delivery.keep_until, now + kept)
+        anew = replace(delivery, status=DeliveryStatus.PENDING, tries=0, keep_until=keep_until)
         written = await tools.aws.send(table.update_delivery(tools.table, table.postponed(anew, now, now=now)))
         if written is not None:
             await wake(tools, _message(tools, written), written.key.id)

@@ -10,7 +10,7 @@ from contextlib import aclosing
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from coatcheck.errors import Flaw
+from coatcheck.errors import Flaw, Unavailable
 from coatcheck.lifecycle import Status
 from coatcheck.record import Job
 from coatcheck.table import items
@@ -28,6 +28,12 @@ MOST_PAGES = 5
 
 PAGE = 100
 """Rows that DynamoDB reads in one batch."""
+
+ROUNDS = 6
+"""How often the rows of a page are asked for that DynamoDB leaves out."""
+
+FIRST_PAUSE = 0.025
+"""Seconds, the half of the longest pause before they are asked for again; it doubles each time: 1.6 s in all."""
 
 AT_ONCE = 10
 """Jobs whose artifacts are read at the same time."""
@@ -139,10 +145,20 @@ async def _rows(caller: Caller, query: JobQuery) -> AsyncGenerator[tuple[Listed,
 
 
 async def _jobs(caller: Caller, entries: Sequence[Listed]) -> dict[str, Job]:
-    tools, found = caller.tools, {}
+    """The rows behind the entries, by their ids. Raises Unavailable when DynamoDB does not give them all.
+
+    What it leaves out it is throttled for, so it is asked again ever later, with full jitter:
+    https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
+    """
+    tools, found = caller.tools, dict[str, Job]()
     unread: Sequence[JobKey] = [entry.key for entry in entries]
-    while unread:
-        batch = await tools.aws.send(items.get_jobs(tools.table, unread))
-        found.update({job.id: job for job in batch.jobs})
-        unread = batch.unread
+    for again in range(ROUNDS):
+        if unread and again:
+            await asyncio.sleep(FIRST_PAUSE * 2**again * tools.entropy(1)[0] / 256)
+        if unread:
+            batch = await tools.aws.send(items.get_jobs(tools.table, unread))
+            found.update({job.id: job for job in batch.jobs})
+            unread = batch.unread
+    if unread:
+        raise Unavailable("The jobs cannot all be read at the moment.")
     return found

@@ -177,7 +177,7 @@ def update_delivery(table: str, delivery: Delivery) -> Call[Delivery | None]:
     e = Expression()
     unchanged = _unchanged(e, delivery.version)
     item = _delivery_item(after)
-    for name in ("version", "status", "url", "tries", "trying_since", "try_at", "due_at", "attempts"):
+    for name in ("version", "status", "url", "tries", "trying_since", "try_at", "due_at", "attempts", "ttl"):
         e.assign(name, item.get(name))
     params = {"TableName": table, "Key": _delivery_key(delivery.key), "ConditionExpression": unchanged, **e.update()}
     return Call("dynamodb", "UpdateItem", params, lambda _: after, {_CONDITION_FAILED: lambda _: None})

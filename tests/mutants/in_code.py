@@ -18,7 +18,7 @@ from coatcheck.record import Blob, Job
 from coatcheck.table import items, moves, notes
 from coatcheck.table import webhooks as table_webhooks
 from coatcheck.table.keys import JobKey
-from service import submit
+from service import deliveries, listing, submit
 from tests.mutants.bugs import Bug, answering, given, given_job, nothing, replaced
 from worker import attempt, aws_lambda, heart, leftovers, poller, run, settle
 from worker.sweep import deliveries as swept_deliveries
@@ -30,6 +30,8 @@ PUNCTUAL = "tests/simulation/test_punctual.py"
 LEFTOVERS = "tests/aws/worker/test_leftovers.py"
 PURGED = "tests/aws/service/test_purged_webhooks.py"
 VERSIONS = "tests/aws/worker/test_other_versions.py"
+RESENT = "tests/aws/service/test_webhooks_deliveries.py::TestResend"
+LISTS = "tests/aws/service/test_lists.py::TestList"
 REUSED = "tests/aws/worker/test_reused_ids.py::test_a_write_for_the_finished_job_before_is_refused"
 
 
@@ -219,6 +221,8 @@ BUGS = (
     Bug("a delivery of a job that was deleted is sent", puts=replaced(deliver, "was_purged", _never), test=PURGED),
     Bug("what is not known of an endpoint is dropped", puts=replaced(table_webhooks, "told", _unkept), test=VERSIONS),
     Bug("a submit replaces a row of a newer version", puts=replaced(items, "put_job", _over_newer_rows), test=VERSIONS),
+    Bug("what is sent again goes with its first TTL", puts=replaced(deliveries, "KEPT_FOR", lambda _: 0), test=RESENT),
+    Bug("rows that are left out of a list's batch are lost", puts=replaced(listing, "ROUNDS", lambda _: 1), test=LISTS),
     Bug("an event gets another id each time", puts=replaced(announce, "event_id", _any_id)),
     Bug("a lost attempt is not told of", puts=replaced(deliver, "_with_lost_attempt", lambda _: lambda read: read)),
     Bug("what was lost is under way for ever", puts=replaced(webhooks, "TRY_LEASE", lambda _: 400 * DAY)),

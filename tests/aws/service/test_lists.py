@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
+from coatcheck.calls import Call
 from coatcheck.lifecycle import Status
 from coatcheck.record import JSON, Blob
 from coatcheck.table import items
 from service.front_door import UVICORN
+from service.listing import ROUNDS
 from tests.aws.service.stage import Api, problem
 
 
@@ -83,6 +88,39 @@ class TestList:
             after = {"after": page["next"]}
         assert sorted(seen) == sorted(made)
         assert len(page["data"]) < len(made)
+
+    @pytest.mark.parametrize("emulator_url", ["ministack"], indirect=True, scope="session")
+    @pytest.mark.parametrize("gives", [1, 0], ids=["one at a time", "none"])
+    def test_rows_that_dynamodb_leaves_out_are_asked_for_again_and_not_for_ever(self, api: Api, gives: int) -> None:
+        made = [api.submit()["id"] for _ in range(4)]
+        asked: list[Call[Any]] = []
+
+        def leaves_out(call: Call[Any]) -> Call[Any]:
+            if call.operation != "BatchGetItem":
+                return call
+            asked.append(call)
+            table = api.stage.deployment.table
+            keys = call.params["RequestItems"][table]["Keys"]
+            request = {table: {**call.params["RequestItems"][table], "Keys": keys[: max(gives, 1)]}}
+
+            def read(answer: Any) -> Any:
+                left = {table: {"Keys": keys[gives:]}} if keys[gives:] else {}
+                found = {table: answer["Responses"][table][:gives]}
+                return call.read({**answer, "Responses": found, "UnprocessedKeys": left})
+
+            return replace(call, params={"RequestItems": request}, read=read)
+
+        api.spy.changes = leaves_out
+        try:
+            answer = api.http.get("/v1/jobs")
+        finally:
+            api.spy.changes = lambda call: call
+        if gives:
+            assert [job["id"] for job in answer.json()["data"]] == made[::-1]
+        else:
+            problem(answer, 503, "unavailable")
+            assert "retry-after" in answer.headers
+        assert len(asked) == (4 if gives else ROUNDS)
 
     def test_what_is_gone_is_left_out(self, api: Api) -> None:
         gone, kept = api.finished(), api.finished()

@@ -16,6 +16,7 @@ from coatcheck.table import webhooks as table
 from coatcheck.webhooks import (
     JOBS_ENDPOINT,
     MOST_ATTEMPTS_KEPT,
+    SCHEDULE,
     Attempt,
     Delivery,
     DeliveryKey,
@@ -178,6 +179,14 @@ class TestResend:
         assert now.due_at is not None
         assert (now.tries, now.trying_since, now.attempts, now.body) == (0, None, attempts, b'{"frozen":true}')
         assert api.delivery_messages() == [message(made)]
+
+    @pytest.mark.parametrize("days", [1, 99])
+    def test_it_is_kept_until_the_new_schedule_is_over(self, api: Api, job: Job, days: int) -> None:
+        kept = system_clock() + days * DAY
+        made = delivered(api, job, status=DeliveryStatus.FAILED, tries=10, keep_until=kept)
+        self.resend(api, made)
+        # the TTL that DynamoDB deletes it by
+        assert standing(api, made.key).keep_until >= max(made.keep_until, system_clock() + sum(SCHEDULE) + 10 * DAY)
 
     def test_what_waits_waits_no_longer(self, api: Api, job: Job) -> None:
         made = delivered(api, job, tries=8, try_at=system_clock() + DAY)
