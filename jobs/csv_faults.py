@@ -12,7 +12,7 @@ from pathlib import Path
 from jobs.query_errors import Rejected
 
 BLOCK = 1024**2
-# DuckDB's `max_line_size`: https://duckdb.org/docs/stable/data/csv/overview
+# bytes, DuckDB's `max_line_size`: https://duckdb.org/docs/stable/data/csv/overview
 LONGEST_ROW = 2_000_000
 ENDS: Mapping[str, str] = {"\n": "LF", "\r\n": "CR LF", "\r": "CR"}
 QUOTES = (
@@ -67,7 +67,7 @@ def first_fault(path: Path, encoding: str, dialect: Dialect) -> str | None:
     Reads the whole file, row by row, at some 30 MB a second.
     """
     with path.open(encoding="utf-8-sig" if encoding == "utf-8" else encoding, newline="") as file:
-        lines = _Lines(file)
+        lines = Lines(file)
         rows = dialect.reader(lines, strict=True)
         first: _First | None = None
         start = 1
@@ -83,15 +83,15 @@ def first_fault(path: Path, encoding: str, dialect: Dialect) -> str | None:
     return None
 
 
-class _Lines:
-    """The lines of a file, counted; `end` is what ended the last one."""
+class Lines:
+    """The lines of a text, counted; `end` is what ended the last one."""
 
     def __init__(self, file: Iterator[str]) -> None:
         self._file = file
         self.number = 0
         self.end = ""
 
-    def __iter__(self) -> _Lines:
+    def __iter__(self) -> Lines:
         return self
 
     def __next__(self) -> str:
@@ -112,9 +112,8 @@ class _First:
     def differs(self, row: list[str], end: str) -> str | None:
         if end and end != self.end:
             return f"ends with {ENDS.get(end, end)}, where line {self.line} ends with {ENDS.get(self.end, self.end)}"
-        # DuckDB, too, lets a row end with one delimiter more
-        if row and len(row) != self.width and not (len(row) == self.width + 1 and not row[-1]):
+        if row and len(row) != self.width:
             return f"has {len(row)} columns, where line {self.line} has {self.width}"
-        if sum(map(len, row)) > LONGEST_ROW:
-            return f"is longer than {LONGEST_ROW:,} characters"
+        if 4 * sum(map(len, row)) > LONGEST_ROW and len("".join(row).encode()) > LONGEST_ROW:
+            return f"is longer than {LONGEST_ROW:,} bytes"
         return None

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import duckdb
 
-from jobs.csv_faults import Dialect, decoded, first_fault
+from jobs.csv_faults import Dialect, Lines, decoded, first_fault
 from jobs.query_errors import Rejected, presentable
 
 DELIMITERS = (",", ";", "\t", "|")
@@ -50,21 +50,24 @@ def create_from_csv(base: duckdb.DuckDBPyConnection, name: str, path: Path, opti
     if options.encoding == "utf-8":
         _refuse_utf16(path)
     with path.open(encoding=options.encoding, errors="replace", newline="") as file:
-        sample = file.read(SAMPLE).removeprefix(BOM)
-    rows = sample.lstrip("\r\n")
+        sample = file.read(SAMPLE)
+    rows = sample.removeprefix(BOM).lstrip("\r\n")
     if not rows:
         raise Rejected("it is empty")
     dialect = options.dialect(options.delimiter or _delimiter(rows, options))
+    end = _misleading_end(rows, dialect)
     try:
         if options.encoding == "utf-8" and rows == sample:
-            _create(base, name, _reader(path, dialect, options))
+            _create(base, name, _reader(path, dialect, options, end))
         else:
             text = scratch / f"{name}.csv"
             _copy(path, options.encoding, text)
-            _create(base, name, _reader(text, dialect, options))
+            _create(base, name, _reader(text, dialect, options, end))
             text.unlink()
     except NOT_AS_SAID as error:
         _explain(path, options.encoding, dialect)
+        if end == "\r\n":
+            raise Rejected("line 1 ends with CR LF, and has other line ends in its fields") from error
         raise Rejected(presentable(str(error)).split("\n")[0]) from error
 
 
@@ -77,7 +80,7 @@ def _refuse_utf16(path: Path) -> None:
 
 
 def _copy(path: Path, encoding: str, to: Path) -> None:
-    """In UTF-8, without empty lines at the start, of which DuckDB would take the first for the header."""
+    """In UTF-8, without what misleads DuckDB at the start: empty lines for a header, a mark before a quote."""
     blocks = decoded(path, encoding)
     with to.open("w", encoding="utf-8", newline="") as file:
         file.write(next(blocks).removeprefix(BOM).lstrip("\r\n"))
@@ -117,7 +120,17 @@ def _delimiter(sample: str, options: Options) -> str:
     return best
 
 
-def _reader(path: Path, dialect: Dialect, options: Options) -> str:
+def _misleading_end(sample: str, dialect: Dialect) -> str:
+    """What ends the rows, where the first one has line ends in its fields, which DuckDB would go by; else nothing.
+
+    CR LF is of no use: told of it, DuckDB 2.0.0 drops rows; untold, it refuses such a file.
+    """
+    lines = Lines(io.StringIO(sample, newline=""))
+    next(dialect.reader(lines, strict=False))
+    return lines.end if lines.number > 1 else ""
+
+
+def _reader(path: Path, dialect: Dialect, options: Options, end: str) -> str:
     """DuckDB's read_csv, but for its closing bracket."""
     said = {
         "compression": quoted("none"),
@@ -132,6 +145,9 @@ def _reader(path: Path, dialect: Dialect, options: Options) -> str:
         "null_padding": "false",
         "ignore_errors": "false",
     }
+    if len(end) == 1:
+        # written with backslashes
+        said["new_line"] = quoted(end.encode("unicode_escape").decode())
     if options.header is not None:
         said["header"] = str(options.header)
     return f"read_csv({quoted(path)}, " + ", ".join(f"{key} = {value}" for key, value in said.items())

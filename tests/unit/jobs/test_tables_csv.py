@@ -50,6 +50,9 @@ def read(folder: Path, text: str, **options: Any) -> Rows:
         ("\ufeff\r\na,b\r\n1,2", [["a", "b"], ["1", "2"]]),
         ("a,b\r1,2\r", [["a", "b"], ["1", "2"]]),
         ('a,b\n"x\r\ny",2\n', [["a", "b"], ["x\r\ny", "2"]]),
+        ('\ufeff"a\nb"', [["a\nb"]]),
+        ('"a\rb",c\n1,2\n', [["a\rb", "c"], ["1", "2"]]),
+        ('"a\r\nb",c\r1,2\r', [["a\r\nb", "c"], ["1", "2"]]),
         ("PAR1,b\n1,2\n", [["PAR1", "b"], ["1", "2"]]),
         ("a,b\n1,x\0y\n", [["a", "b"], ["1", "x\0y"]]),
         (f"{','.join(f'c{n}' for n in range(3000))}\n{',' * 2999}\n", [[f"c{n}" for n in range(3000)], [""] * 3000]),
@@ -75,7 +78,8 @@ LONG = "a,b\n" + "".join(f"{n},{n}\n" for n in range(30_000))
         ('a,b\n"x"y,2\n', "line 2: a quote opens in it"),
         ("a,b\r\n1,2\n3,4\n", "line 2 ends with LF, where line 1 ends with CR LF"),
         (LONG + "1,2\r\n", "line 30002 ends with CR LF, where line 1 ends with LF"),
-        (f"a,b\n1,{'x' * 2_100_000}\n", "line 2 is longer than 2,000,000 characters"),
+        ('"a\nb",c\r\n1,2\r\n', "line 1 ends with CR LF, and has other line ends in its fields"),
+        (f"a,b\n1,{'é' * 1_100_000}\n", "line 2 is longer than 2,000,000 bytes"),
         ("\n\n", "it is empty"),
         ("\ufeff", "it is empty"),
     ],
@@ -116,7 +120,8 @@ def files(draw: st.DrawFn) -> tuple[str, str]:
     file = io.StringIO(newline="")
     quoting: Literal[0, 1] = draw(st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]))
     writer = csv.writer(file, delimiter=delimiter, lineterminator=end, quoting=quoting)
-    writer.writerow([f"h{n}" for n in range(width)])
+    names = draw(st.sampled_from(["h{}", "h{}", "h\n{}", "h\r\n{}"]))
+    writer.writerow([names.format(n) for n in range(width)])
     for _ in range(draw(st.integers(0, 8))):
         how = draw(st.sampled_from(["sound"] * 12 + ["raw", "blank", "ragged"]))
         many = draw(st.integers(1, 5)) if how == "ragged" else width
