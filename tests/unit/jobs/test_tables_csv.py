@@ -155,7 +155,8 @@ def same_ends(text: str) -> bool:
 
 
 @pytest.mark.parametrize("named", [True, False])
-@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+# the same files in each run: what another reader's corners bring up is for a search by hand, with more examples
+@settings(max_examples=100, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(file=files())
 def test_rows_and_fields_are_those_that_python_reads(tmp_path: Path, *, named: bool, file: tuple[str, str]) -> None:
     delimiter, text = file
