@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import httpx
@@ -22,10 +23,20 @@ def submitted(http: httpx.Client, job_type: str, payload: dict[str, Any]) -> str
     return str(answer.json()["id"])
 
 
+def collected(http: httpx.Client, job_id: str) -> httpx.Response:
+    """The answer to who wants the result, once the job is done; a front door may let a request wait less than asked."""
+    deadline = time.monotonic() + 60
+    while True:
+        answer = http.get(f"/v1/jobs/{job_id}/result", headers={"Prefer": "wait=25"})
+        if answer.status_code != 202:
+            return answer
+        assert time.monotonic() < deadline, answer.text
+
+
 def shelf_on(stack: Stack, http: httpx.Client) -> Shelf:
     """A job that the stack's own worker has done."""
     job_id = submitted(http, "demo.sleep", {"seconds": 0})
-    assert http.get(f"/v1/jobs/{job_id}/result", headers={"Prefer": "wait=25"}).status_code == 200
+    assert collected(http, job_id).status_code == 200
     (table,) = client("dynamodb", stack.aws_endpoint_url).list_tables()["TableNames"]
     buckets = {one["Name"] for one in client("s3", stack.aws_endpoint_url).list_buckets()["Buckets"]}
     (bucket,) = buckets - {CODE_BUCKET}

@@ -7,6 +7,7 @@ import hashlib
 import httpx
 
 from coatcheck.parts import SMALLEST_PART
+from tests.journeys.results import collected
 from tests.journeys.running import Stack
 
 BODY = b"a,b\n" + b"1,2\n" * (SMALLEST_PART // 4)
@@ -34,5 +35,5 @@ def test_parts_go_up_one_by_one_and_are_queried(front_door: Stack) -> None:
         sql = {"sql": "SELECT count(*) AS n FROM t", "tables": {"t": {"$upload": completed.json()["id"]}}}
         job = client.post("/v1/jobs", json={"type": "table.query", "input": {**sql, "format": "csv"}})
         assert job.status_code in {200, 202}, job.text
-        answer = client.get(f"/v1/jobs/{job.json()['id']}/result", headers={"Prefer": "wait=25"})
+        answer = collected(client, job.json()["id"])
         assert (answer.status_code, answer.content.split()) == (200, [b"n", str(SMALLEST_PART // 4).encode()])
