@@ -98,14 +98,35 @@ def served(stores: Deployment, endpoint_url: str, scratch: Path, **settings: str
             process.wait()
 
 
-def stall(url: str, body: bytes, *, connections: int = 4, seconds: float = 3.0) -> Stall:
-    """What a client meets while another sends `body` again and again over so many connections."""
+def tiny_chunks(url: str, body: bytes) -> int:
+    """Send `body` in chunks of one byte, without a key; the status of the answer, or 0 for none."""
+    host, _, port = url.removeprefix("http://").partition(":")
+    head = "POST /v1/jobs HTTP/1.1\r\nHost: bench\r\nTransfer-Encoding: chunked\r\n\r\n"
+    chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in body)
+    try:
+        with socket.create_connection((host, int(port)), timeout=120) as connection:
+            connection.sendall(head.encode() + chunks + b"0\r\n\r\n")
+            return int(connection.recv(100).split()[1])
+    except (OSError, IndexError):
+        return 0
+
+
+def stall(
+    url: str,
+    body: bytes,
+    *,
+    connections: int = 4,
+    seconds: float = 3.0,
+    post: Callable[[str, bytes], int] | None = None,
+) -> Stall:
+    """What a client meets while another sends `body` again and again over so many connections, by `post` if given."""
+    send = post or _post
     over = threading.Event()
     statuses: set[int] = set()
 
     def attack() -> None:
         while not over.is_set():
-            statuses.add(_post(url, body))
+            statuses.add(send(url, body))
 
     attackers = [threading.Thread(target=attack) for _ in range(connections)]
     for attacker in attackers:
@@ -161,6 +182,8 @@ def main(say: Callable[[str], object] = print) -> None:
         stores = emulators.deployment_on(endpoint_url)
         say(f"bodies of {size:,} bytes over 4 connections; /v1/health meanwhile, ms")
         with served(stores, endpoint_url, Path(folder), COATCHECK_MAX_JSON_BYTES=str(size)) as url:
+            met = stall(url, bytes(size // 8), post=tiny_chunks)
+            say(f"chunks of one byte     worst {met.worst:8.1f}  median {met.median:6.1f}")
             for most in (None, MOST):
                 say("as many names and values as there is room for" if most is None else f"{most:,} names and values")
                 for name, body in bodies(size, most).items():
