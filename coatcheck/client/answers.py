@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -10,6 +9,7 @@ from typing import Any
 from urllib.parse import urljoin
 
 from coatcheck.client.errors import NotFinished, UnexpectedAnswerError
+from coatcheck.client.text import strict_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class Job:
         kept = [self.view.get("result")] if name is None else self.view.get("artifacts") or []
         for entry in kept:
             if entry and (name is None or entry.get("name") == name):
-                return Stored(int(entry["size"]), str(entry["content_type"]), str(entry["sha256"]))
+                return Stored(entry["size"], entry["content_type"], entry["sha256"])
         return None
 
 
@@ -129,33 +129,60 @@ class Upload:
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """Retry-After in seconds, at least 0; a date counts from the answer's own Date (RFC 9110, 10.2.3)."""
     value = headers.get("retry-after", "")
-    if value.isdecimal():
+    if value.isascii() and value.isdecimal():
         return float(value)
     try:
         until = parsedate_to_datetime(value) - parsedate_to_datetime(headers.get("date", ""))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None
     return max(0.0, until.total_seconds())
 
 
-def document(answer: Answer) -> Mapping[str, Any]:
-    """The JSON object that the answer is. Raises UnexpectedAnswerError when it is none."""
+def document(answer: Answer, shape: str | None = None) -> Mapping[str, Any]:
+    """The JSON object that the answer is, of this shape of `coatcheck.client.shapes`.
+
+    Raises UnexpectedAnswerError when it is not.
+    """
     try:
-        parsed = json.loads(answer.body)
-    except (ValueError, RecursionError):
-        parsed = None
-    if answer.status in range(300, 400) or not isinstance(parsed, dict):
-        raise unexpected(answer)
+        parsed = strict_json(answer.body)
+        if answer.status in range(300, 400) or not isinstance(parsed, dict):
+            raise unexpected(answer)
+        if shape:
+            _insist(shape, parsed)
+    except ValueError as error:
+        raise unexpected(answer) from error
     return parsed
+
+
+def _insist(shape: str, found: object) -> None:
+    # pydantic is slow to import, and `coatcheck --help` has no answer to check
+    from coatcheck.client import shapes  # noqa: PLC0415
+
+    shapes.insist(shape, found)
 
 
 def job(answer: Answer) -> Job:
     """A JobView."""
-    view = document(answer)
-    if not {"id", "status", "done"} <= view.keys():
-        raise unexpected(answer)
     replayed = answer.headers.get("idempotent-replayed", "").lower() == "true"
-    return Job(view, retry_after(answer.headers), replayed)
+    return Job(document(answer, "job"), retry_after(answer.headers), replayed)
+
+
+def endpoint(answer: Answer) -> Mapping[str, Any]:
+    """A webhook endpoint."""
+    return document(answer, "endpoint")
+
+
+def endpoint_with_secret(answer: Answer) -> Mapping[str, Any]:
+    """A webhook endpoint and its secret."""
+    found = endpoint(answer)
+    if not found.get("secret"):
+        raise unexpected(answer)
+    return found
+
+
+def delivery(answer: Answer) -> Mapping[str, Any]:
+    """A delivery."""
+    return document(answer, "delivery")
 
 
 def nothing(answer: Answer) -> None:
@@ -180,10 +207,16 @@ def link(answer: Answer) -> Mapping[str, Any]:
     return document(answer)
 
 
-def page(answer: Answer) -> Page:
-    """A part of a list."""
+def page(shape: str, after: str | None, answer: Answer) -> Page:
+    """The part of a list of documents of this shape that comes `after` a cursor."""
     parsed = document(answer)
-    return Page(list(parsed["data"]), parsed["next"])
+    data, following = parsed["data"], parsed["next"]
+    # a cursor that leads to itself would be followed for ever
+    if not isinstance(data, list) or not isinstance(following, str | None) or (after and following == after):
+        raise unexpected(answer)
+    for entry in data:
+        _insist(shape, entry)
+    return Page(data, following)
 
 
 def upload_ticket(answer: Answer) -> UploadTicket | MultipartTicket:
@@ -193,24 +226,26 @@ def upload_ticket(answer: Answer) -> UploadTicket | MultipartTicket:
 
 def parts_page(answer: Answer) -> PartsPage:
     """Where to send parts."""
-    return _page(document(answer))
+    return _page(document(answer, "parts"))
 
 
 def upload(answer: Answer) -> Upload:
     """An upload as it is."""
-    parsed = document(answer)
+    parsed = document(answer, "upload")
     ticket = None if parsed["ticket"] is None else _ticket(parsed["ticket"])
     return Upload(parsed["id"], parsed["filename"], parsed["size"], parsed["sha256"], ticket)
 
 
 def _ticket(parsed: Mapping[str, Any]) -> UploadTicket | MultipartTicket:
     if "parts" in parsed:
-        return MultipartTicket(parsed["id"], int(parsed["part_size"]), _page(parsed))
-    return UploadTicket(parsed["id"], parsed["method"], parsed["url"], dict(parsed["headers"]))
+        _insist("multipart ticket", parsed)
+        return MultipartTicket(parsed["id"], parsed["part_size"], _page(parsed))
+    _insist("upload ticket", parsed)
+    return UploadTicket(parsed["id"], parsed["method"], parsed["url"], parsed["headers"])
 
 
 def _page(parsed: Mapping[str, Any]) -> PartsPage:
-    links = {int(part["number"]): str(part["url"]) for part in parsed["parts"]}
+    links = {part["number"]: part["url"] for part in parsed["parts"]}
     return PartsPage(links, more=parsed["next_parts"] is not None and bool(links))
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
-from coatcheck.client import commands, exits, webhook_commands
+from coatcheck.client import commands, exits, streams, webhook_commands
 from coatcheck.client.display import say
 from coatcheck.client.errors import CoatcheckError
 from coatcheck.client.listen import listen
@@ -85,17 +86,37 @@ def _add(app: typer.Typer, name: str, plugin: Callable[..., None] | typer.Typer)
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line; ends in SystemExit with a code of `coatcheck.client.exits`."""
     given = list(sys.argv[1:] if argv is None else argv)
+    with streams.standard():
+        try:
+            _run(given)
+        except CoatcheckError as error:
+            code = exits.exit_code(error)
+            say(f"coatcheck: {error}")
+        except UnicodeError:
+            code = exits.USAGE
+            say("coatcheck: the arguments are not UTF-8")
+        except OSError as error:
+            code = exits.USAGE
+            say(f"coatcheck: {_name(error.filename)}: {error.strerror or error}")
+        except RecursionError:
+            code = exits.BROKEN
+            say("coatcheck: the server's answer is nested too deeply to be shown")
+        except KeyboardInterrupt:
+            code = exits.INTERRUPTED
+        sys.exit(code)
+
+
+def _run(argv: Sequence[str]) -> NoReturn:
     try:
-        make_app(_wanted_plugins(given))(args=given, prog_name="coatcheck")
-    except CoatcheckError as error:
-        say(f"coatcheck: {error}")
-        sys.exit(exits.exit_code(error))
-    except UnicodeError:
-        say("coatcheck: the arguments are not UTF-8")
-        sys.exit(exits.USAGE)
-    except OSError as error:
-        say(f"coatcheck: {error.filename or 'input or output'}: {error.strerror or error}")
-        sys.exit(exits.USAGE)
+        make_app(_wanted_plugins(argv))(args=argv, prog_name="coatcheck")
+    finally:
+        # here, where what it raises is still told
+        sys.stdout.flush()
+    raise AssertionError("typer ends in SystemExit")
+
+
+def _name(file: str | bytes | int | None) -> str:
+    return os.fsdecode(file) if isinstance(file, str | bytes) else "input or output"
 
 
 def _wanted_plugins(argv: Sequence[str]) -> list[EntryPoint]:

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from coatcheck.client import core, display, exits, inputs
+from coatcheck.client import core, display, exits, inputs, streams
 from coatcheck.client.answers import Job
 from coatcheck.client.display import say
 from coatcheck.client.errors import CoatcheckError, InvalidArgumentError, describe
+from coatcheck.client.inputs import upload_name
 from coatcheck.client.options import ApiKey, JobId, Json, Url, connect
 
 if TYPE_CHECKING:
@@ -59,11 +60,12 @@ def submit(
     as_json: Json = False,
 ) -> None:
     """Hand in a job and print its id."""
-    document = inputs.read_input(job_input, sys.stdin.buffer.read)
+    document = inputs.read_input(job_input, streams.read_input)
     attachments = [inputs.read_attachment(text) for text in upload or ()]
     labels = inputs.read_metadata(metadata or ()) or None
     told = {"url": webhook} if webhook else None
-    options = {"delay": delay, "timeout": timeout, "metadata": labels, "webhook": told}
+    times = {"delay": inputs.read_seconds("--delay", delay), "timeout": inputs.read_seconds("--timeout", timeout)}
+    options = {**times, "metadata": labels, "webhook": told}
     # a field that does not fit is found before anything is sent
     _attach(document, attachments, str)
     begun: list[str] = []
@@ -72,10 +74,18 @@ def submit(
         document = _attach(document, attachments, lambda path: _upload(client, path, earlier.get(path), begun))
         job = client.submit(job_type, document, idempotency_key=idempotency_key, **options)
     if not as_json:
-        print(job.id, flush=True)  # noqa: T201 - what a script captures
+        _print_id(job)
     if wait and not job.done:
         job = _wait(job, url, api_key)
     _tell(job, as_json=as_json, waited=wait)
+
+
+def _print_id(job: Job) -> None:
+    try:
+        print(job.id, flush=True)  # noqa: T201 - what a script captures
+    except streams.StreamFailed:
+        say(f"submitted: {job.id}")
+        raise
 
 
 def _tell(job: Job, *, as_json: bool, waited: bool) -> None:
@@ -117,8 +127,7 @@ def result(
                 client.download(job, output, name, progress=progress)
         elif not as_json:
             _refuse_binary_on_terminal(job, name)
-            with display.until_reader_goes():
-                client.read_result(job, sys.stdout.buffer, name)
+            client.read_result(job, display.TerminalText() if sys.stdout.isatty() else sys.stdout.buffer, name)
 
 
 def cancel(job_id: JobId, *, url: Url = None, api_key: ApiKey = None, as_json: Json = False) -> None:
@@ -142,7 +151,7 @@ def list_jobs(
 ) -> None:
     """List your jobs, newest first."""
     filters = {"status": job_status, "type": job_type, "limit": str(min(limit, 100))}
-    with connect(url, api_key) as client, display.until_reader_goes():
+    with connect(url, api_key) as client:
         jobs = islice(client.jobs(**{k: v for k, v in filters.items() if v is not None}), limit)
         views = (job.view for job in jobs)
         if as_json:
@@ -159,7 +168,7 @@ def types(
     as_json: Json = False,
 ) -> None:
     """List the job types of the server, or show one with its schemas."""
-    with connect(url, api_key) as client, display.until_reader_goes():
+    with connect(url, api_key) as client:
         if job_type:
             display.print_json(client.job_type(job_type))
         elif as_json:
@@ -170,7 +179,7 @@ def types(
 
 def events(job_id: JobId, *, url: Url = None, api_key: ApiKey = None, as_json: Json = False) -> None:
     """Show the history of a job, oldest first."""
-    with connect(url, api_key) as client, display.until_reader_goes():
+    with connect(url, api_key) as client:
         history = client.events(job_id)
         if as_json:
             display.print_json_lines(history)
@@ -189,7 +198,7 @@ def _earlier(client: Client, upload_ids: Sequence[str], paths: Sequence[Path]) -
     found = {}
     for upload_id in upload_ids:
         upload = client.send(core.upload(upload_id))
-        same = [path for path in paths if (path.name, path.stat().st_size) == (upload.filename, upload.size)]
+        same = [path for path in paths if (upload_name(path), path.stat().st_size) == (upload.filename, upload.size)]
         if not same:
             raise InvalidArgumentError(f"{upload_id} is of {upload.filename}, {upload.size} bytes: no --upload is")
         found[same[0]] = upload_id

@@ -6,12 +6,13 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
 from coatcheck.client import answers
 from coatcheck.client.answers import Answer, Job, MultipartTicket, Page, PartsPage, Upload, UploadTicket
-from coatcheck.client.errors import ConnectionFailed, InvalidArgumentError, ProblemError, TransferFailed
+from coatcheck.client.errors import CoatcheckError, ConnectionFailed, InvalidArgumentError, ProblemError, TransferFailed
 
 T = TypeVar("T")
 
@@ -84,7 +85,7 @@ def result(job_id: str, name: str | None = None, *, start: int = 0) -> Request[s
 
     200 carries the bytes themselves, for a door to stream; every other answer is read as the URL that has them.
     """
-    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
+    headers = {"Range": f"bytes={start}-"} if start else {}
     return Request("GET", _result_path(job_id, name), answers.location, headers=headers)
 
 
@@ -93,14 +94,18 @@ def result_link(job_id: str, name: str | None = None) -> Request[Mapping[str, An
     return Request("GET", _result_path(job_id, name), answers.link, query={"link": "true"})
 
 
-def page(path: str, query: Mapping[str, str], after: str | None = None) -> Request[Page]:
-    """A page of any list of the contract: the first, or the one after the cursor."""
-    return Request("GET", path, answers.page, query=query if after is None else {**query, "after": after})
+def page(shape: str, path: str, query: Mapping[str, str], after: str | None = None) -> Request[Page]:
+    """A page of any list of the contract: the first, or the one after the cursor.
+
+    `shape` is what its entries are: `job`, `event`, `job type`, `endpoint` or `delivery`.
+    """
+    read = partial(answers.page, shape, after)
+    return Request("GET", path, read, query=query if after is None else {**query, "after": after})
 
 
 def job_type(name: str) -> Request[Mapping[str, Any]]:
     """What one job type takes, gives and allows."""
-    return Request("GET", f"/v1/job-types/{quote(name, safe='')}", answers.document)
+    return Request("GET", f"/v1/job-types/{_segment(name)}", answers.document)
 
 
 def create_upload(
@@ -141,17 +146,19 @@ ENDPOINTS = "/v1/webhook-endpoints"
 def create_endpoint(body: Mapping[str, Any]) -> Request[Mapping[str, Any]]:
     """Have events sent to a URL; None values of `body` are left out. Not repeatable: each arrival makes an endpoint."""
     given = {name: value for name, value in body.items() if value is not None}
-    return Request("POST", ENDPOINTS, answers.document, headers=_JSON, body=_encode(given), repeatable=False)
+    return Request(
+        "POST", ENDPOINTS, answers.endpoint_with_secret, headers=_JSON, body=_encode(given), repeatable=False
+    )
 
 
 def endpoint(endpoint_id: str) -> Request[Mapping[str, Any]]:
     """Look at a webhook endpoint."""
-    return Request("GET", _of_endpoint(endpoint_id), answers.document)
+    return Request("GET", _of_endpoint(endpoint_id), answers.endpoint)
 
 
 def change_endpoint(endpoint_id: str, changes: Mapping[str, Any]) -> Request[Mapping[str, Any]]:
     """Change some fields of an endpoint."""
-    return Request("PATCH", _of_endpoint(endpoint_id), answers.document, headers=_JSON, body=_encode(changes))
+    return Request("PATCH", _of_endpoint(endpoint_id), answers.endpoint, headers=_JSON, body=_encode(changes))
 
 
 def delete_endpoint(endpoint_id: str) -> Request[None]:
@@ -161,12 +168,12 @@ def delete_endpoint(endpoint_id: str) -> Request[None]:
 
 def rotate_secret(endpoint_id: str) -> Request[Mapping[str, Any]]:
     """Give an endpoint a new secret. Not repeatable: the secret before last is good for nothing."""
-    return Request("POST", _of_endpoint(endpoint_id, "/rotate-secret"), answers.document, repeatable=False)
+    return Request("POST", _of_endpoint(endpoint_id, "/rotate-secret"), answers.endpoint_with_secret, repeatable=False)
 
 
 def send_test(endpoint_id: str) -> Request[Mapping[str, Any]]:
     """Send an endpoint a test. Not repeatable: each arrival sends one."""
-    return Request("POST", _of_endpoint(endpoint_id, "/test"), answers.document, repeatable=False)
+    return Request("POST", _of_endpoint(endpoint_id, "/test"), answers.delivery, repeatable=False)
 
 
 def deliveries_path(of: str) -> str:
@@ -176,7 +183,7 @@ def deliveries_path(of: str) -> str:
 
 def resend(of: str, delivery_id: str) -> Request[Mapping[str, Any]]:
     """Send a delivery of a job again, or of an endpoint's tests. Repeatable: what is on its way is left alone."""
-    return Request("POST", f"{deliveries_path(of)}/{quote(delivery_id, safe='')}/resend", answers.document)
+    return Request("POST", f"{deliveries_path(of)}/{_segment(delivery_id)}/resend", answers.delivery)
 
 
 def read(request: Request[T], answer: Answer) -> T:
@@ -185,14 +192,17 @@ def read(request: Request[T], answer: Answer) -> T:
         raise ProblemError(answer.status, answers.problem(answer), answers.retry_after(answer.headers))
     try:
         return request.read(answer)
-    except (KeyError, TypeError, AttributeError) as error:
+    except CoatcheckError:
+        raise
+    except (KeyError, TypeError, ValueError) as error:
         raise answers.unexpected(answer) from error
 
 
 def backoff(error: Exception, *, repeatable: bool) -> bool | float:
     """Whether a call that ended in `error` is worth sending again; a number is the seconds the server asked for.
 
-    429 says that nothing was done, as a connection that was never made does, so that those are always sent again.
+    429 says that nothing was done, as a connection that was never made does, so that those are always sent again. A
+    server that asks for more than a minute is not waited for.
     """
     if isinstance(error, ConnectionFailed):
         return repeatable or not error.sent
@@ -216,15 +226,25 @@ _JSON = {"Content-Type": "application/json"}
 
 
 def _encode(document: Mapping[str, Any]) -> bytes:
-    return json.dumps(document, allow_nan=False).encode()
+    try:
+        return json.dumps(document, allow_nan=False).encode()
+    except RecursionError as error:
+        raise InvalidArgumentError("what is to be sent is nested too deeply") from error
+
+
+def _segment(text: str) -> str:
+    # an empty one, and dots, which are taken away on the way, would make it the path of something else
+    if text in {"", ".", ".."}:
+        raise InvalidArgumentError(f"{text!r} is no id or name")
+    return quote(text, safe="")
 
 
 def _of_job(job_id: str, below: str = "") -> str:
-    return f"/v1/jobs/{quote(job_id, safe='')}{below}"
+    return f"/v1/jobs/{_segment(job_id)}{below}"
 
 
 def _of_endpoint(endpoint_id: str, below: str = "") -> str:
-    return f"{ENDPOINTS}/{quote(endpoint_id, safe='')}{below}"
+    return f"{ENDPOINTS}/{_segment(endpoint_id)}{below}"
 
 
 def _of(named: str) -> str:
@@ -233,8 +253,8 @@ def _of(named: str) -> str:
 
 
 def _of_upload(upload_id: str, below: str = "") -> str:
-    return f"/v1/uploads/{quote(upload_id, safe='')}{below}"
+    return f"/v1/uploads/{_segment(upload_id)}{below}"
 
 
 def _result_path(job_id: str, name: str | None) -> str:
-    return _of_job(job_id, "/result" if name is None else f"/result/{quote(name, safe='')}")
+    return _of_job(job_id, "/result" if name is None else f"/result/{_segment(name)}")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import json
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,19 +12,17 @@ from typing import Any
 
 from coatcheck.client.answers import Job
 from coatcheck.client.errors import describe
+from coatcheck.client.text import printable, printable_lines
 from coatcheck.client.transfer import Progress
 
 UNLIMITED = 100_000
+BAR = 200
+"""Characters of the text beside a bar."""
 
 
 def say(line: str) -> None:
     """A message for the person at the terminal, on standard error."""
     sys.stderr.write(f"{printable(line)}\n")
-
-
-def printable(text: object) -> str:
-    """Text with everything that could drive a terminal made visible: what a job says is not to be trusted."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(text).replace("\n", " "))
 
 
 def print_json(document: Mapping[str, Any]) -> None:
@@ -121,7 +120,7 @@ def job_bar() -> Iterator[Callable[[Job], None]]:
     """A bar that follows a job, on a terminal only: call it with the job at each look."""
     with _bar("[progress.description]{task.description}", "[progress.percentage]{task.fields[share]}") as update:
         yield lambda job: update(
-            description=f"{job.id} {job.status} {printable(job.progress.get('message') or '')}".rstrip(),
+            description=printable(f"{job.id} {job.status} {job.progress.get('message') or ''}".rstrip(), BAR),
             completed=job.progress.get("fraction") or 0.0,
             total=1.0 if job.progress.get("fraction") is not None else None,
             share=_share(job.progress.get("fraction")),
@@ -133,20 +132,20 @@ def transfer_bar(title: str) -> Iterator[Progress]:
     """A bar that follows the bytes of a file, on a terminal only."""
     with _bar("{task.description}", "{task.fields[share]}") as update:
         yield lambda done, size: update(
-            description=printable(title), completed=done, total=size, share=f"{_bytes(done)} of {_bytes(size)}"
+            description=printable(title, BAR), completed=done, total=size, share=f"{_bytes(done)} of {_bytes(size)}"
         )
 
 
-@contextmanager
-def until_reader_goes() -> Iterator[None]:
-    """Write to standard output until whoever reads it has had enough, as `head` does: then exit 141, like others."""
-    try:
-        yield
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # the interpreter flushes stdout once more at its end, and would complain
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
+class TerminalText:
+    """Takes the bytes of a text for a terminal, and lets through nothing that could drive it."""
+
+    def __init__(self) -> None:
+        utf8 = codecs.getincrementaldecoder("utf-8")("replace")
+        self._decoder = io.IncrementalNewlineDecoder(utf8, translate=True)
+
+    def write(self, data: bytes, /) -> None:
+        """Show the next bytes."""
+        sys.stdout.write(printable_lines(self._decoder.decode(data)))
 
 
 @contextmanager

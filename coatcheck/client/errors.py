@@ -5,12 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from coatcheck.client.text import printable
+
 if TYPE_CHECKING:
     from coatcheck.client.answers import Job
 
 
 class CoatcheckError(Exception):
-    """Base of every error the client raises on purpose; its text is one line meant for people."""
+    """Base of every error the client raises on purpose; its text is one line meant for people.
+
+    It is safe to show and to log, though parts of it may have come from a server.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
 
 
 class InvalidArgumentError(CoatcheckError, ValueError):
@@ -24,12 +32,13 @@ class NoServerError(CoatcheckError):
 class ConnectionFailed(CoatcheckError):
     """The server could not be reached, or the connection broke before its answer was whole.
 
-    `sent`: the request may have reached the server and been carried out.
+    `reason` says why; `sent`: the request may have reached the server and been carried out.
     """
 
     def __init__(self, url: str, reason: str, *, sent: bool) -> None:
         super().__init__(f"could not reach {url}: {reason}")
         self.url = url
+        self.reason = reason
         self.sent = sent
 
 
@@ -48,12 +57,12 @@ class ProblemError(CoatcheckError):
     @property
     def code(self) -> str | None:
         """The stable name of this kind of error, such as `idempotency-key-reused`."""
-        return self.problem.get("code")
+        return _text(self.problem.get("code"))
 
     @property
     def detail(self) -> str | None:
-        """What was wrong this time."""
-        return self.problem.get("detail")
+        """What was wrong this time, as the server said it: make it printable before you show it."""
+        return _text(self.problem.get("detail"))
 
     @property
     def retryable(self) -> bool:
@@ -69,8 +78,8 @@ class ProblemError(CoatcheckError):
 class UnexpectedAnswerError(CoatcheckError):
     """What answered does not speak the contract: not JSON, or a status that the call does not have."""
 
-    def __init__(self, url: str, status: int, content_type: str) -> None:
-        came = f"{shown(url)} answered {status} with {content_type or 'no content'}"
+    def __init__(self, url: str, status: int, content: str) -> None:
+        came = f"{shown(url)} answered {status} with {content or 'no content'}"
         super().__init__(f"{came}, which is no answer of a Coatcheck server")
 
 
@@ -98,16 +107,24 @@ def shown(url: str) -> str:
     return url.partition("?")[0]
 
 
+_FIELDS = 20
+"""Fields of a refused input that a line names; `ProblemError.errors` has them all."""
+
+
 def describe(problem: Mapping[str, Any]) -> str:
     """A problem as one line: its title, its detail, and each field that is wrong with its pointer.
 
     A detail that the title or the first field says already is not said again.
     """
-    fields = [f"{e.get('pointer') or '/'}: {e.get('detail')}" for e in _fields(problem)]
+    fields = [f"{e.get('pointer') or '/'}: {e.get('detail')}" for e in _fields(problem)[:_FIELDS]]
     title, detail = (str(problem.get(name) or "") for name in ("title", "detail"))
     repeated = detail == title or (fields and fields[0] in detail)
     line = ": ".join(part for part in (title, "" if repeated else detail) if part) or "error"
     return f"{line} ({'; '.join(fields)})" if fields else line
+
+
+def _text(found: object) -> str | None:
+    return found if isinstance(found, str) else None
 
 
 def _fields(problem: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -13,6 +13,7 @@ from coatcheck.client.errors import (
     NotFinished,
     ProblemError,
 )
+from coatcheck.client.streams import StreamFailed
 
 OK, UNSUCCESSFUL, USAGE, NOT_FOUND, REFUSED, UNREACHABLE, INVALID, UNFINISHED, CONFLICT, BROKEN, INTERRUPTED = (
     *range(10),
@@ -23,7 +24,7 @@ MEANING: Mapping[int, str] = MappingProxyType(
     {
         OK: "done",
         UNSUCCESSFUL: "the job ended failed, timed_out, expired or canceled (submit --wait, result)",
-        USAGE: "wrong options or arguments, or a local file that cannot be read or written",
+        USAGE: "wrong options or arguments, or a local file or stream that cannot be read or written",
         NOT_FOUND: "there is no such job, artifact, endpoint or the like, or no longer (404, 410)",
         REFUSED: "the credentials were refused (401, 403)",
         UNREACHABLE: "no server was found, or it could not be reached",
@@ -43,6 +44,7 @@ _BY_STATUS = {
 }
 _BY_KIND: tuple[tuple[type[CoatcheckError], int], ...] = (
     (InvalidArgumentError, USAGE),
+    (StreamFailed, USAGE),
     (NoServerError, UNREACHABLE),
     (ConnectionFailed, UNREACHABLE),
     (NotFinished, UNFINISHED),

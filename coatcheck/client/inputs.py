@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-import json
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from coatcheck import labels
 from coatcheck.client.errors import InvalidArgumentError
+from coatcheck.client.text import strict_json
+
+LARGEST_INPUT = 64 * 1024**2
+"""Bytes of an input that are read; a service takes 1 MiB of JSON unless its owner says otherwise."""
+
+_DEEPEST = 100
 
 Step: TypeAlias = str | int | None
 
@@ -28,13 +35,14 @@ class Attachment:
     path: Path
 
 
-def read_input(text: str, stdin: Callable[[], bytes]) -> Any:
-    """The JSON that `--input` stands for: itself, `@file`, or `-` for standard input."""
+def read_input(text: str, stdin: Callable[[int], bytes]) -> Any:
+    """The JSON that `--input` stands for: itself, `@file`, or `-` for standard input, of which `stdin` reads bytes."""
     if text == "-":
-        return _parse(stdin(), "standard input")
+        return _parse(stdin(LARGEST_INPUT + 1), "standard input")
     if text.startswith("@"):
         try:
-            return _parse(Path(text[1:]).read_bytes(), text[1:])
+            with Path(text[1:]).open("rb") as file:
+                return _parse(file.read(LARGEST_INPUT + 1), text[1:])
         except OSError as error:
             raise InvalidArgumentError(f"cannot read {text[1:]}: {error.strerror}") from error
     return _parse(text.encode("utf-8", "surrogateescape"), "--input")
@@ -63,7 +71,7 @@ def parse_field(text: str) -> tuple[Step, ...]:
     """The steps of a field such as `tables.flights` or `pages[0].images[]`."""
     steps: list[Step] = []
     rest = text
-    while rest:
+    while rest and len(steps) <= _DEEPEST:
         match = _STEP.match(rest)
         if not match:
             break
@@ -73,7 +81,7 @@ def parse_field(text: str) -> tuple[Step, ...]:
             rest = rest[1:]
         elif not rest.startswith("["):
             break
-    if rest or not steps or not isinstance(steps[0], str):
+    if rest or not steps or not isinstance(steps[0], str) or len(steps) > _DEEPEST:
         raise InvalidArgumentError(f"{text!r} is no field: {_GRAMMAR}")
     return tuple(steps)
 
@@ -112,16 +120,24 @@ def _place(here: Any, steps: tuple[Step, ...], value: Any, field: tuple[Step, ..
     return [*items[:index], _place(old, below, value, field), *items[index + 1 :]]
 
 
+def read_seconds(option: str, value: float | None) -> float | None:
+    """The number of seconds that was given with an option."""
+    if value is not None and not 0 <= value < math.inf:
+        raise InvalidArgumentError(f"{option} takes a number of seconds, at least 0")
+    return value
+
+
+def upload_name(path: Path) -> str:
+    """What an upload of a file is called: its name, without what the service does not take."""
+    return labels.filename(path.name) or "file"
+
+
 def _parse(raw: bytes, source: str) -> Any:
+    if len(raw) > LARGEST_INPUT:
+        raise InvalidArgumentError(f"{source} has more than {LARGEST_INPUT // 2**20} MiB: send a file with --upload")
     try:
-        return json.loads(raw, parse_constant=_refuse_constant)
+        return strict_json(raw)
     except UnicodeDecodeError as error:
         raise InvalidArgumentError(f"{source} is not UTF-8") from error
-    except RecursionError as error:
-        raise InvalidArgumentError(f"{source} is nested too deeply") from error
     except ValueError as error:
         raise InvalidArgumentError(f"{source} is not JSON: {error}") from error
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not allowed")

@@ -11,6 +11,7 @@ import typer
 from coatcheck.client import display
 from coatcheck.client.display import say
 from coatcheck.client.errors import InvalidArgumentError
+from coatcheck.client.text import printable
 from coatcheck.clock import milliseconds, rfc3339
 from coatcheck.signature import secret_key
 
@@ -47,7 +48,7 @@ def listen(
     from coatcheck.client.receiver import Receiver  # noqa: PLC0415 - httpx and http.server are slow to import
 
     _insist_on_secrets(secret or ())
-    with Receiver(port, secret or (), forward_to, status) as receiver, display.until_reader_goes():
+    with Receiver(port, secret or (), forward_to, status) as receiver:
         try:
             unchecked = "" if secret else "; signatures are not checked: no --secret"
             say(f"listening at {receiver.url} until Ctrl-C{unchecked}")
@@ -74,7 +75,7 @@ def _line(arrival: Arrival) -> str:
     verdict = _VERDICTS[arrival.verified] + (f": {arrival.reason}" if arrival.reason else "")
     at = time.strftime("%H:%M:%S", time.localtime(arrival.at))
     shown = (at, arrival.event.get("type") or "-", job or "-", arrival.webhook_id or "-", verdict)
-    return "  ".join(map(display.printable, (*shown, f"answered {arrival.answered}")))
+    return "  ".join(map(printable, (*shown, f"answered {arrival.answered}")))
 
 
 def _document(arrival: Arrival) -> dict[str, Any]:

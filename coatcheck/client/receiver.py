@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 import threading
@@ -20,6 +19,7 @@ import httpx
 
 from coatcheck.client.display import say
 from coatcheck.client.errors import InvalidArgumentError, shown
+from coatcheck.client.text import strict_json
 from coatcheck.signature import ID, BadSignature, verify
 
 HOST = "127.0.0.1"
@@ -199,8 +199,8 @@ class _Handler(BaseHTTPRequestHandler):
 
 def _event(body: bytes) -> dict[str, Any]:
     try:
-        event = json.loads(body)
-    except (ValueError, RecursionError):
+        event = strict_json(body)
+    except ValueError:
         event = None
     if not isinstance(event, dict):
         raise _Refused("the body of a webhook is a JSON object")

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
-from functools import partial
+from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 import httpx
@@ -18,15 +17,26 @@ import stamina
 
 from coatcheck.client import core, uploads
 from coatcheck.client.answers import Answer, Job
+from coatcheck.client.connection import SECONDS_TO_ANSWER, Connection, is_server
 from coatcheck.client.core import Request
-from coatcheck.client.errors import ConnectionFailed, InvalidArgumentError, NotFinished, TransferFailed, shown
+from coatcheck.client.deadline import NEVER, Deadline
+from coatcheck.client.errors import (
+    CoatcheckError,
+    ConnectionFailed,
+    InvalidArgumentError,
+    NotFinished,
+    TransferFailed,
+    shown,
+)
+from coatcheck.client.retries import Backoff
 from coatcheck.client.transfer import PARTIAL, Incoming, Progress, Sink, appearing
 from coatcheck.client.uploads import Body, Door, LocalFile
 from coatcheck.client.webhooks import Webhooks
 
 T = TypeVar("T")
 
-_NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+_WAY_BACK = 0.5
+"""Seconds of a time limit that are left for an answer to arrive in."""
 
 
 class Client:
@@ -40,17 +50,17 @@ class Client:
     """
 
     def __init__(self, url: str, api_key: str, *, patience: float = 30.0) -> None:
-        if not _is_server(url):
+        if not is_server(url):
             raise InvalidArgumentError(f"{url!r} is no server URL: it has to look like https://jobs.example.com")
+        if not 0 <= patience < math.inf:
+            raise InvalidArgumentError("patience is a number of seconds, at least 0")
         if not api_key.isascii() or not api_key.isprintable() or not api_key:
             raise InvalidArgumentError("an API key is printable ASCII characters")
         self._url = url.rstrip("/")
         self._credentials = {"Authorization": f"Bearer {api_key}"}
-        self._retrying = stamina.RetryingCaller(
-            attempts=None, timeout=patience, wait_initial=0.2, wait_max=5.0, wait_jitter=0.2
-        )
-        # credentials are added call by call: presigned URLs go through the same client and must not have them
-        self._http = httpx.Client(timeout=_limits(), headers={"User-Agent": "coatcheck-client"})
+        # credentials are added call by call: presigned URLs go through the same connection and must not have them
+        self._connection = Connection(self._url)
+        self._patience = patience
         self.webhooks = Webhooks(self.send, self._items)
 
     def __enter__(self) -> Self:
@@ -61,11 +71,11 @@ class Client:
 
     def close(self) -> None:
         """Give the connections back."""
-        self._http.close()
+        self._connection.close()
 
     def send(self, request: Request[T]) -> T:
         """Send any call of `coatcheck.client.core`, again where that is safe and may help, and read its answer."""
-        return self._again(partial(self._once, request), repeatable=request.repeatable)
+        return self._send(request, NEVER)
 
     def submit(self, job_type: str, job_input: Any, *, idempotency_key: str | None = None, **options: Any) -> Job:
         """Hand in a job and get it back as queued.
@@ -95,12 +105,33 @@ class Client:
             time.sleep(core.pause(job))
 
     def wait(self, job_id: str, *, timeout: float | None = None) -> Job:
-        """The job once it is done, however it ended. Raises NotFinished after `timeout` seconds (None: never)."""
-        deadline = None if timeout is None else time.monotonic() + timeout
-        for job in self.watch(job_id, hold=core.LONGEST_HOLD if timeout is None else min(timeout, 5.0)):
-            if not job.done and deadline is not None and time.monotonic() >= deadline:
-                raise NotFinished(job)
-        return job
+        """The job once it is done, however it ended; after `timeout` seconds (None: never) it is an error.
+
+        Nothing extends `timeout`: no server that is slow, holds its answer back, or asks for patience. Raises
+        NotFinished with the job as it was last seen, ConnectionFailed or ProblemError where it was never seen, and
+        InvalidArgumentError for a `timeout` that is not above 0 (to look once, use `job`).
+        """
+        if timeout is not None and not timeout > 0:
+            raise InvalidArgumentError("timeout is a number of seconds above 0, or None")
+        deadline = Deadline.after(timeout)
+        seen: Job | None = None
+        while True:
+            hold = min(core.LONGEST_HOLD, max(0.0, deadline.left - _WAY_BACK))
+            try:
+                seen = self._send(core.job(job_id, hold=hold), deadline)
+            except CoatcheckError as error:
+                if seen is None or deadline.left:
+                    raise
+                raise NotFinished(seen) from error
+            if seen.done:
+                return seen
+            pause = core.pause(seen)
+            if pause >= deadline.left:
+                # one look more at the end, whatever the advice
+                pause = max(0.0, deadline.left - _WAY_BACK)
+                if not pause:
+                    raise NotFinished(seen)
+            time.sleep(pause)
 
     def cancel(self, job_id: str) -> Job:
         """Ask a job to stop; it is `canceled`, or `canceling` until its handler notices."""
@@ -119,15 +150,15 @@ class Client:
 
         `filters`: `status`, `type`, `created_after`, `created_before`, and `limit`, the size of a page (1 to 100).
         """
-        return (Job(view) for view in self._items("/v1/jobs", {"limit": str(core.PAGE), **filters}))
+        return (Job(view) for view in self._items("job", "/v1/jobs", {"limit": str(core.PAGE), **filters}))
 
     def events(self, job_id: str) -> Iterator[Mapping[str, Any]]:
         """The history of a job, oldest first."""
-        return self._items(core.events_path(job_id), {})
+        return self._items("event", core.events_path(job_id), {})
 
     def job_types(self) -> Iterator[Mapping[str, Any]]:
         """What this server can do: name, title, description, schemas and limits of each job type."""
-        return self._items("/v1/job-types", {})
+        return self._items("job type", "/v1/job-types", {})
 
     def job_type(self, name: str) -> Mapping[str, Any]:
         """The same of one job type."""
@@ -176,103 +207,70 @@ class Client:
 
         Raises what `read_result` raises, and OSError when the file cannot be written.
         """
-        with appearing(path) as file:
+        stored = job.stored(name)
+        with appearing(path, stored.size if stored else 0) as file:
             self.read_result(job, file, name, progress=progress)
 
     def _received(self, job_id: str, name: str | None, incoming: Incoming) -> bool:
         """Whether what was missing has come; if not, some of it has. Raises TransferFailed when nothing did."""
         had = incoming.size
-        response = self._again(partial(self._open_result, job_id, name, had), repeatable=True)
+        response = self._again(lambda: self._open_result(job_id, name, had), repeatable=True)
         with closing(response):
+            start = incoming.begin(response.status_code, response.headers)
             try:
-                incoming.take(response.iter_bytes(), start=had if response.status_code == PARTIAL else 0)
-            except httpx.RequestError as error:
+                incoming.take(self._connection.chunks(response, incoming.missing), start=start)
+            except ConnectionFailed as error:
                 if incoming.size > had:
                     return False
-                raise TransferFailed(f"the download broke off after {had} bytes: {_reason(error)}") from error
+                raise TransferFailed(f"the download broke off after {had} bytes: {error.reason}") from error
         return True
 
-    def _again(self, call: Callable[[], T], *, repeatable: bool) -> T:
-        return self._retrying(partial(core.backoff, repeatable=repeatable), call)
+    def _send(self, request: Request[T], deadline: Deadline) -> T:
+        return self._again(lambda: self._once(request, deadline), repeatable=request.repeatable, deadline=deadline)
 
-    def _once(self, request: Request[T]) -> T:
-        return core.read(request, self._whole(self._call(request)))
+    def _again(self, call: Callable[[], T], *, repeatable: bool, deadline: Deadline = NEVER) -> T:
+        until = Deadline(min(deadline.at, Deadline.after(self._patience).at))
+        return stamina.RetryingCaller(attempts=None, timeout=None)(Backoff(until, repeatable=repeatable), call)
 
-    def _items(self, path: str, query: Mapping[str, str]) -> Iterator[Mapping[str, Any]]:
-        page = self.send(core.page(path, query))
+    def _once(self, request: Request[T], deadline: Deadline) -> T:
+        limit = min(SECONDS_TO_ANSWER + request.hold, deadline.left)
+        return core.read(request, self._connection.fetch(**self._sent(request), limit=limit))
+
+    def _items(self, shape: str, path: str, query: Mapping[str, str]) -> Iterator[Mapping[str, Any]]:
+        page = self.send(core.page(shape, path, query))
         yield from page.data
         while page.next is not None:
-            page = self.send(core.page(path, query, page.next))
+            page = self.send(core.page(shape, path, query, page.next))
             yield from page.data
 
-    def _call(self, request: Request[Any]) -> httpx.Response:
-        return self._open(
-            request.method,
-            self._url + request.path,
-            params=request.query,
-            headers={**request.headers, **self._credentials},
-            content=request.body,
-            timeout=_limits(request.hold),
-        )
-
-    def _open(self, method: str, url: str, **more: Any) -> httpx.Response:
-        """Send a request and read the head of the answer; whoever asked reads the rest and closes it."""
-        with self._reaching(url):
-            return self._http.send(self._http.build_request(method, url, **more), stream=True)
-
-    def _whole(self, response: httpx.Response) -> Answer:
-        with closing(response), self._reaching(str(response.url)):
-            headers = {name.lower(): value for name, value in response.headers.items()}
-            return Answer(str(response.url), response.status_code, headers, response.read())
+    def _sent(self, request: Request[Any]) -> dict[str, Any]:
+        return {
+            "method": request.method,
+            "url": self._url + request.path,
+            "params": request.query,
+            "headers": {**request.headers, **self._credentials},
+            "content": request.body,
+        }
 
     def _open_result(self, job_id: str, name: str | None, start: int) -> httpx.Response:
         """The result from byte `start` on, if it is answered with 206, or else from its first."""
         request = core.result(job_id, name, start=start)
-        response = self._call(request)
-        if response.status_code == 200:
+        response = self._connection.open(**self._sent(request))
+        if response.status_code == 200 or (start and response.status_code == PARTIAL):
             return response
-        location = core.read(request, self._whole(response))
-        stored = self._open("GET", location, headers=request.headers)
+        location = core.read(request, self._connection.whole(response))
+        stored = self._connection.open("GET", location, headers=request.headers)
         if stored.status_code == 200 or (start and stored.status_code == PARTIAL):
             return stored
-        raise _refused("the result could not be fetched", self._whole(stored))
+        raise _refused("the result could not be fetched", self._connection.whole(stored))
 
     def _put(self, method: str, url: str, headers: Mapping[str, str], body: Body) -> None:
         def once() -> None:
-            answer = self._whole(self._open(method, url, headers=headers, content=body()))
+            answer = self._connection.put(method, url, headers, body())
             if answer.status >= 300:
                 raise _refused("the upload was refused", answer)
 
         self._again(once, repeatable=True)
-
-    @contextmanager
-    def _reaching(self, url: str) -> Iterator[None]:
-        try:
-            yield
-        except (httpx.RequestError, httpx.InvalidURL) as error:
-            raise ConnectionFailed(self._shown(url), _reason(error), sent=not isinstance(error, _NEVER_SENT)) from error
-
-    def _shown(self, url: str) -> str:
-        return self._url if url.startswith(self._url + "/v1/") else shown(url)
-
-
-def _is_server(url: str) -> bool:
-    try:
-        httpx.URL(url)
-        parts = urlsplit(url)
-        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0 and not parts.query
-    except (httpx.InvalidURL, ValueError):
-        return False
-
-
-def _limits(hold: float = 0.0) -> httpx.Timeout:
-    return httpx.Timeout(30.0, connect=5.0, read=30.0 + hold)
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, httpx.TimeoutException):
-        return "no answer in time"
-    return re.sub(r"^\[Errno -?\d+\] ", "", str(error)) or type(error).__name__
 
 
 def _refused(what: str, answer: Answer) -> TransferFailed:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -16,6 +20,9 @@ CHUNK = 1 << 18
 PARTIAL = 206
 """The status of an answer that begins where it was asked to (RFC 9110, 15.3.7)."""
 
+_SPAN = re.compile(r"bytes (?P<start>[0-9]{1,20})-[0-9]{1,20}/(?P<whole>[0-9]{1,20}|\*)")
+"""Content-Range of an answer with bytes (RFC 9110, 14.4)."""
+
 Progress = Callable[[int, int], None]
 
 
@@ -26,7 +33,10 @@ class Sink(Protocol):
 
 
 class Incoming:
-    """A download on its way into `sink`; `finish` says whether it is what the job promised."""
+    """A download on its way into `sink`, which never gets more than the job announced.
+
+    `finish` says whether it is what the job promised.
+    """
 
     def __init__(self, sink: Sink, expected: Stored | None, progress: Progress | None) -> None:
         self.size = 0
@@ -35,8 +45,32 @@ class Incoming:
         self._progress = progress
         self._digest = hashlib.sha256()
 
+    @property
+    def missing(self) -> int:
+        """Bytes that the job announced and that have not come."""
+        return self._expected.size - self.size if self._expected else 0
+
+    def begin(self, status: int, headers: Mapping[str, str]) -> int:
+        """The byte of the whole at which the body of this answer begins (header names in lower case).
+
+        Raises TransferFailed where the job has no such result, and where the head announces another size than the job.
+        """
+        if self._expected is None:
+            raise TransferFailed("the server sent a result that the job does not have: look at the job again")
+        if status != PARTIAL:
+            _insist_on_size(headers.get("content-length"), self._expected.size)
+            return 0
+        span = _SPAN.fullmatch(headers.get("content-range", ""))
+        if not span or int(span["start"]) != self.size:
+            raise TransferFailed(f"the download does not go on at byte {self.size}, as it was asked to")
+        _insist_on_size(span["whole"], self._expected.size)
+        return self.size
+
     def take(self, chunks: Iterable[bytes], *, start: int) -> None:
-        """Pass on what is new in `chunks`, which begin at byte `start` of the whole."""
+        """Pass on what is new in `chunks`, which begin at byte `start` of the whole.
+
+        Raises TransferFailed at the first byte too many.
+        """
         known = self.size - start
         for chunk in chunks:
             new, known = chunk[known:], max(0, known - len(chunk))
@@ -44,6 +78,8 @@ class Incoming:
                 self._write(new)
 
     def _write(self, chunk: bytes) -> None:
+        if len(chunk) > self.missing:
+            raise TransferFailed(f"the download is longer than the {self.size + self.missing} bytes that the job says")
         self._sink.write(chunk)
         self._digest.update(chunk)
         self.size += len(chunk)
@@ -52,32 +88,51 @@ class Incoming:
 
     def finish(self) -> None:
         """Raises TransferFailed when size or sha256 are not the promised ones."""
-        if self._expected is None:
-            raise TransferFailed("the server sent a result that the job does not have: look at the job again")
-        if self.size != self._expected.size:
-            raise TransferFailed(f"the download has {self.size} bytes where the job says {self._expected.size}")
+        if not self._expected or self.size != self._expected.size:
+            promised = self._expected.size if self._expected else 0
+            raise TransferFailed(f"the download has {self.size} bytes where the job says {promised}")
         if self._digest.hexdigest() != self._expected.sha256:
             raise TransferFailed("the download is damaged: its sha256 is not the one that the job says")
 
 
+def _insist_on_size(told: str | None, expected: int) -> None:
+    if told and told != "*" and told != str(expected):
+        raise TransferFailed(f"the download has {told} bytes where the job says {expected}")
+
+
 @contextmanager
-def appearing(path: Path) -> Iterator[BinaryIO]:
+def appearing(path: Path, size: int = 0) -> Iterator[BinaryIO]:
     """A file to write that takes its name when the block ends well, and is removed when it does not.
 
-    What is no regular file (a device, a pipe) is written directly. Raises OSError.
+    What is no regular file (a device, a pipe) is written directly. Raises OSError, before anything is written where
+    the disk has no room for `size` bytes.
     """
-    if path.exists() and not path.is_file():
-        with path.open("wb") as special:
-            yield special
-        return
-    part = path.with_name(f".{path.name}.{uuid4().hex[:8]}.part")
     try:
-        with part.open("xb") as file:
+        if path.exists() and not path.is_file():
+            with path.open("wb") as special:
+                yield special
+            return
+        _insist_on_room(path.parent, size)
+        with _part(path) as file:
             yield file
-        part.replace(path)
     except OSError as error:
         # the name that was asked for is the one to complain of
         error.filename = str(path)
         raise
+
+
+def _insist_on_room(folder: Path, size: int) -> None:
+    if shutil.disk_usage(folder).free < size:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@contextmanager
+def _part(path: Path) -> Iterator[BinaryIO]:
+    # of a short name of its own: that of the file may be as long as names can be
+    part = path.with_name(f".{uuid4().hex}.part")
+    try:
+        with part.open("xb") as file:
+            yield file
+        part.replace(path)
     finally:
         part.unlink(missing_ok=True)

@@ -17,8 +17,9 @@ from coatcheck.client import core
 from coatcheck.client.answers import MultipartTicket, PartsPage, UploadTicket
 from coatcheck.client.core import Request
 from coatcheck.client.errors import InvalidArgumentError, TransferFailed
+from coatcheck.client.inputs import upload_name
 from coatcheck.client.transfer import CHUNK, Progress
-from coatcheck.parts import Parts
+from coatcheck.parts import MOST_PARTS, Parts
 
 IN_PARTS_ABOVE = 64 * 1024**2
 """Bytes of a file from which on losing a connection is worth not to start over."""
@@ -109,7 +110,7 @@ def upload(
 
 def _announced(door: Door, file: LocalFile) -> tuple[str, UploadTicket | MultipartTicket]:
     in_parts = file.size > IN_PARTS_ABOVE
-    call = core.create_upload(file.path.name, file.content_type, file.size, file.sha256, multipart=in_parts)
+    call = core.create_upload(upload_name(file.path), file.content_type, file.size, file.sha256, multipart=in_parts)
     ticket: UploadTicket | MultipartTicket = door.send(call)
     return ticket.id, ticket
 
@@ -157,6 +158,8 @@ class _InParts:
     def __init__(self, door: Door, ticket: MultipartTicket, file: LocalFile, progress: Progress | None) -> None:
         self._door, self._ticket, self._file, self._progress = door, ticket, file, progress
         self._parts = Parts(file.size, ticket.part_size)
+        if self._parts.count > MOST_PARTS:
+            raise TransferFailed(f"the server wants {self._parts.count} parts, which S3 does not take")
         self._given_up = threading.Event()
         self._counting = threading.Lock()
         self._sent: dict[int, int] = {}
@@ -179,6 +182,9 @@ class _InParts:
 
     def _send_page(self, pool: Executor, page: PartsPage, after: int) -> bool:
         """Whether there is another page."""
+        foreign = [number for number in page.links if not after < number <= self._parts.count]
+        if foreign:
+            raise TransferFailed(f"the server asks for part {foreign[0]}, which is none of those that are missing")
         upto = max(page.links) if page.more else self._parts.count
         for number in range(after + 1, upto + 1):
             if number not in page.links:

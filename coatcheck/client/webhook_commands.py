@@ -39,7 +39,7 @@ def create(
 
 def list_endpoints(*, url: Url = None, api_key: ApiKey = None, as_json: Json = False) -> None:
     """List your endpoints, the oldest first."""
-    with connect(url, api_key) as client, display.until_reader_goes():
+    with connect(url, api_key) as client:
         endpoints = client.webhooks.endpoints()
         if as_json:
             display.print_json_lines(endpoints)
@@ -100,7 +100,7 @@ def send_test(endpoint: EndpointId, *, url: Url = None, api_key: ApiKey = None, 
 
 def deliveries(of: Of, *, url: Url = None, api_key: ApiKey = None, as_json: Json = False) -> None:
     """Show what was sent of a job, with every attempt."""
-    with connect(url, api_key) as client, display.until_reader_goes():
+    with connect(url, api_key) as client:
         sent = client.webhooks.deliveries(of)
         if as_json:
             display.print_json_lines(sent)

@@ -25,7 +25,7 @@ class Webhooks:
     Endpoints and deliveries are JSON objects as the server shows them. `send` sends a call, `items` reads a list.
     """
 
-    def __init__(self, send: Send, items: Callable[[str, Mapping[str, str]], Iterator[Document]]) -> None:
+    def __init__(self, send: Send, items: Callable[[str, str, Mapping[str, str]], Iterator[Document]]) -> None:
         self._send = send
         self._items = items
 
@@ -43,7 +43,7 @@ class Webhooks:
 
     def endpoints(self) -> Iterator[Document]:
         """Your endpoints, the oldest first."""
-        return self._items(core.ENDPOINTS, {})
+        return self._items("endpoint", core.ENDPOINTS, {})
 
     def endpoint(self, endpoint_id: str) -> Document:
         """One of them."""
@@ -70,7 +70,7 @@ class Webhooks:
 
     def deliveries(self, of: str) -> Iterator[Document]:
         """The deliveries of a job, or of an endpoint's tests, each with every attempt."""
-        return self._items(core.deliveries_path(of), {})
+        return self._items("delivery", core.deliveries_path(of), {})
 
     def resend(self, of: str, delivery_id: str) -> Document:
         """Send one of them again now, under its old `webhook-id`; the delivery."""

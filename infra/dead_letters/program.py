@@ -33,12 +33,11 @@ def list_letters(stack: str | None, lane: str | None, *, limit: int, as_json: bo
     with told():
         place = find(stack, os.environ, Path.cwd())
         letters = list(islice(letters_of(place, lanes_of(place, lane), timing), limit))
-    with display.until_reader_goes():
-        if as_json:
-            display.print_json_lines(map(document, letters))
-        elif letters:
-            now = timing.clock()
-            display.print_table(HEADS, [row(letter, now) for letter in letters])
+    if as_json:
+        display.print_json_lines(map(document, letters))
+    elif letters:
+        now = timing.clock()
+        display.print_table(HEADS, [row(letter, now) for letter in letters])
     if not letters:
         display.say("no dead letters")
     if len(letters) == limit:

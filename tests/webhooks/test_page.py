@@ -48,7 +48,8 @@ def signed(event: Mapping[str, Any]) -> tuple[dict[str, str], bytes]:
 
 
 def event_of(job_id: str = "job_1", version: int = 4, status: str = "succeeded") -> dict[str, Any]:
-    return {"type": f"job.{status}", "timestamp": "", "data": {"id": job_id, "version": version, "status": status}}
+    view = {"id": job_id, "version": version, "status": status, "done": status != "started"}
+    return {"type": f"job.{status}", "timestamp": "", "data": view}
 
 
 def test_every_block_is_run_here() -> None:

@@ -8,9 +8,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import uvicorn
@@ -54,6 +57,10 @@ class Standin:
 
     def reset(self) -> None:
         """Begin anew, when what a client of an earlier test has broken off is through."""
+        # connections are taken in order: once this is answered, what was sent before it is arriving
+        with closing(HTTPConnection(urlsplit(self.url).netloc)) as last:
+            last.request("GET", "/")
+            last.getresponse().read()
         deadline = time.monotonic() + 10
         while self.arriving and time.monotonic() < deadline:
             time.sleep(0.01)

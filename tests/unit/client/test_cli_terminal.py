@@ -87,6 +87,14 @@ def test_binary_is_not_thrown_at_a_terminal(
     assert shown == (refused if code else b"bytes")
 
 
+def test_a_result_does_not_drive_the_terminal(terminal: Callable[..., Terminal], standin: Standin) -> None:
+    body = "größe\t1\r\n\x1b]0;owned\x07\x9b2J\u202e\n".encode() + b"\xff\xc3"
+    standin.on("GET /v1/jobs/job_a", reply(result=stored(body, "text/csv")))
+    standin.on("GET /v1/jobs/job_a/result", Response(body))
+    code, shown = terminal("result", "job_a", PYTHONIOENCODING="utf-8").finish()
+    assert (code, shown.decode()) == (0, "größe\t1\r\n\ufffd]0;owned\ufffd\ufffd2J\ufffd\r\n\ufffd")
+
+
 def test_a_terminal_sees_progress_and_ctrl_c_stops_the_waiting_alone(
     terminal: Callable[..., Terminal], standin: Standin
 ) -> None:

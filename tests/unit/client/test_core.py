@@ -58,7 +58,7 @@ def test_an_input_that_is_no_json() -> None:
         (core.result_link("job_a"), "GET /v1/jobs/job_a/result"),
         (core.job_type("table.query"), "GET /v1/job-types/table.query"),
         (core.job("../x?y#z"), "GET /v1/jobs/..%2Fx%3Fy%23z"),
-        (core.page(core.events_path("job_a"), {}), "GET /v1/jobs/job_a/events"),
+        (core.page("event", core.events_path("job_a"), {}), "GET /v1/jobs/job_a/events"),
         (core.create_upload("f", "text/csv", 1, "00"), "POST /v1/uploads"),
         (core.upload("../x"), "GET /v1/uploads/..%2Fx"),
         (core.upload_parts("upl_a", 100), "GET /v1/uploads/upl_a/parts"),
@@ -69,8 +69,8 @@ def test_an_input_that_is_no_json() -> None:
         (core.delete_endpoint("../x"), "DELETE /v1/webhook-endpoints/..%2Fx"),
         (core.rotate_secret("whe_jobs"), "POST /v1/webhook-endpoints/whe_jobs/rotate-secret"),
         (core.send_test("whe_a"), "POST /v1/webhook-endpoints/whe_a/test"),
-        (core.page(core.deliveries_path("whe_a"), {}), "GET /v1/webhook-endpoints/whe_a/deliveries"),
-        (core.page(core.deliveries_path("job_a"), {}), "GET /v1/jobs/job_a/deliveries"),
+        (core.page("delivery", core.deliveries_path("whe_a"), {}), "GET /v1/webhook-endpoints/whe_a/deliveries"),
+        (core.page("delivery", core.deliveries_path("job_a"), {}), "GET /v1/jobs/job_a/deliveries"),
         (core.resend("job_a", "dlv/a"), "POST /v1/jobs/job_a/deliveries/dlv%2Fa/resend"),
         (core.resend("whe_a", "dlv_a"), "POST /v1/webhook-endpoints/whe_a/deliveries/dlv_a/resend"),
     ],
@@ -88,8 +88,8 @@ def test_what_must_not_be_repeated() -> None:
 
 
 def test_a_page_after_another() -> None:
-    assert core.page("/v1/jobs", {"status": "failed"}).query == {"status": "failed"}
-    assert core.page("/v1/jobs", {"status": "failed"}, "c1").query == {"status": "failed", "after": "c1"}
+    assert core.page("job", "/v1/jobs", {"status": "failed"}).query == {"status": "failed"}
+    assert core.page("job", "/v1/jobs", {"status": "failed"}, "c1").query == {"status": "failed", "after": "c1"}
 
 
 @pytest.mark.parametrize(
@@ -127,8 +127,8 @@ def test_what_a_job_stores() -> None:
         (core.delete("j"), answer(200)),
         (core.result("j"), answer(303)),
         (core.result("j"), answer(204)),
-        (core.page("/v1/jobs", {}), answer(body={"data": None, "next": None})),
-        (core.page("/v1/jobs", {}), answer(body={"data": []})),
+        (core.page("job", "/v1/jobs", {}), answer(body={"data": None, "next": None})),
+        (core.page("job", "/v1/jobs", {}), answer(body={"data": []})),
         (core.create_upload("f", "t/t", 1, "00"), answer(201, {"id": "upl_a", "part_size": 5, "parts": []})),
     ],
 )

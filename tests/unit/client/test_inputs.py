@@ -99,7 +99,7 @@ def test_input_is_text_file_or_stdin(tmp_path: Path) -> None:
     file.write_text('{"from": "file"}')
     assert inputs.read_input('{"a": 1}', bytes) == {"a": 1}
     assert inputs.read_input(f"@{file}", bytes) == {"from": "file"}
-    assert inputs.read_input("-", lambda: b'{"from": "stdin"}') == {"from": "stdin"}
+    assert inputs.read_input("-", lambda _: b'{"from": "stdin"}') == {"from": "stdin"}
 
 
 @pytest.mark.parametrize(
@@ -108,14 +108,30 @@ def test_input_is_text_file_or_stdin(tmp_path: Path) -> None:
         ("{oops}", b"", "--input is not JSON: Expecting property name"),
         ("[NaN]", b"", "--input is not JSON: NaN is not allowed"),
         ("-", b"\xff{}", "standard input is not UTF-8"),
-        ("-", b"[" * 100_000, "standard input is nested too deeply"),
+        ('{"a": -1e999}', b"", "--input is not JSON: -1e999 is too large a number"),
+        ("9" * 5000, b"", "--input is not JSON: Exceeds the limit (4300 digits)"),
+        ("-", b"[" * 100_000, "standard input is not JSON: nested too deeply"),
+        ("-", b" " * (inputs.LARGEST_INPUT + 1), "standard input has more than 64 MiB: send a file with --upload"),
         ("@missing.json", b"", "cannot read missing.json: No such file or directory"),
     ],
 )
 def test_input_that_is_none(text: str, raw: bytes, line: str) -> None:
     with pytest.raises(InvalidArgumentError) as raised:
-        inputs.read_input(text, lambda: raw)
+        inputs.read_input(text, lambda _: raw)
     assert str(raised.value).startswith(line)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0])
+def test_seconds_that_are_none(value: float) -> None:
+    with pytest.raises(InvalidArgumentError, match="--delay takes a number of seconds, at least 0"):
+        inputs.read_seconds("--delay", value)
+
+
+@pytest.mark.parametrize(
+    ("name", "sent"), [("a b.csv", "a b.csv"), ("caf\udce9.csv", "caf_.csv"), ("a\\b\nc", "a_b_c"), ("...", "file")]
+)
+def test_what_an_upload_is_called(name: str, sent: str) -> None:
+    assert inputs.upload_name(Path(name)) == sent
 
 
 def test_attachment_and_metadata(tmp_path: Path) -> None:

@@ -1,0 +1,62 @@
+"""Time limits that hold: no call takes longer than it was given, whatever is at the other end."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Self, TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """A moment of the monotonic clock, in seconds; infinity is never."""
+
+    at: float = math.inf
+
+    @classmethod
+    def after(cls, seconds: float | None) -> Self:
+        """In so many seconds from now; None is never."""
+        return cls() if seconds is None else cls(time.monotonic() + seconds)
+
+    @property
+    def left(self) -> float:
+        """Seconds until then, at least 0."""
+        return max(0.0, self.at - time.monotonic())
+
+
+NEVER = Deadline()
+
+
+def within(left: Callable[[], float], call: Callable[[], T], *, discard: Callable[[T], object] | None = None) -> T:
+    """What `call` returns or raises, in a thread of its own. Raises TimeoutError once `left()` is 0.
+
+    Then the call is left to end by itself, and what it may still return goes to `discard`. `left` is asked again when
+    the time that it gave is over: it may have become more. A thread, since no time limit of a socket covers looking a
+    name up, trying each of its addresses, or an answer that comes byte by byte.
+    """
+    if left() <= 0:
+        raise TimeoutError
+    future: Future[T] = Future()
+    threading.Thread(target=_settle, args=(future, call), daemon=True).start()
+    while (seconds := left()) > 0:
+        try:
+            return future.result(min(seconds, threading.TIMEOUT_MAX))
+        except TimeoutError:
+            if future.done():
+                return future.result()
+    if discard:
+        future.add_done_callback(lambda late: late.exception() or discard(late.result()))
+    raise TimeoutError
+
+
+def _settle(future: Future[T], call: Callable[[], T]) -> None:
+    try:
+        future.set_result(call())
+    except BaseException as error:  # noqa: BLE001 - it is raised where the result is waited for
+        future.set_exception(error)

@@ -1,0 +1,299 @@
+"""Answers of a server that is hostile or broken: bounded, told in one line, and never more than text to a terminal."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import itertools
+import json
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from starlette.responses import JSONResponse, RedirectResponse, Response
+
+from coatcheck.client import exits
+from coatcheck.client.answers import Job
+from coatcheck.client.errors import (
+    CoatcheckError,
+    ConnectionFailed,
+    ProblemError,
+    TransferFailed,
+    UnexpectedAnswerError,
+)
+from coatcheck.client.sync import Client
+from tests.unit.client.answers import view
+from tests.unit.client.raw_server import Behave, answers, sends, sends_all, serving, then_for_ever
+
+if TYPE_CHECKING:
+    from tests.unit.client.conftest import Run, Standin
+
+EVIL = "\x1b[2J\x1b]0;owned\x07\u202e\u2066\r\n\x9b31m\ud800"
+OK = b"HTTP/1.1 200 OK\r\n"
+CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
+BODY = b"0123456789"
+
+
+def job(**changed: Any) -> Job:
+    entry = {"size": len(BODY), "content_type": "text/csv", "sha256": hashlib.sha256(BODY).hexdigest(), **changed}
+    return Job({"id": "job_a", "status": "succeeded", "done": True, "result": entry})
+
+
+@pytest.mark.parametrize(
+    ("behave", "kind"),
+    [
+        (sends(b"just some words\r\n\r\n"), ConnectionFailed),
+        (sends(b"\x00\xff" * 50_000), ConnectionFailed),
+        (sends_all(lambda: itertools.chain([OK], (b"X-%d: y\r\n" % n for n in range(1_000_000)))), ConnectionFailed),
+        (then_for_ever(OK + b"X: ", b"x" * 65_536), ConnectionFailed),
+        (then_for_ever(CHUNKED, b"10000\r\n" + b" " * 65_536 + b"\r\n"), UnexpectedAnswerError),
+        (then_for_ever(OK + b"\r\n", b" " * 65_536), UnexpectedAnswerError),
+        (answers(gzip.compress(bytes(1 << 24)), "Content-Encoding: gzip"), UnexpectedAnswerError),
+        (answers(b"\xff\xfe{}"), UnexpectedAnswerError),
+        (answers(b"{}", length=1 << 60), ConnectionFailed),
+        (answers(b"", "Location: http://[", status="302 Found"), UnexpectedAnswerError),
+        (answers(b"x" * (9 << 20), status="418 Teapot"), ProblemError),
+        (answers(json.dumps({"title": EVIL}).encode(), status=f"400 {EVIL[:3]}"), CoatcheckError),
+        (answers(b"<html>", f"Content-Type: {EVIL[:4]}"), CoatcheckError),
+    ],
+    ids=[
+        "no http",
+        "garbage",
+        "a million headers",
+        "an endless header",
+        "endless chunks",
+        "an endless body",
+        "a bomb",
+        "no utf-8",
+        "too short",
+        "a location that is none",
+        "a large error",
+        "an evil title",
+        "an evil type",
+    ],
+)
+def test_an_answer_that_is_no_answer(behave: Behave, kind: type[CoatcheckError]) -> None:
+    with serving(behave) as url, Client(url, "k", patience=0) as client:
+        with pytest.raises(kind) as raised:
+            client.job("job_a")
+        assert str(raised.value).isprintable()
+        assert len(str(raised.value)) <= 2000
+
+
+@pytest.mark.parametrize(
+    ("behave", "line", "passed"),
+    [
+        (then_for_ever(OK + b"\r\n", BODY), "longer than the 10 bytes that the job says", range(11)),
+        (answers(BODY + b"x"), "has 11 bytes where the job says 10", [0]),
+        (answers(BODY[:5]), "has 5 bytes where the job says 10", [0]),
+        (answers(gzip.compress(bytes(1 << 24)), "Content-Encoding: gzip"), "where the job says 10", [0]),
+        (sends(OK + b"Content-Encoding: gzip\r\n\r\n" + gzip.compress(bytes(1 << 24))), "it came encoded", [0]),
+    ],
+    ids=["endless", "announced longer", "announced shorter", "a bomb", "a bomb without its length"],
+)
+def test_a_download_gives_no_more_than_announced(behave: Behave, line: str, passed: Any) -> None:
+    sink = BytesIO()
+    with serving(behave) as url, Client(url, "k") as client, pytest.raises(TransferFailed, match=line):
+        client.read_result(job(), sink)
+    assert len(sink.getvalue()) in passed
+
+
+@pytest.mark.parametrize("told", [None, "bytes 3-9/10", "bytes 5-9/11", "bytes */10", "5-9/10", "bytes 5-\u0669/10"])
+def test_a_download_goes_on_where_it_was_asked_to(standin: Standin, told: str | None) -> None:
+    headers = {} if told is None else {"Content-Range": told.encode().decode("latin-1")}
+    first = Response(BODY[:5], headers={"Content-Length": "10"})
+    standin.on("GET /v1/jobs/job_a/result", first, Response(BODY[5:], 206, headers))
+    with Client(standin.url, "k") as client, pytest.raises(TransferFailed, match=r"go on at byte 5|has 11 bytes"):
+        client.read_result(job(), BytesIO())
+
+
+def test_a_result_that_the_disk_has_no_room_for(run: Run, standin: Standin, here: Path) -> None:
+    entry = {"size": 1 << 62, "content_type": "text/csv", "sha256": "ab"}
+    standin.on("GET /v1/jobs/job_a", JSONResponse(view(result=entry)))
+    assert run("result", "job_a", "-o", "out") == (2, "", "coatcheck: out: No space left on device\n")
+    assert standin.calls() == ["GET /v1/jobs/job_a"]
+    assert [file.name for file in here.iterdir()] == [".coatcheck"]
+
+
+@pytest.mark.parametrize(
+    "location",
+    ["/v1/jobs/job_a/result", "file:///etc/passwd", "http://[", f"http://{'a' * 70}.invalid/", "//\u202e", "ftp://x"],
+)
+def test_a_result_that_is_nowhere(standin: Standin, location: str) -> None:
+    standin.on("GET /v1/jobs/job_a/result", RedirectResponse(location, 303))
+    with Client(standin.url, "k", patience=0) as client, pytest.raises(CoatcheckError) as raised:
+        client.read_result(job(), BytesIO())
+    assert str(raised.value).isprintable()
+    assert 1 <= len(standin.seen) <= 2
+    assert all("authorization" not in seen.headers for seen in standin.seen[1:])
+
+
+def variants(document: dict[str, Any], name: str, *wrong: Any) -> list[Any]:
+    """The document with each of these in place of one field."""
+    return [document | {name: value} for value in wrong]
+
+
+STORED = {"size": 1, "content_type": "text/csv", "sha256": "ab"}
+WRONG_JOBS: list[Any] = [
+    [],
+    "job",
+    {},
+    *variants(view(), "id", None, 1, "", "job_a; rm -rf ~", f"job{EVIL}", "a" * 65, "../x", "job_a\n"),
+    *variants(view(), "done", None, "yes", 1, []),
+    *variants(view(), "status", ["x"], EVIL),
+    *variants(view(), "progress", "x", [], {"fraction": "x"}, {"fraction": 1e308}, {"message": {}}),
+    *variants(view(), "error", "x", [1], True),
+    *variants(view(), "result", *variants(STORED, "size", -1, "1", 1.5, 10**30, None, True), "x", [], {}),
+    *variants(view(), "artifacts", {}, [1], [STORED], [{**STORED, "name": 1}]),
+    *variants(view(), "metadata", "x", [1]),
+]
+
+
+@pytest.mark.parametrize("document", WRONG_JOBS, ids=range(len(WRONG_JOBS)))
+@pytest.mark.parametrize("argv", [("status", "job_a"), ("list",)], ids=["status", "list"])
+def test_a_job_that_is_none(run: Run, standin: Standin, argv: tuple[str, ...], document: Any) -> None:
+    standin.on("GET /v1/jobs/job_a", raw_json(document))
+    standin.on("GET /v1/jobs", raw_json({"data": [document], "next": None}))
+    code, out, err = run(*argv)
+    assert (code, out, err.count("\n")) == (exits.BROKEN, "", 1)
+    assert err.endswith("which is no answer of a Coatcheck server\n")
+
+
+ENDPOINTS = "/v1/webhook-endpoints"
+TICKET = {"id": "upl_a", "method": "PUT", "url": "http://127.0.0.1:1/", "headers": {}}
+PARTS = {"id": "upl_a", "part_size": 1, "next_parts": None, "parts": [{"number": 1, "url": "http://127.0.0.1:1/"}]}
+
+
+@pytest.mark.parametrize(
+    ("argv", "call", "documents"),
+    [
+        (("events", "job_a"), "GET /v1/jobs/job_a/events", [{"data": [1], "next": None}]),
+        (("events", "job_a"), "GET /v1/jobs/job_a/events", [{"data": [{"error": "x"}], "next": None}]),
+        (("events", "job_a"), "GET /v1/jobs/job_a/events", [{"data": {}, "next": None}, {"data": [], "next": 1}]),
+        (("events", "job_a"), "GET /v1/jobs/job_a/events", [{"data": [], "next": "same"}]),
+        (("types",), "GET /v1/job-types", [{"data": [{"name": 1}], "next": None}]),
+        (("webhooks", "list"), f"GET {ENDPOINTS}", [{"data": [{"id": EVIL}], "next": None}]),
+        (("webhooks", "show", "whe_a"), f"GET {ENDPOINTS}/whe_a", [{"id": "whe_a", "events": "x"}, {"events": []}]),
+        (("webhooks", "create", "u"), f"POST {ENDPOINTS}", [{"id": "whe_a"}, {"id": "whe_a", "secret": EVIL}]),
+        (("webhooks", "test", "whe_a"), f"POST {ENDPOINTS}/whe_a/test", [{"id": f"dlv_a{EVIL}"}]),
+        (
+            ("webhooks", "deliveries", "job_a"),
+            "GET /v1/jobs/job_a/deliveries",
+            [{"data": [{"id": "d", "attempts": 1}]}],
+        ),
+        (
+            ("submit", "t", "--upload", "a=file"),
+            "POST /v1/uploads",
+            [
+                *variants(TICKET, "method", "DELETE", "PUT\r\nX: y", 1),
+                *variants(TICKET, "url", "file:///etc/passwd", "", 1, "http://x y"),
+                *variants(TICKET, "headers", [], {"a": 1}, {"a": "b\r\nc: d"}, {"a\n": "b"}),
+                *variants(PARTS, "part_size", 0, -1, "1", 1e6),
+                *variants(PARTS, "parts", {}, [1], [{"number": 10**12, "url": "http://x"}]),
+                PARTS | {"parts": [{"number": 2, "url": "http://127.0.0.1:1/"}]},
+                PARTS | {"parts": [], "next_parts": 1},
+                PARTS | {"id": EVIL},
+            ],
+        ),
+    ],
+)
+def test_documents_that_are_none(
+    run: Run, standin: Standin, here: Path, *, argv: tuple[str, ...], call: str, documents: list[Any]
+) -> None:
+    (here / "file").write_bytes(b"x")
+    for document in documents:
+        standin.on(call, raw_json(document))
+        code, out, err = run(*argv)
+        assert (code, out, err.count("\n")) == (exits.BROKEN, "", 1 + err.count("--resume upl_a")), err
+        assert err.replace("\n", "").isprintable()
+
+
+@pytest.mark.parametrize("constant", ["NaN", "Infinity", "1e999"])
+def test_json_stays_json(run: Run, standin: Standin, constant: str) -> None:
+    text = json.dumps(view(attempt="here")).replace('"here"', constant)
+    standin.on("GET /v1/jobs/job_a", Response(text, media_type="application/json"))
+    assert run("status", "job_a", "--json")[:2] == (exits.BROKEN, "")
+
+
+def test_json_that_is_too_deep_to_show(run: Run, standin: Standin) -> None:
+    text = json.dumps(view(metadata={"a": "here"})).replace('"here"', "[" * 900 + "]" * 900)
+    standin.on("GET /v1/jobs/job_a", Response(text, media_type="application/json"))
+    for argv in (("status", "job_a"), ("status", "job_a", "--json")):
+        code, out, err = run(*argv)
+        assert (code, bool(out)) in {(0, True), (exits.BROKEN, False)}
+        assert "Traceback" not in err
+
+
+SAID = {"title": EVIL, "detail": EVIL, "errors": [{"pointer": EVIL, "detail": EVIL}]}
+EVIL_JOB = view(
+    "failed",
+    type=EVIL,
+    error=SAID,
+    progress={"fraction": 0.5, "message": EVIL},
+    metadata={EVIL: EVIL},
+    replayed_from=EVIL,
+    result={**STORED, "content_type": EVIL, "sha256": EVIL},
+    artifacts=[{**STORED, "name": EVIL}],
+    **dict.fromkeys(("created_at", "run_at", "attempt"), EVIL),
+)
+EVIL_ENDPOINT = {"id": "whe_a", "url": EVIL, "events": [EVIL], "description": EVIL, "disabled_reason": EVIL}
+EVIL_DELIVERY = {"id": "dlv_a", "event": EVIL, "url": EVIL, "status": "pending", "next_attempt_at": EVIL}
+ATTEMPT = dict.fromkeys(("at", "status_code", "error", "latency_ms"), EVIL)
+
+
+def listed(*entries: Any) -> dict[str, Any]:
+    return {"data": list(entries), "next": None}
+
+
+@pytest.mark.parametrize(
+    ("argv", "call", "document"),
+    [
+        (("status", "job_a"), "GET /v1/jobs/job_a", EVIL_JOB),
+        (("result", "job_a"), "GET /v1/jobs/job_a", EVIL_JOB),
+        (("cancel", "job_a"), "POST /v1/jobs/job_a/cancel", EVIL_JOB),
+        (("submit", "t", "--wait"), "POST /v1/jobs", EVIL_JOB),
+        (("list",), "GET /v1/jobs", listed(EVIL_JOB)),
+        (("events", "job_a"), "GET /v1/jobs/job_a/events", listed({"at": EVIL, "type": EVIL, "error": SAID})),
+        (("types",), "GET /v1/job-types", listed({"name": EVIL, "title": EVIL})),
+        (("types", "t"), "GET /v1/job-types/t", {"name": EVIL, EVIL: EVIL}),
+        (("webhooks", "list"), f"GET {ENDPOINTS}", listed(EVIL_ENDPOINT)),
+        (("webhooks", "show", "whe_a"), f"GET {ENDPOINTS}/whe_a", EVIL_ENDPOINT),
+        (
+            ("webhooks", "deliveries", "job_a"),
+            "GET /v1/jobs/job_a/deliveries",
+            listed({**EVIL_DELIVERY, "attempts": [ATTEMPT]}),
+        ),
+    ],
+)
+@pytest.mark.parametrize("more", [(), ("--json",)], ids=["text", "json"])
+def test_no_text_of_a_server_drives_a_terminal(
+    run: Run, standin: Standin, *, argv: tuple[str, ...], more: tuple[str, ...], call: str, document: Any
+) -> None:
+    standin.on(call, raw_json(document))
+    standin.on("GET /v1/jobs/job_a/result", raw_json(document))
+    code, out, err = run(*argv, *more)
+    assert code in {exits.OK, exits.UNSUCCESSFUL}
+    for shown in (out, err):
+        assert shown.replace("\n", "").isprintable()
+    if more and out:
+        shown_as_json = [json.loads(out)]
+        assert shown_as_json in ([document], document.get("data"))
+
+
+def raw_json(document: Any) -> Response:
+    """With a lone surrogate, which starlette's own JSON cannot carry."""
+    return Response(json.dumps(document), media_type="application/json")
+
+
+def test_an_evil_error_answer(run: Run, standin: Standin) -> None:
+    standin.on("POST /v1/jobs", raw_error(SAID), raw_error({"title": "x" * 5_000_000}))
+    for _ in range(2):
+        code, out, err = run("submit", "t")
+        assert (code, out, err.count("\n")) == (exits.INVALID, "", 1)
+        assert err[:-1].isprintable()
+        assert len(err) < 2100
+
+
+def raw_error(document: Any) -> Response:
+    return Response(json.dumps(document), 422, media_type="application/problem+json")
