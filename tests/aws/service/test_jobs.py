@@ -6,11 +6,13 @@ import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
 from coatcheck import blobs
+from coatcheck.calls import Call
 from coatcheck.clock import SECOND
 from coatcheck.invariants import broken_invariants
 from coatcheck.lifecycle import CANCEL, FAIL, SUCCEED, TIME_OUT, Move, Status
@@ -253,6 +255,27 @@ class TestDelete:
         assert api.http.delete(path(old.id)).status_code == 204
         assert [api.row(old.id)] == made
         assert api.stored(f"inputs/{api.tenant}/{old.id}/") == [blobs.input_key(made[0])]
+
+    def test_an_object_that_s3_does_not_delete_is_not_asked_for_for_ever(self, api: Api) -> None:
+        job = api.finished()
+        key = f"results/{api.tenant}/{job.id}/{job.created_at:013d}/1/result"
+        api.put(key, b"bytes")
+
+        def kept(call: Call[Any]) -> Call[Any]:
+            if call.operation != "DeleteObjects":
+                return call
+            nothing = {"Objects": [{"Key": f"{key}-of-another"}], "Quiet": True}
+            errors = {"Errors": [{"Key": key, "Code": "InternalError"}]}
+            return replace(call, params={**call.params, "Delete": nothing}, read=lambda _: call.read(errors))
+
+        api.spy.changes = kept
+        try:
+            problem(api.http.delete(path(job.id)), 503, "unavailable")
+        finally:
+            api.spy.changes = lambda call: call
+        assert api.spy.operations.count("DeleteObjects") == 1
+        assert api.http.delete(path(job.id)).status_code == 204
+        assert api.stored(key) == []
 
     def test_a_job_that_is_not_done_stays(self, api: Api) -> None:
         job_id = api.submit()["id"]
