@@ -64,7 +64,7 @@ def due_shard(kind: ShardKind, name: str, shards: int) -> str:
 
 def removal_shard(shard: str) -> str:
     """The partition of a job of which nothing but bytes is left. It has the number of the one that it was in."""
-    return ShardKind.REMOVAL.shard(int(shard.rpartition("-")[2]))
+    return f"{ShardKind.REMOVAL}-{shard.rpartition('-')[2]}"
 
 
 def history_page(created_at: int, first: int) -> str:

@@ -28,19 +28,21 @@ LEFT = "left"
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """What is done with the shards of a kind, and by which part of a sweep's time: however much is due of the kinds
-    before, each has some of it."""
+    """What is done with the shards of a kind, until which part of a sweep's time is over.
+
+    However much is due of the kinds before it, each has some time.
+    """
 
     kind: ShardKind
     find: Callable[..., Any]
     attend: Callable[..., Counter[str]]
-    share_of_time: float
+    ends: float
 
 
 PASSES: Sequence[Pass] = (
     Pass(ShardKind.DUE, due_jobs, jobs.attend_to, 0.7),
     Pass(ShardKind.DELIVERY, due_deliveries, deliveries.attend_to, 0.85),
-    Pass(ShardKind.REMOVAL, due_jobs, removals.attend_to, 1.0),
+    Pass(ShardKind.REMOVAL, due_jobs, removals.attend_to, 0.95),
 )
 
 
@@ -60,7 +62,7 @@ def sweep(tools: Tools, *, until: int, share: Share | None = None, hand_over: Ha
             one.kind,
             share.of_kind(one.kind),
             one.find,
-            until=began + int((until - began) * one.share_of_time),
+            until=began + int((until - began) * one.ends),
             hand_over=hand_over,
         )
         try:
