@@ -8,6 +8,7 @@ from tests.mutants import in_table
 from tests.mutants.hunt import BUGS, LAYERS, Effort, hunt_all
 
 RARE = {
+    "a loser discards the winner's result",
     "a worker that lost its lease goes on, and settles what the row is in",
     "DELETE leaves the bytes",
     "an upload can be completed once",
