@@ -72,7 +72,9 @@ class _Messages(io.FileIO):
 def _text(raw: io.FileIO, like: TextIO | None, errors: str, *, line_buffering: bool = False) -> TextIO:
     buffered = io.BufferedWriter(raw)
     encoding = getattr(like, "encoding", None) or "utf-8"
-    return io.TextIOWrapper(buffered, encoding, errors, line_buffering=line_buffering or raw.isatty())
+    # PYTHONUNBUFFERED asks for each line at once
+    at_once = line_buffering or raw.isatty() or getattr(like, "write_through", False)
+    return io.TextIOWrapper(buffered, encoding, errors, line_buffering=at_once)
 
 
 def _open_closed() -> None:
