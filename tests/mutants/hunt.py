@@ -16,11 +16,11 @@ import pytest
 
 from tests.model.check import explore
 from tests.model.life import Life, by_name
-from tests.mutants import in_code, in_table, in_upkeep
+from tests.mutants import in_code, in_sweeper, in_table, in_upkeep
 from tests.mutants.bugs import Bug
 from tests.simulation.run import play_all, say
 
-BUGS = {bug.name: bug for bug in (*in_table.BUGS, *in_code.BUGS, *in_upkeep.BUGS)}
+BUGS = {bug.name: bug for bug in (*in_table.BUGS, *in_code.BUGS, *in_upkeep.BUGS, *in_sweeper.BUGS)}
 MOST_SEEDS = 6000
 
 
@@ -92,7 +92,7 @@ def hunt_all(names: Iterable[str], layers: Iterable[str], effort: Effort, proces
     away = list(names)
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(
-        ["pytest", "tests.mutants.in_code", "tests.mutants.in_upkeep", "tests.simulation.schedule"]
+        ["pytest", "tests.mutants.in_code", "tests.mutants.hunt", "tests.simulation.schedule"]
     )
     with ProcessPoolExecutor(processes, mp_context=context, max_tasks_per_child=1) as pool:
         for layer in layers:

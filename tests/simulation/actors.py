@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,13 +15,14 @@ from coatcheck.deployment import Deployment
 from coatcheck.queues import Received, delete, receive
 from coatcheck.types import Handlers
 from coatcheck.webhooks import Attempt, Delivery
-from tests.simulation.checks import is_newer
+from tests.simulation.door import Door
 from tests.simulation.excuses import SWEEP_EVERY
 from tests.simulation.faults import ODD, Fault
+from tests.simulation.kinds import is_backlog, is_newer
+from tests.simulation.pace import heartbeat, side_by_side
 from tests.simulation.scheduler import Process
-from tests.simulation.world import Door, World
+from tests.simulation.world import World
 from worker import aws_lambda
-from worker.heart import Look, Pace
 from worker.poller import Poller
 from worker.sweep import sweep
 from worker.tools import Tools
@@ -28,13 +30,17 @@ from worker.webhooks.desk import Desk
 from worker.webhooks.inbox import attend
 
 QUEUE = "https://sqs.test/jobs"
+IDLE = "https://sqs.test/idle"
+"""That of a lane that nobody works off."""
+
 WEBHOOKS = "https://sqs.test/webhooks"
+_QUEUES = {"default": QUEUE, "idle": IDLE, "webhooks": WEBHOOKS}
 DEPLOYMENT = Deployment.from_env(
     {
         "COATCHECK_TABLE": "table",
         "COATCHECK_BUCKET": "bucket",
-        "COATCHECK_QUEUES": f'{{"default": "{QUEUE}", "webhooks": "{WEBHOOKS}"}}',
-        "COATCHECK_DEAD_LETTERS": f'{{"default": "{QUEUE}-dead", "webhooks": "{WEBHOOKS}-dead"}}',
+        "COATCHECK_QUEUES": json.dumps(_QUEUES),
+        "COATCHECK_DEAD_LETTERS": json.dumps({lane: f"{url}-dead" for lane, url in _QUEUES.items()}),
         "COATCHECK_WEBHOOK_KEY": "key",
         "COATCHECK_WEBHOOK_TARGETS": "local",
     }
@@ -45,68 +51,6 @@ MOST_FAILURES = 4
 
 LAMBDA_TIMEOUT = 900 * SECOND
 """What the template sets for the worker, in milliseconds."""
-
-
-class VirtualLock:
-    """A lock whose waiting takes virtual time."""
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-        self._held = False
-
-    def acquire(self, *, blocking: bool = True) -> bool:
-        """Take the lock, waiting for it if `blocking`; whether it was taken."""
-        while self._held and blocking:
-            self._world.sleep(SECOND)
-        taken = not self._held
-        self._held = True
-        return taken
-
-    def __enter__(self) -> None:
-        self.acquire()
-
-    def __exit__(self, *_: object) -> None:
-        self._held = False
-
-
-def heartbeat(world: World, process: Process) -> Pace:
-    """The pace of the hearts of a process, in virtual time."""
-    tick = world.chance.randint(500, 4000)
-
-    @contextmanager
-    def pace(look: Look, _silence: float) -> Iterator[None]:
-        attempt = look.__self__._on_stubborn.__self__  # type: ignore[attr-defined]  # both are bound methods
-        # the one thing in an attempt that blocks its thread, and with it the whole schedule
-        attempt._settling = VirtualLock(world)
-        quiet = looking = False
-
-        def beat() -> None:
-            nonlocal looking
-            going_on = True
-            while going_on and not quiet:
-                looking = True
-                try:
-                    going_on = look()
-                except ODD:
-                    # a thread ends with what it does not catch, and nobody hears of it
-                    return
-                finally:
-                    looking = False
-                world.sleep(tick)
-
-        def begin() -> None:
-            if not quiet and process.alive:
-                world.scheduler.spawn(process, beat)
-
-        world.scheduler.at(world.now + tick, begin)
-        try:
-            yield
-        finally:
-            quiet = True
-            while looking and process.alive:
-                world.sleep(100)
-
-    return pace
 
 
 @dataclass
@@ -146,6 +90,7 @@ class Cast:
             roll=world.chance.random,
             pace=heartbeat(world, process),
             end_process=lambda _: world.crash(process),
+            side_by_side=side_by_side(world, process),
         )
 
     def start(self, name: str, offset: int, play: Callable[[Process], None]) -> Process:
@@ -258,7 +203,10 @@ class Cast:
         clock = world.clock(process)
 
         def look() -> None:
-            if any(not is_newer(item) for item in world.model.table.overdue(clock())):
+            if any(
+                not is_newer(item) and not (is_backlog(item) and world.checks.all_done())
+                for item in world.model.table.overdue(clock())
+            ):
                 world.scheduler.wake(task, world.now)
             elif process.alive:
                 world.scheduler.at(world.now + SWEEP_EVERY * (10 if world.checks.all_done() else 1), look)

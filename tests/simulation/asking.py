@@ -15,9 +15,10 @@ from service.caller import Caller
 from service.front_door import UVICORN
 from service.tools import Tools
 from tests.simulation.actors import DEPLOYMENT
+from tests.simulation.door import Door
 from tests.simulation.faults import ODD
 from tests.simulation.scheduler import Process
-from tests.simulation.world import Door, World
+from tests.simulation.world import World
 
 T = TypeVar("T")
 

@@ -16,11 +16,11 @@ from coatcheck.pack import to_json
 from coatcheck.record import Job
 from coatcheck.table.codec import decode_job
 from coatcheck.table.keys import JOB, Item
-from coatcheck.table.unknown import NewerRow
 from coatcheck.table.webhooks import get_delivery
 from coatcheck.webhooks import Delivery, DeliveryKey, DeliveryStatus, Endpoint, unannounced
 from tests.simulation.excuses import Excuses, Hold
 from tests.simulation.index import Key
+from tests.simulation.kinds import forgets_unknown, is_backlog, is_newer
 from tests.simulation.model import Model
 from tests.simulation.scheduler import Process, Scheduler
 
@@ -33,9 +33,6 @@ settled."""
 
 Life = tuple[str, int]
 """A job's id and when it was created: an id is used again when its job is gone."""
-
-UNKNOWN = "later"
-"""An attribute that only a newer version knows."""
 
 _NEXT: dict[Status, set[Status]] = {
     Status.SCHEDULED: {Status.QUEUED, Status.CANCELED, Status.EXPIRED},
@@ -134,16 +131,16 @@ class Checks:
         """An item of the table was written by `actor`, or removed."""
         if key[1].startswith("delivery#"):
             self._delivery_written(key, after)
-        if before is not None and after is not None and _forgets_unknown(before, after):
+        if before is not None and after is not None and forgets_unknown(before, after):
             self.flaw(f"{self.actor.name} dropped from {key} what only a newer version knows")
         if key[1] != JOB:
             return
         if after is None:
             self.standing.pop(key[0].partition("#")[2], None)
         elif before is not None and is_newer(before):
-            if {**before, "due_at": None} != {**after, "due_at": None}:
+            if before != after:
                 self.flaw(f"{self.actor.name} wrote over {key}, which a newer version wrote")
-        elif not is_newer(after):
+        elif not is_newer(after) and not is_backlog(after):
             self._row_written(decode_job(after))
 
     def _delivery_written(self, key: Key, after: Item | None) -> None:
@@ -283,22 +280,6 @@ class Checks:
                     self.flaw(f"{delivery.key.id} is stuck: {delivery.tries} tries")
             if self.errands and self._scheduler.now - since > 10 * self.patience:
                 self.flaw(f"{len(self.errands)} clients are never answered")
-
-
-def _forgets_unknown(before: Item, after: Item) -> bool:
-    """A new job in an old one's place is another item."""
-    return UNKNOWN in before and UNKNOWN not in after and before.get("listed") == after.get("listed")
-
-
-def is_newer(item: Item) -> bool:
-    """Whether only a newer version can read a job's row."""
-    if item["sk"]["S"] != JOB:
-        return False
-    try:
-        decode_job(item)
-    except NewerRow:
-        return True
-    return False
 
 
 def _read_delivery(item: Item) -> Delivery:

@@ -18,6 +18,9 @@ from tests.simulation.owner import owner, steady
 from tests.simulation.scheduler import START, Process, Threads
 from tests.simulation.world import World
 
+BACKLOGS = 0.01
+"""How many schedules have a backlog: each takes as long as a hundred others."""
+
 LOOK_EVERY = 60 * SECOND
 AFTERMATH = 3 * HOUR
 """How long the world goes on once all jobs have ended: every message that is still there comes again by then."""
@@ -74,6 +77,9 @@ def _set_up(world: World, *, apart: bool) -> None:
         cast.start(f"deliverer{number}", offset(), cast.deliverer)
     for _ in range(chance.randint(1, 3) if chance.random() < 0.2 else 0):
         strangers.put(world, strangers.of_a_newer_version(chance))
+    if chance.random() < BACKLOGS:
+        world.most_calls *= 20
+        strangers.backlog(world)
     if chance.random() < 0.2:
         steady(world)
         cast.start("owner", offset(), owner(world, plans.CATALOG))

@@ -5,6 +5,7 @@ In virtual time, with 5 ms a request. `python -m bench.sweep` has the same with 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -14,11 +15,13 @@ from coatcheck.blobs import result_key
 from coatcheck.calls import AwsUnavailable
 from coatcheck.clock import MINUTE, SECOND
 from coatcheck.lifecycle import Status
+from coatcheck.messages import JobMessage
 from coatcheck.record import Job
 from coatcheck.table.keys import ShardKind
 from tests.simulation import backlogs
 from tests.simulation.actors import QUEUE
 from tests.simulation.backlogs import START, Sweeper
+from tests.simulation.freedom import Freedom
 from tests.simulation.model import Model
 from worker.sweep import Share, sweep
 
@@ -113,6 +116,18 @@ def test_an_object_that_cannot_be_deleted_puts_its_own_job_off(model: Model) -> 
     model.bucket.stubborn.clear()
     swept(model, began=START + 62 * MINUTE)
     assert not model.bucket.objects
+
+
+def test_what_aws_leaves_out_of_a_batch_is_asked_for_again_and_is_not_taken_to_be_done() -> None:
+    model = Model(freedom=Freedom(leaves_out=itertools.cycle([True, False]).__next__))
+    waiting = backlogs.waiting(MANY)
+    backlogs.put(model, waiting)
+    swept(model)
+    woken = {JobMessage.parse(message.body).job for message in model.queues.of({"QueueUrl": QUEUE}).messages.values()}
+    put_off = {job.id for job in waiting} - {job.id for job in untouched(model, waiting)}
+    # a page is read in three rounds at most, each of half of what is left
+    assert len(woken) > 0.35 * MANY
+    assert put_off == woken
 
 
 def test_what_is_too_much_for_one_is_handed_to_others(model: Model) -> None:
