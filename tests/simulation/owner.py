@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from coatcheck.clock import HOUR, SECOND
 from coatcheck.errors import ChangedMeanwhile, NotFound
+from coatcheck.table.keys import JobKey
 from coatcheck.table.webhooks import put_endpoint
 from coatcheck.types import Catalog
 from coatcheck.webhooks import EVENTS, Endpoint
@@ -19,9 +20,10 @@ from tests.simulation.world import World
 
 
 def steady(world: World) -> None:
-    """An endpoint that was there long before."""
+    """An endpoint that was there long before, of which a newer version has noted more than this one knows."""
     endpoint = Endpoint(TENANT, "whe_steady", "https://steady.test/hook", EVENTS, START - HOUR)
     world.model.carry_out(put_endpoint("table", endpoint), START)
+    world.write_unknown(JobKey(TENANT, "webhooks").item(endpoint.id))
     world.checks.steady.append(endpoint)
 
 

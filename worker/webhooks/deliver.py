@@ -104,7 +104,8 @@ def _try(desk: Desk, delivery: Delivery, endpoint: Endpoint) -> Verdict:
     table, secrets = tools.deployment.table, desk.secrets(endpoint)
     begun = tools.aws.send(begin_try(table, delivery, now=tools.clock()))
     if begun is None:
-        return Done()
+        # another has begun, or the sweeper that sent this very message has put it off meanwhile: the row says which
+        return Again(0)
     attempt, retry_after = desk.sender.attempt(begun, secrets, now=begun.trying_since or 0)
     gone = attempt.status_code == GONE
     now = tools.clock()
