@@ -19,8 +19,7 @@ def postpone(table: str, job: Job, *, due_at: int | None, dispatches: int, for_r
     """Note when the sweeper has to look next. Not a move, and nothing a client sees: `version` stays.
 
     `for_removal`: nothing but bytes is left of the job, and it is looked for among those from now on. Never (None) is
-    for a job that has ended and of which nothing is left to tell: what `notify` still names will not happen, or is told
-    no more since the retention is over.
+    for a job that has ended and of which nothing is left to tell: what `notify` still names will not happen.
     """
     e = Expression()
     unchanged = f"{e.name('version')} = {e.number(job.version)}"

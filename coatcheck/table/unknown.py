@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar, Protocol
 
 from coatcheck.table.keys import Item
 
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
-
 SCHEMA = "schema"
 """The attribute of an item that only versions newer than this one may read or write; this one's items have none."""
+
+
+class Dataclass(Protocol):
+    """An instance of any dataclass."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
 
 
 class NewerRow(Exception):
@@ -30,14 +33,14 @@ def insist_known(item: Item) -> Item:
     return item
 
 
-def told(value: DataclassInstance, *, but: Collection[str] = ()) -> dict[str, Any]:
+def told(value: Dataclass, *, but: Collection[str] = ()) -> dict[str, Any]:
     """What is to be saved of a value: its fields, but for some, and what was not known of it when it was read."""
     known = asdict(value)
     unknown: dict[str, Any] = known.pop("unknown")
     return unknown | {name: kept for name, kept in known.items() if name not in but}
 
 
-def heard(kind: type[DataclassInstance], saved: Mapping[str, Any]) -> dict[str, Any]:
+def heard(kind: type[Dataclass], saved: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments for a dataclass, from what was saved of it: what it has no field for is in `unknown`."""
     names = {field.name for field in fields(kind)}
     known = {name: value for name, value in saved.items() if name in names}

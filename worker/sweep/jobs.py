@@ -80,7 +80,7 @@ def _after_its_end(job: Job, now: int) -> Action | WakeUp | None:
     """A finished job of which somebody is still to be told or, when its retention is over, bytes to be removed."""
     if not _is_due(job, now):
         return None
-    return WakeUp(job, WEBHOOKS) if unannounced(job) and not job.gone(now) else _leave_to_removal
+    return WakeUp(job, WEBHOOKS) if unannounced(job) else _leave_to_removal
 
 
 def _is_due(job: Job, now: int) -> bool:

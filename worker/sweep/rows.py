@@ -42,6 +42,7 @@ def _read(tools: Tools, pages: DuePages[JobKey], keys: Sequence[JobKey]) -> Sequ
         jobs += batch.jobs
         pages.newer += batch.newer
         unread = batch.unread
+    pages.left += len(unread)
     return jobs
 
 

@@ -45,7 +45,8 @@ def announce(tools: Tools, message: JobMessage) -> Verdict:
     """
     table = tools.deployment.table
     job = tools.aws.send(items.get_job(table, JobKey(message.tenant, message.job)))
-    if job is None or job.gone(tools.clock()) or not unannounced(job):
+    # one whose retention is over is told of all the same, and one that was deleted has nothing to tell
+    if job is None or not unannounced(job):
         return Done()
     receivers = list(_receivers(tools, job))
     for event in unannounced(job):

@@ -99,6 +99,16 @@ class TestAnnouncing:
         assert office.world.sweep(office.tools) == {"announced": 1}
         assert len(office.messages()) == 1
 
+    def test_a_job_is_told_of_though_its_retention_is_over(self, office: Office) -> None:
+        """A retention of a minute, and a deliverer that stood still for longer."""
+        office.endpoint("http://127.0.0.1:1/")
+        job = office.ended(retention=MINUTE)
+        office.messages()
+        office.world.clock.ahead = 3 * MINUTE
+        assert office.world.sweep(office.tools) == {"announced": 1}
+        (delivery,) = office.announced(job)
+        assert delivery.event == "job.succeeded"
+
     def test_a_wake_up_that_is_lost_is_made_good_ever_less_often(self, office: Office) -> None:
         lost = Refusing(office.world.door, lambda call: call.operation == "SendMessage")
         job = office.job()
