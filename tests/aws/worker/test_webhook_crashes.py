@@ -95,11 +95,11 @@ def test_a_deliverer_that_dies_at_any_call(office: Office, receiver: Moody, afte
         (delivery,) = office.deliveries(told)
         office.deliver(delivery, office.desk(door))
 
-    assert at_every_call(office, job, act, after=after) == 5, "delivery, endpoint, key, begin, end"
+    assert at_every_call(office, job, act, after=after) == 6, "delivery, its job deleted, endpoint, key, begin, end"
     for number, told in enumerate(jobs[:-1]):
         (delivery,) = office.deliveries(told)
         arrived = [one for one in receiver.arrived if one.headers[ID] == delivery.event_id]
-        ended_unnoted, begun_unnoted = (number == 4 and not after), (number == 3 and after)
+        ended_unnoted, begun_unnoted = (number == 5 and not after), (number == 4 and after)
         assert len(arrived) == (2 if ended_unnoted else 1)
         assert {one.body for one in arrived} == {delivery.body}
         told_of = [attempt.error or attempt.status_code for attempt in delivery.attempts]
@@ -129,7 +129,7 @@ def test_a_failing_deliverer_that_dies_noting_it(office: Office, receiver: Moody
         finally:
             receiver.be("204 Fine")
 
-    assert at_every_call(office, job, mended, after=after) == 7, "as before; the endpoint's health, read and written"
+    assert at_every_call(office, job, mended, after=after) == 8, "as before; the endpoint's health, read and written"
 
 
 @BOTH_SIDES
