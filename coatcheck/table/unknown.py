@@ -33,14 +33,14 @@ def insist_known(item: Item) -> Item:
     return item
 
 
-def told(value: Dataclass, *, but: Collection[str] = ()) -> dict[str, Any]:
+def to_saved(value: Dataclass, *, but: Collection[str] = ()) -> dict[str, Any]:
     """What is to be saved of a value: its fields, but for some, and what was not known of it when it was read."""
     known = asdict(value)
     unknown: dict[str, Any] = known.pop("unknown")
     return unknown | {name: kept for name, kept in known.items() if name not in but}
 
 
-def heard(kind: type[Dataclass], saved: Mapping[str, Any]) -> dict[str, Any]:
+def from_saved(kind: type[Dataclass], saved: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments for a dataclass, from what was saved of it: what it has no field for is in `unknown`."""
     names = {field.name for field in fields(kind)}
     known = {name: value for name, value in saved.items() if name in names}

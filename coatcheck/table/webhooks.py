@@ -16,7 +16,7 @@ from coatcheck.pack import pack, to_json, unpack
 from coatcheck.table.due_index import DuePage, due_page
 from coatcheck.table.expressions import Expression
 from coatcheck.table.keys import SHARDS, Item, JobKey, ShardKind, due_shard
-from coatcheck.table.unknown import SCHEMA, NewerRow, heard, insist_known, told
+from coatcheck.table.unknown import SCHEMA, NewerRow, from_saved, insist_known, to_saved
 from coatcheck.webhooks import (
     MOST_ATTEMPTS_KEPT,
     TRY_LEASE,
@@ -206,12 +206,12 @@ _KEYS = frozenset({"tenant", "id", "version"})
 def _endpoint_item(endpoint: Endpoint) -> Item:
     return _endpoint_key(endpoint.tenant, endpoint.id) | {
         "version": {"N": str(endpoint.version)},
-        "settings": {"B": pack(to_json(told(endpoint, but=_KEYS)))},
+        "settings": {"B": pack(to_json(to_saved(endpoint, but=_KEYS)))},
     }
 
 
 def _endpoint(tenant: str, item: Item) -> Endpoint:
-    saved = heard(Endpoint, json.loads(unpack(bytes(insist_known(item)["settings"]["B"]))))
+    saved = from_saved(Endpoint, json.loads(unpack(bytes(insist_known(item)["settings"]["B"]))))
     saved |= {"events": tuple(saved["events"]), "version": int(item["version"]["N"])}
     return Endpoint(tenant=tenant, id=item["sk"]["S"], **saved)
 
@@ -247,7 +247,7 @@ def _delivery_item(delivery: Delivery) -> Item:
         "version": {"N": str(delivery.version)},
     }
     if delivery.attempts:
-        item["attempts"] = {"B": pack(to_json([told(attempt) for attempt in delivery.attempts]))}
+        item["attempts"] = {"B": pack(to_json([to_saved(attempt) for attempt in delivery.attempts]))}
     for name in _TIMES:
         if (at := getattr(delivery, name)) is not None:
             item[name] = {"N": str(at)}
@@ -280,6 +280,6 @@ def _delivery(item: Item) -> Delivery:
         status=DeliveryStatus(item["status"]["S"]),
         tries=int(item["tries"]["N"]),
         version=int(item["version"]["N"]),
-        attempts=tuple(Attempt(**heard(Attempt, one)) for one in attempts),
+        attempts=tuple(Attempt(**from_saved(Attempt, one)) for one in attempts),
         **times,
     )

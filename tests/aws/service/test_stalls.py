@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from bench.stalls import bodies, served, stall, tiny_chunks
+from bench.stalls import Stall, bodies, served, stall, tiny_chunks
 from coatcheck.deployment import Deployment
 from service.structure import MOST
 
@@ -16,7 +16,15 @@ pytestmark = pytest.mark.parametrize("emulator_url", ["ministack"], indirect=Tru
 MIB = 1024**2
 
 WORST = 500
-"""Milliseconds, on a machine that is busy with other tests. What holds on one that is not is in ADR 94."""
+"""Milliseconds. What holds on a machine that is not busy with other tests is in ADR 94."""
+
+AGAINST_SMALL = 5
+"""How much more it may be on a machine so busy that a small body holds up others too. It was twenty times as much."""
+
+
+def holds_up(url: str, met: Stall) -> bool:
+    """Whether others were held up for longer than the machine would have had them wait anyway."""
+    return met.worst >= WORST and met.worst >= AGAINST_SMALL * stall(url, bodies(MIB)["small"], seconds=2).worst
 
 
 @pytest.fixture(scope="module")
@@ -32,10 +40,10 @@ def test_a_large_body_holds_up_no_other_request(url: str, name: str, most: int |
     """Of bodies of 1 MB, each of these held up others for 2 to 24 seconds."""
     met = stall(url, bodies(MIB, most)[name], seconds=1)
     assert met.statuses == {413 if most is None else 422}
-    assert met.worst < WORST
+    assert not holds_up(url, met), met
 
 
 def test_a_body_in_tiny_chunks_holds_up_no_other_request(url: str) -> None:
     """uvicorn's parser in Python took them one by one, for 15 seconds; that in C is among what is installed."""
     met = stall(url, b"x" * 100_000, post=tiny_chunks, seconds=1)
-    assert met.worst < WORST
+    assert not holds_up(url, met), met
