@@ -27,7 +27,7 @@ from tests.simulation import backlogs
 from tests.simulation.actors import QUEUE
 from tests.simulation.backlogs import START, Sweeper
 from tests.simulation.model import Model
-from worker.sweep import SWEEP_THREADS, Share, sweep
+from worker.sweep import SWEEP_THREADS, Share, Starts, sweep
 from worker.tools import Tools, in_threads, system_clock
 
 BUDGET = 50 * SECOND
@@ -123,9 +123,9 @@ def fan_out(count: int) -> Shown:
     backlogs.put(model, [*jobs, lost := backlogs.left_by_dead_worker()])
     helpers: list[Sweeper] = []
 
-    def hand_over(kind: ShardKind, numbers: Sequence[int]) -> None:
+    def hand_over(kind: ShardKind, starts: Starts) -> None:
         helper = Sweeper(model, began=first.clock())
-        sweep(helper.tools, until=helper.began + BUDGET, share=Share({kind: tuple(numbers)}, 8, first=False))
+        sweep(helper.tools, until=helper.began + BUDGET, share=Share({kind: starts}, 8, first=False))
         helpers.append(helper)
 
     first = Sweeper(model)

@@ -18,7 +18,7 @@ from coatcheck.queues import Received
 from coatcheck.table.keys import ShardKind
 from worker.aws import Boto
 from worker.inbox import about_message, handle
-from worker.sweep import SWEEP_THREADS, ShareMessage
+from worker.sweep import SWEEP_THREADS, ShareMessage, Starts
 from worker.sweep import sweep as sweep_once
 from worker.tools import Tools, in_threads, system_clock
 from worker.webhooks.desk import Desk
@@ -89,8 +89,8 @@ def sweep(event: dict[str, Any], context: Any) -> dict[str, int]:
     until = tools.clock() + context.get_remaining_time_in_millis() - SWEEP_MARGIN
     handed = ShareMessage.model_validate(event)
 
-    def hand_over(kind: ShardKind, numbers: tuple[int, ...]) -> None:
-        message = ShareMessage(shards={kind: numbers})
+    def hand_over(kind: ShardKind, starts: Starts) -> None:
+        message = ShareMessage.model_validate({"shards": {kind: starts}})
         tools.aws.send(invoke_later(context.invoked_function_arn, message.model_dump_json()))
 
     return sweep_once(

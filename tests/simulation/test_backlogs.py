@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,8 @@ from tests.simulation.actors import QUEUE
 from tests.simulation.backlogs import START, Sweeper
 from tests.simulation.freedom import Freedom
 from tests.simulation.model import Model
-from worker.sweep import Share, sweep
+from worker.sweep import Share, ShareMessage, sweep
+from worker.sweep.waking import WakeBatch
 
 MANY = 2000
 A_SWEEP = 50 * SECOND
@@ -61,6 +63,17 @@ def test_messages_that_wait_are_not_sent_again(model: Model) -> None:
     assert backlogs.sent(model) == MANY
     # the same rows are looked at later, and ever less often
     assert all(int(backlogs.row(model, job)["due_at"]["N"]) > START + MINUTE for job in waiting)
+
+
+def test_who_has_waited_longest_is_sent_another_first(model: Model) -> None:
+    """The message of one is lost, and behind it so many others wait that none seems to be."""
+    waiting = backlogs.waiting(MANY)
+    backlogs.with_messages(model, waiting)
+    old = replace(waiting[0], id="job_old", updated_at=START - 20 * MINUTE, due_at=START - SECOND)
+    backlogs.put(model, [*waiting, old])
+    swept(model)
+    messages = model.queues.of({"QueueUrl": QUEUE}).messages.values()
+    assert any("job_old" in message.body for message in messages)
 
 
 def test_jobs_that_start_in_one_minute_are_handed_over_in_time_to_start_then(model: Model) -> None:
@@ -131,22 +144,24 @@ def test_what_aws_leaves_out_of_a_batch_is_asked_for_again_and_is_not_taken_to_b
 
 
 def test_what_is_too_much_for_one_is_handed_to_others(model: Model) -> None:
-    backlogs.put(model, jobs := backlogs.waiting(3 * MANY))
-    handed: list[tuple[ShardKind, Sequence[int]]] = []
+    backlogs.put(model, [*(jobs := backlogs.waiting(3 * MANY)), lost := backlogs.left_by_dead_worker()])
+    handed: list[ShareMessage] = []
     sweeper = Sweeper(model)
-    sweep(sweeper.tools, until=START + A_SWEEP, hand_over=lambda *share: handed.append(share))
-    assert {kind for kind, _ in handed} == {ShardKind.DUE}
-    assert sorted(number for _, numbers in handed for number in numbers) == sorted(set(range(8)) - {kept(model, jobs)})
-    for kind, numbers in handed:
-        sweep(Sweeper(model).tools, until=START + A_SWEEP, share=Share({kind: tuple(numbers)}, 8, first=False))
+    sweep(
+        sweeper.tools,
+        until=START + A_SWEEP,
+        hand_over=lambda kind, starts: handed.append(ShareMessage.model_validate({"shards": {kind: starts}})),
+    )
+    # what is urgent is not left to others, who may come late or never
+    assert f"{lost.id} {Status.QUEUED}" in sweeper.seen
+    left = untouched(model, jobs)
+    assert 0 < len(left) < len(jobs) - 5000 + 1000
+    for message in handed:
+        share = ShareMessage.model_validate_json(message.model_dump_json()).share(8)
+        sweep(Sweeper(model).tools, until=START + A_SWEEP, share=share)
     assert untouched(model, jobs) == []
-
-
-def kept(model: Model, jobs: Sequence[Job]) -> int:
-    """The shard of which a sweeper that has handed over the others has left nothing."""
-    left = {job.due_shard for job in untouched(model, jobs)}
-    (number,) = [number for number in range(8) if ShardKind.DUE.shard(number) not in left]
-    return number
+    # where the one stopped, the others go on: nobody is woken twice
+    assert backlogs.sent(model) <= len(jobs) + 1
 
 
 def untouched(model: Model, jobs: Sequence[Job]) -> list[Job]:
@@ -162,6 +177,26 @@ def test_a_share_that_nobody_takes_stays_with_who_has_it(model: Model) -> None:
 
     sweep(sweeper.tools, until=START + 2 * A_SWEEP, hand_over=refuse)
     assert untouched(model, jobs) == []
+
+
+def test_a_lane_without_a_queue_holds_up_no_other(model: Model) -> None:
+    backlogs.put(model, [*backlogs.waiting(5), *backlogs.waiting(5, "job_lane", lane="gone")])
+    done = sweep(Sweeper(model).tools, until=START + A_SWEEP)
+    assert (done["woken"], done["failed"]) == (5, 5)
+
+
+def test_what_a_pass_fails_on_keeps_none_of_the_others_from_it(model: Model) -> None:
+    backlogs.put(model, [*backlogs.waiting(5), *backlogs.expired(model, 5)])
+    sweeper = Sweeper(model)
+
+    def breaks(function: Any, values: Sequence[Any]) -> Any:
+        if any(isinstance(value, WakeBatch) for value in values):
+            raise MemoryError
+        return sweeper.side_by_side(function, values)
+
+    with pytest.raises(MemoryError):
+        sweep(replace(sweeper.tools, side_by_side=breaks), until=START + A_SWEEP)
+    assert not model.bucket.objects
 
 
 @pytest.mark.parametrize("parts", [1, 3, 8, 11])

@@ -2,6 +2,6 @@
 
 from worker.sweep.jobs import attend
 from worker.sweep.passes import SWEEP_THREADS, sweep
-from worker.sweep.share import Share, ShareMessage
+from worker.sweep.share import Share, ShareMessage, Starts
 
-__all__ = ["SWEEP_THREADS", "Share", "ShareMessage", "attend", "sweep"]
+__all__ = ["SWEEP_THREADS", "Share", "ShareMessage", "Starts", "attend", "sweep"]

@@ -30,7 +30,10 @@ Action: TypeAlias = Callable[[Tools, Job], str]
 
 
 def attend_to(tools: Tools, pages: DuePages[JobKey], *, until: int, part: float) -> Counter[str]:
-    """Attend to the jobs of the pages until the time `until`. `part` is the part of all jobs that they may hold."""
+    """Attend to the jobs of the pages until the time `until`. `part` is the part of all jobs that they may hold.
+
+    What is urgent is done here also where others look through the shard: they may come late.
+    """
     done: Counter[str] = Counter()
     held: list[WakeUp] = []
     for jobs in due_rows(tools, pages):
@@ -38,7 +41,7 @@ def attend_to(tools: Tools, pages: DuePages[JobKey], *, until: int, part: float)
         asked = [(job, what) for job in jobs if (what := asks_for(job, now)) is not None]
         urgent = [(job, what) for job, what in asked if not isinstance(what, WakeUp)]
         done.update(tools.side_by_side(partial(_act, tools), urgent))
-        held += [what for _, what in asked if isinstance(what, WakeUp)]
+        held += [what for job, what in asked if isinstance(what, WakeUp) and job.due_shard not in pages.handed]
         if len(held) >= MOST_HELD:
             done += waking.wake_all(tools, held, until=until, part=part)
             held.clear()

@@ -10,7 +10,7 @@ from typing import Generic, Protocol, TypeVar
 from coatcheck.calls import AwsError, Call
 from coatcheck.table.due_index import DuePage
 from coatcheck.table.keys import Item, ShardKind
-from worker.sweep.share import HandOver
+from worker.sweep.share import HandOver, Starts
 from worker.tools import Tools
 
 log = logging.getLogger(__name__)
@@ -39,14 +39,15 @@ class DuePages(Generic[Key]):
 
     What becomes due while it is read is left to the next sweep, so the pages end. A shard that cannot be read is
     left out, and `failed` is why. `left` counts the shards of which something may be left, `newer` the rows that are
-    left to a newer version.
+    left to a newer version. `handed` are the shards that another sweeper was asked to look through from here on: it may
+    come late or never, so they are read on all the same.
     """
 
     def __init__(
         self,
         tools: Tools,
         kind: ShardKind,
-        numbers: Sequence[int],
+        starts: Starts,
         find: Find[Key],
         *,
         until: int,
@@ -54,9 +55,10 @@ class DuePages(Generic[Key]):
     ) -> None:
         self._tools, self._kind, self._find = tools, kind, find
         self._now, self.until, self._hand_over = tools.clock(), until, hand_over
-        start = int(tools.roll() * len(numbers))
-        self._open: deque[tuple[int, Item | None]] = deque((n, None) for n in (*numbers[start:], *numbers[:start]))
+        self._open: deque[tuple[int, Item | None]] = deque(starts.items())
+        self._open.rotate(int(tools.roll() * len(starts)))
         self.failed: AwsError | None = None
+        self.handed: set[str] = set()
         self.left = self.newer = 0
 
     def __iter__(self) -> Iterator[Sequence[Key]]:
@@ -95,10 +97,10 @@ class DuePages(Generic[Key]):
         rest = list(self._open)[1:]
         helpers = min(MOST_HELPERS, len(rest))
         for helper in range(helpers):
-            numbers = tuple(number for number, _ in rest[helper::helpers])
+            starts = dict(rest[helper::helpers])
             try:
-                hand_over(self._kind, numbers)
+                hand_over(self._kind, starts)
             except AwsError as error:
-                log.warning("shards %s cannot be handed to another sweeper: %s", numbers, error)
+                log.warning("shards %s cannot be handed to another sweeper: %s", list(starts), error)
                 continue
-            self._open = deque(entry for entry in self._open if entry[0] not in numbers)
+            self.handed |= {self._kind.shard(number) for number in starts}

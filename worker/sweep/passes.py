@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from coatcheck.calls import AwsError
 from coatcheck.table.due_index import due_jobs
 from coatcheck.table.keys import ShardKind
 from coatcheck.table.webhooks import due_deliveries
@@ -50,11 +49,11 @@ def sweep(tools: Tools, *, until: int, share: Share | None = None, hand_over: Ha
     """Attend to what is overdue in a share, the whole by default, until the time `until` at the latest.
 
     Counts what was done, by name, and under "left" what was not. With `hand_over`, other sweepers are given what is
-    too much for one. Where one pass fails, the others are made all the same; raises AwsError then.
+    too much for one. Where one pass fails, the others are made all the same; raises what it failed on then.
     """
     share = share or Share.whole(tools.deployment.due_shards)
     done: Counter[str] = Counter()
-    failed: AwsError | None = None
+    failed: Exception | None = None
     began = tools.clock()
     for one in PASSES:
         pages = DuePages(
@@ -67,9 +66,10 @@ def sweep(tools: Tools, *, until: int, share: Share | None = None, hand_over: Ha
         )
         try:
             done += one.attend(tools, pages, until=pages.until, part=len(share.of_kind(one.kind)) / share.of)
-        except AwsError as error:
-            log.warning("the pass over what is %s is not whole: %s", one.kind, error)
-            pages.failed = error
+        except Exception as error:
+            # every promise rests on the sweeper: whatever a pass fails on, the others are made
+            log.exception("the pass over what is %s is not whole", one.kind)
+            failed = error
             done[LEFT] += 1
         failed = pages.failed or failed
         done[LEFT] += pages.left
@@ -77,7 +77,8 @@ def sweep(tools: Tools, *, until: int, share: Share | None = None, hand_over: Ha
     if share.first:
         try:
             done += dead_letters.look_through(tools, until=until)
-        except AwsError as error:
+        except Exception as error:
+            log.exception("the look at the dead letters is not whole")
             failed = error
     done = +done
     _tell(done)

@@ -8,14 +8,17 @@ from typing import Annotated, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from coatcheck.table.keys import ShardKind
+from coatcheck.table.keys import Item, ShardKind
+
+Starts: TypeAlias = Mapping[int, Item | None]
+"""Numbers of shards, and the entry of the index behind which each is to be read; None for its beginning."""
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """The numbers of the shards of each kind. `of` is how many there are of a kind; `first` also sees to the rest."""
+    """The shards of each kind, of which there are `of`. The `first` share also has what is in no shard."""
 
-    numbers: Mapping[ShardKind, tuple[int, ...]]
+    starts: Mapping[ShardKind, Starts]
     of: int
     first: bool = True
 
@@ -27,16 +30,18 @@ class Share:
     @classmethod
     def part(cls, index: int, parts: int, shards: int) -> Self:
         """Part `index`, from 0, of so many equal ones."""
-        numbers = tuple(range(index, shards, parts))
-        return cls(dict.fromkeys(ShardKind, numbers), shards, first=index == 0)
+        starts = dict.fromkeys(range(index, shards, parts))
+        return cls(dict.fromkeys(ShardKind, starts), shards, first=index == 0)
 
-    def of_kind(self, kind: ShardKind) -> tuple[int, ...]:
-        """The numbers of the shards of one kind."""
-        return self.numbers.get(kind, ())
+    def of_kind(self, kind: ShardKind) -> Starts:
+        """The shards of one kind."""
+        return self.starts.get(kind, {})
 
 
-HandOver: TypeAlias = Callable[[ShardKind, tuple[int, ...]], None]
-"""Lets another sweeper look through the shards of a kind with these numbers. Raises AwsError."""
+HandOver: TypeAlias = Callable[[ShardKind, Starts], None]
+"""Lets another sweeper look through these shards of a kind as well. Raises AwsError."""
+
+_Number: TypeAlias = Annotated[int, Field(ge=0, lt=256)]
 
 
 class ShareMessage(BaseModel):
@@ -44,7 +49,7 @@ class ShareMessage(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    shards: dict[ShardKind, tuple[Annotated[int, Field(ge=0, lt=256)], ...]] | None = None
+    shards: dict[ShardKind, dict[_Number, dict[str, dict[str, str]] | None]] | None = None
 
     def share(self, shards: int) -> Share:
         """The share that is meant where there are so many shards of each kind."""

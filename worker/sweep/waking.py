@@ -41,7 +41,7 @@ class WakeUp:
 
 
 @dataclass(frozen=True, slots=True)
-class _Batch:
+class WakeBatch:
     """Up to ten of one lane. Without `send` they are only put off."""
 
     lane: str
@@ -55,21 +55,24 @@ def wake_all(tools: Tools, wake_ups: Sequence[WakeUp], *, until: int, part: floa
     Of the latter no more than seem to be lost. `part` is the part of all the jobs that these may be of.
     """
     now = tools.clock()
-    starts = [one for one in wake_ups if one.starts(now)]
-    agains = [one for one in wake_ups if not one.starts(now)]
-    done: Counter[str] = Counter()
+    lanes = tools.deployment.queues
+    starts = [one for one in wake_ups if one.lane in lanes and one.starts(now)]
+    agains = [one for one in wake_ups if one.lane in lanes and not one.starts(now)]
+    done = Counter(failed=len(wake_ups) - len(starts) - len(agains))
+    for lane in {one.lane for one in wake_ups} - lanes.keys():
+        log.error("lane %s of jobs that wait has no queue: give it back to COATCHECK_QUEUES", lane)
     for batches in (_of_starts(starts), _of_agains(tools, agains, part)):
         for counted in tools.side_by_side(partial(_wake_in_time, tools, until), list(batches)):
             done += counted
     return done
 
 
-def _of_starts(starts: Iterable[WakeUp]) -> Iterator[_Batch]:
+def _of_starts(starts: Iterable[WakeUp]) -> Iterator[WakeBatch]:
     for lane, wake_ups in _by_lane(starts).items():
         yield from _batches(lane, wake_ups, send=True)
 
 
-def _of_agains(tools: Tools, agains: Iterable[WakeUp], part: float) -> Iterator[_Batch]:
+def _of_agains(tools: Tools, agains: Iterable[WakeUp], part: float) -> Iterator[WakeBatch]:
     """Where as many messages wait as jobs do, none is lost: another for each would only make the queue longer."""
     for lane, wake_ups in _by_lane(agains).items():
         lost = max(len(wake_ups) - _waiting(tools, lane, part), ALWAYS_AGAIN)
@@ -86,31 +89,33 @@ def _waiting(tools: Tools, lane: str, part: float) -> int:
 
 
 def _by_lane(wake_ups: Iterable[WakeUp]) -> dict[str, list[WakeUp]]:
-    """The longest overdue first: each list is in the order in which the pages came, which turn about by shards."""
+    """Those that have waited longest first: where others of their age were taken, their message is likely lost."""
     lanes: dict[str, list[WakeUp]] = defaultdict(list)
     for one in wake_ups:
         lanes[one.lane].append(one)
     for of_lane in lanes.values():
-        of_lane.sort(key=lambda one: one.job.due_at or 0)
+        of_lane.sort(key=lambda one: one.job.start_at or one.job.updated_at)
     return lanes
 
 
-def _batches(lane: str, wake_ups: Sequence[WakeUp], *, send: bool) -> Iterator[_Batch]:
+def _batches(lane: str, wake_ups: Sequence[WakeUp], *, send: bool) -> Iterator[WakeBatch]:
     for first in range(0, len(wake_ups), MOST_IN_BATCH):
-        yield _Batch(lane, wake_ups[first : first + MOST_IN_BATCH], send)
+        yield WakeBatch(lane, wake_ups[first : first + MOST_IN_BATCH], send)
 
 
-def _wake_in_time(tools: Tools, until: int, batch: _Batch) -> Counter[str]:
+def _wake_in_time(tools: Tools, until: int, batch: WakeBatch) -> Counter[str]:
     if tools.clock() >= until:
         return Counter(left=len(batch.wake_ups))
     try:
         return _wake(tools, batch)
     except AwsError as error:
         log.warning("%d jobs of lane %s are not woken: %s", len(batch.wake_ups), batch.lane, error)
-        return Counter(failed=len(batch.wake_ups))
+    except Exception:
+        log.exception("%d jobs of lane %s are not woken", len(batch.wake_ups), batch.lane)
+    return Counter(failed=len(batch.wake_ups))
 
 
-def _wake(tools: Tools, batch: _Batch) -> Counter[str]:
+def _wake(tools: Tools, batch: WakeBatch) -> Counter[str]:
     """The message goes before the row is written: when this ends in between, the next sweep sends another."""
     now = tools.clock()
     delays = [due.message_delay(now=now, start_at=one.job.start_at) for one in batch.wake_ups]
