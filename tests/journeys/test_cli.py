@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.journeys.running import COATCHECK, Typed, eventually
+from tests.journeys.running import COATCHECK, Stack, Typed, eventually
 
 
 def submitted(typed: Typed, *argv: str) -> str:
@@ -114,10 +114,16 @@ def test_lists(typed: Typed) -> None:
         (["submit", "no.such"], 6),
         (["submit", "demo.sleep", "-i", '{"seconds": -1}'], 6),
         (["list", "--status", "odd"], 6),
-        (["list", "--api-key", "wrong"], 4),
+        # a key that is given goes to no server that was found
+        (["list", "--api-key", "wrong"], 2),
     ],
 )
 def test_refusals_are_one_line_and_a_code(typed: Typed, argv: list[str], code: int) -> None:
     ended = typed(*argv)
     assert (ended.returncode, ended.stdout, len(ended.stderr.splitlines())) == (code, "", 1), ended.stderr
     assert ended.stderr.startswith("coatcheck: ")
+
+
+def test_a_wrong_key_is_said_so(typed: Typed, stack: Stack) -> None:
+    ended = typed("list", "--url", stack.url, "--api-key", "wrong")
+    assert (ended.returncode, ended.stdout, len(ended.stderr.splitlines())) == (4, "", 1), ended.stderr
