@@ -136,7 +136,9 @@ class Attempt:
     def _fail(self, error: Exception) -> Verdict:
         if isinstance(error, AwsError) and self.heart.stop is Stop.LEASE_LOST:
             return self._stop()
-        log.warning("%s: attempt %d failed", self._job.id, self._job.attempt, exc_info=error)
+        # a reason is the client's to read, and may hold what a tenant sent
+        trace = None if isinstance(error, Reject) else error
+        log.warning("%s: attempt %d failed: %s", self._job.id, self._job.attempt, type(error).__name__, exc_info=trace)
         with self._settling:
             verdict = settle.raised(self._tools, self._job, self._policy, error)
         discard(self._tools, self._job)
