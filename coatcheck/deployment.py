@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, Json, ValidationError, model_validator
 
 from coatcheck.clock import SECOND
-from coatcheck.table.keys import SHARDS
+from coatcheck.table.keys import MOST_SHARDS, SHARDS
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -71,7 +71,7 @@ class Deployment(BaseModel):
     )
     lease: int = Field(default=60, ge=3, le=600, description="seconds after which a silent worker is given up")
     due_shards: int = Field(
-        default=SHARDS, ge=1, le=256, description="partitions of each kind in the index of what is due; never lower it"
+        default=SHARDS, ge=1, le=MOST_SHARDS, description="partitions of each kind in the index of what is due"
     )
     log: str = Field(default="text", pattern=r"^(text|json)$", description="how log lines look")
 

@@ -46,8 +46,12 @@ def for_dispatch(*, now: int, start_at: int | None, queue_deadline: int | None, 
         due = start - LOOKAHEAD
     else:
         due = start + DISPATCH_GRACE * 2 ** min(dispatches, _MAX_DOUBLINGS)
-    # the deadline is rounded up, so that the sweeper does not look, and wake, in vain just before it
-    return min(_rounded(due), _rounded(queue_deadline + _STEP - 1)) if queue_deadline is not None else _rounded(due)
+    return _before(queue_deadline, due)
+
+
+def for_queued(*, now: int, wait: int, queue_deadline: int | None) -> int:
+    """When to look again, in `wait` milliseconds, at a job that waits to be claimed and is sent no message."""
+    return _before(queue_deadline, now + wait)
 
 
 def for_retry(*, now: int, start_at: int) -> int:
@@ -74,6 +78,11 @@ def message_delay(*, now: int, start_at: int | None) -> int | None:
     """Seconds the message of a waiting job is to be delayed; None when no queue can wait that long."""
     wait = max(0, (start_at or now) - now)
     return None if wait > MAX_MESSAGE_DELAY else -(-wait // SECOND)
+
+
+def _before(queue_deadline: int | None, due: int) -> int:
+    """No later than the deadline, which is rounded up: the sweeper would look, and wake, in vain just before it."""
+    return min(_rounded(due), _rounded(queue_deadline + _STEP - 1)) if queue_deadline is not None else _rounded(due)
 
 
 def message_ride(*, now: int, start_at: int) -> int | None:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from coatcheck.calls import AwsError
-from coatcheck.clock import SECOND
+from coatcheck.clock import MINUTE, SECOND
 from coatcheck.deployment import Deployment
 from coatcheck.functions import invoke_later
 from coatcheck.log import configure
@@ -18,8 +18,9 @@ from coatcheck.queues import Received
 from coatcheck.table.keys import ShardKind
 from worker.aws import Boto
 from worker.inbox import about_message, handle
-from worker.sweep import SWEEP_THREADS, ShareMessage, Starts
+from worker.sweep import SWEEP_THREADS, ShareMessage, Starts, shards_of
 from worker.sweep import sweep as sweep_once
+from worker.sweep.share import EVERY_SHARD_EACH
 from worker.tools import Tools, in_threads, system_clock
 from worker.webhooks.desk import Desk
 from worker.webhooks.inbox import attend, wait_for_a_turn
@@ -96,7 +97,7 @@ def sweep(event: dict[str, Any], context: Any) -> dict[str, int]:
     return sweep_once(
         tools,
         until=until,
-        share=handed.share(tools.deployment.due_shards),
+        share=handed.share(shards_of(tools.deployment, since_all=_since_all(tools.clock()))),
         # what was handed over is not handed on: one schedule's event makes so many calls, and no more
         hand_over=None if handed.shards else hand_over,
     )
@@ -126,6 +127,11 @@ def _queue_url(tools: Tools, record: dict[str, Any]) -> str:
 @functools.cache
 def _desk() -> Desk:
     return Desk.of(_tools(with_handlers=False), os.environ)
+
+
+def _since_all(now: int) -> int:
+    """How long ago all shards were looked through: in every tenth minute it is time to."""
+    return EVERY_SHARD_EACH if now % EVERY_SHARD_EACH < MINUTE else 0
 
 
 @functools.cache

@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -60,7 +60,13 @@ def one_by_one(function: Callable[[V], R], values: Sequence[V], /) -> Sequence[R
 def in_threads(threads: int) -> SideBySide:
     """Side by side in so many threads, which stay. An exception of one call is raised when the others have ended."""
     pool = ThreadPoolExecutor(threads, thread_name_prefix="side-by-side")
-    return lambda function, values: list(pool.map(function, values))
+
+    def side_by_side(function: Callable[[V], R], values: Sequence[V], /) -> Sequence[R]:
+        calls = [pool.submit(function, value) for value in values]
+        wait(calls)
+        return [call.result() for call in calls]
+
+    return side_by_side
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-from collections.abc import Iterator, Sequence
+import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,29 +59,42 @@ def get_job(table: str, key: JobKey) -> Call[Job | None]:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The jobs a batch read found, less the `newer` ones of newer versions, and the keys to be asked for again."""
+    """The jobs a batch read found, and the keys to be asked for again.
+
+    `newer` were written by newer versions, and `broken` are keys of rows that no version wrote.
+    """
 
     jobs: Sequence[Job]
     unread: Sequence[JobKey]
     newer: int = 0
+    broken: Sequence[str] = ()
 
 
 def get_jobs(table: str, keys: Sequence[JobKey], *, consistent: bool = False) -> Call[Batch]:
     """Up to 100 jobs at once, in no order, as they were a moment ago or, for twice the price, as they are now."""
 
     def read(answer: Answer) -> Batch:
-        found = answer.get("Responses", {}).get(table, [])
-        jobs = [job for item in found for job in _known(item)]
+        read = [_decoded(item) for item in answer.get("Responses", {}).get(table, [])]
         unread = answer.get("UnprocessedKeys", {}).get(table, {}).get("Keys", [])
-        return Batch(jobs, [JobKey.of(item) for item in unread], newer=len(found) - len(jobs))
+        return Batch(
+            [job for job in read if isinstance(job, Job)],
+            [JobKey.of(item) for item in unread],
+            newer=read.count(None),
+            broken=[key for key in read if isinstance(key, str)],
+        )
 
     asked = {"Keys": [key.item() for key in keys], "ConsistentRead": consistent}
     return Call("dynamodb", "BatchGetItem", {"RequestItems": {table: asked}}, read)
 
 
-def _known(item: Item) -> Iterator[Job]:
-    with contextlib.suppress(NewerRow):
-        yield decode_job(item)
+def _decoded(item: Item) -> Job | str | None:
+    """The job in a row, None for one of a newer version, or the key of one that cannot be read: it hides no other."""
+    try:
+        return decode_job(item)
+    except NewerRow:
+        return None
+    except (ValueError, LookupError, TypeError, zlib.error):
+        return str(item["pk"]["S"])
 
 
 @dataclass(frozen=True, slots=True)

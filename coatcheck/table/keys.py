@@ -18,6 +18,8 @@ TENANT_INDEX = "by_tenant"
 SHARDS = 8
 """Partitions of each kind in the `due` index, if the deployment does not say. One takes 1,000 writes a second."""
 
+MOST_SHARDS = 256
+
 
 class ShardKind(StrEnum):
     """What the partitions of the `due` index hold: each kind has its own, so that no backlog of one delays another."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -35,19 +35,20 @@ REQUEST = 5
 
 @dataclass
 class Sweeper:
-    """A sweeper of `threads` threads in virtual time. `requests` counts what it sent, by operation."""
+    """A sweeper of `threads` threads in virtual time. `slow` operations take so many milliseconds."""
 
     model: Model
     threads: int = SWEEP_THREADS
     began: int = START
     spent: float = 0.0
+    slow: Mapping[str, int] = field(default_factory=dict)
     seen: dict[str, int] = field(default_factory=dict)
     requests: list[str] = field(default_factory=list)
 
     def send(self, call: Call[T]) -> T:
         """Carry out `call`, which takes a while."""
         self.requests.append(call.operation)
-        self.spent += REQUEST
+        self.spent += self.slow.get(call.operation, REQUEST)
         answer = self.model.carry_out(call, self.clock())
         if isinstance(answer, Job):
             self.seen.setdefault(f"{answer.id} {answer.status}", self.clock())

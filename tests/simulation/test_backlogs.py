@@ -18,13 +18,13 @@ from coatcheck.clock import MINUTE, SECOND
 from coatcheck.lifecycle import Status
 from coatcheck.messages import JobMessage
 from coatcheck.record import Job
-from coatcheck.table.keys import ShardKind
+from coatcheck.table.keys import ShardKind, due_shard
 from tests.simulation import backlogs
 from tests.simulation.actors import QUEUE
 from tests.simulation.backlogs import START, Sweeper
 from tests.simulation.freedom import Freedom
 from tests.simulation.model import Model
-from worker.sweep import Share, ShareMessage, sweep
+from worker.sweep import Share, ShareMessage, shards_of, sweep
 from worker.sweep.waking import WakeBatch
 
 MANY = 2000
@@ -179,6 +179,57 @@ def test_a_share_that_nobody_takes_stays_with_who_has_it(model: Model) -> None:
     assert untouched(model, jobs) == []
 
 
+def test_in_sweep_after_sweep_others_are_sent_another(model: Model) -> None:
+    """All messages of the waiting jobs are lost, and as many of others wait that none seems to be."""
+    waiting = backlogs.waiting(500)
+    backlogs.put(model, waiting)
+    backlogs.with_messages(model, backlogs.waiting(MANY, "job_other"))
+    for minute in range(0, 60, 5):
+        swept(model, began=START + minute * MINUTE)
+    bodies = [message.body for message in model.queues.of({"QueueUrl": QUEUE}).messages.values()]
+    assert all(any(f'"{job.id}"' in body for body in bodies) for job in waiting)
+
+
+def test_a_row_that_cannot_be_read_holds_up_no_other(model: Model) -> None:
+    backlogs.put(model, [broken := backlogs.waiting(1, "job_broken")[0], *backlogs.waiting(50)])
+    backlogs.row(model, broken)["history"] = {"L": [{"S": "no event"}]}
+    assert sweep(Sweeper(model).tools, until=START + A_SWEEP) == {"woken": 50, "left": 1}
+
+
+def test_jobs_are_woken_though_reading_takes_all_the_time_there_is(model: Model) -> None:
+    backlogs.put(model, backlogs.waiting(MANY))
+    sweeper = Sweeper(model, slow={"Query": 2 * SECOND})
+    done = sweep(sweeper.tools, until=START + A_SWEEP)
+    assert done["woken"] > 0
+    assert done["left"] > 0
+
+
+def test_no_job_waits_for_a_bucket_that_does_not_answer(model: Model) -> None:
+    lost = [backlogs.left_by_dead_worker(n) for n in range(100)]
+    backlogs.put(model, [*lost, *backlogs.waiting(200)])
+    sweeper = Sweeper(model, slow={"ListObjectsV2": 15 * SECOND, "ListMultipartUploads": 15 * SECOND})
+    done = sweep(sweeper.tools, until=START + A_SWEEP)
+    assert done["requeued"] == 100
+    assert done["woken"] >= 100
+    assert max(map(sweeper.noticed, lost)) < 1
+    assert sweeper.clock() < START + A_SWEEP + 30 * SECOND
+
+
+def test_no_more_are_asked_to_help_than_may_run_beside_each_other(model: Model) -> None:
+    backlogs.put(model, [*backlogs.waiting(3 * MANY), *backlogs.expired(model, 3 * MANY)])
+    asked: list[ShardKind] = []
+    sweep(Sweeper(model).tools, until=START + A_SWEEP, hand_over=lambda kind, _: asked.append(kind))
+    assert asked == [ShardKind.DUE] * 7
+
+
+def test_what_is_left_undone_is_what_the_metric_counts(model: Model, caplog: pytest.LogCaptureFixture) -> None:
+    backlogs.put(model, backlogs.waiting(5, lane="gone"))
+    with caplog.at_level("INFO", logger="worker.sweep.passes"):
+        swept(model)
+    (line,) = [record for record in caplog.records if record.message.startswith("swept")]
+    assert (vars(line)["left"], vars(line)["swept"]) == (5, 0)
+
+
 def test_a_lane_without_a_queue_holds_up_no_other(model: Model) -> None:
     backlogs.put(model, [*backlogs.waiting(5), *backlogs.waiting(5, "job_lane", lane="gone")])
     done = sweep(Sweeper(model).tools, until=START + A_SWEEP)
@@ -206,15 +257,18 @@ def test_the_shares_of_several_sweepers_are_the_whole(parts: int) -> None:
     assert [share.first for share in shares].count(True) == 1
 
 
-@pytest.mark.parametrize("before", [1, 8])
-def test_rows_stay_in_their_shards_when_there_are_more(model: Model, before: int) -> None:
-    """The number of shards is raised on a live table."""
-    jobs = [job for job in backlogs.waiting(200) if int(job.due_shard.removeprefix("due-")) < before]
-    backlogs.put(model, jobs)
+@pytest.mark.parametrize(
+    ("written_with", "shards"), [(1, 8), (8, 32), (32, 8)], ids=["raised", "raised again", "lowered"]
+)
+def test_rows_are_found_when_the_number_of_shards_has_changed(model: Model, written_with: int, shards: int) -> None:
+    waiting = backlogs.waiting(200)
+    backlogs.put(model, [replace(job, due_shard=due_shard(ShardKind.DUE, job.id, written_with)) for job in waiting])
     sweeper = Sweeper(model)
-    deployment = sweeper.tools.deployment.model_copy(update={"due_shards": 32})
-    done = sweep(replace(sweeper.tools, deployment=deployment), until=START + A_SWEEP)
-    assert done["woken"] == len(jobs)
+    deployment = sweeper.tools.deployment.model_copy(update={"due_shards": shards})
+    looked = shards_of(deployment, since_all=10 * MINUTE)
+    assert looked >= written_with
+    assert shards_of(deployment, since_all=9 * MINUTE) == shards
+    assert sweep(sweeper.tools, until=START + A_SWEEP, share=Share.whole(looked))["woken"] == len(waiting)
 
 
 def test_a_job_that_ended_is_removed_from_where_older_versions_kept_it(model: Model) -> None:

@@ -2,6 +2,6 @@
 
 from worker.sweep.jobs import attend
 from worker.sweep.passes import SWEEP_THREADS, sweep
-from worker.sweep.share import Share, ShareMessage, Starts
+from worker.sweep.share import Share, ShareMessage, Starts, shards_of
 
-__all__ = ["SWEEP_THREADS", "Share", "ShareMessage", "Starts", "attend", "sweep"]
+__all__ = ["SWEEP_THREADS", "Share", "ShareMessage", "Starts", "attend", "shards_of", "sweep"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import TypeAlias, assert_never
 
@@ -15,9 +16,10 @@ from coatcheck.record import Job
 from coatcheck.table import notes
 from coatcheck.table.keys import JobKey
 from coatcheck.webhooks import unannounced
+from worker.leftovers import discard_lost
 from worker.sweep import lost, waking
 from worker.sweep.pages import DuePages
-from worker.sweep.rows import due_rows, safely
+from worker.sweep.rows import due_rows, in_time
 from worker.sweep.waking import WakeUp
 from worker.tools import Tools
 
@@ -29,29 +31,55 @@ MOST_HELD = 10_000
 Action: TypeAlias = Callable[[Tools, Job], str]
 
 
+@dataclass(frozen=True, slots=True)
+class Urgent:
+    """What a job asks for that waits for nothing else."""
+
+    job: Job
+    action: Action
+
+    @property
+    def id(self) -> str:
+        """The job's id."""
+        return self.job.id
+
+
 def attend_to(tools: Tools, pages: DuePages[JobKey], *, until: int, part: float) -> Counter[str]:
     """Attend to the jobs of the pages until the time `until`. `part` is the part of all jobs that they may hold.
 
-    What is urgent is done here also where others look through the shard: they may come late.
+    What is urgent is done here also where others look through the shard: they may come late. What lost attempts left
+    in the bucket goes last: no job waits for S3.
     """
     done: Counter[str] = Counter()
     held: list[WakeUp] = []
+    lost_attempts: list[Job] = []
+    alone = True
     for jobs in due_rows(tools, pages):
         now = tools.clock()
         asked = [(job, what) for job in jobs if (what := asks_for(job, now)) is not None]
-        urgent = [(job, what) for job, what in asked if not isinstance(what, WakeUp)]
-        done.update(tools.side_by_side(partial(_act, tools), urgent))
+        urgent = [Urgent(job, what) for job, what in asked if not isinstance(what, WakeUp)]
+        outcomes = tools.side_by_side(partial(in_time, tools, until, _act), urgent)
+        done.update(outcomes)
+        lost_attempts += [one.job for one, what in zip(urgent, outcomes, strict=True) if what in lost.ENDED]
         held += [what for job, what in asked if isinstance(what, WakeUp) and job.due_shard not in pages.handed]
-        if len(held) >= MOST_HELD:
+        if len(held) >= MOST_HELD or (alone and pages.handed):
+            alone = not pages.handed
             done += waking.wake_all(tools, held, until=until, part=part)
             held.clear()
-    return done + waking.wake_all(tools, held, until=until, part=part)
+    done += waking.wake_all(tools, held, until=until, part=part)
+    tools.side_by_side(partial(in_time, tools, until, _discard), lost_attempts[:MOST_HELD])
+    return done
 
 
 def attend(tools: Tools, job: Job) -> str:
     """Do at once what one job asks for, if it is urgent; says what it was. Raises AwsError."""
-    what = asks_for(job, tools.clock())
-    return "early" if what is None or isinstance(what, WakeUp) else _do(tools, job, what)
+    action = asks_for(job, tools.clock())
+    if action is None or isinstance(action, WakeUp):
+        return "early"
+    what = _act(tools, Urgent(job, action))
+    if what in lost.ENDED:
+        discard_lost(tools, job)
+    return what
 
 
 def asks_for(job: Job, now: int) -> Action | WakeUp | None:
@@ -99,12 +127,12 @@ def _leave_to_removal(tools: Tools, job: Job) -> str:
     return "left to removal"
 
 
-def _act(tools: Tools, asked: tuple[Job, Action]) -> str:
-    job, action = asked
-    return safely(partial(_do, tools, job, action), job.id)
-
-
-def _do(tools: Tools, job: Job, action: Action) -> str:
-    what = action(tools, job)
-    log.info("sweep: %s was %s: %s", job.id, job.status, what)
+def _act(tools: Tools, urgent: Urgent) -> str:
+    what = urgent.action(tools, urgent.job)
+    log.info("sweep: %s was %s: %s", urgent.id, urgent.job.status, what)
     return what
+
+
+def _discard(tools: Tools, job: Job) -> str:
+    discard_lost(tools, job)
+    return "discarded"

@@ -10,10 +10,13 @@ from coatcheck.queues import send_job
 from coatcheck.record import Job, JobError
 from coatcheck.table import moves
 from coatcheck.table.history import put_history_page
-from worker import leftovers
 from worker.heart import BEATS_PER_LEASE
 from worker.tools import Tools
 from worker.webhooks.wake import wake_deliverer
+
+GIVEN_UP, REQUEUED, CANCELED = "given up", "requeued", "canceled"
+ENDED = frozenset({GIVEN_UP, REQUEUED, CANCELED})
+"""What was done where an attempt is over whose worker is lost: what it left in the bucket can go."""
 
 
 def expire(tools: Tools, job: Job) -> str:
@@ -39,20 +42,20 @@ def take_over(tools: Tools, job: Job) -> str:
     if job.attempt >= job.max_attempts:
         move = TIME_OUT if overran else FAIL
         outcome = tools.aws.send(moves.settle(table, job, move, now=now, error=error, sweeper=True))
-        return _taken(tools, job, outcome, "given up")
+        return _taken(tools, outcome, GIVEN_UP)
     if moves.must_spill(job):
         tools.aws.send(put_history_page(table, job))
     outcome = tools.aws.send(moves.retry(table, job, now=now, start_at=now, error=error, sweeper=True))
     if isinstance(outcome, Job):
         _send(tools, outcome)
-    return _taken(tools, job, outcome, "requeued")
+    return _taken(tools, outcome, REQUEUED)
 
 
 def finish_cancel(tools: Tools, job: Job) -> str:
     """End a job that was canceled while it ran, and whose lease has run out."""
     error = JobError(errors.CANCELED.code, "canceled; its worker had stopped answering")
     outcome = tools.aws.send(moves.cancel(tools.deployment.table, job, now=tools.clock(), error=error, sweeper=True))
-    return _taken(tools, job, outcome, "canceled")
+    return _taken(tools, outcome, CANCELED)
 
 
 def _overran(job: Job, lease: int) -> bool:
@@ -70,10 +73,9 @@ def _send(tools: Tools, job: Job) -> None:
     tools.aws.send(send_job(tools.deployment.queues[job.lane], JobMessage(tenant=job.tenant, job=job.id)))
 
 
-def _taken(tools: Tools, job: Job, outcome: moves.Outcome, what: str) -> str:
-    """The attempt of `job` is over, unless its worker was faster after all: what it left behind can go."""
+def _taken(tools: Tools, outcome: moves.Outcome, what: str) -> str:
+    """Whether the move was made: the worker may have been faster after all."""
     if not isinstance(outcome, Job):
         return "too late"
     wake_deliverer(tools, outcome)
-    leftovers.discard_lost(tools, job)
     return what

@@ -39,8 +39,8 @@ class DuePages(Generic[Key]):
 
     What becomes due while it is read is left to the next sweep, so the pages end. A shard that cannot be read is
     left out, and `failed` is why. `left` counts the shards of which something may be left, `newer` the rows that are
-    left to a newer version. `handed` are the shards that another sweeper was asked to look through from here on: it may
-    come late or never, so they are read on all the same.
+    left to a newer version. `handed` are the shards that another sweeper was asked to look through from here on; with
+    `reads_on` they are read all the same, since it may come late or never.
     """
 
     def __init__(
@@ -52,8 +52,9 @@ class DuePages(Generic[Key]):
         *,
         until: int,
         hand_over: HandOver | None = None,
+        reads_on: bool = False,
     ) -> None:
-        self._tools, self._kind, self._find = tools, kind, find
+        self._tools, self._kind, self._find, self._reads_on = tools, kind, find, reads_on
         self._now, self.until, self._hand_over = tools.clock(), until, hand_over
         self._open: deque[tuple[int, Item | None]] = deque(starts.items())
         self._open.rotate(int(tools.roll() * len(starts)))
@@ -74,7 +75,7 @@ class DuePages(Generic[Key]):
             yield page.keys
             if self._hand_over is not None and read >= PAGES_ALONE:
                 self._share_out(self._hand_over)
-        self.left += len(self._open)
+        self.left += sum(self._kind.shard(number) not in self.handed for number, _ in self._open)
 
     def leave_out(self, what: str, error: AwsError, count: int = 1) -> None:
         """Note that something due could not be read: the next sweep does."""
@@ -104,3 +105,5 @@ class DuePages(Generic[Key]):
                 log.warning("shards %s cannot be handed to another sweeper: %s", list(starts), error)
                 continue
             self.handed |= {self._kind.shard(number) for number in starts}
+            if not self._reads_on:
+                self._open = deque(entry for entry in self._open if entry[0] not in starts)

@@ -20,6 +20,8 @@ from worker.tools import Tools
 
 log = logging.getLogger(__name__)
 
+NOT_REMOVED = "not removed"
+
 AGAIN_AFTER = HOUR
 """When bytes that could not be removed are tried again."""
 
@@ -49,5 +51,5 @@ def _remove_bytes(tools: Tools, job: Job, now: int) -> tuple[str, int | None]:
         leftovers.remove_expired(tools, job)
     except (AwsError, NotRemoved) as error:
         log.error("the bytes of %s are not removed, and are tried again in an hour: %s", job.id, error)  # noqa: TRY400 - it says all
-        return "not removed", now + AGAIN_AFTER
+        return NOT_REMOVED, now + AGAIN_AFTER
     return "removed", None

@@ -17,6 +17,8 @@ from worker.tools import Tools
 
 log = logging.getLogger(__name__)
 
+FAILED = "failed"
+
 ROUNDS = 3
 """How often a batch is asked for whose rows DynamoDB does not all give; what is then left, the next sweep reads."""
 
@@ -41,6 +43,9 @@ def _read(tools: Tools, pages: DuePages[JobKey], keys: Sequence[JobKey]) -> Sequ
         batch = tools.aws.send(get_jobs(tools.deployment.table, unread, consistent=True))
         jobs += batch.jobs
         pages.newer += batch.newer
+        pages.left += len(batch.broken)
+        for key in batch.broken:
+            log.error("the row of %s cannot be read, and is left as it is", key)
         unread = batch.unread
     pages.left += len(unread)
     return jobs
@@ -63,4 +68,4 @@ def safely(action: Callable[[], str], what: str) -> str:
         log.warning("sweep of %s: %s", what, error)
     except Exception:
         log.exception("sweep of %s", what)
-    return "failed"
+    return FAILED

@@ -8,7 +8,9 @@ from typing import Annotated, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from coatcheck.table.keys import Item, ShardKind
+from coatcheck.clock import MINUTE
+from coatcheck.deployment import Deployment
+from coatcheck.table.keys import MOST_SHARDS, Item, ShardKind
 
 Starts: TypeAlias = Mapping[int, Item | None]
 """Numbers of shards, and the entry of the index behind which each is to be read; None for its beginning."""
@@ -41,7 +43,18 @@ class Share:
 HandOver: TypeAlias = Callable[[ShardKind, Starts], None]
 """Lets another sweeper look through these shards of a kind as well. Raises AwsError."""
 
-_Number: TypeAlias = Annotated[int, Field(ge=0, lt=256)]
+EVERY_SHARD_EACH = 10 * MINUTE
+
+
+def shards_of(deployment: Deployment, *, since_all: int) -> int:
+    """How many shards of each kind a sweep looks through, when the last look at all was so many milliseconds ago.
+
+    There may be rows in shards that the setting does not name: it was lowered, or a deploy that raised it rolled back.
+    """
+    return MOST_SHARDS if since_all >= EVERY_SHARD_EACH else deployment.due_shards
+
+
+_Number: TypeAlias = Annotated[int, Field(ge=0, lt=MOST_SHARDS)]
 
 
 class ShareMessage(BaseModel):

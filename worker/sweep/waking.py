@@ -10,17 +10,25 @@ from functools import partial
 
 from coatcheck import due
 from coatcheck.calls import AwsError
+from coatcheck.clock import MINUTE
+from coatcheck.deployment import WEBHOOKS
 from coatcheck.messages import JobMessage
 from coatcheck.queues import MOST_IN_BATCH, depth, send_jobs
 from coatcheck.record import Job
 from coatcheck.table import notes
-from worker.sweep.rows import safely
+from worker.sweep.rows import FAILED, safely
 from worker.tools import Tools
 
 log = logging.getLogger(__name__)
 
 ALWAYS_AGAIN = 100
 """Messages that a sweep sends again in each lane however many wait there."""
+
+UNSENT_AGAIN = 10 * MINUTE
+"""When a job is looked at again that was sent none, since none seemed to be lost."""
+
+
+PUT_OFF = "put off"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +66,7 @@ def wake_all(tools: Tools, wake_ups: Sequence[WakeUp], *, until: int, part: floa
     lanes = tools.deployment.queues
     starts = [one for one in wake_ups if one.lane in lanes and one.starts(now)]
     agains = [one for one in wake_ups if one.lane in lanes and not one.starts(now)]
-    done = Counter(failed=len(wake_ups) - len(starts) - len(agains))
+    done = Counter({FAILED: len(wake_ups) - len(starts) - len(agains)})
     for lane in {one.lane for one in wake_ups} - lanes.keys():
         log.error("lane %s of jobs that wait has no queue: give it back to COATCHECK_QUEUES", lane)
     for batches in (_of_starts(starts), _of_agains(tools, agains, part)):
@@ -73,7 +81,11 @@ def _of_starts(starts: Iterable[WakeUp]) -> Iterator[WakeBatch]:
 
 
 def _of_agains(tools: Tools, agains: Iterable[WakeUp], part: float) -> Iterator[WakeBatch]:
-    """Where as many messages wait as jobs do, none is lost: another for each would only make the queue longer."""
+    """Where as many messages wait as jobs do, none seems lost: another for each would only make the queue longer.
+
+    Some are sent one all the same, as messages of jobs that are not due yet are counted too. Those wait longer for the
+    next, so that in sweep after sweep each has its turn.
+    """
     for lane, wake_ups in _by_lane(agains).items():
         lost = max(len(wake_ups) - _waiting(tools, lane, part), ALWAYS_AGAIN)
         yield from _batches(lane, wake_ups[:lost], send=True)
@@ -81,6 +93,9 @@ def _of_agains(tools: Tools, agains: Iterable[WakeUp], part: float) -> Iterator[
 
 
 def _waiting(tools: Tools, lane: str, part: float) -> int:
+    if lane == WEBHOOKS:
+        # the messages of deliveries are in it too, which say nothing of those that tell of jobs
+        return 0
     try:
         return int(tools.aws.send(depth(tools.deployment.queues[lane])) * part)
     except AwsError as error:
@@ -89,12 +104,15 @@ def _waiting(tools: Tools, lane: str, part: float) -> int:
 
 
 def _by_lane(wake_ups: Iterable[WakeUp]) -> dict[str, list[WakeUp]]:
-    """Those that have waited longest first: where others of their age were taken, their message is likely lost."""
+    """Those that were sent the fewest first, and of these who has waited longest.
+
+    Where others of its age were taken, the message of one that still waits is likely lost.
+    """
     lanes: dict[str, list[WakeUp]] = defaultdict(list)
     for one in wake_ups:
         lanes[one.lane].append(one)
     for of_lane in lanes.values():
-        of_lane.sort(key=lambda one: one.job.start_at or one.job.updated_at)
+        of_lane.sort(key=lambda one: (one.job.dispatches, one.job.start_at or one.job.updated_at))
     return lanes
 
 
@@ -112,7 +130,7 @@ def _wake_in_time(tools: Tools, until: int, batch: WakeBatch) -> Counter[str]:
         log.warning("%d jobs of lane %s are not woken: %s", len(batch.wake_ups), batch.lane, error)
     except Exception:
         log.exception("%d jobs of lane %s are not woken", len(batch.wake_ups), batch.lane)
-    return Counter(failed=len(batch.wake_ups))
+    return Counter({FAILED: len(batch.wake_ups)})
 
 
 def _wake(tools: Tools, batch: WakeBatch) -> Counter[str]:
@@ -125,10 +143,12 @@ def _wake(tools: Tools, batch: WakeBatch) -> Counter[str]:
         if batch.send and delay is not None
     }
     unsent = messages.keys() - _sent(tools, batch.lane, messages)
-    done = Counter(failed=len(unsent))
+    if unsent:
+        log.warning("%d messages were not taken by the queue of lane %s", len(unsent), batch.lane)
+    done = Counter({FAILED: len(unsent)})
     for position, one in enumerate(batch.wake_ups):
         if position not in unsent:
-            what = one.what if position in messages else "put off"
+            what = one.what if position in messages else PUT_OFF
             done[safely(partial(_put_off, tools, one.job, now, what), one.job.id)] += 1
     return done
 
@@ -143,7 +163,9 @@ def _sent(tools: Tools, lane: str, messages: Mapping[int, tuple[JobMessage, int]
 
 def _put_off(tools: Tools, job: Job, now: int, what: str) -> str:
     """Note when to look at the job again; says `what` was done."""
-    dispatches = job.dispatches + 1
+    dispatches = job.dispatches + (what != PUT_OFF)
     due_at = due.for_dispatch(now=now, start_at=job.start_at, queue_deadline=job.queue_deadline, dispatches=dispatches)
+    if what == PUT_OFF and (job.start_at is None or job.start_at <= now):
+        due_at = due.for_queued(now=now, wait=UNSENT_AGAIN, queue_deadline=job.queue_deadline)
     tools.aws.send(notes.postpone(tools.deployment.table, job, due_at=due_at, dispatches=dispatches))
     return what
