@@ -190,14 +190,17 @@ class Cast:
     def sweeper(self, process: Process) -> None:
         """Do as the schedule of the sweeper does, but leave out the sweeps that find nothing."""
         tools = self.worker_tools(process)
+        began = self.world.now
         while True:
-            self._await_overdue(process)
+            # a sweep comes each minute, however long the one before it took
+            self._await_overdue(process, began + SWEEP_EVERY)
+            began = self.world.now
             try:
                 sweep(tools, until=tools.clock() + 30 * SECOND)
             except (AwsError, *ODD):
                 continue
 
-    def _await_overdue(self, process: Process) -> None:
+    def _await_overdue(self, process: Process, first_look: int) -> None:
         world = self.world
         task = world.scheduler.current
         clock = world.clock(process)
@@ -211,7 +214,7 @@ class Cast:
             elif process.alive:
                 world.scheduler.at(world.now + SWEEP_EVERY * (10 if world.checks.all_done() else 1), look)
 
-        world.scheduler.at(world.now + SWEEP_EVERY, look)
+        world.scheduler.at(max(world.now, first_look), look)
         world.scheduler.wait(None)
 
 
