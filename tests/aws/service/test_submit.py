@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
-from coatcheck import blobs
+from coatcheck import blobs, due
 from coatcheck.clock import DAY, MINUTE, SECOND
 from coatcheck.lifecycle import Status
 from coatcheck.pack import canonical_json
@@ -192,7 +192,7 @@ def test_a_job_for_much_later_is_left_to_the_sweeper(api: Api) -> None:
     assert api.spy.operations == ["Query", "PutItem"]
     assert row.due_at is not None
     assert row.start_at is not None
-    assert row.start_at - 11 * MINUTE < row.due_at <= row.start_at - 10 * MINUTE
+    assert row.start_at - due.LOOKAHEAD - MINUTE < row.due_at <= row.start_at - due.LOOKAHEAD
     assert view["run_at"] == later.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     looked_at = api.http.get(f"/v1/jobs/{view['id']}")
     assert looked_at.headers["retry-after"] == "60"
