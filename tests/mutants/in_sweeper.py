@@ -26,8 +26,8 @@ def _no_page_follows(page: Any) -> Any:
 
 
 def _without_the_last(init: Any) -> Any:
-    def made(self: Any, tools: Any, kind: Any, numbers: Any, find: Any, **kwargs: Any) -> None:
-        init(self, tools, kind, numbers[:-1], find, **kwargs)
+    def made(self: Any, tools: Any, kind: Any, starts: Any, find: Any, **kwargs: Any) -> None:
+        init(self, tools, kind, dict([*starts.items()][:-1]), find, **kwargs)
 
     return made
 
