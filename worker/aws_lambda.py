@@ -89,6 +89,7 @@ def sweep(event: dict[str, Any], context: Any) -> dict[str, int]:
     tools = _sweepers_tools()
     until = tools.clock() + context.get_remaining_time_in_millis() - SWEEP_MARGIN
     handed = ShareMessage.model_validate(event)
+    shards = tools.deployment.due_shards if handed.shards else shards_of(tools.deployment, _since_all(tools.clock()))
 
     def hand_over(kind: ShardKind, starts: Starts) -> None:
         message = ShareMessage.model_validate({"shards": {kind: starts}})
@@ -97,7 +98,7 @@ def sweep(event: dict[str, Any], context: Any) -> dict[str, int]:
     return sweep_once(
         tools,
         until=until,
-        share=handed.share(shards_of(tools.deployment, since_all=_since_all(tools.clock()))),
+        share=handed.share(shards),
         # what was handed over is not handed on: one schedule's event makes so many calls, and no more
         hand_over=None if handed.shards else hand_over,
     )

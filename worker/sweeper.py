@@ -46,7 +46,7 @@ def main(door: Callable[[], Aws] = Boto) -> None:
     began, all_at = time.monotonic(), tools.clock()
     while not ended.wait(max(0.0, options.every - (time.monotonic() - began))):
         began, now = time.monotonic(), tools.clock()
-        shards = shards_of(deployment, since_all=now - all_at)
+        shards = shards_of(deployment, now - all_at)
         if shards == MOST_SHARDS:
             all_at = now
         _sweep(tools, Share.part(index, parts, shards), until=now + milliseconds(max(options.every, 10)))

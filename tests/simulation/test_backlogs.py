@@ -218,8 +218,16 @@ def test_no_job_waits_for_a_bucket_that_does_not_answer(model: Model) -> None:
 def test_no_more_are_asked_to_help_than_may_run_beside_each_other(model: Model) -> None:
     backlogs.put(model, [*backlogs.waiting(3 * MANY), *backlogs.expired(model, 3 * MANY)])
     asked: list[ShardKind] = []
-    sweep(Sweeper(model).tools, until=START + A_SWEEP, hand_over=lambda kind, _: asked.append(kind))
+    tools = Sweeper(model).tools
+    sweep(tools, until=START + A_SWEEP, share=Share.whole(256), hand_over=lambda kind, _: asked.append(kind))
     assert asked == [ShardKind.DUE] * 7
+
+
+def test_nobody_is_asked_to_help_with_what_is_empty(model: Model) -> None:
+    asked: list[ShardKind] = []
+    tools = Sweeper(model).tools
+    done = sweep(tools, until=START + A_SWEEP, share=Share.whole(256), hand_over=lambda kind, _: asked.append(kind))
+    assert (done, asked) == ({}, [])
 
 
 def test_what_is_left_undone_is_what_the_metric_counts(model: Model, caplog: pytest.LogCaptureFixture) -> None:
@@ -265,9 +273,9 @@ def test_rows_are_found_when_the_number_of_shards_has_changed(model: Model, writ
     backlogs.put(model, [replace(job, due_shard=due_shard(ShardKind.DUE, job.id, written_with)) for job in waiting])
     sweeper = Sweeper(model)
     deployment = sweeper.tools.deployment.model_copy(update={"due_shards": shards})
-    looked = shards_of(deployment, since_all=10 * MINUTE)
+    looked = shards_of(deployment, 10 * MINUTE)
     assert looked >= written_with
-    assert shards_of(deployment, since_all=9 * MINUTE) == shards
+    assert shards_of(deployment, 9 * MINUTE) == shards
     assert sweep(sweeper.tools, until=START + A_SWEEP, share=Share.whole(looked))["woken"] == len(waiting)
 
 

@@ -18,8 +18,8 @@ log = logging.getLogger(__name__)
 PAGE = 100
 """Entries of a page: as many rows as one BatchGetItem reads."""
 
-PAGES_ALONE = 50
-"""Pages after which a sweeper that may do so hands over the shards of which there is more."""
+ROWS_ALONE = 5000
+"""Entries after which a sweeper that may do so hands over the shards of which there is more."""
 
 MOST_HELPERS = 7
 
@@ -69,11 +69,11 @@ class DuePages(Generic[Key]):
             page = self._page(number, after)
             if page is None:
                 continue
-            read += 1
+            read += len(page.keys)
             if page.next is not None:
                 self._open.append((number, page.next))
             yield page.keys
-            if self._hand_over is not None and read >= PAGES_ALONE:
+            if self._hand_over is not None and read >= ROWS_ALONE:
                 self._share_out(self._hand_over)
         self.left += sum(self._kind.shard(number) not in self.handed for number, _ in self._open)
 
@@ -95,7 +95,7 @@ class DuePages(Generic[Key]):
     def _share_out(self, hand_over: HandOver) -> None:
         """Keep the first of the shards that are open, and let others look through the rest."""
         self._hand_over = None
-        rest = list(self._open)[1:]
+        rest = [(number, after) for number, after in self._open if after is not None][1:]
         helpers = min(MOST_HELPERS, len(rest))
         for helper in range(helpers):
             starts = dict(rest[helper::helpers])

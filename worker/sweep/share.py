@@ -46,7 +46,7 @@ HandOver: TypeAlias = Callable[[ShardKind, Starts], None]
 EVERY_SHARD_EACH = 10 * MINUTE
 
 
-def shards_of(deployment: Deployment, *, since_all: int) -> int:
+def shards_of(deployment: Deployment, since_all: int) -> int:
     """How many shards of each kind a sweep looks through, when the last look at all was so many milliseconds ago.
 
     There may be rows in shards that the setting does not name: it was lowered, or a deploy that raised it rolled back.
