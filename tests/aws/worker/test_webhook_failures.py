@@ -121,7 +121,8 @@ def test_after_a_rest_one_delivery_tries_the_endpoint_for_all(office: Office, re
 def test_a_deliverer_that_dies_while_it_tries_for_all_is_followed_by_another(office: Office, receiver: Moody) -> None:
     endpoint = office.endpoint(receiver.url, failures=FAILURES_IN_A_ROW, failing_since=1, resting_until=1)
     (delivery,) = office.announced(office.ended())
-    mortal = Mortal(office.world.door, at=2, after=True)
+    # after it has read the delivery, its job and the endpoint, and written that it tries for all
+    mortal = Mortal(office.world.door, at=3, after=True)
     with pytest.raises(Died):
         office.deliver(delivery, office.desk(mortal))
     assert receiver.arrived == []
