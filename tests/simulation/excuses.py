@@ -40,6 +40,7 @@ class Excuses:
         self._died: dict[Process, int] = {}
         self._hindered: dict[tuple[Process, str], list[tuple[int, int]]] = defaultdict(list)
         self._granted: dict[Hold, int] = {}
+        self._granted_at: dict[Hold, int] = {}
 
     def joined(self, process: Process) -> None:
         """A process was started."""
@@ -65,6 +66,7 @@ class Excuses:
         """A claim or a beat took effect: the holder was promised the job until its `lease_until`."""
         assert new.lease_until is not None
         self._granted[hold] = max(new.lease_until, self._granted.get(hold, 0))
+        self._granted_at[hold] = self._scheduler.now
 
     def granted_until(self, hold: Hold) -> int:
         """The latest time, on the clock of its holder, for which a hold was promised."""
@@ -89,9 +91,11 @@ class Excuses:
     def noticed_late(self, hold: Hold, holder: Process) -> bool:
         """Whether a sweeper with which nothing went wrong must have seen before that a dead process holds the job."""
         calm: dict[str, int] = {}
+        # whatever the row says: a lease is a minute, on the clock of who holds it
+        promised = min(self._granted[hold], self._granted_at[hold] + holder.offset + LEASE)
         for process in self._processes:
             name, _, _ = process.name.partition(".")
             if name.startswith(SWEEPER):
-                out = self._granted[hold] - process.offset
+                out = promised - process.offset
                 calm[name] = max(out, self._died[holder], self._troubled.get(process, 0), calm.get(name, 0))
         return self._scheduler.now > min(calm.values()) + SWEEP_EVERY + SHOWN_WITHIN + SWEEP_TAKES
