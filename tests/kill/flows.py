@@ -21,10 +21,11 @@ from worker.tools import system_clock
 API, WORKER, SWEEPER, DELIVERER = "api", "worker", "sweeper", "deliverer"
 
 LIST, PUT, GET, UPDATE, QUERY = "ListObjectsV2", "PutItem", "GetItem", "UpdateItem", "Query"
+GET_BATCH, SEND_BATCH = "BatchGetItem", "SendMessageBatch"
 RECEIVE, AGAIN, DELETE, SEND = "ReceiveMessage", "ChangeMessageVisibility", "DeleteMessage", "SendMessage"
 PUT_OBJECT, GET_OBJECT = "PutObject", "GetObject"
 
-READS = frozenset({LIST, GET, QUERY, GET_OBJECT})
+READS = frozenset({LIST, GET, GET_BATCH, QUERY, GET_OBJECT, "GetQueueAttributes", "ListMultipartUploads"})
 """What changes nothing in AWS."""
 
 End = tuple[Status, str | None]
@@ -166,33 +167,35 @@ _OF_THE_WORKER = (
     Flow("a checkpoint and a second leg", WORKER, begin.queued("continue"),
          (*_CLAIMED, PUT_OBJECT, UPDATE, AGAIN, *_CLAIMED, GET_OBJECT, UPDATE, DELETE)),
     Flow("a history that is moved out of the row", WORKER, begin.tried("raise", fails=6),
-         (*_CLAIMED, PUT, UPDATE, LIST, AGAIN, *_RUN)),
+         (*_CLAIMED, UPDATE, UPDATE, LIST, AGAIN, *_RUN)),
     Flow("a scheduled job whose time has come", WORKER, begin.scheduled(),
          (RECEIVE, UPDATE, UPDATE, UPDATE, UPDATE, DELETE)),
     Flow("a job taken over from a lost worker", WORKER, begin.lost(message=True), _RUN),
 )  # fmt: skip
 
+_WOKEN = (QUERY, GET_BATCH, SEND_BATCH, UPDATE)
 _OF_THE_SWEEPER = (
-    Flow("sweep: a lost message", SWEEPER, begin.queued("few", message=False, due_at=1), (QUERY, GET, SEND, UPDATE)),
-    Flow("sweep: a scheduled job", SWEEPER, begin.scheduled(message=False), (QUERY, GET, SEND, UPDATE)),
-    Flow("sweep: a lost worker", SWEEPER, begin.lost(), (QUERY, GET, UPDATE, SEND)),
+    Flow("sweep: a lost message", SWEEPER, begin.queued("few", message=False, due_at=1), _WOKEN),
+    Flow("sweep: a scheduled job", SWEEPER, begin.scheduled(message=False), _WOKEN),
+    Flow("sweep: a lost worker", SWEEPER, begin.lost(), (QUERY, GET_BATCH, UPDATE, SEND, LIST)),
     Flow("sweep: a lost worker, after many attempts", SWEEPER, begin.lost(begin.tried("few", message=False)),
-         (QUERY, GET, PUT, UPDATE, SEND)),
+         (QUERY, GET_BATCH, UPDATE, UPDATE, SEND, LIST)),
     Flow("sweep: the last attempt is lost", SWEEPER, begin.lost(begin.queued("few", message=False, max_attempts=1)),
-         (QUERY, GET, UPDATE), (LOST,)),
+         (QUERY, GET_BATCH, UPDATE, LIST), (LOST,)),
     Flow("sweep: the last attempt is lost, and told of", SWEEPER,
          begin.told(begin.lost(begin.queued("few", message=False, max_attempts=1))),
-         (QUERY, GET, UPDATE, SEND), (LOST,), told=True),
-    Flow("sweep: an end that nobody was told of", SWEEPER, begin.untold(message=False), (QUERY, GET, SEND, UPDATE),
+         (QUERY, GET_BATCH, UPDATE, SEND, LIST), (LOST,), told=True),
+    Flow("sweep: an end that nobody was told of", SWEEPER, begin.untold(message=False), _WOKEN,
          (FAILED,), told=True),
     Flow("sweep: a delivery without a message", SWEEPER, begin.undelivered(message=False), (QUERY, GET, SEND, UPDATE),
          (FAILED,), told=True),
     Flow("sweep: the last attempt ran out of time", SWEEPER,
          begin.lost(begin.queued("few", message=False, max_attempts=1, timeout=SECOND)),
-         (QUERY, GET, UPDATE), (TIMED_OUT,)),
+         (QUERY, GET_BATCH, UPDATE, LIST), (TIMED_OUT,)),
     Flow("sweep: a queue_ttl that has passed", SWEEPER,
-         begin.queued("few", message=False, due_at=1, queue_deadline=1), (QUERY, GET, UPDATE), (EXPIRED,)),
-    Flow("sweep: a cancel whose worker is lost", SWEEPER, begin.canceling, (QUERY, GET, UPDATE), (CANCELED,)),
+         begin.queued("few", message=False, due_at=1, queue_deadline=1), (QUERY, GET_BATCH, UPDATE), (EXPIRED,)),
+    Flow("sweep: a cancel whose worker is lost", SWEEPER, begin.canceling, (QUERY, GET_BATCH, UPDATE, LIST),
+         (CANCELED,)),
 )  # fmt: skip
 
 _TRIED = (RECEIVE, GET, GET, "GetSecretValue", UPDATE, UPDATE, DELETE)
