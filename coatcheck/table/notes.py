@@ -18,11 +18,19 @@ from coatcheck.table.moves import Outcome, must_spill, ttl, update_if
 def postpone(table: str, job: Job, *, due_at: int | None, dispatches: int, for_removal: bool = False) -> Call[Outcome]:
     """Note when the sweeper has to look next. Not a move, and nothing a client sees: `version` stays.
 
+    Refused when somebody was told of the job meanwhile, which changes no `version` either.
+
     `for_removal`: nothing but bytes is left of the job, and it is looked for among those from now on. Never (None) is
     for a job that has ended and of which nothing is left to tell: what `notify` still names will not happen.
     """
     e = Expression()
-    unchanged = f"{e.name('version')} = {e.number(job.version)}"
+    told_of = e.name("notify")
+    same = (
+        f"{told_of} = {e.value(encode_field('notify', job.notify))}"
+        if job.notify
+        else f"attribute_not_exists({told_of})"
+    )
+    unchanged = f"{e.name('version')} = {e.number(job.version)} AND {same}"
     e.assign("due_at", None if due_at is None else {"N": str(due_at)})
     if due_at is None:
         e.assign("notify", None)

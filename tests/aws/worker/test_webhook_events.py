@@ -9,8 +9,9 @@ import pytest
 from coatcheck.clock import MINUTE, SECOND, rfc3339
 from coatcheck.messages import JobMessage
 from coatcheck.record import Job
-from coatcheck.table import moves
+from coatcheck.table import moves, notes
 from coatcheck.table.keys import JobKey
+from coatcheck.table.moves import Refused
 from coatcheck.webhooks import (
     EVENTS,
     event_id,
@@ -98,6 +99,16 @@ class TestAnnouncing:
         office.world.clock.ahead = 2 * MINUTE
         assert office.world.sweep(office.tools) == {"announced": 1}
         assert len(office.messages()) == 1
+
+    def test_what_was_told_of_meanwhile_is_not_put_off(self, office: Office) -> None:
+        """The deliverer was faster than the sweeper that had woken it."""
+        office.endpoint("http://127.0.0.1:1/")
+        row = office.ended()
+        office.announced(row)
+        table = office.world.deployment.table
+        noted = office.world.door.send(notes.postpone(table, row, due_at=office.world.clock(), dispatches=1))
+        assert isinstance(noted, Refused)
+        assert office.world.row(row).due_at is None
 
     def test_a_job_is_told_of_though_its_retention_is_over(self, office: Office) -> None:
         """A retention of a minute, and a deliverer that stood still for longer."""
