@@ -86,13 +86,15 @@ async def test_what_does_not_stop_is_killed_with_all_it_started(started: Process
     await running.stop(grace=0.2)
     assert time.monotonic() - began < 2
     assert running.status == -9
-    assert not any(map(is_running, numbers))
+    await until(lambda: not any(map(is_running, numbers)))
 
 
 async def test_what_a_part_leaves_behind_ends_with_it(started: Processes, written: io.StringIO) -> None:
     running = await started.start(shell("sleep 100 & echo $!; exit 0"))
     assert await running.wait() == 0
-    assert not is_running(int(written.getvalue().split("│")[1]))
+    # it was sent the signal; the system may take a moment to end it
+    number = int(written.getvalue().split("│")[1])
+    await until(lambda: not is_running(number))
 
 
 async def test_a_part_gets_nothing_to_read_and_only_the_files_it_was_given(started: Processes) -> None:

@@ -219,7 +219,9 @@ BUGS = (
     Bug("a delivery is not due until it is tried", puts=replaced(announce, "put_delivery", _never_due)),
     Bug("the sweeper leaves deliveries alone", puts=replaced(swept_deliveries, "_attend", nothing("gone"))),
     Bug("a delivery of a job that was deleted is sent", puts=replaced(deliver, "was_purged", _never), test=PURGED),
-    Bug("what is not known of an endpoint is dropped", puts=replaced(table_webhooks, "told", _unkept), test=VERSIONS),
+    Bug(
+        "what is not known of an endpoint is dropped", puts=replaced(table_webhooks, "to_saved", _unkept), test=VERSIONS
+    ),
     Bug("a submit replaces a row of a newer version", puts=replaced(items, "put_job", _over_newer_rows), test=VERSIONS),
     Bug("what is sent again goes with its first TTL", puts=replaced(deliveries, "KEPT_FOR", lambda _: 0), test=RESENT),
     Bug("rows that are left out of a list's batch are lost", puts=replaced(listing, "ROUNDS", lambda _: 1), test=LISTS),
