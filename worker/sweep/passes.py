@@ -100,7 +100,9 @@ def sweep(tools: Tools, *, until: int, share: Share | None = None, hand_over: Ha
 
 
 def _tell(done: Counter[str]) -> None:
-    """The line that the metrics of the sweeper are made from."""
-    what = ", ".join(f"{count} {name}" for name, count in sorted(done.items())) or "nothing overdue"
+    """The line that the metrics of the sweeper are made from; there is none of a sweep that found nothing."""
+    if not done:
+        return
+    what = ", ".join(f"{count} {name}" for name, count in sorted(done.items()))
     left = sum(done[name] for name in UNDONE)
     log.info("swept: %s", what, extra={"swept": sum(done.values()) - left, LEFT: left})
