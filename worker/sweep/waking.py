@@ -24,8 +24,11 @@ log = logging.getLogger(__name__)
 ALWAYS_AGAIN = 100
 """Messages that a sweep sends again in each lane however many wait there."""
 
+FEW = 1000
+"""Jobs of a lane that are looked at again in the next sweep when they were sent none, since none seemed to be lost."""
+
 UNSENT_AGAIN = 10 * MINUTE
-"""When a job is looked at again that was sent none, since none seemed to be lost."""
+"""When they are where they are more, and each look is as many writes."""
 
 
 PUT_OFF = "put off"
@@ -50,11 +53,11 @@ class WakeUp:
 
 @dataclass(frozen=True, slots=True)
 class WakeBatch:
-    """Up to ten of one lane. Without `send` they are only put off."""
+    """Up to ten of one lane. With `unsent_for` they are only put off, for so many milliseconds."""
 
     lane: str
     wake_ups: Sequence[WakeUp]
-    send: bool
+    unsent_for: int | None = None
 
 
 def wake_all(tools: Tools, wake_ups: Sequence[WakeUp], *, until: int, part: float) -> Counter[str]:
@@ -77,7 +80,7 @@ def wake_all(tools: Tools, wake_ups: Sequence[WakeUp], *, until: int, part: floa
 
 def _of_starts(starts: Iterable[WakeUp]) -> Iterator[WakeBatch]:
     for lane, wake_ups in _by_lane(starts).items():
-        yield from _batches(lane, wake_ups, send=True)
+        yield from _batches(lane, wake_ups)
 
 
 def _of_agains(tools: Tools, agains: Iterable[WakeUp], part: float) -> Iterator[WakeBatch]:
@@ -88,8 +91,9 @@ def _of_agains(tools: Tools, agains: Iterable[WakeUp], part: float) -> Iterator[
     """
     for lane, wake_ups in _by_lane(agains).items():
         lost = max(len(wake_ups) - _waiting(tools, lane, part), ALWAYS_AGAIN)
-        yield from _batches(lane, wake_ups[:lost], send=True)
-        yield from _batches(lane, wake_ups[lost:], send=False)
+        unsent = wake_ups[lost:]
+        yield from _batches(lane, wake_ups[:lost])
+        yield from _batches(lane, unsent, unsent_for=MINUTE if len(unsent) <= FEW else UNSENT_AGAIN)
 
 
 def _waiting(tools: Tools, lane: str, part: float) -> int:
@@ -116,9 +120,9 @@ def _by_lane(wake_ups: Iterable[WakeUp]) -> dict[str, list[WakeUp]]:
     return lanes
 
 
-def _batches(lane: str, wake_ups: Sequence[WakeUp], *, send: bool) -> Iterator[WakeBatch]:
+def _batches(lane: str, wake_ups: Sequence[WakeUp], *, unsent_for: int | None = None) -> Iterator[WakeBatch]:
     for first in range(0, len(wake_ups), MOST_IN_BATCH):
-        yield WakeBatch(lane, wake_ups[first : first + MOST_IN_BATCH], send)
+        yield WakeBatch(lane, wake_ups[first : first + MOST_IN_BATCH], unsent_for)
 
 
 def _wake_in_time(tools: Tools, until: int, batch: WakeBatch) -> Counter[str]:
@@ -140,7 +144,7 @@ def _wake(tools: Tools, batch: WakeBatch) -> Counter[str]:
     messages = {
         position: (JobMessage(tenant=one.job.tenant, job=one.job.id), delay)
         for position, (one, delay) in enumerate(zip(batch.wake_ups, delays, strict=True))
-        if batch.send and delay is not None
+        if batch.unsent_for is None and delay is not None
     }
     unsent = messages.keys() - _sent(tools, batch.lane, messages)
     if unsent:
@@ -149,7 +153,7 @@ def _wake(tools: Tools, batch: WakeBatch) -> Counter[str]:
     for position, one in enumerate(batch.wake_ups):
         if position not in unsent:
             what = one.what if position in messages else PUT_OFF
-            done[safely(partial(_put_off, tools, one.job, now, what), one.job.id)] += 1
+            done[safely(partial(_put_off, tools, one.job, now, what, batch.unsent_for), one.job.id)] += 1
     return done
 
 
@@ -161,11 +165,14 @@ def _sent(tools: Tools, lane: str, messages: Mapping[int, tuple[JobMessage, int]
     return {position for index, position in enumerate(messages) if index in taken}
 
 
-def _put_off(tools: Tools, job: Job, now: int, what: str) -> str:
+def _put_off(tools: Tools, job: Job, now: int, what: str, unsent_for: int | None) -> str:
     """Note when to look at the job again; says `what` was done."""
     dispatches = job.dispatches + (what != PUT_OFF)
-    due_at = due.for_dispatch(now=now, start_at=job.start_at, queue_deadline=job.queue_deadline, dispatches=dispatches)
-    if what == PUT_OFF and (job.start_at is None or job.start_at <= now):
-        due_at = due.for_queued(now=now, wait=UNSENT_AGAIN, queue_deadline=job.queue_deadline)
+    if unsent_for is None:
+        due_at = due.for_dispatch(
+            now=now, start_at=job.start_at, queue_deadline=job.queue_deadline, dispatches=dispatches
+        )
+    else:
+        due_at = due.for_queued(now=now, wait=unsent_for, queue_deadline=job.queue_deadline)
     tools.aws.send(notes.postpone(tools.deployment.table, job, due_at=due_at, dispatches=dispatches))
     return what
