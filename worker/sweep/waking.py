@@ -25,10 +25,10 @@ ALWAYS_AGAIN = 100
 """Messages that a sweep sends again in each lane however many wait there."""
 
 FEW = 1000
-"""Jobs of a lane that are looked at again in the next sweep when they were sent none, since none seemed to be lost."""
+"""Up to so many jobs of a lane that were sent no message, since none seemed lost, are looked at again in a minute."""
 
 UNSENT_AGAIN = 10 * MINUTE
-"""When they are where they are more, and each look is as many writes."""
+"""When more than that are looked at again: each look is a write for each of them."""
 
 
 PUT_OFF = "put off"
