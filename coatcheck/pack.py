@@ -27,10 +27,13 @@ def pack(text: bytes) -> bytes:
 
 
 def unpack(packed: bytes) -> bytes:
-    """What was packed. Raises ValueError when it was not made by `pack`."""
+    """What was packed. Raises ValueError when it was not made by `pack`, or is damaged."""
     mark, body = packed[:1], packed[1:]
     if mark == _PLAIN:
         return body
     if mark == _DEFLATED:
-        return zlib.decompress(body)
+        try:
+            return zlib.decompress(body)
+        except zlib.error as error:
+            raise ValueError(f"packed text is damaged: {error}") from error
     raise ValueError(f"packed text starts with {_PLAIN!r} or {_DEFLATED!r}, not {mark!r}")

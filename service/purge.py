@@ -29,7 +29,8 @@ async def purge(caller: Caller, job: Job) -> None:
     now = tools.clock()
     if not job.gone(now):
         outcome = await tools.aws.send(notes.forget_job(tools.table, job, now=now))
-        # refused, it was forgotten before, and the next job under its id may be there: only its own things go
+        # refused, it was forgotten before, by a first try whose reply was lost or by another caller, and the next job
+        # under its id may be there: only its own things go
         ended_at = outcome.expires_at if isinstance(outcome, Job) else job.created_at + 1
         job = replace(job, expires_at=ended_at)
     # with a base URL somebody was to be told of it: there may be deliveries, and one may just be being made

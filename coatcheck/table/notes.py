@@ -101,10 +101,12 @@ def forgotten(job: Job) -> bool:
 def forget_job(table: str, job: Job, *, now: int) -> Call[Outcome]:
     """End the retention of a finished job now: what it was about is removed, the row answers 410 for a while.
 
-    The sweeper then removes what is left of it in the bucket, should the caller die before it has.
+    The sweeper then removes what is left of it in the bucket, should the caller die before it has. Refused for a job
+    that is forgotten already: a request that arrives twice writes once.
     """
     e = Expression()
-    finished = f"{e.name('status')} IN ({', '.join(e.text(status) for status in sorted(FINAL))})"
+    final = ", ".join(e.text(status) for status in sorted(FINAL))
+    kept = f"{e.name('status')} IN ({final}) AND attribute_exists({e.name('history')})"
     e.add(f"{e.name('version')} = {e.name('version')} + {e.number(1)}")
     e.assign("updated_at", {"N": str(now)})
     e.assign("expires_at", {"N": str(now)})
@@ -114,4 +116,4 @@ def forget_job(table: str, job: Job, *, now: int) -> Call[Outcome]:
     e.assign("input", encode_field("input", _FORGOTTEN))
     for attribute in _ABOUT:
         e.assign(attribute, None)
-    return update_if(table, job, e, finished)
+    return update_if(table, job, e, kept)

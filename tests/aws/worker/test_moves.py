@@ -185,6 +185,8 @@ def test_only_a_finished_job_is_forgotten(aws: Boto, deployment: Deployment, ten
             assert broken_invariants(outcome) == []
             assert (outcome.result, outcome.metadata, outcome.history) == (None, {}, ())
             assert outcome.input.size == 0
+            again = aws.send(notes.forget_job(deployment.table, job, now=NOW + 1))
+            assert again == moves.Refused(outcome), "a request that arrives twice writes once"
 
 
 def test_what_belongs_to_a_job_is_deleted_with_it_and_the_row_stays(

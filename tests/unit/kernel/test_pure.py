@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import zlib
 from typing import ClassVar
 
 import pytest
@@ -120,6 +121,11 @@ class TestPack:
     def test_foreign_bytes_are_refused(self) -> None:
         with pytest.raises(ValueError, match="packed text starts with"):
             pack.unpack(b"?")
+
+    @pytest.mark.parametrize("broken", [b"z", b"zz", b"z" + zlib.compress(b"cut off")[:-1]])
+    def test_broken_bytes_are_refused(self, broken: bytes) -> None:
+        with pytest.raises(ValueError, match="packed text is damaged"):
+            pack.unpack(broken)
 
 
 class TestIds:
