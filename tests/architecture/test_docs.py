@@ -29,3 +29,11 @@ def test_what_a_page_names_is_there(page: str, quoted: str) -> None:
         assert re.search(rf"^{quoted.split()[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE), page
     else:
         assert quoted in MADE_LATER or (ROOT / quoted).exists(), page
+
+
+def test_the_index_of_decisions_names_each_by_its_title() -> None:
+    folder = ROOT / "docs" / "adr"
+    titles = {(path.name, path.read_text().splitlines()[0].split(". ", 1)[1]) for path in folder.glob("[0-9]*.md")}
+    index = re.findall(r"^\| \[\d+\]\(([\w.-]+)\) \| (.+) \|$", (folder / "README.md").read_text(), re.MULTILINE)
+    assert len(index) == len(titles)
+    assert set(index) == titles
