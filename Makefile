@@ -48,15 +48,15 @@ check: setup ## Lint, types, import contracts.
 	@$(BIN)/lint-imports
 
 build: setup ## Make the zips for Lambda, in build/lambda.
-	@$(BIN)/python -m infra.build
+	@$(BIN)/python -m coatcheck_infra.build.lambda_zips
 
 routes: setup ## Make the template's routes from the service's OpenAPI.
-	@$(BIN)/python -m infra.routes
+	@$(BIN)/python -m coatcheck_infra.build.template_routes
 
 validate: setup $(SAM)/.ready ## Check the template, as SAM reads it and as CloudFormation does.
-	@$(BIN)/python -m infra.routes --check
-	@SAM_CLI_TELEMETRY=0 $(SAM)/bin/sam validate --lint --region us-east-1 --template infra/template.yaml
-	@$(BIN)/python -m infra.translate build/translated.json
+	@$(BIN)/python -m coatcheck_infra.build.template_routes --check
+	@SAM_CLI_TELEMETRY=0 $(SAM)/bin/sam validate --lint --region us-east-1 --template infra/coatcheck_infra/template.yaml
+	@$(BIN)/python -m coatcheck_infra.build.translate_template build/translated.json
 	@$(BIN)/cfn-lint --regions ALL_REGIONS --ignore-checks E2530 -- build/translated.json
 
 STACK ?= coatcheck
@@ -64,7 +64,7 @@ SET ?=
 export SET
 
 deploy: build validate ## Deploy to AWS: shows what changes and asks. make deploy SET='Name=value' STACK=coatcheck
-	@$(BIN)/python -m infra.deploy --stack $(STACK) --set "$$SET" $(if $(YES),--yes)
+	@$(BIN)/python -m coatcheck_infra.ops.deploy --stack $(STACK) --set "$$SET" $(if $(YES),--yes)
 
 $(SAM)/.ready: requirements/sam.txt $(VENV)/.ready
 	@echo "Installing the SAM CLI into $(SAM) …"
@@ -81,7 +81,7 @@ model: setup ## Go through every state that the table of moves allows, and check
 	@$(BIN)/python -m tests.model.check
 
 mutants: setup ## Look for bugs made on purpose: each must be found, and by which layer of tests is told.
-	@$(BIN)/python -m tests.mutants.hunt
+	@$(BIN)/python -m tests.mutants.run
 
 kill: setup ## Kill real processes before and after each of their AWS calls, with the lease and sweep of a deployment.
 	@$(BIN)/python -m tests.kill.run

@@ -11,7 +11,7 @@ import re
 import sys
 
 from bench import null_s3
-from bench.ways import measure
+from bench.transfer_methods import measure
 
 SMALL = 256 * 1024**2
 _UNITS = {"M": 1024**2, "G": 1024**3}
@@ -31,10 +31,11 @@ def main() -> None:
     parser.add_argument("--size", type=size_of, default=size_of("5G"), help="the larger size (default: 5G)")
     options = parser.parse_args()
     with null_s3.running() as url:
-        for way in ("sink", "source"):
-            small, large = (measure(way, url, size) for size in (SMALL, options.size))
+        for method in ("sink", "source"):
+            small, large = (measure(method, url, size) for size in (SMALL, options.size))
             sys.stdout.write(
-                f"{way:8}{small.size:>14,} bytes: {small.peak:5.1f} MB   {large.size:>14,} bytes: {large.peak:5.1f} MB"
+                f"{method:8}{small.size:>14,} bytes: {small.peak:5.1f} MB"
+                f"   {large.size:>14,} bytes: {large.peak:5.1f} MB"
                 f"   {large.peak / small.peak - 1:+.1%}   {large.rate:.0f} MB/s\n"
             )
 

@@ -1,7 +1,7 @@
 """The job types of this deployment. The API reads this page: it must import nothing a handler needs."""
 
-from coatcheck.retry import RetryPolicy
-from coatcheck.types import JobType, Result, catalog, hours, minutes
+from coatcheck.authoring.retry import RetryPolicy
+from coatcheck.authoring.types import JobType, Result, catalog, hours, minutes
 from jobs.models import Bytes, Images, Sheet, Sleep, Slept, TableQuery
 
 TABLE_QUERY = JobType(

@@ -8,45 +8,45 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import NoReturn
 
-from coatcheck.context import Context
-from coatcheck.retry import Reject
-from coatcheck.types import Result, handles
+from coatcheck.authoring.context import Context
+from coatcheck.authoring.retry import Reject
+from coatcheck.authoring.types import Result, handles
 from jobs.catalog import BYTES, SLEEP
 from jobs.models import GIB, Bytes, Failure, Sleep, Slept
 
-LOOK = 0.1
+POLL_INTERVAL = 0.1
 CHUNK = 1024**2
-GROW_TO = GIB
+MEMORY_TO_FILL = GIB
 
 
 @handles(SLEEP)
-def sleep(wanted: Sleep, ctx: Context) -> Slept:
+def sleep(params: Sleep, ctx: Context) -> Slept:
     """Sleep in equal steps. The failure asked for comes half way: after `steps // 2` of them."""
     began = time.monotonic()
-    fail = FAILURES[wanted.fail] if ctx.attempt <= wanted.fail_attempts else _do_not_fail
-    for step in range(wanted.steps):
-        if step == wanted.steps // 2:
+    fail = FAILURES[params.fail] if ctx.attempt <= params.fail_attempts else _do_not_fail
+    for step in range(params.steps):
+        if step == params.steps // 2:
             fail()
-        _sleep_until(began + wanted.seconds * (step + 1) / wanted.steps, ctx)
-        ctx.progress((step + 1) / wanted.steps, f"step {step + 1} of {wanted.steps}")
-    return Slept(slept=wanted.seconds)
+        _sleep_until(began + params.seconds * (step + 1) / params.steps, ctx)
+        ctx.progress((step + 1) / params.steps, f"step {step + 1} of {params.steps}")
+    return Slept(slept=params.seconds)
 
 
 def _sleep_until(moment: float, ctx: Context) -> None:
     while (left := moment - time.monotonic()) > 0:
         ctx.check()
-        time.sleep(min(left, LOOK))
+        time.sleep(min(left, POLL_INTERVAL))
 
 
 def _do_not_fail() -> None:
     pass
 
 
-def _fail_for_now() -> NoReturn:
+def _fail_transiently() -> NoReturn:
     raise RuntimeError("demo.sleep was asked for a transient failure")
 
 
-def _fail_for_good() -> NoReturn:
+def _fail_permanently() -> NoReturn:
     raise Reject("demo.sleep was asked for a permanent failure")
 
 
@@ -58,7 +58,7 @@ def _exhaust_memory() -> NoReturn:
     """Grow to 1 GiB, or to what the machine or a limit allows, then end as the kernel's OOM killer ends a process."""
     held: list[bytes] = []
     try:
-        while len(held) * 64 * CHUNK < GROW_TO:
+        while len(held) * 64 * CHUNK < MEMORY_TO_FILL:
             held.append(b"x" * (64 * CHUNK))
     finally:
         os._exit(137)
@@ -71,8 +71,8 @@ def _spin() -> NoReturn:
 
 FAILURES: Mapping[Failure, Callable[[], None]] = {
     "none": _do_not_fail,
-    "transient": _fail_for_now,
-    "permanent": _fail_for_good,
+    "transient": _fail_transiently,
+    "permanent": _fail_permanently,
     "crash": _crash,
     "memory": _exhaust_memory,
     "spin": _spin,
@@ -80,20 +80,20 @@ FAILURES: Mapping[Failure, Callable[[], None]] = {
 
 
 @handles(BYTES)
-def make_bytes(wanted: Bytes, ctx: Context) -> Result:
+def make_bytes(params: Bytes, ctx: Context) -> Result:
     """Exactly `size` bytes, made as they are sent."""
-    return Result(_watched(wanted, ctx), wanted.content_type)
+    return Result(_with_progress(params, ctx), params.content_type)
 
 
-def _watched(wanted: Bytes, ctx: Context) -> Iterator[bytes]:
+def _with_progress(params: Bytes, ctx: Context) -> Iterator[bytes]:
     sent = 0
-    for chunk in reproducible(wanted.size, wanted.seed):
-        ctx.progress(sent / wanted.size)
+    for chunk in deterministic_bytes(params.size, params.seed):
+        ctx.progress(sent / params.size)
         yield chunk
         sent += len(chunk)
 
 
-def reproducible(size: int, seed: int) -> Iterator[bytes]:
+def deterministic_bytes(size: int, seed: int) -> Iterator[bytes]:
     """`size` bytes that depend on `seed` alone, in chunks of 1 MiB (the last may be shorter).
 
     Chunk n, counted from 0, is n in 8 bytes, big-endian, followed by bytes 8 to 1,048,575 of SHAKE-128 of the text

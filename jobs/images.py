@@ -11,24 +11,24 @@ from typing import BinaryIO
 
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from coatcheck.context import Context
-from coatcheck.retry import Reject
-from coatcheck.types import handles
+from coatcheck.authoring.context import Context
+from coatcheck.authoring.retry import Reject
+from coatcheck.authoring.types import handles
 from jobs.catalog import THUMBNAILS
-from jobs.image_pixels import copy_pixels
+from jobs.image_metadata import strip_metadata
 from jobs.models import Images, Sheet, Thumbnail
 
 # few and common: each decoder is a way in
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP")
 MAX_PIXELS = 64_000_000
 # in pixels: what Pillow keeps of each row besides (some 20 bytes in all, to 8 a pixel), and what rows and pixels may be
-ROW = 3
+ROW_OVERHEAD = 3
 MAX_COST = 66_000_000
-CELL = 256
+CELL_SIZE = 256
 GAP = 8
 CONTACT_SHEET = "contact-sheet.jpg"
 # EXIF 2.3, tag 274 (Orientation): what turns an image as stored into one as seen
-UPRIGHT: Mapping[int, Image.Transpose] = {
+UPRIGHT_TRANSPOSE: Mapping[int, Image.Transpose] = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -40,65 +40,65 @@ UPRIGHT: Mapping[int, Image.Transpose] = {
 
 
 @handles(THUMBNAILS)
-def thumbnails(wanted: Images, ctx: Context) -> Sheet:
+def thumbnails(params: Images, ctx: Context) -> Sheet:
     """A thumbnail of each image as the artifacts `001.webp`, `002.webp`, … and all of them on one page.
 
     Holds one image at a time. Rejects, by its number, an image that is broken, of another format, or too large.
     """
-    count = len(wanted.images)
-    page = _Page(count, min(wanted.size, CELL))
+    count = len(params.images)
+    sheet = _ContactSheet(count, min(params.size, CELL_SIZE))
     made = []
-    for index, upload in enumerate(wanted.images):
+    for index, upload in enumerate(params.images):
         ctx.progress(index / count, f"image {index + 1} of {count}")
-        small = _reduce(ctx.input_path(upload), wanted.size, f"image {index + 1} of {count} ({upload.id})")
+        small = _make_thumbnail(ctx.input_path(upload), params.size, f"image {index + 1} of {count} ({upload.id})")
         name = f"{index + 1:03}.webp"
         with ctx.artifact(name, "image/webp") as file:
             small.save(file, "WEBP", quality=80)
-        page.add(index, small)
+        sheet.add(index, small)
         made.append(Thumbnail(artifact=name, source=index, width=small.width, height=small.height))
     with ctx.artifact(CONTACT_SHEET, "image/jpeg") as file:
-        page.image.save(file, "JPEG", quality=85)
-    return Sheet(contact_sheet=CONTACT_SHEET, width=page.image.width, height=page.image.height, thumbnails=made)
+        sheet.image.save(file, "JPEG", quality=85)
+    return Sheet(contact_sheet=CONTACT_SHEET, width=sheet.image.width, height=sheet.image.height, thumbnails=made)
 
 
-def _reduce(path: Path, size: int, label: str) -> Image.Image:
+def _make_thumbnail(path: Path, size: int, label: str) -> Image.Image:
     """The first frame, upright, without metadata, in RGB or RGBA, within `size` by `size` pixels."""
     try:
-        small, orientation = _decoded(path, size, label)
+        small, orientation = _decode(path, size, label)
     except (Reject, MemoryError):
         raise
     except Image.DecompressionBombError:
         raise Reject(_too_large(label)) from None
     # decoders raise whatever a broken file makes them
     except Exception as error:
-        again = _decoded_without_metadata(path, size, label)
+        again = _decode_without_metadata(path, size, label)
         if not again:
-            raise Reject(_why(error, label)) from error
+            raise Reject(_decode_error(error, label)) from error
         small, orientation = again
     small.thumbnail((size, size))
-    return small.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else small
+    return small.transpose(UPRIGHT_TRANSPOSE[orientation]) if orientation in UPRIGHT_TRANSPOSE else small
 
 
-def _decoded(file: Path | BinaryIO, size: int, label: str) -> tuple[Image.Image, int]:
+def _decode(file: Path | BinaryIO, size: int, label: str) -> tuple[Image.Image, int]:
     """The image in RGB or RGBA, and its EXIF orientation. Raises what decoders raise, and Reject for a bomb."""
     # what Pillow warns of it can read all the same
     with warnings.catch_warnings(action="ignore"), Image.open(file, formats=FORMATS) as image:
-        _refuse_bomb(image, label)
+        _reject_bomb(image, label)
         # a JPEG is decoded at a half, quarter or eighth of its size, where that is enough
         image.draft(None, (2 * size, 2 * size))
         image.load()
         # after loading: Pillow turns a TIFF upright by itself, and forgets the tag
         orientation = _orientation(image)
-        return _plain(image), orientation
+        return _to_rgb(image), orientation
 
 
-def _decoded_without_metadata(path: Path, size: int, label: str) -> tuple[Image.Image, int] | None:
+def _decode_without_metadata(path: Path, size: int, label: str) -> tuple[Image.Image, int] | None:
     with path.open("rb") as source, TemporaryFile() as pixels:
-        if not copy_pixels(source, pixels):
+        if not strip_metadata(source, pixels):
             return None
         pixels.seek(0)
         try:
-            return _decoded(pixels, size, label)
+            return _decode(pixels, size, label)
         except (Reject, MemoryError):
             raise
         # the file was at fault, not its metadata
@@ -116,15 +116,15 @@ def _orientation(image: Image.Image) -> int:
     return found if isinstance(found, int) else 1
 
 
-def _refuse_bomb(image: Image.Image, label: str) -> None:
+def _reject_bomb(image: Image.Image, label: str) -> None:
     """By what the header says, before a pixel is decoded."""
     if image.width * image.height > MAX_PIXELS:
         raise Reject(f"{_too_large(label)}: it has {image.width} x {image.height}")
-    if (image.width + ROW) * image.height > MAX_COST:
+    if (image.width + ROW_OVERHEAD) * image.height > MAX_COST:
         raise Reject(f"{label} has too many rows: it has {image.width} x {image.height} pixels")
 
 
-def _why(error: Exception, label: str) -> str:
+def _decode_error(error: Exception, label: str) -> str:
     if isinstance(error, UnidentifiedImageError):
         return f"{label} is not an image of a known format ({', '.join(FORMATS)})"
     return f"{label} is broken: {error}"
@@ -134,7 +134,7 @@ def _too_large(label: str) -> str:
     return f"{label} has more than {MAX_PIXELS // 1_000_000} megapixels"
 
 
-def _plain(image: Image.Image) -> Image.Image:
+def _to_rgb(image: Image.Image) -> Image.Image:
     """As RGB or RGBA with 8 bits a channel, and nothing but pixels."""
     if image.mode.startswith("I") or image.mode == "F":
         image = _eight_bits(image)
@@ -162,7 +162,7 @@ def _extremes(grey: Image.Image) -> tuple[float, float]:
     return low, high
 
 
-class _Page:
+class _ContactSheet:
     """A sheet of square cells, about as many across as down, on white."""
 
     def __init__(self, count: int, cell: int) -> None:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from coatcheck.types import Upload
+from coatcheck.authoring.types import Upload
 
 GIB = 1024**3
 MEDIA_TYPE = (
@@ -105,8 +105,8 @@ class TableQuery(Strict):
 
     @model_validator(mode="after")
     def _csv_is_of_tables(self) -> Self:
-        if strange := self.csv.keys() - self.tables.keys():
-            raise ValueError(f"csv names tables that are not given: {', '.join(sorted(strange))}")
+        if unknown := self.csv.keys() - self.tables.keys():
+            raise ValueError(f"csv names tables that are not given: {', '.join(sorted(unknown))}")
         return self
 
     @model_validator(mode="after")

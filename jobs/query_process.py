@@ -18,16 +18,16 @@ from typing import Any
 
 import duckdb
 
-from jobs.csv_tables import Options, create_from_csv, quoted
-from jobs.json_numbers import may_hold_nan, write_null_for_nan
-from jobs.query_errors import Rejected, blaming
+from jobs.csv_tables import CsvReadOptions, create_from_csv, sql_string
+from jobs.json_nan import may_hold_nan, write_null_for_nan
+from jobs.query_errors import QueryError, translate_errors
 
 # the interpreter, DuckDB's code and what DuckDB allocates outside its own count
-BESIDES = 1024**3
+MEMORY_OVERHEAD = 1024**3
 PARQUET = b"PAR1"
 # all but the control characters that no text has
 TEXT_BYTES = bytes(byte for byte in range(256) if byte >= 32 or byte in b"\t\r\n")
-NOT_TEXT = {b"PK\x03\x04": "a zip archive", b"\x1f\x8b": "a gzip file", b"\x28\xb5\x2f\xfd": "a zstd file"}
+UNSUPPORTED_FORMATS = {b"PK\x03\x04": "a zip archive", b"\x1f\x8b": "a gzip file", b"\x28\xb5\x2f\xfd": "a zstd file"}
 # USE_TMP_FILE: the result's is the only file this DuckDB may write by name
 COPY_OPTIONS = {
     "csv": "FORMAT csv, HEADER true, USE_TMP_FILE false",
@@ -40,14 +40,14 @@ def main(folder: Path) -> None:
     """Run the request in `folder`."""
     Thread(target=_end_with_parent, daemon=True).start()
     request = json.loads((folder / "request.json").read_text())
-    _confine(request["memory"] + BESIDES, request["disk"])
+    _set_limits(request["memory"] + MEMORY_OVERHEAD, request["disk"])
     try:
-        sql = _one_select(request["sql"])
+        sql = _validate_select(request["sql"])
         load(folder, request)
-        _say(fraction=0.5, message="running the query")
+        _report(fraction=0.5, message="running the query")
         _run(folder, request, sql)
-    except Rejected as error:
-        _say(rejected=str(error))
+    except QueryError as error:
+        _report(rejected=str(error))
 
 
 def _end_with_parent() -> None:
@@ -55,11 +55,11 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _say(**report: object) -> None:
-    print(json.dumps(report), flush=True)  # noqa: T201 - the pipe to jobs.tables
+def _report(**fields: object) -> None:
+    print(json.dumps(fields), flush=True)  # noqa: T201 - the pipe to jobs.tables
 
 
-def _confine(memory: int, disk: int) -> None:
+def _set_limits(memory: int, disk: int) -> None:
     """Bound private memory and the size of any file; no core dumps. The kernel enforces it, whatever DuckDB does."""
     resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
     resource.setrlimit(resource.RLIMIT_FSIZE, (disk, disk))
@@ -70,15 +70,15 @@ def load(folder: Path, request: Mapping[str, Any]) -> None:
     """Copy the uploads into a database file. Raises Rejected for one that is no table."""
     with duckdb.connect(folder / "tables.duckdb", config=_config(folder, request)) as trusted:
         for number, (name, path) in enumerate(request["tables"].items()):
-            _say(fraction=0.5 * number / len(request["tables"]), message=f"loading {name}")
-            with blaming(f"table {name}: "):
-                _create(trusted, name, Path(path), Options(**request["csv"][name]), folder)
+            _report(fraction=0.5 * number / len(request["tables"]), message=f"loading {name}")
+            with translate_errors(f"table {name}: "):
+                _create(trusted, name, Path(path), CsvReadOptions(**request["csv"][name]), folder)
 
 
-def _create(trusted: duckdb.DuckDBPyConnection, name: str, path: Path, options: Options, scratch: Path) -> None:
+def _create(trusted: duckdb.DuckDBPyConnection, name: str, path: Path, options: CsvReadOptions, scratch: Path) -> None:
     """Make a table of a file: Parquet by its bytes, else CSV."""
     if _is_parquet(path):
-        trusted.execute(f'CREATE TABLE "{name}" AS FROM read_parquet({quoted(path)})')
+        trusted.execute(f'CREATE TABLE "{name}" AS FROM read_parquet({sql_string(path)})')
     else:
         create_from_csv(trusted, name, path, options, scratch)
 
@@ -91,17 +91,17 @@ def _is_parquet(path: Path) -> bool:
         file.seek(max(0, size - 8))
         end = file.read()
     if not start:
-        raise Rejected("it is empty")
-    for magic, what in NOT_TEXT.items():
+        raise QueryError("it is empty")
+    for magic, format_name in UNSUPPORTED_FORMATS.items():
         if start.startswith(magic):
-            raise Rejected(f"it is {what}: upload the CSV or Parquet file that is inside")
+            raise QueryError(f"it is {format_name}: upload the CSV or Parquet file that is inside")
     if not start.startswith(PARQUET):
         return False
     footer = int.from_bytes(end[:4], "little")
     if end.endswith(PARQUET) and footer <= size - 12:
         return True
     if start.translate(None, TEXT_BYTES):
-        raise Rejected("it is a Parquet file that is cut short or damaged")
+        raise QueryError("it is a Parquet file that is cut short or damaged")
     return False
 
 
@@ -114,28 +114,28 @@ def _run(folder: Path, request: Mapping[str, Any], sql: str) -> None:
     result = folder / "result"
     with duckdb.connect(folder / "tables.duckdb", read_only=True, config=_config(folder, request)) as locked:
         locked.execute("SET TimeZone = 'UTC'")
-        locked.execute(f"SET allowed_paths = [{quoted(result)}]")
+        locked.execute(f"SET allowed_paths = [{sql_string(result)}]")
         locked.execute("SET enable_external_access = false")
         locked.execute("SET lock_configuration = true")
-        with blaming("", sql):
+        with translate_errors("", sql):
             types = locked.sql(f"FROM ({sql}\n)").types
-            locked.execute(f"COPY ({sql}\n) TO {quoted(result)} ({COPY_OPTIONS[request['format']]})")
+            locked.execute(f"COPY ({sql}\n) TO {sql_string(result)} ({COPY_OPTIONS[request['format']]})")
     if request["format"] == "json" and may_hold_nan(types):
-        with blaming("", sql):
+        with translate_errors("", sql):
             write_null_for_nan(result)
 
 
-def _one_select(sql: str) -> str:
+def _validate_select(sql: str) -> str:
     """The SQL without a closing semicolon. Raises Rejected unless it is one statement that only reads."""
-    with blaming("", sql), duckdb.connect() as parser:
+    with translate_errors("", sql), duckdb.connect() as parser:
         statements = parser.extract_statements(sql)
     if len(statements) != 1:
-        raise Rejected(f"sql must be one statement, not {len(statements)}")
+        raise QueryError(f"sql must be one statement, not {len(statements)}")
     kind = statements[0].type
     if kind == duckdb.StatementType.MULTI:
-        raise Rejected("a PIVOT needs its columns spelled out here: PIVOT … ON column IN ('a', 'b') USING …")
+        raise QueryError("a PIVOT needs its columns spelled out here: PIVOT … ON column IN ('a', 'b') USING …")
     if kind != duckdb.StatementType.SELECT:
-        raise Rejected(f"sql must be a statement that only reads, like SELECT, not {kind.name}")
+        raise QueryError(f"sql must be a statement that only reads, like SELECT, not {kind.name}")
     return _without_semicolon(statements[0].query)
 
 

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from coatcheck.context import Context
-from coatcheck.retry import Reject
-from coatcheck.types import Result, handles
+from coatcheck.authoring.context import Context
+from coatcheck.authoring.retry import Reject
+from coatcheck.authoring.types import Result, handles
 from jobs.catalog import TABLE_QUERY
 from jobs.models import GIB, CsvOptions, TableFormat, TableQuery
 
@@ -30,11 +30,11 @@ CONTENT_TYPES: dict[TableFormat, str] = {
     "json": "application/json",
     "parquet": "application/vnd.apache.parquet",
 }
-LOOK = 0.1
+POLL_INTERVAL = 0.1
 # what a Python interpreter needs to start; nothing else of the worker's environment is the query's business
-KEPT_ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH")
+PASSED_ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH")
 # sent by others (the kernel short of memory, a shutdown): the query itself may be sound
-FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM)
+EXTERNAL_SIGNALS = (signal.SIGKILL, signal.SIGTERM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,20 +49,20 @@ class Limits:
 
 
 @handles(TABLE_QUERY)
-def query(wanted: TableQuery, ctx: Context) -> Result:
+def query(params: TableQuery, ctx: Context) -> Result:
     """Run the query; the rows as a file named `result.csv`, `.json` or `.parquet`. Rejects what DuckDB refuses."""
-    return run(wanted, ctx, Limits())
+    return run(params, ctx, Limits())
 
 
-def run(wanted: TableQuery, ctx: Context, limits: Limits) -> Result:
+def run(params: TableQuery, ctx: Context, limits: Limits) -> Result:
     """`query` under other limits."""
     folder = ctx.workdir / "query"
     folder.mkdir()
     request = {
-        "tables": {name: str(ctx.input_path(upload)) for name, upload in wanted.tables.items()},
-        "csv": {name: wanted.csv.get(name, CsvOptions()).model_dump() for name in wanted.tables},
-        "sql": wanted.sql,
-        "format": wanted.format,
+        "tables": {name: str(ctx.input_path(upload)) for name, upload in params.tables.items()},
+        "csv": {name: params.csv.get(name, CsvOptions()).model_dump() for name in params.tables},
+        "sql": params.sql,
+        "format": params.format,
         "memory": limits.memory,
         "disk": min(limits.disk, shutil.disk_usage(folder).free // 3),
         "threads": limits.threads,
@@ -71,16 +71,16 @@ def run(wanted: TableQuery, ctx: Context, limits: Limits) -> Result:
     with _start(folder) as process:
         try:
             for report in _reports(process, ctx):
-                _pass_on(report, ctx)
+                _forward_report(report, ctx)
         except BaseException:
             process.kill()
             raise
-    _judge(process.returncode)
-    return Result(folder / "result", CONTENT_TYPES[wanted.format], f"result.{wanted.format}")
+    _check_exit(process.returncode)
+    return Result(folder / "result", CONTENT_TYPES[params.format], f"result.{params.format}")
 
 
 def _start(folder: Path) -> subprocess.Popen[bytes]:
-    environment = {name: os.environ[name] for name in KEPT_ENVIRONMENT if name in os.environ}
+    environment = {name: os.environ[name] for name in PASSED_ENVIRONMENT if name in os.environ}
     # resolved: an empty entry means the current folder, which is another one there
     modules = os.pathsep.join(str(Path(entry).resolve()) for entry in sys.path)
     return subprocess.Popen(  # noqa: S603 - our own module under our own interpreter
@@ -100,23 +100,23 @@ def _reports(process: subprocess.Popen[bytes], ctx: Context) -> Iterator[dict[st
         selector.register(process.stdout, selectors.EVENT_READ)
         while True:
             ctx.check()
-            if selector.select(LOOK):
+            if selector.select(POLL_INTERVAL):
                 line = process.stdout.readline()
                 if not line:
                     return
                 yield json.loads(line)
 
 
-def _pass_on(report: dict[str, Any], ctx: Context) -> None:
+def _forward_report(report: dict[str, Any], ctx: Context) -> None:
     if "rejected" in report:
         raise Reject(report["rejected"])
     ctx.progress(report["fraction"], report["message"])
 
 
-def _judge(returncode: int) -> None:
+def _check_exit(returncode: int) -> None:
     """Nothing when the process ended well. A crash is the query's own fault, unless the signal came from outside."""
     if returncode == 0:
         return
-    if returncode < 0 and -returncode not in FROM_OUTSIDE:
+    if returncode < 0 and -returncode not in EXTERNAL_SIGNALS:
         raise Reject(f"the query broke the database engine ({signal.Signals(-returncode).name}); try a simpler one")
     raise RuntimeError(f"the query's process ended with {returncode}")

@@ -30,10 +30,12 @@ class Deadline:
         return max(0.0, self.at - time.monotonic())
 
 
-NEVER = Deadline()
+NO_DEADLINE = Deadline()
 
 
-def within(left: Callable[[], float], call: Callable[[], T], *, discard: Callable[[T], object] | None = None) -> T:
+def run_with_timeout(
+    left: Callable[[], float], call: Callable[[], T], *, discard: Callable[[T], object] | None = None
+) -> T:
     """What `call` returns or raises, in a thread of its own. Raises TimeoutError once `left()` is 0.
 
     Then the call is left to end by itself, and what it may still return goes to `discard`. `left` is asked again when
@@ -43,7 +45,7 @@ def within(left: Callable[[], float], call: Callable[[], T], *, discard: Callabl
     if left() <= 0:
         raise TimeoutError
     future: Future[T] = Future()
-    threading.Thread(target=_settle, args=(future, call), daemon=True).start()
+    threading.Thread(target=_complete, args=(future, call), daemon=True).start()
     while (seconds := left()) > 0:
         try:
             return future.result(min(seconds, threading.TIMEOUT_MAX))
@@ -55,7 +57,7 @@ def within(left: Callable[[], float], call: Callable[[], T], *, discard: Callabl
     raise TimeoutError
 
 
-def _settle(future: Future[T], call: Callable[[], T]) -> None:
+def _complete(future: Future[T], call: Callable[[], T]) -> None:
     try:
         future.set_result(call())
     except BaseException as error:  # noqa: BLE001 - it is raised where the result is waited for

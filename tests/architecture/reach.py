@@ -12,9 +12,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from infra.build import ROOT
+from coatcheck_infra.build.lambda_zips import ROOT
 
-PACKAGES = ("coatcheck", "service", "worker", "jobs")
+PACKAGES = {
+    "coatcheck": ROOT,
+    "coatcheck_service": ROOT / "service",
+    "coatcheck_worker": ROOT / "worker",
+    "jobs": ROOT,
+}
+"""Ours, and the folder that each is in."""
 
 Symbol = tuple[str, str]
 """A module and the name of something at its top level."""
@@ -56,9 +62,10 @@ def module(name: str) -> Module | None:
 
 def file_of(name: str) -> Path | None:
     """The source of the module `name`, if it is one of ours."""
-    if name.split(".", maxsplit=1)[0] not in PACKAGES:
+    source = PACKAGES.get(name.split(".", maxsplit=1)[0])
+    if source is None:
         return None
-    path = ROOT / name.replace(".", "/")
+    path = source / name.replace(".", "/")
     return next((one for one in (path.with_suffix(".py"), path / "__init__.py") if one.exists()), None)
 
 

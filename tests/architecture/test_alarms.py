@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from coatcheck.calls import tell_of_denial
-from coatcheck.log import JsonFormatter
-from infra.build import ROOT
-from infra.translate import translated
-from worker.webhooks import health
+from coatcheck.core.aws.call import log_denial
+from coatcheck.core.log import JsonFormatter
+from coatcheck_infra.build.lambda_zips import ROOT
+from coatcheck_infra.build.translate_template import translate_template
+from coatcheck_worker.webhooks import endpoint_health
 
-translation = functools.cache(translated)
+translation = functools.cache(translate_template)
 
 
 def resources(kind: str) -> dict[str, dict[str, Any]]:
@@ -121,8 +121,8 @@ def log_groups(*functions: str) -> list[Any]:
 @pytest.mark.parametrize(
     ("alarm", "functions", "source"),
     [
-        ("EndpointDisabled", ("Deliverer",), health.note),
-        ("AwsRefuses", ("ApiFunction", "DefaultWorker", "Deliverer", "Sweeper"), tell_of_denial),
+        ("EndpointDisabled", ("Deliverer",), endpoint_health.record_health),
+        ("AwsRefuses", ("ApiFunction", "DefaultWorker", "Deliverer", "Sweeper"), log_denial),
     ],
 )
 def test_the_alarms_that_hear_a_line_hear_what_is_logged(

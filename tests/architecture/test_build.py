@@ -10,14 +10,14 @@ from zipfile import ZipFile
 
 import pytest
 
-from infra import zips
-from infra.build import ROOT, Zips, build_zips
-from infra.bytecode import compile_all, interpreter
-from infra.parts import AWS_SERVICES, LAMBDA, LOCAL, SERVICE, WORKER, Part
-from infra.tools import BuildError
-from infra.verify import UNCHECKED_HASH, faults, import_handlers
+from coatcheck_infra.build import zip_files
+from coatcheck_infra.build.bytecode import compile_all, interpreter
+from coatcheck_infra.build.lambda_zips import ROOT, Zips, build_zips
+from coatcheck_infra.build.toolchain import BuildError
+from coatcheck_infra.build.zip_checks import UNCHECKED_HASH, find_faults, import_handlers
+from coatcheck_infra.build.zip_specs import AWS_SERVICES, LAMBDA, LOCAL, SERVICE, WORKER, ZipSpec
 
-TINY = Part("tiny", packages=("tiny",), handlers=("tiny.main.handler",))
+TINY = ZipSpec("tiny", packages=("tiny",), handlers=("tiny.main.handler",))
 
 
 @pytest.fixture(scope="module")
@@ -33,9 +33,9 @@ def test_the_handlers_import_with_nothing_but_their_zip(local: Zips) -> None:
 def test_the_service_carries_no_handlers_dependencies_and_neither_the_client(local: Zips) -> None:
     with ZipFile(local.service) as archive:
         tops = {name.partition("/")[0] for name in archive.namelist()}
-        assert {"coatcheck", "service", "jobs", "fastapi"} <= tops
-        assert not {"duckdb", "PIL", "worker", "typer"} & tops
-        assert not [name for name in archive.namelist() if name.startswith("coatcheck/client/")]
+        assert {"coatcheck", "coatcheck_service", "jobs", "fastapi"} <= tops
+        assert not {"duckdb", "PIL", "coatcheck_worker", "typer"} & tops
+        assert not [name for name in archive.namelist() if name.startswith(("coatcheck/client/", "coatcheck/cli/"))]
 
 
 def test_the_sdk_knows_only_the_services_that_are_used(local: Zips) -> None:
@@ -70,16 +70,16 @@ def test_a_zip_knows_neither_times_nor_modes(tmp_path: Path) -> None:
         file.write_text("pass\n")
         file.chmod(mode)
         os.utime(file, (time, time))
-        zips.write(tmp_path / f"{name}.zip", tmp_path / name, "made from this")
+        zip_files.write(tmp_path / f"{name}.zip", tmp_path / name, "made from this")
         made.append((tmp_path / f"{name}.zip").read_bytes())
     assert made[0] == made[1]
-    assert zips.made_from(tmp_path / "one.zip") == "made from this"
+    assert zip_files.source_digest(tmp_path / "one.zip") == "made from this"
 
 
 def test_half_a_zip_is_made_again(tmp_path: Path) -> None:
     (tmp_path / "half.zip").write_bytes(b"PK\x03\x04 and then the power went")
-    assert zips.made_from(tmp_path / "half.zip") is None
-    assert zips.made_from(tmp_path / "none.zip") is None
+    assert zip_files.source_digest(tmp_path / "half.zip") is None
+    assert zip_files.source_digest(tmp_path / "none.zip") is None
 
 
 def test_what_a_zip_lacks_is_said(tmp_path: Path) -> None:
@@ -125,8 +125,8 @@ def test_what_lambda_would_stumble_over_is_found(tmp_path: Path) -> None:
     compiled = stage / "tiny" / "__pycache__" / "main.cpython-313.pyc"
     compiled.parent.mkdir()
     py_compile.compile(str(stage / "tiny" / "main.py"), cfile=str(compiled))
-    zips.write(tmp_path / "tiny.zip", stage, "")
-    assert sorted(faults(tmp_path / "tiny.zip", TINY, LAMBDA)) == [
+    zip_files.write(tmp_path / "tiny.zip", stage, "")
+    assert sorted(find_faults(tmp_path / "tiny.zip", TINY, LAMBDA)) == [
         "amd.so: not a library for 64-bit ARM",
         "other.cpython-311-aarch64-linux-gnu.so: not for Python 3.13",
         "tiny/__init__.py: not compiled for Python 3.13",
@@ -140,4 +140,4 @@ def test_what_lambda_would_stumble_over_is_found(tmp_path: Path) -> None:
 def test_a_part_without_its_handler_is_found(tmp_path: Path) -> None:
     with ZipFile(tmp_path / "tiny.zip", "w", zipfile.ZIP_DEFLATED):
         pass
-    assert faults(tmp_path / "tiny.zip", TINY, LAMBDA) == ["tiny.main: not in the zip"]
+    assert find_faults(tmp_path / "tiny.zip", TINY, LAMBDA) == ["tiny.main: not in the zip"]

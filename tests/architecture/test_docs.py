@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from infra.build import ROOT
+from coatcheck_infra.build.lambda_zips import ROOT
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FOLDERS = ("bench", "coatcheck", "docs", "infra", "jobs", "requirements", "service", "tests", "worker")

@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from coatcheck.lifecycle import MOVES, Move
+from coatcheck.core.lifecycle import TRANSITIONS, Transition
 
 PAGE = Path(__file__).parents[2] / "docs" / "lifecycle.md"
 
 INTRODUCTION = """\
 # The life of a job
 
-Drawn from the table of moves in `coatcheck/lifecycle.py`, from which the condition of every write is made, too.
+Drawn from the table of moves in `coatcheck/core/lifecycle.py`, from which the condition of every write is made, too.
 What a client sees is `status` and `done` of the job, and each move but the beat in its events.
 """
 
@@ -27,25 +27,34 @@ def drawn() -> str:
 
 def _diagram() -> Iterator[str]:
     yield "stateDiagram-v2"
-    for move in MOVES:
-        for source in move.sources or ("[*]",):
-            yield f"    {source} --> {move.target or source}: {move.name}"
-    for final in sorted({move.target for move in MOVES if move.target and move.target.final}):
+    for transition in TRANSITIONS:
+        for source in transition.sources or ("[*]",):
+            yield f"    {source} --> {transition.target or source}: {transition.name}"
+    for final in sorted(
+        {transition.target for transition in TRANSITIONS if transition.target and transition.target.final}
+    ):
         yield f"    {final} --> [*]"
 
 
 def _table() -> Iterator[str]:
     yield "| move | from, and when | to | event | may the sweeper make it |"
     yield "|---|---|---|---|---|"
-    for move in MOVES:
-        by_sweeper = "when the lease has run out" if move.by_sweeper else ""
-        yield f"| {move.name} | {_sources(move)} | {move.target or 'the same'} | {move.event or ''} | {by_sweeper} |"
+    for transition in TRANSITIONS:
+        by_sweeper = "when the lease has run out" if transition.by_sweeper else ""
+        cells = (
+            transition.name,
+            _sources(transition),
+            transition.target or "the same",
+            transition.event or "",
+            by_sweeper,
+        )
+        yield f"| {' | '.join(cells)} |"
 
 
-def _sources(move: Move) -> str:
+def _sources(transition: Transition) -> str:
     described = [
         " if ".join([status, *([" and ".join(sorted(guards))] if guards else [])])
-        for status, guards in move.sources.items()
+        for status, guards in transition.sources.items()
     ]
     return "; ".join(described) or "nothing"
 

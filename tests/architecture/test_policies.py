@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from infra.template import read_template
-from infra.translate import translated
+from coatcheck_infra.build.translate_template import translate_template
+from coatcheck_infra.template import read_template
 from tests.architecture import reach
 
 ROLES = ("ApiRole", "WorkerRole", "DelivererRole", "SweeperRole")
@@ -43,7 +43,7 @@ LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
 POLLING = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
 
 
-translation = functools.cache(translated)
+translation = functools.cache(translate_template)
 
 
 def sent(handler: str) -> set[str]:
@@ -102,9 +102,13 @@ def test_a_role_allows_what_can_be_sent_from_its_handler_and_nothing_else(role: 
 
 def test_what_is_called_through_other_modules_is_found() -> None:
     # behind a router whose routes nobody names, a class made by a method, a dictionary
-    assert ("service.purge", "purge") in reach.reached(("service.aws_lambda", "handler"))
-    assert ("worker.sink", "Sink") in reach.reached(("worker.aws_lambda", "run"))
-    assert ("worker.sink", "Sink") not in reach.reached(("worker.aws_lambda", "sweep"))
+    assert ("coatcheck_service.actions.purge", "purge") in reach.reached(("coatcheck_service.aws_lambda", "handler"))
+    assert ("coatcheck_worker.storage.object_writer", "ObjectWriter") in reach.reached(
+        ("coatcheck_worker.aws_lambda", "run")
+    )
+    assert ("coatcheck_worker.storage.object_writer", "ObjectWriter") not in reach.reached(
+        ("coatcheck_worker.aws_lambda", "sweep")
+    )
 
 
 def test_only_the_functions_that_sign_read_the_key_and_the_deliverer_reaches_no_bucket() -> None:

@@ -1,4 +1,4 @@
-"""infra/template.yaml says what the code needs, and is what CloudFormation and Lambda take."""
+"""infra/coatcheck_infra/template.yaml says what the code needs, and is what CloudFormation and Lambda take."""
 
 import functools
 import json
@@ -13,17 +13,17 @@ import pytest
 from cfnlint.helpers import REGIONS  # type: ignore[import-untyped]
 from cfnlint.rules.resources.lmbd.SnapStartSupported import SnapStartSupported  # type: ignore[import-untyped]
 
-from coatcheck.deployment import PREFIX, Deployment
-from coatcheck.errors import SERVICE_ERRORS
-from coatcheck.table.keys import DUE_INDEX, TENANT_INDEX
-from coatcheck.wire import Problem
-from infra import routes
-from infra.parts import SERVICE, WORKER
-from infra.template import TEMPLATE, read_template
-from infra.translate import translated
+from coatcheck.core.api.models import Problem
+from coatcheck.core.aws.dynamodb.keys import DUE_INDEX, TENANT_INDEX
+from coatcheck.core.errors import SERVICE_ERRORS
+from coatcheck.core.settings import PREFIX, Settings
+from coatcheck_infra.build import template_routes
+from coatcheck_infra.build.translate_template import translate_template
+from coatcheck_infra.build.zip_specs import SERVICE, WORKER
+from coatcheck_infra.template import TEMPLATE, read_template
+from coatcheck_service.actions.long_poll import MAX_WAIT_SECONDS
+from coatcheck_service.http.front_door import LAMBDA
 from jobs.catalog import CATALOG
-from service.front_door import LAMBDA
-from service.prefer import LONGEST
 
 DAY = 86_400
 NOT_FOR_ALL = {
@@ -38,7 +38,7 @@ NOT_FOR_ALL = {
 KEY = "0123456789abcdef" * 4
 
 
-translation = functools.cache(translated)
+translation = functools.cache(translate_template)
 
 
 def resources(kind: str) -> dict[str, dict[str, Any]]:
@@ -48,7 +48,7 @@ def resources(kind: str) -> dict[str, dict[str, Any]]:
 
 
 def test_the_template_sets_every_setting_and_no_other() -> None:
-    settings = {f"{PREFIX}{field.upper()}" for field in Deployment.model_fields}
+    settings = {f"{PREFIX}{field.upper()}" for field in Settings.model_fields}
     for name, function in resources("Lambda::Function").items():
         wanted = {setting for setting in settings if name in NOT_FOR_ALL.get(setting, {name})}
         assert set(function["Environment"]["Variables"]) == wanted, name
@@ -64,10 +64,10 @@ def test_the_settings_of_the_template_are_a_deployment() -> None:
         else value.get("Fn::Sub") or parameters.get(value.get("Ref"), {}).get("Default", retention)
         for name, value in variables.items()
     }
-    deployment = Deployment.from_env(plain)
-    assert deployment.log == "json"
-    assert deployment.webhook_targets == "public"
-    assert set(deployment.lanes) >= {job_type.lane for job_type in CATALOG.values()}
+    settings = Settings.from_env(plain)
+    assert settings.log == "json"
+    assert settings.webhook_targets == "public"
+    assert set(settings.lanes) >= {job_type.lane for job_type in CATALOG.values()}
 
 
 def test_losing_the_key_of_the_webhooks_takes_more_than_a_deploy() -> None:
@@ -95,26 +95,28 @@ def test_what_a_request_may_carry_is_carried_by_lambda() -> None:
 
 def test_a_wait_is_over_before_api_gateway_gives_up() -> None:
     waits = read_template()["Parameters"]["LongestWait"]["AllowedValues"]
-    assert {"0", str(LONGEST)} < set(waits)
-    assert max(map(int, waits)) == LONGEST
+    assert {"0", str(MAX_WAIT_SECONDS)} < set(waits)
+    assert max(map(int, waits)) == MAX_WAIT_SECONDS
 
 
 def test_the_routes_are_those_of_the_service() -> None:
     template = TEMPLATE.read_text()
-    assert template == routes.spliced(template, routes.rendered(routes.endpoints(routes.service())))
+    assert template == template_routes.splice_routes(
+        template, template_routes.render_routes(template_routes.list_operations(template_routes.service()))
+    )
 
 
 def test_a_route_that_the_template_lacks_is_noticed() -> None:
-    service = routes.service()
-    before = routes.rendered(routes.endpoints(service))
+    service = template_routes.service()
+    before = template_routes.render_routes(template_routes.list_operations(service))
 
     service.add_api_route("/v1/one-more", lambda: None)
     service.openapi_schema = None
-    assert routes.rendered(routes.endpoints(service)) != before
+    assert template_routes.render_routes(template_routes.list_operations(service)) != before
 
 
 def test_the_contract_and_its_pages_are_routes() -> None:
-    paths = routes.endpoints(routes.service())
+    paths = template_routes.list_operations(template_routes.service())
     assert paths["/v1/jobs"] == ["get", "head", "options", "post"]
     assert paths["/v1/jobs/{job_id}/cancel"] == ["options", "post"]
     assert paths["/openapi.json"] == paths["/docs"] == ["get", "head", "options"]
@@ -122,12 +124,14 @@ def test_the_contract_and_its_pages_are_routes() -> None:
 
 def test_a_template_without_the_markers_is_refused() -> None:
     with pytest.raises(ValueError, match="each once"):
-        routes.spliced("Resources: {}\n", "")
+        template_routes.splice_routes("Resources: {}\n", "")
 
 
 def test_every_route_goes_to_the_published_version() -> None:
     api = resources("ApiGateway::RestApi")["Api"]["Body"]
-    assert {path: sorted(verbs) for path, verbs in api["paths"].items()} == routes.endpoints(routes.service())
+    assert {path: sorted(verbs) for path, verbs in api["paths"].items()} == template_routes.list_operations(
+        template_routes.service()
+    )
     for path in api["paths"].values():
         for operation in path.values():
             integration = operation["x-amazon-apigateway-integration"]
@@ -175,7 +179,7 @@ def test_a_changed_parameter_publishes_a_version_of_the_api() -> None:
     function = resources("Lambda::Function")["ApiFunction"]
     # what is reserved belongs to the function, not to a version of it
     versioned = {name: value for name, value in function.items() if name != "ReservedConcurrentExecutions"}
-    # infra/deploy refuses to change these of a stack that is there
+    # coatcheck_infra.ops.deploy refuses to change these of a stack that is there
     assert said == reaching(versioned, parameters) - {"ExistingTable", "ExistingBucket", "ExistingWebhookKey"}
 
 
@@ -254,7 +258,7 @@ def test_each_function_calls_a_handler_that_its_zip_is_checked_for() -> None:
     for name, function in functions.items():
         zipped = Path(function["Properties"]["CodeUri"])
         (part,) = (part for part in (SERVICE, WORKER) if part.name == zipped.stem)
-        assert zipped.parts == ("..", "build", "lambda", f"{part.name}.zip")
+        assert zipped.parts == ("..", "..", "build", "lambda", f"{part.name}.zip")
         assert function["Properties"]["Handler"] in part.handlers, name
 
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from coatcheck.deployment import Deployment
+from coatcheck.core.settings import Settings
+from coatcheck_worker.boto_transport import BotoTransport
 from tests.aws import emulators
-from worker.aws import Boto
 
 
 @pytest.fixture(scope="session", params=["ministack", "moto"])
@@ -24,13 +24,13 @@ def emulator_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
 
 
 @pytest.fixture(scope="session")
-def deployment(emulator_url: str) -> Deployment:
+def settings(emulator_url: str) -> Settings:
     """The template's stores on the emulator."""
     return emulators.deployment_on(emulator_url)
 
 
 @pytest.fixture(scope="session")
-def aws(emulator_url: str, deployment: Deployment) -> Boto:  # noqa: ARG001 - nothing to call before it is there
+def aws(emulator_url: str, settings: Settings) -> BotoTransport:  # noqa: ARG001 - nothing to call before it is there
     """The worker's door."""
     return emulators.connect(emulator_url)
 

@@ -1,4 +1,4 @@
-"""The two emulators, each with the stores that infra/template.yaml describes."""
+"""The two emulators, each with the stores that infra/coatcheck_infra/template.yaml describes."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from typing import Any
 import boto3
 import httpx
 
-from coatcheck.deployment import Deployment
-from infra.embedded import environment
-from infra.embedded.emulator import PYTHON
-from infra.embedded.processes import ROOT
-from infra.embedded.stack import make_stores
-from worker.aws import Boto
+from coatcheck.core.settings import Settings
+from coatcheck_infra.local import environment
+from coatcheck_infra.local.emulator import PYTHON
+from coatcheck_infra.local.processes import ROOT
+from coatcheck_infra.local.resources import create_stores
+from coatcheck_worker.boto_transport import BotoTransport
 
 START_LIMIT = 30.0
 
@@ -31,7 +31,7 @@ def ministack(scratch: Path) -> Iterator[str]:
     """MiniStack on a free port of the loopback interface; gives its URL."""
     port = _free_port()
     url = f"http://{environment.LOOPBACK}:{port}"
-    env = environment.of_parts(os.environ, scratch, url) | {
+    env = environment.child_environment(os.environ, scratch, url) | {
         "BIND_HOST": environment.LOOPBACK,
         "GATEWAY_PORT": str(port),
         "SFTP_ENABLED": "0",
@@ -39,8 +39,10 @@ def ministack(scratch: Path) -> Iterator[str]:
     }
     log = scratch / "ministack.log"
     with log.open("w") as out:
-        command = [str(PYTHON), "-m", "infra.embedded.ministack"]
-        process = subprocess.Popen(command, env=env, stdout=out, stderr=out, stdin=subprocess.DEVNULL, cwd=ROOT)
+        command = [str(PYTHON), "-m", "coatcheck_infra.local.ministack"]
+        process = subprocess.Popen(
+            command, env=env, stdout=out, stderr=out, stdin=subprocess.DEVNULL, cwd=ROOT / "infra"
+        )
         try:
             _wait_until_healthy(url, process, log)
             yield url
@@ -70,25 +72,25 @@ def moto(scratch: Path, *, switch: float = 0.005) -> Iterator[str]:
                 process.terminate()
 
 
-def deployment_on(url: str) -> Deployment:
+def deployment_on(url: str) -> Settings:
     """The template's table, bucket, queues and secret, made on the emulator at `url`."""
-    made = make_stores(url)
+    made = create_stores(url)
     queues = {name: _reached_by(url, made[name]) for name in ("COATCHECK_QUEUES", "COATCHECK_DEAD_LETTERS")}
-    return Deployment.from_env(made | queues)
+    return Settings.from_env(made | queues)
 
 
 def _reached_by(url: str, queues: str) -> str:
     return json.dumps({lane: f"{url}/{queue.split('/', 3)[3]}" for lane, queue in json.loads(queues).items()})
 
 
-def connect(url: str) -> Boto:
+def connect(url: str) -> BotoTransport:
     """The worker's own door, to the emulator at `url`."""
     session = boto3.Session(
         aws_access_key_id=environment.ACCESS_KEY,
         aws_secret_access_key=environment.SECRET_KEY,
         region_name=environment.REGION,
     )
-    return Boto(session, endpoint_url=url)
+    return BotoTransport(session, endpoint_url=url)
 
 
 def _free_port() -> int:

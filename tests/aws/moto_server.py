@@ -15,7 +15,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoReque
 from moto.secretsmanager.models import secretsmanager_backends
 from werkzeug.serving import make_server
 
-from infra.embedded import environment
+from coatcheck_infra.local import environment
 
 
 class MotoSecret(CloudFormationModel):

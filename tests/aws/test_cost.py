@@ -6,21 +6,21 @@ from collections.abc import Iterator
 
 import pytest
 
-from bench.bill import GIVEN, POLLS, Meter, bill_of, bill_of_webhook, metered
-from coatcheck.deployment import Deployment
+from bench.aws_cost import INPUTS, POLL_COUNT, Meter, cost_of_job, cost_of_webhook, metered
+from coatcheck.core.settings import Settings
+from coatcheck_worker.boto_transport import BotoTransport
+from coatcheck_worker.dependencies import Dependencies, system_clock
+from coatcheck_worker.poller import Poller
 from jobs.handlers import HANDLERS
-from tests.aws.service.stage import Api, staged, visited
-from tests.aws.worker.doors import Counting
-from tests.aws.worker.moody import moody
-from worker.aws import Boto
-from worker.poller import Poller
-from worker.tools import Tools, system_clock
+from tests.aws.service.running_service import Api, clients_of, run_service
+from tests.aws.worker.faulty_receiver import faulty_receiver
+from tests.aws.worker.faulty_transports import RecordingTransport
 
 
 @pytest.fixture
-def api(emulator_url: str, deployment: Deployment, aws: Boto) -> Iterator[Api]:
+def api(emulator_url: str, settings: Settings, aws: BotoTransport) -> Iterator[Api]:
     """A service whose queue no other test uses."""
-    with staged(deployment, aws, emulator_url) as stage, visited(stage) as clients:
+    with run_service(settings, aws, emulator_url) as running_service, clients_of(running_service) as clients:
         yield clients
 
 
@@ -31,9 +31,9 @@ def test_a_no_op_job_is_six_requests_one_at_a_time(api: Api) -> None:
 
     job = api.submit(type="demo.sleep", input={"seconds": 0})
 
-    worker = Counting(api.stage.worker)
-    tools = Tools(worker, api.stage.deployment, HANDLERS, clock=system_clock, roll=lambda: 0.5)
-    Poller(tools, api.stage.deployment.queues["default"], grace=0).step()
+    worker = RecordingTransport(api.running_service.worker)
+    dependencies = Dependencies(worker, api.running_service.settings, HANDLERS, clock=system_clock, roll=lambda: 0.5)
+    Poller(dependencies, api.running_service.settings.queues["default"], grace=0).step()
 
     assert api.http.get(f"/v1/jobs/{job['id']}").json()["status"] == "succeeded"
     assert api.spy.operations[:2] == ["PutItem", "SendMessage"]
@@ -53,18 +53,18 @@ def test_a_job_of_1_kb_in_and_out_is_six_write_units_and_no_request_to_s3(
     billed: Meter, given: str, headers: dict[str, str]
 ) -> None:
     headers = {name: f"{value} {given}".replace(" ", "-") for name, value in headers.items()}
-    job, fetched = bill_of(billed, GIVEN[given], headers)
-    assert job.used == {"write units": 6, "read units": POLLS, "SQS requests": 3}
+    job, fetched = cost_of_job(billed, INPUTS[given], headers)
+    assert job.used == {"write units": 6, "read units": POLL_COUNT, "SQS requests": 3}
     assert fetched.used == {"read units": 1}
 
 
 def test_a_kilobyte_that_does_not_deflate_is_stored_in_s3_once(billed: Meter) -> None:
-    job, fetched = bill_of(billed, GIVEN["1 KB of base64"])
-    assert (job.used["S3 writes"], job.used["S3 reads"], job.used["read units"]) == (1, 1, POLLS)
+    job, fetched = cost_of_job(billed, INPUTS["1 KB of base64"])
+    assert (job.used["S3 writes"], job.used["S3 reads"], job.used["read units"]) == (1, 1, POLL_COUNT)
     # the result is in the row
     assert fetched.used == {"read units": 1}
 
 
 def test_a_webhook_is_seven_write_units_more(billed: Meter) -> None:
-    with moody() as receiver:
-        assert bill_of_webhook(billed, receiver).used == {"write units": 7, "read units": 5, "SQS requests": 6}
+    with faulty_receiver() as receiver:
+        assert cost_of_webhook(billed, receiver).used == {"write units": 7, "read units": 5, "SQS requests": 6}

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from infra.deploy import live
-from infra.deploy.plan import Change, planned
-from infra.embedded.stack import client
-from infra.template import read_template
+from coatcheck_infra.local.resources import client
+from coatcheck_infra.ops.deploy import deployed_stack
+from coatcheck_infra.ops.deploy.plan import Change, make_plan
+from coatcheck_infra.template import read_template
 
 KEYS = json.dumps({"ab" * 32: "tenant"})
 
@@ -41,20 +41,20 @@ def stack(cloudformation: Any) -> Iterator[str]:
 
 
 def test_a_second_machines_first_deploy_keeps_what_the_stack_has(cloudformation: Any, stack: str) -> None:
-    there = live.live_stack(cloudformation, stack)
+    there = deployed_stack.live_stack(cloudformation, stack)
     assert there is not None
     assert (there.status, there.parameters["ApiKeys"]) == ("CREATE_COMPLETE", KEYS)
-    plan = planned(read_template()["Parameters"], there, {"LogRetentionDays": "7"})
+    plan = make_plan(read_template()["Parameters"], there, {"LogRetentionDays": "7"})
     assert plan.changes == [Change("LogRetentionDays", "30", "7")]
     assert (plan.values["ApiKeys"], plan.values["MaxRetentionDays"]) == (KEYS, "365")
 
 
 def test_there_may_be_no_stack_yet(cloudformation: Any) -> None:
-    assert live.live_stack(cloudformation, f"none-{secrets.token_hex(4)}") is None
+    assert deployed_stack.live_stack(cloudformation, f"none-{secrets.token_hex(4)}") is None
 
 
 def test_what_is_kept_is_protected_from_updates(cloudformation: Any, stack: str) -> None:
-    live.protect(cloudformation, stack)
+    deployed_stack.protect(cloudformation, stack)
     policy = json.loads(cloudformation.get_stack_policy(StackName=stack)["StackPolicyBody"])
     (denied,) = (one for one in policy["Statement"] if one["Effect"] == "Deny")
     resources = read_template()["Resources"].values()
@@ -66,7 +66,7 @@ def test_what_is_kept_is_protected_from_updates(cloudformation: Any, stack: str)
 def test_the_accounts_concurrency_is_asked_for_and_may_be_kept_back(
     emulator_url: str, request: pytest.FixtureRequest
 ) -> None:
-    account = live.account(client("lambda", emulator_url))
+    account = deployed_stack.account(client("lambda", emulator_url))
     if request.node.callspec.params["emulator_url"] == "moto":
         # which does not know this request: the same as for whoever may not send it
         assert account is None

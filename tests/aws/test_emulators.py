@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from coatcheck.table.uploads import count_upload
+from coatcheck.core.aws.dynamodb.upload_items import count_upload
+from coatcheck_worker.dependencies import system_clock
 from tests.aws import emulators
-from worker.tools import system_clock
 
 ROOM = 20
 WRITES = 60
@@ -26,9 +26,9 @@ def restless(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 def test_nothing_comes_between_a_condition_and_its_write(restless: str, tenant: str) -> None:
     """Source: each write of DynamoDB is atomic ("Best practices for handling concurrent updates in DynamoDB")."""
-    aws, deployment = emulators.connect(restless), emulators.deployment_on(restless)
-    count = count_upload(deployment.table, tenant, 1, now=system_clock(), most=ROOM)
+    aws, settings = emulators.connect(restless), emulators.deployment_on(restless)
+    count = count_upload(settings.table, tenant, 1, now=system_clock(), most=ROOM)
     with ThreadPoolExecutor(20) as pool:
-        told = list(pool.map(aws.send, [count] * WRITES))
-    assert told.count(None) == ROOM
-    assert set(told) == {None, ROOM}
+        outcomes = list(pool.map(aws.send, [count] * WRITES))
+    assert outcomes.count(None) == ROOM
+    assert set(outcomes) == {None, ROOM}

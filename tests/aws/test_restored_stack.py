@@ -6,22 +6,22 @@ import json
 import secrets
 import time
 
-from coatcheck.deployment import Deployment
-from infra.embedded.stack import client, stores_of
-from infra.template import read_template
+from coatcheck.core.settings import Settings
+from coatcheck_infra.local.resources import client, stores_template
+from coatcheck_infra.template import read_template
 
 TYPES = {"AWS::DynamoDB::Table", "AWS::S3::Bucket", "AWS::SecretsManager::Secret"}
 
 
-def test_given_stores_are_used_and_none_is_made(emulator_url: str, deployment: Deployment) -> None:
+def test_given_stores_are_used_and_none_is_made(emulator_url: str, settings: Settings) -> None:
     # MiniStack's Ref of a secret is its name
-    key = client("secretsmanager", emulator_url).describe_secret(SecretId=deployment.webhook_key)["ARN"]
+    key = client("secretsmanager", emulator_url).describe_secret(SecretId=settings.webhook_key)["ARN"]
     given = {
-        "ExistingTable": deployment.table,
-        "ExistingBucket": deployment.bucket,
+        "ExistingTable": settings.table,
+        "ExistingBucket": settings.bucket,
         "ExistingWebhookKey": key,
     }
-    stores, names = stores_of(read_template())
+    stores, names = stores_template(read_template())
     cloudformation = client("cloudformation", emulator_url)
     stack = f"restored-{secrets.token_hex(4)}"
     cloudformation.create_stack(
@@ -37,8 +37,8 @@ def test_given_stores_are_used_and_none_is_made(emulator_url: str, deployment: D
     assert described["StackStatus"] == "CREATE_COMPLETE"
     outputs = {output["OutputKey"]: output["OutputValue"] for output in described["Outputs"]}
     variables = {name: outputs[f"Variable{number}"] for number, name in enumerate(names)}
-    assert Deployment.from_env(variables).table == deployment.table
-    assert (variables["COATCHECK_BUCKET"], outputs["BucketName"]) == (deployment.bucket, deployment.bucket)
+    assert Settings.from_env(variables).table == settings.table
+    assert (variables["COATCHECK_BUCKET"], outputs["BucketName"]) == (settings.bucket, settings.bucket)
     assert (variables["COATCHECK_WEBHOOK_KEY"], outputs["WebhookKeyArn"]) == (key, key)
     made = cloudformation.list_stack_resources(StackName=stack)["StackResourceSummaries"]
     assert made

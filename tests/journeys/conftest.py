@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.journeys.running import COATCHECK, Stack, Typed, Up, processes_of
+from tests.journeys.up_process import COATCHECK, RunCli, Stack, UpProcess, processes_of
 
-StartUp = Callable[..., Up]
+StartUp = Callable[..., UpProcess]
 
 
 @pytest.fixture(scope="session")
@@ -22,9 +22,9 @@ def start_up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartUp]:
 
         def start(
             *arguments: str, home: Path | None = None, command: tuple[str, ...] = COATCHECK, cwd: Path | None = None
-        ) -> Up:
+        ) -> UpProcess:
             place = tmp_path_factory.mktemp("up")
-            up = Up(home or place / "home", arguments, place / "up.log", command=command, cwd=cwd)
+            up = UpProcess(home or place / "home", arguments, place / "up.log", command=command, cwd=cwd)
             started.callback(up.kill)
             return up
 
@@ -38,12 +38,12 @@ def stack(start_up: StartUp) -> Iterator[Stack]:
 
 
 @pytest.fixture(scope="session")
-def whole_stack(start_up: StartUp) -> Iterator[Stack]:
+def full_stack(start_up: StartUp) -> Iterator[Stack]:
     """A stack as `coatcheck up --whole` makes it: through API Gateway to Lambda functions."""
     yield from running(start_up("--whole"))
 
 
-@pytest.fixture(params=["stack", "whole_stack"], ids=["up", "whole"])
+@pytest.fixture(params=["stack", "full_stack"], ids=["up", "whole"])
 def front_door(request: pytest.FixtureRequest) -> Stack:
     """Both ways of running, one after the other: what holds in one must hold in the other."""
     found = request.getfixturevalue(request.param)
@@ -59,19 +59,19 @@ def environ(stack: Stack) -> dict[str, str]:
 
 
 @pytest.fixture
-def typed(environ: dict[str, str], tmp_path: Path) -> Typed:
+def run_cli(environ: dict[str, str], tmp_path: Path) -> RunCli:
     """A command line in that shell."""
 
-    def typed(*argv: str) -> subprocess.CompletedProcess[str]:
+    def run_cli(*argv: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [*COATCHECK, *argv], env=environ, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120
         )
 
-    return typed
+    return run_cli
 
 
-def running(up: Up) -> Iterator[Stack]:
+def running(up: UpProcess) -> Iterator[Stack]:
     """The stack of `up` while it lasts. It ends as it should, whatever the tests did to it."""
     yield up.ready()
-    assert up.stop() == 0, up.said()
+    assert up.stop() == 0, up.output()
     assert not processes_of(up.home)

@@ -7,13 +7,13 @@ from typing import Any
 
 import httpx
 
-from coatcheck.table.keys import JobKey
-from infra.embedded.ground import TENANT
-from infra.embedded.stack import client
-from infra.embedded.whole import CODE_BUCKET
+from coatcheck.core.aws.dynamodb.keys import JobKey
+from coatcheck_infra.local.full_stack import CODE_BUCKET
+from coatcheck_infra.local.resources import client
+from coatcheck_infra.local.stack_context import TENANT
 from tests.aws import emulators
-from tests.journeys.running import Stack
-from tests.shelf import Shelf
+from tests.finished_job import FinishedJob
+from tests.journeys.up_process import Stack
 
 
 def submitted(http: httpx.Client, job_type: str, payload: dict[str, Any]) -> str:
@@ -23,7 +23,7 @@ def submitted(http: httpx.Client, job_type: str, payload: dict[str, Any]) -> str
     return str(answer.json()["id"])
 
 
-def collected(http: httpx.Client, job_id: str) -> httpx.Response:
+def fetch_result(http: httpx.Client, job_id: str) -> httpx.Response:
     """The answer to who wants the result, once the job is done; a front door may let a request wait less than asked."""
     deadline = time.monotonic() + 60
     while True:
@@ -33,11 +33,11 @@ def collected(http: httpx.Client, job_id: str) -> httpx.Response:
         assert time.monotonic() < deadline, answer.text
 
 
-def shelf_on(stack: Stack, http: httpx.Client) -> Shelf:
+def finished_job_on(stack: Stack, http: httpx.Client) -> FinishedJob:
     """A job that the stack's own worker has done."""
     job_id = submitted(http, "demo.sleep", {"seconds": 0})
-    assert collected(http, job_id).status_code == 200
+    assert fetch_result(http, job_id).status_code == 200
     (table,) = client("dynamodb", stack.aws_endpoint_url).list_tables()["TableNames"]
     buckets = {one["Name"] for one in client("s3", stack.aws_endpoint_url).list_buckets()["Buckets"]}
     (bucket,) = buckets - {CODE_BUCKET}
-    return Shelf(emulators.connect(stack.aws_endpoint_url), table, bucket, JobKey(TENANT, job_id))
+    return FinishedJob(emulators.connect(stack.aws_endpoint_url), table, bucket, JobKey(TENANT, job_id))

@@ -6,21 +6,21 @@ import re
 
 import pytest
 
-from tests.journeys.running import Stack
+from tests.journeys.up_process import Stack
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE"])
 @pytest.mark.parametrize("signed", ["", "Bearer a.b.c", "AWS4-HMAC-SHA256 Credential=x"])
-def test_nowhere_is_a_404_whatever_header_comes_along(whole_stack: Stack, method: str, signed: str) -> None:
-    with whole_stack.client() as client:
+def test_nowhere_is_a_404_whatever_header_comes_along(full_stack: Stack, method: str, signed: str) -> None:
+    with full_stack.client() as client:
         client.headers.pop("authorization")
         answer = client.request(method, "/v1/nowhere", headers={"Authorization": signed} if signed else {})
     assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
     assert method == "HEAD" or answer.json()["code"] == "not-found"
 
 
-def test_head_and_options_reach_the_service_and_other_methods_do_not(whole_stack: Stack) -> None:
-    with whole_stack.client() as client:
+def test_head_and_options_reach_the_service_and_other_methods_do_not(full_stack: Stack) -> None:
+    with full_stack.client() as client:
         whole = client.get("/v1/job-types")
         head, options, put = (client.request(method, "/v1/job-types") for method in ("HEAD", "OPTIONS", "PUT"))
     assert (head.status_code, head.content) == (200, b"")
@@ -29,8 +29,8 @@ def test_head_and_options_reach_the_service_and_other_methods_do_not(whole_stack
     assert (put.status_code, put.json()["code"]) == (404, "not-found")
 
 
-def test_the_root_leads_to_a_page_that_finds_its_files(whole_stack: Stack) -> None:
-    with whole_stack.client() as client:
+def test_the_root_leads_to_a_page_that_finds_its_files(full_stack: Stack) -> None:
+    with full_stack.client() as client:
         led = client.get("/", follow_redirects=True)
         assert (led.status_code, led.url.path, led.headers["content-type"]) == (
             200,
@@ -42,9 +42,9 @@ def test_the_root_leads_to_a_page_that_finds_its_files(whole_stack: Stack) -> No
             assert (answer.status_code, len(answer.content) > 100) == (200, True), address
 
 
-def test_api_gateway_renames_what_a_401_asks_for(whole_stack: Stack, stack: Stack) -> None:
+def test_api_gateway_renames_what_a_401_asks_for(full_stack: Stack, stack: Stack) -> None:
     names = []
-    for front_door in (stack, whole_stack):
+    for front_door in (stack, full_stack):
         with front_door.client() as client:
             answer = client.get("/v1/jobs", headers={"Authorization": "Bearer wrong"})
         assert answer.status_code == 401

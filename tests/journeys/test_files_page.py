@@ -13,17 +13,17 @@ from typing import Any
 
 import pytest
 
-from coatcheck.blobs import LINK_SECONDS
-from coatcheck.deployment import Deployment
-from coatcheck.parts import MOST_PARTS, SINGLE_PART_LIMIT, SMALLEST_PART, UPLOAD_LIMIT
-from service.front_door import LAMBDA, UVICORN
-from service.in_parts import MOST_OPEN
-from service.inputs import MOST_UPLOADS
-from service.structure import MOST as MOST_VALUES
+from coatcheck.core.aws.s3 import DOWNLOAD_URL_SECONDS
+from coatcheck.core.part_plan import MAX_PARTS, MIN_PART_SIZE, SINGLE_PART_LIMIT, UPLOAD_LIMIT
+from coatcheck.core.settings import Settings
+from coatcheck_service.actions.job_inputs import MAX_UPLOADS
+from coatcheck_service.actions.multipart_uploads import MAX_OPEN_UPLOADS
+from coatcheck_service.http.front_door import LAMBDA, UVICORN
+from coatcheck_service.http.json_size import MAX_VALUES
+from coatcheck_worker.run.job_context import MAX_ARTIFACTS
+from coatcheck_worker.storage.part_uploader import MAX_SIZE
 from tests.journeys.results import submitted
-from tests.journeys.running import Stack
-from worker.context import MAX_ARTIFACTS
-from worker.parts import MAX_SIZE
+from tests.journeys.up_process import Stack
 
 PAGE = (Path(__file__).parents[2] / "docs" / "files.md").read_text(encoding="utf-8")
 MIB = 1024**2
@@ -45,11 +45,11 @@ def defined(holding: str, name: str) -> Callable[..., Any]:
     return found
 
 
-def typed(command: str, folder: Path, environ: dict[str, str]) -> None:
+def run_command(command: str, folder: Path, environ: dict[str, str]) -> None:
     """Type a command in a folder."""
-    typed = ["bash", "-eu", "-c", command]
+    run_command = ["bash", "-eu", "-c", command]
     ran = subprocess.run(
-        typed, cwd=folder, env={**os.environ, **environ}, capture_output=True, text=True, timeout=120, check=False
+        run_command, cwd=folder, env={**os.environ, **environ}, capture_output=True, text=True, timeout=120, check=False
     )
     assert ran.returncode == 0, ran.stderr
 
@@ -63,19 +63,19 @@ def test_a_result_is_fetched_and_goes_on_where_it_broke_off(stack: Stack, tmp_pa
     environ = {"URL": stack.url, "KEY": stack.api_key, "ID": job_id}
     (tmp_path / "build").mkdir()
     saved = tmp_path / "build" / "result.csv"
-    typed(fetch, tmp_path, environ)
+    run_command(fetch, tmp_path, environ)
     whole = saved.read_bytes()
     assert hashlib.sha256(whole).hexdigest() == done["result"]["sha256"]
 
     for there in (size // 3, size):
         saved.write_bytes(whole[:there])
-        typed(go_on, tmp_path, environ)
+        run_command(go_on, tmp_path, environ)
         assert saved.read_bytes() == whole
 
 
 def test_parts_that_are_missing_are_sent(stack: Stack, tmp_path: Path) -> None:
     file = tmp_path / "t.csv"
-    file.write_bytes(b"a\n" + b"1\n" * (2 * SMALLEST_PART // 2))
+    file.write_bytes(b"a\n" + b"1\n" * (2 * MIN_PART_SIZE // 2))
     announce, send_missing = (defined("def announce", name) for name in ("announce", "send_missing"))
     with stack.client() as api:
         upload_id = announce(api, file, "text/csv")
@@ -83,7 +83,7 @@ def test_parts_that_are_missing_are_sent(stack: Stack, tmp_path: Path) -> None:
         assert len(ticket["parts"]) == 3
         # an earlier run got this far
         part = ticket["parts"][1]
-        middle = file.read_bytes()[SMALLEST_PART : 2 * SMALLEST_PART]
+        middle = file.read_bytes()[MIN_PART_SIZE : 2 * MIN_PART_SIZE]
         assert api.put(part["url"], content=middle, headers={"Authorization": ""}).is_success
         for _ in range(2):
             send_missing(api, file, upload_id)
@@ -101,18 +101,18 @@ def test_the_client_does_it_all(stack: Stack, tmp_path: Path) -> None:
     ("said", "holds"),
     [
         ("10 MB (10,485,760 bytes)", UVICORN.inline_limit == UVICORN.max_body == 10_485_760),
-        ("1 MB (1,048,576 bytes)", Deployment.model_fields["max_json_bytes"].default == 1_048_576),
-        ("names and values in it | 50,000", MOST_VALUES == 50_000),
+        ("1 MB (1,048,576 bytes)", Settings.model_fields["max_json_bytes"].default == 1_048_576),
+        ("names and values in it | 50,000", MAX_VALUES == 50_000),
         (
             "4.4 MB (4,669,440 bytes) where the API is a Lambda function",
             LAMBDA.inline_limit == LAMBDA.max_body == 4_669_440,
         ),
-        ("for ten minutes", LINK_SECONDS == 600),
-        ("of more than 5 GB has to be sent in parts, and one of more than 8 MB", SMALLEST_PART == 8 * MIB),
+        ("for ten minutes", DOWNLOAD_URL_SECONDS == 600),
+        ("of more than 5 GB has to be sent in parts, and one of more than 8 MB", MIN_PART_SIZE == 8 * MIB),
         ("an upload sent in one request | 5 GB", SINGLE_PART_LIMIT == 5 * 1024 * MIB),
-        ("1 TB, in parts of 8 MB and more, 10,000 of them", (UPLOAD_LIMIT, MOST_PARTS) == (1024**4, 10_000)),
-        ("not completed | 100 for a tenant", MOST_OPEN == 100),
-        ("named in one input | 100", MOST_UPLOADS == 100),
+        ("1 TB, in parts of 8 MB and more, 10,000 of them", (UPLOAD_LIMIT, MAX_PARTS) == (1024**4, 10_000)),
+        ("not completed | 100 for a tenant", MAX_OPEN_UPLOADS == 100),
+        ("named in one input | 100", MAX_UPLOADS == 100),
         ("| 461 GB |", MAX_SIZE // 10**9 == 461),
         ("artifacts of a job | 1,000", MAX_ARTIFACTS == 1000),
     ],

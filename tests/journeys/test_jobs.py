@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.journeys.running import Stack, eventually
+from tests.journeys.up_process import Stack, eventually
 
 Json = dict[str, Any]
 
@@ -208,7 +208,7 @@ def test_a_worker_killed_in_the_middle_of_a_job_is_made_good(stack: Stack) -> No
         eventually(lambda: client.get(view["urls"]["self"]).json()["status"] == "running", 30)
         killed_at = time.monotonic()
         for pid, command in stack.processes().items():
-            if "worker.poller" in command:
+            if "coatcheck_worker.poller" in command:
                 os.kill(pid, signal.SIGKILL)
         view = finished(client, view, limit=180)
         assert (view["status"], view["attempt"]) == ("succeeded", 2)

@@ -11,13 +11,14 @@ import aioboto3  # type: ignore[import-untyped]
 import httpx
 import pytest
 
-from coatcheck import blobs, pack
-from infra.embedded import environment
-from infra.embedded.stack import client
-from service.aws import AioBoto
-from tests.journeys.results import shelf_on
-from tests.journeys.running import Stack, eventually
-from tests.shelf import Shelf
+from coatcheck.core import pack
+from coatcheck.core.aws import s3
+from coatcheck_infra.local import environment
+from coatcheck_infra.local.resources import client
+from coatcheck_service.aioboto_transport import AioBotoTransport
+from tests.finished_job import FinishedJob
+from tests.journeys.results import finished_job_on
+from tests.journeys.up_process import Stack, eventually
 
 PAGE = b"<script>alert(document.domain)</script>"
 OTHER = b"what the link does not lead to"
@@ -31,17 +32,17 @@ def http(front_door: Stack) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture
-def shelf(front_door: Stack, http: httpx.Client) -> Shelf:
+def finished_job(front_door: Stack, http: httpx.Client) -> FinishedJob:
     """A job whose result and artifact are in the bucket."""
-    made = shelf_on(front_door, http)
-    made.show_artifacts({"other.txt": OTHER}, "text/plain")
-    made.show(PAGE, "text/html", filename="page.html")
+    made = finished_job_on(front_door, http)
+    made.set_artifacts({"other.txt": OTHER}, "text/plain")
+    made.set_result(PAGE, "text/html", filename="page.html")
     return made
 
 
-def linked(http: httpx.Client, shelf: Shelf) -> httpx.URL:
+def linked(http: httpx.Client, finished_job: FinishedJob) -> httpx.URL:
     """A link to the result, made now."""
-    answer = http.get(f"/v1/jobs/{shelf.key.id}/result", params={"link": "true"})
+    answer = http.get(f"/v1/jobs/{finished_job.key.id}/result", params={"link": "true"})
     assert answer.status_code == 200, answer.text
     return httpx.URL(answer.json()["url"])
 
@@ -53,45 +54,49 @@ def assert_saved(answer: httpx.Response) -> None:
     assert answer.headers["content-disposition"] == 'attachment; filename="page.html"'
 
 
-def anybody(method: str, url: httpx.URL | str, **more: Any) -> httpx.Response:
+def get_without_key(method: str, url: httpx.URL | str, **more: Any) -> httpx.Response:
     """An answer of the bucket, without a key."""
     return httpx.request(method, url, trust_env=False, timeout=30, **more)
 
 
-async def test_a_link_dies_and_the_address_gives_another(front_door: Stack, http: httpx.Client, shelf: Shelf) -> None:
+async def test_a_link_dies_and_the_address_gives_another(
+    front_door: Stack, http: httpx.Client, finished_job: FinishedJob
+) -> None:
     session = aioboto3.Session(environment.ACCESS_KEY, environment.SECRET_KEY, region_name=environment.REGION)
-    door = AioBoto(front_door.aws_endpoint_url, session)
-    attachment = blobs.attachment("page.html")
-    wanted = blobs.link(shelf.bucket, blobs.result_key(shelf.job()), content_type="text/html", disposition=attachment)
-    brief = (await door.presign(replace(wanted, expires_in=2))).url
-    await door.aclose()
-    assert_saved(anybody("GET", brief))
-    eventually(lambda: anybody("GET", brief).status_code != 200, 15)
-    refused = anybody("GET", brief)
+    transport = AioBotoTransport(front_door.aws_endpoint_url, session)
+    attachment = s3.attachment("page.html")
+    wanted = s3.presign_download(
+        finished_job.bucket, s3.result_key(finished_job.job()), content_type="text/html", disposition=attachment
+    )
+    brief = (await transport.presign(replace(wanted, expires_in=2))).url
+    await transport.aclose()
+    assert_saved(get_without_key("GET", brief))
+    eventually(lambda: get_without_key("GET", brief).status_code != 200, 15)
+    refused = get_without_key("GET", brief)
     assert refused.status_code == 403
     assert b"expired" in refused.content
-    fresh = linked(http, shelf)
+    fresh = linked(http, finished_job)
     assert int(fresh.params["X-Amz-Expires"]) == wanted.expires_in == 600
-    assert_saved(anybody("GET", fresh))
-    rest = anybody("GET", fresh, headers={"Range": "bytes=8-"})
+    assert_saved(get_without_key("GET", fresh))
+    rest = get_without_key("GET", fresh, headers={"Range": "bytes=8-"})
     assert (rest.status_code, rest.content) == (206, PAGE[8:])
     assert rest.headers["content-range"] == f"bytes 8-{len(PAGE) - 1}/{len(PAGE)}"
 
 
-def test_each_request_gets_a_link_of_its_own(http: httpx.Client, shelf: Shelf) -> None:
-    first = linked(http, shelf)
-    eventually(lambda: linked(http, shelf).params["X-Amz-Date"] > first.params["X-Amz-Date"], 15)
+def test_each_request_gets_a_link_of_its_own(http: httpx.Client, finished_job: FinishedJob) -> None:
+    first = linked(http, finished_job)
+    eventually(lambda: linked(http, finished_job).params["X-Amz-Date"] > first.params["X-Amz-Date"], 15)
 
 
-def test_a_link_that_was_tampered_with_is_refused(http: httpx.Client, shelf: Shelf) -> None:
-    link = linked(http, shelf)
+def test_a_link_that_was_tampered_with_is_refused(http: httpx.Client, finished_job: FinishedJob) -> None:
+    link = linked(http, finished_job)
     assert link.params["response-content-disposition"].startswith("attachment; ")
-    result, artifact = blobs.result_key(shelf.job()), blobs.artifact_key(shelf.job(), "other.txt")
+    result, artifact = s3.result_key(finished_job.job()), s3.artifact_key(finished_job.job(), "other.txt")
     later = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(time.time() + 60))
     forged = {
         "another key": link.copy_with(path=link.path.replace(result, artifact)),
         "a key above": link.copy_with(path=link.path.removesuffix("result")),
-        "the whole bucket": link.copy_with(path=f"/{shelf.bucket}"),
+        "the whole bucket": link.copy_with(path=f"/{finished_job.bucket}"),
         "shown, not saved": link.copy_set_param("response-content-disposition", "inline"),
         "saved as a program": link.copy_set_param("response-content-disposition", 'attachment; filename="a.exe"'),
         "no disposition": link.copy_remove_param("response-content-disposition"),
@@ -106,22 +111,22 @@ def test_a_link_that_was_tampered_with_is_refused(http: httpx.Client, shelf: She
         "nothing at all": link.copy_with(query=None),
     }
     for what, url in forged.items():
-        answer = anybody("GET", url)
+        answer = get_without_key("GET", url)
         assert answer.status_code == 403, (what, answer.status_code, answer.text)
         assert not {PAGE, OTHER} & {answer.content}, what
     for method in ("PUT", "POST", "DELETE", "HEAD"):
-        assert anybody(method, link).status_code == 403, method
-    assert anybody("PUT", link, content=b"mine").status_code == 403
-    assert_saved(anybody("GET", link))
+        assert get_without_key(method, link).status_code == 403, method
+    assert get_without_key("PUT", link, content=b"mine").status_code == 403
+    assert_saved(get_without_key("GET", link))
 
 
-def test_no_link_is_kept_or_told(front_door: Stack, http: httpx.Client, shelf: Shelf) -> None:
-    link = linked(http, shelf)
-    assert_saved(anybody("GET", link))
+def test_no_link_is_kept_or_told(front_door: Stack, http: httpx.Client, finished_job: FinishedJob) -> None:
+    link = linked(http, finished_job)
+    assert_saved(get_without_key("GET", link))
     signed = ("x-amz-", link.params["X-Amz-Signature"])
-    told = [http.get(f"/v1/jobs/{shelf.key.id}{below}").text for below in ("", "/events")]
+    told = [http.get(f"/v1/jobs/{finished_job.key.id}{below}").text for below in ("", "/events")]
     told += [http.get("/v1/jobs").text, front_door.log.read_text()]
-    kept = list(_texts(client("dynamodb", front_door.aws_endpoint_url).scan(TableName=shelf.table)["Items"]))
+    kept = list(_texts(client("dynamodb", front_door.aws_endpoint_url).scan(TableName=finished_job.table)["Items"]))
     assert len(kept) > 10
     assert "GET /v1/jobs/{job_id}/result 200" in told[-1], "the log is the one that tells of it"
     for text in told + kept:

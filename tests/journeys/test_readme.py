@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.journeys.running import Stack
+from tests.journeys.up_process import Stack
 
 ROOT = Path(__file__).parents[2]
 

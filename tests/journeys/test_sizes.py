@@ -9,44 +9,44 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from jobs.demo import reproducible
-from service.front_door import LAMBDA, UVICORN, FrontDoor
-from tests.journeys.results import shelf_on, submitted
-from tests.journeys.running import Stack, eventually
-from tests.shelf import Shelf
-from tests.sizes import KINDS, around
+from coatcheck_service.http.front_door import LAMBDA, UVICORN, FrontDoor
+from jobs.demo import deterministic_bytes
+from tests.boundary_sizes import KINDS, around
+from tests.finished_job import FinishedJob
+from tests.journeys.results import finished_job_on, submitted
+from tests.journeys.up_process import Stack, eventually
 
 SIZES = around(LAMBDA.inline_limit, UVICORN.inline_limit)
 
-LIMITS = {"stack": UVICORN, "whole_stack": LAMBDA}
+LIMITS = {"stack": UVICORN, "full_stack": LAMBDA}
 
 
 @pytest.fixture(params=LIMITS, ids=["up", "whole"])
-def door(request: pytest.FixtureRequest) -> tuple[Stack, FrontDoor]:
+def gateway(request: pytest.FixtureRequest) -> tuple[Stack, FrontDoor]:
     """Both ways of running, and how much each says that it carries."""
     return request.getfixturevalue(request.param), LIMITS[request.param]
 
 
 @pytest.fixture
-def limits(door: tuple[Stack, FrontDoor]) -> FrontDoor:
+def limits(gateway: tuple[Stack, FrontDoor]) -> FrontDoor:
     """How much the front door carries."""
-    return door[1]
+    return gateway[1]
 
 
 @pytest.fixture
-def http(door: tuple[Stack, FrontDoor]) -> Iterator[httpx.Client]:
+def http(gateway: tuple[Stack, FrontDoor]) -> Iterator[httpx.Client]:
     """A client of the front door."""
-    with door[0].client() as client:
+    with gateway[0].client() as client:
         yield client
 
 
 @pytest.fixture
-def shelf(door: tuple[Stack, FrontDoor], http: httpx.Client) -> Shelf:
+def finished_job(gateway: tuple[Stack, FrontDoor], http: httpx.Client) -> FinishedJob:
     """A job that was done, to be given results and artifacts."""
-    return shelf_on(door[0], http)
+    return finished_job_on(gateway[0], http)
 
 
-def anybody(url: str) -> httpx.Response:
+def get_without_key(url: str) -> httpx.Response:
     """What a link leads to, without a key."""
     got = httpx.get(url, timeout=60, trust_env=False)
     assert got.status_code == 200, got.text[:300]
@@ -65,13 +65,13 @@ def assert_collected(http: httpx.Client, limits: FrontDoor, path: str, body: byt
         assert answer.headers["content-digest"] == f"sha-256=:{base64.b64encode(digest.digest()).decode()}:"
     else:
         assert (answer.status_code, answer.content) == (303, b""), len(body)
-        answer = anybody(answer.headers["location"])
+        answer = get_without_key(answer.headers["location"])
     assert (answer.content == body, answer.headers["content-type"]) == (True, content_type), len(body)
 
     link = http.get(path, params={"link": "true"}).json()
     assert (link["size"], link["sha256"], link["content_type"]) == (len(body), digest.hexdigest(), content_type)
     # what is in the row is the service's own to give
-    got = http.get(link["url"]) if link["url"].startswith(str(http.base_url)) else anybody(link["url"])
+    got = http.get(link["url"]) if link["url"].startswith(str(http.base_url)) else get_without_key(link["url"])
     assert (got.content == body, got.headers["content-type"]) == (True, content_type), len(body)
 
     unchanged = http.get(path, headers={"If-None-Match": f'"{digest.hexdigest()}"'})
@@ -90,22 +90,22 @@ def test_results_that_a_worker_made(http: httpx.Client, limits: FrontDoor) -> No
     for size, job_id in made.items():
         path = f"/v1/jobs/{job_id}/result"
         await_result(http, path)
-        assert_collected(http, limits, path, b"".join(reproducible(size, 7)), content_type)
+        assert_collected(http, limits, path, b"".join(deterministic_bytes(size, 7)), content_type)
 
 
-def test_results_of_text_that_json_escapes(http: httpx.Client, limits: FrontDoor, shelf: Shelf) -> None:
+def test_results_of_text_that_json_escapes(http: httpx.Client, limits: FrontDoor, finished_job: FinishedJob) -> None:
     content_type, made = KINDS["escapes"]
     for size in SIZES:
-        shelf.show(made(size), content_type)
-        assert_collected(http, limits, f"/v1/jobs/{shelf.key.id}/result", made(size), content_type)
+        finished_job.set_result(made(size), content_type)
+        assert_collected(http, limits, f"/v1/jobs/{finished_job.key.id}/result", made(size), content_type)
 
 
 @pytest.mark.parametrize("kind", ["words", "noise"])
 def test_artifacts_of_text_in_many_scripts_and_of_bytes(
-    http: httpx.Client, limits: FrontDoor, shelf: Shelf, kind: str
+    http: httpx.Client, limits: FrontDoor, finished_job: FinishedJob, kind: str
 ) -> None:
     content_type, made = KINDS[kind]
-    shelf.show_artifacts({f"{size}.bin": made(size) for size in SIZES}, content_type)
+    finished_job.set_artifacts({f"{size}.bin": made(size) for size in SIZES}, content_type)
     for size in SIZES:
-        path = f"/v1/jobs/{shelf.key.id}/result/{size}.bin"
+        path = f"/v1/jobs/{finished_job.key.id}/result/{size}.bin"
         assert_collected(http, limits, path, made(size), content_type)

@@ -17,20 +17,21 @@ from pathlib import Path
 import httpx
 import pytest
 
-from infra.embedded.processes import ROOT
-from tests.journeys.running import COATCHECK, Stack, Up, eventually, processes_of
+from coatcheck_infra.local.processes import ROOT
+from tests.journeys.up_process import COATCHECK, Stack, UpProcess, eventually, processes_of
 
-StartUp = Callable[..., Up]
+StartUp = Callable[..., UpProcess]
 
 BOTH_WAYS = pytest.mark.parametrize("way", [(), ("--whole",)], ids=["up", "whole"])
-FROM_CHECKOUT = (sys.executable, "-c", "from coatcheck.client.cli import main; main()")
+SOURCES = "import os, sys; sys.path[1:1] = map(os.path.abspath, ('service', 'worker', 'infra'))"
+FROM_CHECKOUT = (sys.executable, "-c", f"{SOURCES}; from coatcheck.cli.main import main; main()")
 LONG_JOB = {"type": "demo.sleep", "input": {"seconds": 60}}
 
 
-def failure(up: Up) -> str:
+def failure(up: UpProcess) -> str:
     """The one line with which `up` failed."""
-    assert up.process.wait(60) == 1, up.said()
-    *_, last = up.said().splitlines()
+    assert up.process.wait(60) == 1, up.output()
+    *_, last = up.output().splitlines()
     assert last.startswith("coatcheck up: ")
     assert "Traceback" not in last
     return last
@@ -62,9 +63,9 @@ def test_says_where_it_is(front_door: Stack) -> None:
     assert httpx.get(f"{front_door.url}/v1/jobs").status_code == 401
     with front_door.client() as http:
         assert http.get("/v1/jobs").status_code == 200
-    said = front_door.log.read_text()
+    output = front_door.log.read_text()
     for place in (front_door.url, f"{front_door.url}/docs", front_door.api_key):
-        assert place in said
+        assert place in output
 
 
 def test_listens_on_loopback_only(front_door: Stack) -> None:
@@ -107,7 +108,7 @@ def test_kill_9_leaves_nothing(start_up: StartUp, way: tuple[str, ...]) -> None:
 
 def test_kill_9_while_starting_leaves_nothing(start_up: StartUp) -> None:
     up = start_up()
-    eventually(lambda: len(processes_of(up.home)) > 2, 30, up.said)
+    eventually(lambda: len(processes_of(up.home)) > 2, 30, up.output)
     up.kill()
     eventually(lambda: not processes_of(up.home), 5, lambda: processes_of(up.home))
 
@@ -128,7 +129,7 @@ def test_a_taken_port(start_up: StartUp, stack: Stack) -> None:
     port = str(httpx.URL(stack.url).port)
     up = start_up("--port", port)
     assert f"port {port} is taken: choose another with --port" in failure(up)
-    assert up.said().count("\n") == 1
+    assert up.output().count("\n") == 1
     assert not up.home.exists()
 
 
@@ -153,7 +154,7 @@ def test_a_full_disk(start_up: StartUp, tmp_path: Path) -> None:
     assert f"the disk of {tmp_path}/home is full: " in failure(up)
 
 
-PARTS = {"api": "service.main:app", "worker": "-m worker ", "sweeper": "-m worker.sweeper "}
+PARTS = {"api": "coatcheck_service.main:app", "worker": "-m coatcheck_worker ", "sweeper": "-m coatcheck_worker.sweep "}
 
 
 def test_a_part_that_was_killed_comes_back(start_up: StartUp) -> None:
@@ -164,13 +165,13 @@ def test_a_part_that_was_killed_comes_back(start_up: StartUp) -> None:
         return [number for number, command in stack.processes().items() if PARTS[part] in command]
 
     def is_back(part: str, killed: int) -> bool:
-        told = re.search(rf"{part} +│ was killed by SIGKILL; starting it again", up.said())
+        told = re.search(rf"{part} +│ was killed by SIGKILL; starting it again", up.output())
         return bool(told) and running(part) not in ([], [killed])
 
     for part in PARTS:
         (number,) = running(part)
         os.kill(number, signal.SIGKILL)
-        eventually(functools.partial(is_back, part, number), 10, up.said)
+        eventually(functools.partial(is_back, part, number), 10, up.output)
     with stack.client() as http:
         job = {**LONG_JOB, "input": {"seconds": 0}}
         assert http.post("/v1/jobs", json=job, headers={"Prefer": "wait=20"}).json()["status"] == "succeeded"
@@ -180,7 +181,9 @@ def test_a_part_that_was_killed_comes_back(start_up: StartUp) -> None:
 def test_ends_with_the_emulator(start_up: StartUp, way: tuple[str, ...]) -> None:
     up = start_up(*way)
     stack = up.ready()
-    (number,) = (number for number, command in stack.processes().items() if "infra.embedded.ministack" in command)
+    (number,) = (
+        number for number, command in stack.processes().items() if "coatcheck_infra.local.ministack" in command
+    )
     os.kill(number, signal.SIGKILL)
     assert "the AWS emulator was killed by SIGKILL" in failure(up)
     assert nothing_is_left_of(stack)
@@ -208,17 +211,17 @@ def test_reloads_changed_code(start_up: StartUp, checkout: Path) -> None:
             return str(http.get("/v1/job-types/demo.sleep").json()["title"])
 
     catalog.write_text(f"{code}\n)")
-    eventually(lambda: "not reloaded: jobs/catalog.py, line" in up.said(), 30, up.said)
+    eventually(lambda: "not reloaded: jobs/catalog.py, line" in up.output(), 30, up.output)
     assert title() == "Sleep"
 
     catalog.write_text(f"{code}\nraise RuntimeError('not today')\n")
-    eventually(lambda: re.search(r"api +│ ended with status 1; it starts again when", up.said()), 20, up.said)
-    assert "RuntimeError: not today" in up.said()
+    eventually(lambda: re.search(r"api +│ ended with status 1; it starts again when", up.output()), 20, up.output)
+    assert "RuntimeError: not today" in up.output()
 
     catalog.write_text(code.replace('title="Sleep"', 'title="Nap"'))
-    eventually(lambda: title() == "Nap", 20, up.said)
-    assert "reloaded: jobs/catalog.py" in up.said()
-    assert up.stop() == 0, up.said()
+    eventually(lambda: title() == "Nap", 20, up.output)
+    assert "reloaded: jobs/catalog.py" in up.output()
+    assert up.stop() == 0, up.output()
 
 
 def test_without_the_emulator(start_up: StartUp, checkout: Path) -> None:
@@ -236,18 +239,18 @@ def test_an_emulator_that_does_not_start(start_up: StartUp, checkout: Path) -> N
     python.chmod(0o755)
     up = start_up(command=FROM_CHECKOUT, cwd=checkout)
     assert "the AWS emulator ended with status 3; its last lines are above" in failure(up)
-    assert "aws       │ no luck" in up.said()
+    assert "aws       │ no luck" in up.output()
 
 
 def test_resources_that_cannot_be_made(start_up: StartUp, checkout: Path) -> None:
-    template = checkout / "infra" / "template.yaml"
+    template = checkout / "infra" / "coatcheck_infra" / "template.yaml"
     template.write_text(template.read_text().replace("!GetAtt DefaultDeadLetters.Arn", "!GetAtt Nowhere.Arn"))
     up = start_up(command=FROM_CHECKOUT, cwd=checkout)
     assert "cannot make the resources of template.yaml: DefaultQueue: Invalid value" in failure(up)
 
 
 def test_a_part_that_cannot_start(start_up: StartUp, checkout: Path) -> None:
-    (checkout / "service" / "main.py").write_text("raise RuntimeError('not today')\n")
+    (checkout / "service" / "coatcheck_service" / "main.py").write_text("raise RuntimeError('not today')\n")
     up = start_up(command=FROM_CHECKOUT, cwd=checkout)
     assert "the api ended with status 1 while starting; what it said is above" in failure(up)
-    assert "not today" in up.said()
+    assert "not today" in up.output()

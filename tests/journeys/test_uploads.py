@@ -6,11 +6,11 @@ import hashlib
 
 import httpx
 
-from coatcheck.parts import SMALLEST_PART
-from tests.journeys.results import collected
-from tests.journeys.running import Stack
+from coatcheck.core.part_plan import MIN_PART_SIZE
+from tests.journeys.results import fetch_result
+from tests.journeys.up_process import Stack
 
-BODY = b"a,b\n" + b"1,2\n" * (SMALLEST_PART // 4)
+BODY = b"a,b\n" + b"1,2\n" * (MIN_PART_SIZE // 4)
 
 
 def test_parts_go_up_one_by_one_and_are_queried(front_door: Stack) -> None:
@@ -24,7 +24,7 @@ def test_parts_go_up_one_by_one_and_are_queried(front_door: Stack) -> None:
         for number in (1, 2):
             part = client.get(f"{upload}/parts").json()["parts"][0]
             assert part["number"] == number
-            piece = BODY[(number - 1) * SMALLEST_PART : number * SMALLEST_PART]
+            piece = BODY[(number - 1) * MIN_PART_SIZE : number * MIN_PART_SIZE]
             sent = httpx.put(part["url"], content=piece, timeout=60, trust_env=False)
             assert sent.is_success, sent.text
         for _ in range(2):
@@ -35,5 +35,5 @@ def test_parts_go_up_one_by_one_and_are_queried(front_door: Stack) -> None:
         sql = {"sql": "SELECT count(*) AS n FROM t", "tables": {"t": {"$upload": completed.json()["id"]}}}
         job = client.post("/v1/jobs", json={"type": "table.query", "input": {**sql, "format": "csv"}})
         assert job.status_code in {200, 202}, job.text
-        answer = collected(client, job.json()["id"])
-        assert (answer.status_code, answer.content.split()) == (200, [b"n", str(SMALLEST_PART // 4).encode()])
+        answer = fetch_result(client, job.json()["id"])
+        assert (answer.status_code, answer.content.split()) == (200, [b"n", str(MIN_PART_SIZE // 4).encode()])

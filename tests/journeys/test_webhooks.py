@@ -17,10 +17,10 @@ from typing import IO, Any
 import httpx
 import pytest
 
-from coatcheck.signature import BadSignature
-from coatcheck.webhooks import JOBS_ENDPOINT
-from tests.journeys.receiving import Arrived, Receiver, receiving
-from tests.journeys.running import COATCHECK, Stack, eventually
+from coatcheck.core.signature import BadSignature
+from coatcheck.core.webhooks import JOBS_ENDPOINT
+from tests.journeys.up_process import COATCHECK, Stack, eventually
+from tests.journeys.webhook_receiver import ReceivedWebhook, WebhookReceiver, run_receiver
 
 Json = dict[str, Any]
 
@@ -32,8 +32,8 @@ SLEEP = {"type": "demo.sleep", "input": {"seconds": 0}}
 
 
 @pytest.fixture(scope="module")
-def receiver() -> Iterator[Receiver]:
-    with receiving() as receiver:
+def receiver() -> Iterator[WebhookReceiver]:
+    with run_receiver() as receiver:
         yield receiver
 
 
@@ -50,14 +50,14 @@ def path(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def endpoint(client: httpx.Client, receiver: Receiver, path: str) -> Iterator[Json]:
+def endpoint(client: httpx.Client, receiver: WebhookReceiver, path: str) -> Iterator[Json]:
     """An endpoint that leads to `path`, secret and all."""
-    made = answered(client.post("/v1/webhook-endpoints", json={"url": receiver.url + path}), 201)
+    made = body_of(client.post("/v1/webhook-endpoints", json={"url": receiver.url + path}), 201)
     yield made
-    answered(client.delete(f"/v1/webhook-endpoints/{made['id']}"), 204)
+    body_of(client.delete(f"/v1/webhook-endpoints/{made['id']}"), 204)
 
 
-def answered(answer: httpx.Response, status: int) -> Json:
+def body_of(answer: httpx.Response, status: int) -> Json:
     """The body of an answer that has to have this status."""
     assert answer.status_code == status, answer.text
     body: Json = answer.json() if answer.content else {}
@@ -65,7 +65,7 @@ def answered(answer: httpx.Response, status: int) -> Json:
 
 
 def deliveries(client: httpx.Client, job: str) -> list[Json]:
-    found: list[Json] = answered(client.get(f"/v1/jobs/{job}/deliveries"), 200)["data"]
+    found: list[Json] = body_of(client.get(f"/v1/jobs/{job}/deliveries"), 200)["data"]
     return found
 
 
@@ -81,17 +81,17 @@ def delivered(client: httpx.Client, job: str, attempts: int) -> Json:
 
 
 def test_an_endpoint_hears_of_a_job_from_its_start_to_its_end(
-    client: httpx.Client, receiver: Receiver, endpoint: Json, path: str
+    client: httpx.Client, receiver: WebhookReceiver, endpoint: Json, path: str
 ) -> None:
     time.sleep(KNOWN_EVERYWHERE)
-    job = answered(client.post("/v1/jobs", json=SLEEP), 202)["id"]
-    arrived = [one.verified(endpoint["secret"]) for one in receiver.wait_for(path, 2)]
-    events = {event["type"]: event for event in arrived}
+    job = body_of(client.post("/v1/jobs", json=SLEEP), 202)["id"]
+    received = [one.verified(endpoint["secret"]) for one in receiver.wait_for(path, 2)]
+    events = {event["type"]: event for event in received}
     assert events.keys() == {"job.started", "job.succeeded"}
     assert [event["data"]["id"] for event in events.values()] == [job, job]
     assert [events[kind]["data"]["status"] for kind in sorted(events)] == ["running", "succeeded"]
     assert events["job.started"]["data"]["version"] < events["job.succeeded"]["data"]["version"]
-    shown = answered(client.get(events["job.succeeded"]["data"]["urls"]["self"]), 200)
+    shown = body_of(client.get(events["job.succeeded"]["data"]["urls"]["self"]), 200)
     assert shown == events["job.succeeded"]["data"]
 
     eventually(lambda: {one["status"] for one in deliveries(client, job)} == {"delivered"}, 30)
@@ -102,25 +102,27 @@ def test_an_endpoint_hears_of_a_job_from_its_start_to_its_end(
 
 
 def test_a_job_brings_a_webhook_of_its_own_which_is_sent_again_by_hand(
-    client: httpx.Client, receiver: Receiver, path: str
+    client: httpx.Client, receiver: WebhookReceiver, path: str
 ) -> None:
     secret = rotated(client, JOBS_ENDPOINT)
     webhook = {"url": receiver.url + path, "events": ["job.succeeded"]}
-    job = answered(client.post("/v1/jobs", json={**SLEEP, "webhook": webhook}), 202)["id"]
+    job = body_of(client.post("/v1/jobs", json={**SLEEP, "webhook": webhook}), 202)["id"]
     delivery = delivered(client, job, 1)
-    answered(client.post(f"/v1/jobs/{job}/deliveries/{delivery['id']}/resend"), 202)
+    body_of(client.post(f"/v1/jobs/{job}/deliveries/{delivery['id']}/resend"), 202)
     first, second = receiver.wait_for(path, 2)
     assert (second.id, second.body) == (first.id, first.body)
     assert second.verified(secret)["data"]["id"] == job
     delivered(client, job, 2)
 
 
-def test_what_a_receiver_does_not_take_is_sent_again(client: httpx.Client, receiver: Receiver, path: str) -> None:
+def test_what_a_receiver_does_not_take_is_sent_again(
+    client: httpx.Client, receiver: WebhookReceiver, path: str
+) -> None:
     receiver.answers[path] = [500]
     secret = rotated(client, JOBS_ENDPOINT)
     webhook = {"url": receiver.url + path, "events": ["job.canceled"]}
-    job = answered(client.post("/v1/jobs", json={**SLEEP, "delay": 600, "webhook": webhook}), 202)["id"]
-    answered(client.post(f"/v1/jobs/{job}/cancel"), 200)
+    job = body_of(client.post("/v1/jobs", json={**SLEEP, "delay": 600, "webhook": webhook}), 202)["id"]
+    body_of(client.post(f"/v1/jobs/{job}/cancel"), 200)
     first, second = receiver.wait_for(path, 2)
     assert (second.id, second.body) == (first.id, first.body)
     assert second.headers["webhook-timestamp"] > first.headers["webhook-timestamp"]
@@ -129,21 +131,21 @@ def test_what_a_receiver_does_not_take_is_sent_again(client: httpx.Client, recei
 
 
 def test_a_rotated_secret_signs_beside_the_one_before(
-    client: httpx.Client, receiver: Receiver, endpoint: Json, path: str
+    client: httpx.Client, receiver: WebhookReceiver, endpoint: Json, path: str
 ) -> None:
     fresh = rotated(client, endpoint["id"])
     assert fresh != endpoint["secret"]
 
-    def signed_by(secret: str, arrived: Arrived) -> bool:
+    def signed_by(secret: str, received: ReceivedWebhook) -> bool:
         try:
-            arrived.verified(secret)
+            received.verified(secret)
         except BadSignature:
             return False
         return True
 
-    def pinged() -> Arrived:
+    def pinged() -> ReceivedWebhook:
         count = len(receiver.at(path))
-        answered(client.post(f"/v1/webhook-endpoints/{endpoint['id']}/test"), 202)
+        body_of(client.post(f"/v1/webhook-endpoints/{endpoint['id']}/test"), 202)
         return receiver.wait_for(path, count + 1)[-1]
 
     eventually(lambda: signed_by(fresh, pinged()), ROTATED_WITHIN)
@@ -151,18 +153,18 @@ def test_a_rotated_secret_signs_beside_the_one_before(
 
 
 def test_an_endpoint_that_is_gone_is_disabled_until_it_is_enabled_by_hand(
-    client: httpx.Client, receiver: Receiver, endpoint: Json, path: str
+    client: httpx.Client, receiver: WebhookReceiver, endpoint: Json, path: str
 ) -> None:
     where = f"/v1/webhook-endpoints/{endpoint['id']}"
     receiver.answers[path] = [410]
-    answered(client.post(f"{where}/test"), 202)
+    body_of(client.post(f"{where}/test"), 202)
     eventually(lambda: not client.get(where).json()["enabled"], 60)
-    assert answered(client.get(where), 200)["disabled_reason"] == "answered 410 Gone"
+    assert body_of(client.get(where), 200)["disabled_reason"] == "answered 410 Gone"
     assert [one["status"] for one in client.get(f"{where}/deliveries").json()["data"]] == ["failed"]
 
-    shown = answered(client.patch(where, json={"enabled": True}), 200)
+    shown = body_of(client.patch(where, json={"enabled": True}), 200)
     assert (shown["enabled"], shown["disabled_reason"]) == (True, None)
-    answered(client.post(f"{where}/test"), 202)
+    body_of(client.post(f"{where}/test"), 202)
     assert receiver.wait_for(path, 2)[-1].verified(endpoint["secret"])["type"] == "webhook.test"
 
 
@@ -170,7 +172,7 @@ def test_neither_the_service_itself_nor_an_inner_address_can_be_an_endpoint(
     client: httpx.Client, front_door: Stack
 ) -> None:
     for url in (f"{front_door.url}/v1/jobs", "http://10.0.0.1/hook", "http://169.254.169.254/latest/meta-data"):
-        problem = answered(client.post("/v1/webhook-endpoints", json={"url": url}), 422)
+        problem = body_of(client.post("/v1/webhook-endpoints", json={"url": url}), 422)
         assert problem["errors"] == [{"pointer": "/url", "detail": "webhook url: the address is not allowed"}]
 
 
@@ -178,32 +180,32 @@ def test_that_webhooks_stay_on_this_machine_is_said_at_the_start(front_door: Sta
     assert "over http too (COATCHECK_WEBHOOK_TARGETS=local)" in front_door.log.read_text()
 
 
-def test_a_deliverer_that_is_killed_is_made_good(stack: Stack, receiver: Receiver, path: str) -> None:
+def test_a_deliverer_that_is_killed_is_made_good(stack: Stack, receiver: WebhookReceiver, path: str) -> None:
     with stack.client() as client:
         for pid, command in stack.processes().items():
-            if "worker.webhooks" in command:
+            if "coatcheck_worker.webhooks" in command:
                 os.kill(pid, signal.SIGKILL)
         webhook = {"url": receiver.url + path, "events": ["job.succeeded"]}
-        job = answered(client.post("/v1/jobs", json={**SLEEP, "webhook": webhook}), 202)["id"]
+        job = body_of(client.post("/v1/jobs", json={**SLEEP, "webhook": webhook}), 202)["id"]
         delivered(client, job, 1)
         assert len(receiver.at(path)) == 1
 
 
 def test_webhooks_are_watched_and_forwarded_by_the_command_line(
-    stack: Stack, receiver: Receiver, path: str, environ: dict[str, str], tmp_path: Path
+    stack: Stack, receiver: WebhookReceiver, path: str, environ: dict[str, str], tmp_path: Path
 ) -> None:
     with stack.client() as client:
         secret = rotated(client, JOBS_ENDPOINT)
         with listening(environ, tmp_path, "--json", "--secret", secret, "--forward-to", receiver.url + path) as told:
             webhook = {"url": told.url, "events": ["job.succeeded"]}
-            job = answered(client.post("/v1/jobs", json={**SLEEP, "webhook": webhook}), 202)["id"]
+            job = body_of(client.post("/v1/jobs", json={**SLEEP, "webhook": webhook}), 202)["id"]
             shown = json.loads(told.lines.readline())
     assert (shown["body"]["data"]["id"], shown["verified"], shown["answered"]) == (job, True, 204)
     assert receiver.at(path)[0].verified(secret) == shown["body"]
 
 
 @dataclass(frozen=True)
-class Listening:
+class ListenProcess:
     """A `coatcheck webhooks listen`: where it listens, and its standard output."""
 
     url: str
@@ -211,7 +213,7 @@ class Listening:
 
 
 @contextmanager
-def listening(environ: dict[str, str], place: Path, *arguments: str) -> Iterator[Listening]:
+def listening(environ: dict[str, str], place: Path, *arguments: str) -> Iterator[ListenProcess]:
     said = place / "said"
     command = [*COATCHECK, "webhooks", "listen", *arguments]
     with (
@@ -221,7 +223,7 @@ def listening(environ: dict[str, str], place: Path, *arguments: str) -> Iterator
         try:
             eventually(lambda: re.search(r"listening at \S+", said.read_text()), 30, said.read_text)
             assert process.stdout
-            yield Listening(re.findall(r"listening at (\S+)", said.read_text())[0], process.stdout)
+            yield ListenProcess(re.findall(r"listening at (\S+)", said.read_text())[0], process.stdout)
             process.send_signal(signal.SIGINT)
             process.wait(10)
         finally:
@@ -230,5 +232,5 @@ def listening(environ: dict[str, str], place: Path, *arguments: str) -> Iterator
 
 def rotated(client: httpx.Client, endpoint: str) -> str:
     """The endpoint's new secret; of that of the jobs, the first one the first time."""
-    secret: str = answered(client.post(f"/v1/webhook-endpoints/{endpoint}/rotate-secret"), 200)["secret"]
+    secret: str = body_of(client.post(f"/v1/webhook-endpoints/{endpoint}/rotate-secret"), 200)["secret"]
     return secret

@@ -6,17 +6,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from coatcheck import errors
-from coatcheck.clock import SECOND
-from coatcheck.deployment import WEBHOOKS
-from coatcheck.lifecycle import Status
-from coatcheck.record import Job
-from coatcheck.table.keys import JobKey
-from coatcheck.webhooks import DeliveryStatus
-from tests.kill import begin
-from tests.kill.ground import LANE, Ground
-from tests.kill.work import MANY, WORK, body
-from worker.tools import system_clock
+from coatcheck.core import errors
+from coatcheck.core.aws.dynamodb.keys import JobKey
+from coatcheck.core.clock import SECOND
+from coatcheck.core.job import Job
+from coatcheck.core.lifecycle import Status
+from coatcheck.core.settings import WEBHOOKS
+from coatcheck.core.webhooks import DeliveryStatus
+from coatcheck_worker.dependencies import system_clock
+from tests.kill import preconditions
+from tests.kill.emulator import LANE, Emulator
+from tests.kill.job_type import MANY, WORK, body
 
 API, WORKER, SWEEPER, DELIVERER = "api", "worker", "sweeper", "deliverer"
 
@@ -57,37 +57,37 @@ class Flow:
 
     `calls` are sent in this order, among others, when nothing is killed: who kills nothing shall notice. `ends` are
     how the job may end when something was, the usual end first; a purged job (`purged`) is gone instead. `jobs` is
-    how many the tenant has in the end. `takes` is how many seconds an attempt takes by itself. `told`: the tenant is
-    told of the end by webhook.
+    how many the tenant has in the end. `takes` is how many seconds an attempt takes by itself. `with_webhook`: the
+    tenant is told of the end by webhook.
     """
 
     name: str
-    dies: str
-    begin: Callable[[Ground, str, str], JobKey]
+    target: str
+    precondition: Callable[[Emulator, str, str], JobKey]
     calls: tuple[str, ...]
     ends: tuple[End, ...] = (SUCCEEDED,)
     request: Callable[[JobKey], Request] | None = None
     jobs: int = 1
     purged: bool = False
     takes: float = 0
-    told: bool = False
+    with_webhook: bool = False
 
 
-def over(ground: Ground, flow: Flow, job: Job | None) -> bool:
+def over(emulator: Emulator, flow: Flow, job: Job | None) -> bool:
     """Whether nothing more is to come."""
     if job is None or not job.done:
         return False
-    if flow.told:
-        made = ground.deliveries(job)
+    if flow.with_webhook:
+        made = emulator.deliveries(job)
         return not job.notify and bool(made) and all(one.status is DeliveryStatus.DELIVERED for one in made)
     return job.gone(system_clock()) if flow.purged else True
 
 
-def ended_at(ground: Ground, flow: Flow, job: Job) -> int:
+def ended_at(emulator: Emulator, flow: Flow, job: Job) -> int:
     """When the last thing came that was to come."""
-    if not flow.told:
+    if not flow.with_webhook:
         return job.finished_at or 0
-    return max(attempt.at + attempt.latency for one in ground.deliveries(job) for attempt in one.attempts)
+    return max(attempt.at + attempt.latency for one in emulator.deliveries(job) for attempt in one.attempts)
 
 
 def lane_of(role: str) -> str:
@@ -97,7 +97,7 @@ def lane_of(role: str) -> str:
 
 def _submit(padding: str) -> Callable[[JobKey], Request]:
     asked = {"type": WORK.name, "input": {"do": "few", "padding": padding}}
-    return lambda _: Request("POST", "/v1/jobs", asked, {"Idempotency-Key": begin.KEY})
+    return lambda _: Request("POST", "/v1/jobs", asked, {"Idempotency-Key": preconditions.KEY})
 
 
 def _cancel(key: JobKey) -> Request:
@@ -105,7 +105,9 @@ def _cancel(key: JobKey) -> Request:
 
 
 def _replay(key: JobKey) -> Request:
-    return Request("POST", f"/v1/jobs/{begin.original(key).id}/replay", headers={"Idempotency-Key": begin.KEY})
+    return Request(
+        "POST", f"/v1/jobs/{preconditions.original(key).id}/replay", headers={"Idempotency-Key": preconditions.KEY}
+    )
 
 
 def _purge(key: JobKey) -> Request:
@@ -118,24 +120,26 @@ _RUN = (*_CLAIMED, UPDATE, DELETE)
 _TRIED_AGAIN = (*_CLAIMED, UPDATE, LIST, AGAIN, *_RUN)
 
 _OF_THE_API = (
-    Flow("submit", API, begin.nothing, (PUT, SEND), request=_submit("")),
-    Flow("submit a large input", API, begin.nothing, (PUT_OBJECT, PUT, SEND), request=_submit(_LARGE)),
-    Flow("cancel a waiting job", API, begin.waiting, (GET, UPDATE), (CANCELED,), _cancel),
-    Flow("cancel a running job", API, begin.held, (GET, UPDATE), (CANCELED,), _cancel),
+    Flow("submit", API, preconditions.no_job, (PUT, SEND), request=_submit("")),
+    Flow("submit a large input", API, preconditions.no_job, (PUT_OBJECT, PUT, SEND), request=_submit(_LARGE)),
+    Flow("cancel a waiting job", API, preconditions.waiting, (GET, UPDATE), (CANCELED,), _cancel),
+    Flow("cancel a running job", API, preconditions.held, (GET, UPDATE), (CANCELED,), _cancel),
     Flow(
         "cancel a job that is told of",
         API,
-        begin.told(begin.waiting),
+        preconditions.with_webhook(preconditions.waiting),
         (GET, UPDATE, SEND),
         (CANCELED,),
         _cancel,
-        told=True,
+        with_webhook=True,
     ),
-    Flow("replay", API, begin.finished_before, (GET, GET_OBJECT, PUT_OBJECT, PUT, SEND), request=_replay, jobs=2),
+    Flow(
+        "replay", API, preconditions.finished_before, (GET, GET_OBJECT, PUT_OBJECT, PUT, SEND), request=_replay, jobs=2
+    ),
     Flow(
         "purge",
         API,
-        begin.finished,
+        preconditions.finished,
         (GET, UPDATE, QUERY, "BatchWriteItem", LIST, "DeleteObjects"),
         request=_purge,
         purged=True,
@@ -143,68 +147,186 @@ _OF_THE_API = (
 )
 
 _OF_THE_WORKER = (
-    Flow("a handler that never looks", WORKER, begin.queued("never-look", timeout=SECOND, max_attempts=2),
-         (*_CLAIMED, UPDATE, AGAIN), (TIMED_OUT, LOST), takes=7),
-    Flow("a handler that looks too late", WORKER, begin.queued("look", timeout=SECOND, max_attempts=2),
-         (*_CLAIMED, UPDATE, LIST, AGAIN, *_CLAIMED, UPDATE, LIST, DELETE), (TIMED_OUT, LOST), takes=2),
-    Flow("a cancel that the handler looks for", WORKER, begin.queued("canceled"),
-         (*_CLAIMED, UPDATE, LIST, DELETE), (CANCELED,), takes=2),
-    Flow("a cancel of an async handler", WORKER, begin.queued("canceled-async"),
-         (*_CLAIMED, UPDATE, LIST, DELETE), (CANCELED,), takes=2),
-    Flow("a result that fits into the row", WORKER, begin.queued("few"), _RUN),
-    Flow("a result and an artifact in S3", WORKER, begin.queued("many"),
-         (*_CLAIMED, "CreateMultipartUpload", "UploadPart", "UploadPart", "CompleteMultipartUpload", PUT_OBJECT, PUT,
-          UPDATE, DELETE)),
-    Flow("a job that is told of", WORKER, begin.told(begin.queued("few")),
-         (*_CLAIMED, UPDATE, SEND, DELETE), told=True),
-    Flow("a rejected job that is told of", WORKER, begin.told(begin.queued("reject")),
-         (*_CLAIMED, UPDATE, SEND, DELETE), (REJECTED,), told=True),
-    Flow("an error and a retry", WORKER, begin.queued("raise", fails=1), _TRIED_AGAIN),
-    Flow("errors until the attempts are used up", WORKER, begin.queued("raise", fails=9, max_attempts=2),
-         (*_CLAIMED, UPDATE, LIST, AGAIN, *_CLAIMED, UPDATE, LIST, DELETE), (FAILED, LOST)),
-    Flow("a rejected job", WORKER, begin.queued("reject"), (*_CLAIMED, UPDATE, LIST, DELETE), (REJECTED,)),
-    Flow("a handler that asks for later", WORKER, begin.queued("later", fails=1), _TRIED_AGAIN, takes=1),
-    Flow("a checkpoint and a second leg", WORKER, begin.queued("continue"),
-         (*_CLAIMED, PUT_OBJECT, UPDATE, AGAIN, *_CLAIMED, GET_OBJECT, UPDATE, DELETE)),
-    Flow("a history that is moved out of the row", WORKER, begin.tried("raise", fails=6),
-         (*_CLAIMED, UPDATE, UPDATE, LIST, AGAIN, *_RUN)),
-    Flow("a scheduled job whose time has come", WORKER, begin.scheduled(),
-         (RECEIVE, UPDATE, UPDATE, UPDATE, UPDATE, DELETE)),
-    Flow("a job taken over from a lost worker", WORKER, begin.lost(message=True), _RUN),
-)  # fmt: skip
+    Flow(
+        "a handler that never looks",
+        WORKER,
+        preconditions.queued("never-look", timeout=SECOND, max_attempts=2),
+        (*_CLAIMED, UPDATE, AGAIN),
+        (TIMED_OUT, LOST),
+        takes=7,
+    ),
+    Flow(
+        "a handler that looks too late",
+        WORKER,
+        preconditions.queued("look", timeout=SECOND, max_attempts=2),
+        (*_CLAIMED, UPDATE, LIST, AGAIN, *_CLAIMED, UPDATE, LIST, DELETE),
+        (TIMED_OUT, LOST),
+        takes=2,
+    ),
+    Flow(
+        "a cancel that the handler looks for",
+        WORKER,
+        preconditions.queued("canceled"),
+        (*_CLAIMED, UPDATE, LIST, DELETE),
+        (CANCELED,),
+        takes=2,
+    ),
+    Flow(
+        "a cancel of an async handler",
+        WORKER,
+        preconditions.queued("canceled-async"),
+        (*_CLAIMED, UPDATE, LIST, DELETE),
+        (CANCELED,),
+        takes=2,
+    ),
+    Flow("a result that fits into the row", WORKER, preconditions.queued("few"), _RUN),
+    Flow(
+        "a result and an artifact in S3",
+        WORKER,
+        preconditions.queued("many"),
+        (
+            *_CLAIMED,
+            "CreateMultipartUpload",
+            "UploadPart",
+            "UploadPart",
+            "CompleteMultipartUpload",
+            PUT_OBJECT,
+            PUT,
+            UPDATE,
+            DELETE,
+        ),
+    ),
+    Flow(
+        "a job that is told of",
+        WORKER,
+        preconditions.with_webhook(preconditions.queued("few")),
+        (*_CLAIMED, UPDATE, SEND, DELETE),
+        with_webhook=True,
+    ),
+    Flow(
+        "a rejected job that is told of",
+        WORKER,
+        preconditions.with_webhook(preconditions.queued("reject")),
+        (*_CLAIMED, UPDATE, SEND, DELETE),
+        (REJECTED,),
+        with_webhook=True,
+    ),
+    Flow("an error and a retry", WORKER, preconditions.queued("raise", fails=1), _TRIED_AGAIN),
+    Flow(
+        "errors until the attempts are used up",
+        WORKER,
+        preconditions.queued("raise", fails=9, max_attempts=2),
+        (*_CLAIMED, UPDATE, LIST, AGAIN, *_CLAIMED, UPDATE, LIST, DELETE),
+        (FAILED, LOST),
+    ),
+    Flow("a rejected job", WORKER, preconditions.queued("reject"), (*_CLAIMED, UPDATE, LIST, DELETE), (REJECTED,)),
+    Flow("a handler that asks for later", WORKER, preconditions.queued("later", fails=1), _TRIED_AGAIN, takes=1),
+    Flow(
+        "a checkpoint and a second leg",
+        WORKER,
+        preconditions.queued("continue"),
+        (*_CLAIMED, PUT_OBJECT, UPDATE, AGAIN, *_CLAIMED, GET_OBJECT, UPDATE, DELETE),
+    ),
+    Flow(
+        "a history that is moved out of the row",
+        WORKER,
+        preconditions.tried("raise", fails=6),
+        (*_CLAIMED, UPDATE, UPDATE, LIST, AGAIN, *_RUN),
+    ),
+    Flow(
+        "a scheduled job whose time has come",
+        WORKER,
+        preconditions.scheduled(),
+        (RECEIVE, UPDATE, UPDATE, UPDATE, UPDATE, DELETE),
+    ),
+    Flow("a job taken over from a lost worker", WORKER, preconditions.lost(message=True), _RUN),
+)
 
 _WOKEN = (QUERY, GET_BATCH, SEND_BATCH, UPDATE)
 _OF_THE_SWEEPER = (
-    Flow("sweep: a lost message", SWEEPER, begin.queued("few", message=False, due_at=1), _WOKEN),
-    Flow("sweep: a scheduled job", SWEEPER, begin.scheduled(message=False), _WOKEN),
-    Flow("sweep: a lost worker", SWEEPER, begin.lost(), (QUERY, GET_BATCH, UPDATE, SEND, LIST)),
-    Flow("sweep: a lost worker, after many attempts", SWEEPER, begin.lost(begin.tried("few", message=False)),
-         (QUERY, GET_BATCH, UPDATE, UPDATE, SEND, LIST)),
-    Flow("sweep: the last attempt is lost", SWEEPER, begin.lost(begin.queued("few", message=False, max_attempts=1)),
-         (QUERY, GET_BATCH, UPDATE, LIST), (LOST,)),
-    Flow("sweep: the last attempt is lost, and told of", SWEEPER,
-         begin.told(begin.lost(begin.queued("few", message=False, max_attempts=1))),
-         (QUERY, GET_BATCH, UPDATE, SEND, LIST), (LOST,), told=True),
-    Flow("sweep: an end that nobody was told of", SWEEPER, begin.untold(message=False), _WOKEN,
-         (FAILED,), told=True),
-    Flow("sweep: a delivery without a message", SWEEPER, begin.undelivered(message=False), (QUERY, GET, SEND, UPDATE),
-         (FAILED,), told=True),
-    Flow("sweep: the last attempt ran out of time", SWEEPER,
-         begin.lost(begin.queued("few", message=False, max_attempts=1, timeout=SECOND)),
-         (QUERY, GET_BATCH, UPDATE, LIST), (TIMED_OUT,)),
-    Flow("sweep: a queue_ttl that has passed", SWEEPER,
-         begin.queued("few", message=False, due_at=1, queue_deadline=1), (QUERY, GET_BATCH, UPDATE), (EXPIRED,)),
-    Flow("sweep: a cancel whose worker is lost", SWEEPER, begin.canceling, (QUERY, GET_BATCH, UPDATE, LIST),
-         (CANCELED,)),
-)  # fmt: skip
+    Flow("sweep: a lost message", SWEEPER, preconditions.queued("few", message=False, due_at=1), _WOKEN),
+    Flow("sweep: a scheduled job", SWEEPER, preconditions.scheduled(message=False), _WOKEN),
+    Flow("sweep: a lost worker", SWEEPER, preconditions.lost(), (QUERY, GET_BATCH, UPDATE, SEND, LIST)),
+    Flow(
+        "sweep: a lost worker, after many attempts",
+        SWEEPER,
+        preconditions.lost(preconditions.tried("few", message=False)),
+        (QUERY, GET_BATCH, UPDATE, UPDATE, SEND, LIST),
+    ),
+    Flow(
+        "sweep: the last attempt is lost",
+        SWEEPER,
+        preconditions.lost(preconditions.queued("few", message=False, max_attempts=1)),
+        (QUERY, GET_BATCH, UPDATE, LIST),
+        (LOST,),
+    ),
+    Flow(
+        "sweep: the last attempt is lost, and told of",
+        SWEEPER,
+        preconditions.with_webhook(preconditions.lost(preconditions.queued("few", message=False, max_attempts=1))),
+        (QUERY, GET_BATCH, UPDATE, SEND, LIST),
+        (LOST,),
+        with_webhook=True,
+    ),
+    Flow(
+        "sweep: an end that nobody was told of",
+        SWEEPER,
+        preconditions.unannounced(message=False),
+        _WOKEN,
+        (FAILED,),
+        with_webhook=True,
+    ),
+    Flow(
+        "sweep: a delivery without a message",
+        SWEEPER,
+        preconditions.undelivered(message=False),
+        (QUERY, GET, SEND, UPDATE),
+        (FAILED,),
+        with_webhook=True,
+    ),
+    Flow(
+        "sweep: the last attempt ran out of time",
+        SWEEPER,
+        preconditions.lost(preconditions.queued("few", message=False, max_attempts=1, timeout=SECOND)),
+        (QUERY, GET_BATCH, UPDATE, LIST),
+        (TIMED_OUT,),
+    ),
+    Flow(
+        "sweep: a queue_ttl that has passed",
+        SWEEPER,
+        preconditions.queued("few", message=False, due_at=1, queue_deadline=1),
+        (QUERY, GET_BATCH, UPDATE),
+        (EXPIRED,),
+    ),
+    Flow(
+        "sweep: a cancel whose worker is lost",
+        SWEEPER,
+        preconditions.canceling,
+        (QUERY, GET_BATCH, UPDATE, LIST),
+        (CANCELED,),
+    ),
+)
 
 _TRIED = (RECEIVE, GET, GET, "GetSecretValue", UPDATE, UPDATE, DELETE)
 _OF_THE_DELIVERER = (
-    Flow("an end that is told of", DELIVERER, begin.untold(), (RECEIVE, GET, QUERY, PUT, SEND, UPDATE, DELETE, *_TRIED),
-         (FAILED,), told=True),
-    Flow("a delivery", DELIVERER, begin.undelivered(), _TRIED, (FAILED,), told=True),
-    Flow("a delivery whose deliverer is lost", DELIVERER, begin.undelivered(lost=True), _TRIED, (FAILED,), told=True),
-)  # fmt: skip
+    Flow(
+        "an end that is told of",
+        DELIVERER,
+        preconditions.unannounced(),
+        (RECEIVE, GET, QUERY, PUT, SEND, UPDATE, DELETE, *_TRIED),
+        (FAILED,),
+        with_webhook=True,
+    ),
+    Flow("a delivery", DELIVERER, preconditions.undelivered(), _TRIED, (FAILED,), with_webhook=True),
+    Flow(
+        "a delivery whose deliverer is lost",
+        DELIVERER,
+        preconditions.undelivered(lost=True),
+        _TRIED,
+        (FAILED,),
+        with_webhook=True,
+    ),
+)
 
 _ALL = (*_OF_THE_API, *_OF_THE_WORKER, *_OF_THE_SWEEPER, *_OF_THE_DELIVERER)
 FLOWS: Mapping[str, Flow] = {flow.name: flow for flow in _ALL}

@@ -1,9 +1,9 @@
 """A worker process with the handlers of these tests; `python -m tests.kill.supervisor` starts several."""
 
-from coatcheck.types import handlers
-from tests.kill.hostile import BESIDE, EATS, EXITS, HANGS, KILLS, SPINS
-from tests.kill.work import work
-from worker.poller import main
+from coatcheck.authoring.types import handlers
+from coatcheck_worker.poller import main
+from tests.kill.hostile_handlers import BESIDE, EATS, EXITS, HANGS, KILLS, SPINS
+from tests.kill.job_type import work
 
 if __name__ == "__main__":
     main(handlers(work, BESIDE, EATS, EXITS, HANGS, KILLS, SPINS))

@@ -7,7 +7,7 @@ import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from infra.embedded import environment
+from coatcheck_infra.local import environment
 
 
 class Handler(BaseHTTPRequestHandler):

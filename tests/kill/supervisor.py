@@ -1,6 +1,6 @@
-"""`python -m worker`, with the handlers of these tests."""
+"""`python -m coatcheck_worker`, with the handlers of these tests."""
 
-from worker.__main__ import main
+from coatcheck_worker.__main__ import main
 
 if __name__ == "__main__":
     main(poller="tests.kill.poller")

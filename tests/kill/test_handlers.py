@@ -10,17 +10,17 @@ from typing import Any
 
 import pytest
 
-from coatcheck.clock import SECOND
-from coatcheck.lifecycle import Status
-from coatcheck.record import Job
-from coatcheck.table.keys import JobKey
-from coatcheck.types import Handler
-from tests.kill import healers
+from coatcheck.authoring.types import Handler
+from coatcheck.core.aws.dynamodb.keys import JobKey
+from coatcheck.core.clock import SECOND
+from coatcheck.core.job import Job
+from coatcheck.core.lifecycle import Status
+from tests.kill import recovery
 from tests.kill.checks import history
+from tests.kill.emulator import LANE, Emulator, emulator
 from tests.kill.flows import FAILED, LOST, TIMED_OUT, End
-from tests.kill.ground import LANE, Ground, ground
-from tests.kill.hostile import BESIDE, EATS, EXITS, HANGS, KILLS, SPINS
-from tests.kill.work import Deed
+from tests.kill.hostile_handlers import BESIDE, EATS, EXITS, HANGS, KILLS, SPINS
+from tests.kill.job_type import KillInput
 
 LEASE = 5
 MEMORY = "384"
@@ -31,12 +31,12 @@ PATIENCE = 90.0
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
     """Workers, each with little memory, and a sweeper."""
     with ExitStack() as parts:
-        stores = parts.enter_context(ground(tmp_path_factory.mktemp("kill"), lease=LEASE))
-        parts.enter_context(healers.workers(stores, processes="2", memory=MEMORY))
-        parts.enter_context(healers.sweeper(stores, every=1))
+        stores = parts.enter_context(emulator(tmp_path_factory.mktemp("kill"), lease=LEASE))
+        parts.enter_context(recovery.workers(stores, processes="2", memory=MEMORY))
+        parts.enter_context(recovery.sweeper(stores, every=1))
         yield stores
 
 
@@ -52,7 +52,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
     ],
 )
 def test_a_harmful_handler_harms_its_own_job_alone(
-    stack: Ground, handler: Handler[Any, Any], timeout: int, end: End
+    stack: Emulator, handler: Handler[Any, Any], timeout: int, end: End
 ) -> None:
     harmful, beside = _submit(stack, handler, timeout), [_submit(stack, BESIDE) for _ in range(BESIDES)]
     ended = _ended(stack, harmful)
@@ -64,14 +64,16 @@ def test_a_harmful_handler_harms_its_own_job_alone(
     assert {_ended(stack, job).status for job in (*beside, after)} == {Status.SUCCEEDED}
 
 
-def _submit(stack: Ground, handler: Handler[Any, Any], timeout: int = LONG) -> Job:
+def _submit(stack: Emulator, handler: Handler[Any, Any], timeout: int = LONG) -> Job:
     tenant = f"t-{secrets.token_hex(6)}"
-    job = stack.put(tenant, Deed(do="nothing"), type=handler.job_type.name, timeout=timeout, max_attempts=MAX_ATTEMPTS)
-    stack.send(stack.deployment.queues[LANE], job)
+    job = stack.put(
+        tenant, KillInput(do="nothing"), type=handler.job_type.name, timeout=timeout, max_attempts=MAX_ATTEMPTS
+    )
+    stack.send(stack.settings.queues[LANE], job)
     return job
 
 
-def _ended(stack: Ground, job: Job) -> Job:
+def _ended(stack: Emulator, job: Job) -> Job:
     give_up_at = time.monotonic() + PATIENCE
     while (row := stack.row(JobKey(job.tenant, job.id))) is None or not row.done:
         assert time.monotonic() < give_up_at, f"{job.type} is {row.status if row else 'gone'} after {PATIENCE:g} s"

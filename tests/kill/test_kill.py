@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from infra.embedded.processes import ROOT
+from coatcheck_infra.local.processes import ROOT
 from tests.kill.flows import FLOWS
 
 LEAST_KILLED = 120

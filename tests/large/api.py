@@ -6,16 +6,16 @@ import os
 
 from fastapi import FastAPI
 
-from coatcheck.deployment import Deployment
-from coatcheck.log import configure
-from service.app import create_app
-from service.aws import AioBoto
-from service.front_door import UVICORN
-from tests.large.work import CATALOG
+from coatcheck.core.log import configure
+from coatcheck.core.settings import Settings
+from coatcheck_service.aioboto_transport import AioBotoTransport
+from coatcheck_service.app import create_app
+from coatcheck_service.http.front_door import UVICORN
+from tests.large.job_types import CATALOG
 
 
 def app() -> FastAPI:
     """The app that the environment asks for."""
-    deployment = Deployment.from_env(os.environ)
-    configure(deployment.log)
-    return create_app(deployment, CATALOG, AioBoto.from_env(os.environ), UVICORN)
+    settings = Settings.from_env(os.environ)
+    configure(settings.log)
+    return create_app(settings, CATALOG, AioBotoTransport.from_env(os.environ), UVICORN)

@@ -6,16 +6,16 @@ import os
 
 from fastapi import FastAPI
 
-from coatcheck.deployment import Deployment
-from coatcheck.log import configure
-from service.app import create_app
-from service.front_door import UVICORN
-from tests.load.doors import AsyncFaulty
-from tests.load.work import CATALOG
+from coatcheck.core.log import configure
+from coatcheck.core.settings import Settings
+from coatcheck_service.app import create_app
+from coatcheck_service.http.front_door import UVICORN
+from tests.load.faulty_transports import AsyncFaultyTransport
+from tests.load.job_type import CATALOG
 
 
 def app() -> FastAPI:
     """The app that the environment asks for."""
-    deployment = Deployment.from_env(os.environ)
-    configure(deployment.log)
-    return create_app(deployment, CATALOG, AsyncFaulty(), UVICORN)
+    settings = Settings.from_env(os.environ)
+    configure(settings.log)
+    return create_app(settings, CATALOG, AsyncFaultyTransport(), UVICORN)

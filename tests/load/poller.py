@@ -1,9 +1,9 @@
 """A worker process of the load test; `python -m tests.load.supervisor` starts several."""
 
-from coatcheck.types import handlers
-from tests.load.doors import Faulty
-from tests.load.work import work
-from worker.poller import main
+from coatcheck.authoring.types import handlers
+from coatcheck_worker.poller import main
+from tests.load.faulty_transports import FaultyTransport
+from tests.load.job_type import work
 
 if __name__ == "__main__":
-    main(handlers(work), Faulty)
+    main(handlers(work), FaultyTransport)

@@ -7,9 +7,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.kill.ground import ground
-from tests.load.doors import Weather
-from tests.load.load import Load, Report, run
+from tests.kill.emulator import emulator
+from tests.load.faulty_transports import FaultRates
+from tests.load.workload import Load, Report, run
 
 
 def main() -> None:
@@ -28,27 +28,27 @@ def main() -> None:
         jobs=options.jobs,
         workers=options.workers,
         kill_every=options.kill_every,
-        weather=Weather(options.faults, options.doubled),
+        fault_rates=FaultRates(options.faults, options.doubled),
         sweep_every=options.sweep,
         give_up_after=options.give_up,
     )
     with (
         tempfile.TemporaryDirectory(prefix="coatcheck-load-") as scratch,
-        ground(Path(scratch), lease=options.lease) as g,
+        emulator(Path(scratch), lease=options.lease) as g,
     ):
         report = run(g, load)
-    sys.stdout.writelines(f"{line}\n" for line in told(load, report))
-    sys.exit(bool(report.flaws))
+    sys.stdout.writelines(f"{line}\n" for line in summary(load, report))
+    sys.exit(bool(report.violations))
 
 
-def told(load: Load, report: Report) -> list[str]:
+def summary(load: Load, report: Report) -> list[str]:
     """The report in words."""
     again = ", ".join(f"{count} {why}" for why, count in report.again.most_common()) or "none"
     return [
         f"{load.jobs} jobs on {load.workers} workers in {report.seconds:.0f} s; {report.kills} kills",
         f"{report.attempts} attempts, {report.attempts - load.jobs} more than jobs, explained by: {again}",
-        f"{len(report.flaws)} flaws",
-        *report.flaws,
+        f"{len(report.violations)} flaws",
+        *report.violations,
     ]
 
 

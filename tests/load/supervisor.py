@@ -1,6 +1,6 @@
-"""`python -m worker`, with the handler and the door of the load test."""
+"""`python -m coatcheck_worker`, with the handler and the door of the load test."""
 
-from worker.__main__ import main
+from coatcheck_worker.__main__ import main
 
 if __name__ == "__main__":
     main(poller="tests.load.poller")

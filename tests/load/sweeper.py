@@ -1,7 +1,7 @@
-"""`python -m worker.sweeper`, with the door of the load test."""
+"""`python -m coatcheck_worker.sweep`, with the door of the load test."""
 
-from tests.load.doors import Faulty
-from worker.sweeper import main
+from coatcheck_worker.sweep.__main__ import main
+from tests.load.faulty_transports import FaultyTransport
 
 if __name__ == "__main__":
-    main(Faulty)
+    main(FaultyTransport)

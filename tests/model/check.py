@@ -9,48 +9,48 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from coatcheck.lifecycle import Status
-from tests.model.life import SUBMITS, Life, State, Step, Worker, by_name
+from coatcheck.core.lifecycle import Status
+from tests.model.machine import SUBMITS, JobMachine, State, Step, Worker, by_name
 from tests.model.row import Lease, Row, Ttl
 
 
 @dataclass(frozen=True, slots=True)
 class Explored:
-    """What came of a search. `flaw` is the promise that is broken, at the end of `trace`; empty if none is."""
+    """What came of a search. `violation` is the promise that is broken, at the end of `trace`; empty if none is."""
 
     states: int
     steps: int
-    moves: frozenset[str]
-    flaw: str = ""
+    transitions: frozenset[str]
+    violation: str = ""
     trace: tuple[Step, ...] = ()
 
 
-def explore(life: Life) -> Explored:
+def explore(machine: JobMachine) -> Explored:
     """Go breadth first through every state that can be reached, so that the first flaw has the shortest trace."""
-    start = State(None, (Worker(),) * life.workers)
+    start = State(None, (Worker(),) * machine.workers)
     came: dict[State, tuple[State, Step] | None] = {start: None}
     surely: dict[State, list[State]] = {}
-    moves: set[str] = set()
+    transitions: set[str] = set()
     queue = deque([start])
     steps = 0
     while queue:
         state = queue.popleft()
-        for step in life.steps(state):
+        for step in machine.steps(state):
             steps += 1
             after = step.after
-            if step.move is not None:
-                moves.add(step.move)
-            flaw = next(_flaws(state, step), "")
-            if flaw:
-                return Explored(len(came), steps, frozenset(moves), flaw, (*_way(came, state), step))
+            if step.transition is not None:
+                transitions.add(step.transition)
+            violation = next(_violations(state, step), "")
+            if violation:
+                return Explored(len(came), steps, frozenset(transitions), violation, (*_way(came, state), step))
             if not step.unsure:
                 surely.setdefault(after, []).append(state)
             if after not in came:
                 came[after] = (state, step)
                 queue.append(after)
     stuck = _stuck(came, surely)
-    flaw = "" if stuck is None else "from here no final status is reached, though nothing goes wrong any more"
-    return Explored(len(came), steps, frozenset(moves), flaw, () if stuck is None else _way(came, stuck))
+    violation = "" if stuck is None else "from here no final status is reached, though nothing goes wrong any more"
+    return Explored(len(came), steps, frozenset(transitions), violation, () if stuck is None else _way(came, stuck))
 
 
 def _stuck(came: dict[State, tuple[State, Step] | None], surely: dict[State, list[State]]) -> State | None:
@@ -77,10 +77,10 @@ def _way(came: dict[State, tuple[State, Step] | None], state: State) -> tuple[St
     return tuple(reversed(way))
 
 
-def _flaws(before: State, step: Step) -> Iterator[str]:
+def _violations(before: State, step: Step) -> Iterator[str]:
     """The promises that a step breaks, spelled apart from the table, which would change with them."""
     old, new = before.row, step.after.row
-    if old is None or new is None or step.move is None or step.move in SUBMITS:
+    if old is None or new is None or step.transition is None or step.transition in SUBMITS:
         return
     if old.status.final:
         yield f"{old.status} is final, and was written again"
@@ -88,9 +88,9 @@ def _flaws(before: State, step: Step) -> Iterator[str]:
         yield f"the holder of attempt {step.fence} wrote over attempt {old.attempt}"
     if new.attempt > new.max_attempts:
         yield f"attempt {new.attempt} of {new.max_attempts}"
-    if step.move == "beat" and (old.lease, new.lease) == (Lease.RUNS, Lease.OUT):
+    if step.transition == "beat" and (old.lease, new.lease) == (Lease.RUNS, Lease.OUT):
         yield f"a beat moved the lease of attempt {old.attempt} back"
-    if step.move == "cancel waiting" and before.seen != old.attempt:
+    if step.transition == "cancel waiting" and before.seen != old.attempt:
         yield f"a cancel was decided on before attempt {old.attempt} was started, which nobody is told of then"
     yield from _taken(old, new, step)
     yield from _untimely(old, new)
@@ -119,10 +119,10 @@ def _untimely(old: Row, new: Row) -> Iterator[str]:
         yield "expired before its queue_ttl"
 
 
-def told(explored: Explored) -> list[str]:
+def describe(explored: Explored) -> list[str]:
     """The trace to the flaw, line by line."""
     lines = [f"{number:3}  {step.who} {step.what}{_seen(step)}" for number, step in enumerate(explored.trace, 1)]
-    return [*lines, f"     {explored.flaw}"] if explored.flaw else []
+    return [*lines, f"     {explored.violation}"] if explored.violation else []
 
 
 def _seen(step: Step) -> str:
@@ -142,11 +142,11 @@ def main() -> None:
     parser.add_argument("--legs", type=int, default=1, help="how often an attempt may end without being counted")
     options = parser.parse_args()
     began = time.monotonic()
-    explored = explore(Life(by_name(), options.workers, options.attempts, options.legs))
+    explored = explore(JobMachine(by_name(), options.workers, options.attempts, options.legs))
     took = time.monotonic() - began
     summary = f"{explored.states} states, {explored.steps} transitions, {took:.1f} s"
-    sys.stdout.writelines(f"{line}\n" for line in [summary, *(told(explored) or ["no promise is broken"])])
-    sys.exit(bool(explored.flaw))
+    sys.stdout.writelines(f"{line}\n" for line in [summary, *(describe(explored) or ["no promise is broken"])])
+    sys.exit(bool(explored.violation))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from enum import IntEnum
 from typing import Any, NamedTuple
 
-from coatcheck.lifecycle import Guard, Move, Status
+from coatcheck.core.lifecycle import Guard, Status, Transition
 
 
 class Ttl(IntEnum):
@@ -41,23 +41,23 @@ class Row(NamedTuple):
     result: int = 0
 
 
-class Mover(NamedTuple):
+class Actor(NamedTuple):
     """Who makes a move: the attempt it holds, and whether a later one of its own writes has overtaken this one."""
 
     fence: int | None
     overtaken: bool = False
 
 
-_HOLDS: Mapping[Guard, Callable[[Row, Mover], bool]] = {
+_HOLDS: Mapping[Guard, Callable[[Row, Actor], bool]] = {
     Guard.FENCE: lambda row, mover: row.attempt == mover.fence,
     # what else makes a version of a job that waits, decides nothing
     Guard.UNCHANGED: lambda row, mover: row.attempt == mover.fence,
-    Guard.LEASE_OUT: lambda row, _: row.lease is Lease.OUT,
+    Guard.LEASE_EXPIRED: lambda row, _: row.lease is Lease.OUT,
     Guard.START_DUE: lambda row, _: row.start_due,
-    Guard.IN_TIME: lambda row, _: row.ttl is not Ttl.PASSED,
+    Guard.WITHIN_TTL: lambda row, _: row.ttl is not Ttl.PASSED,
     Guard.TTL_PASSED: lambda row, _: row.ttl is Ttl.PASSED,
     Guard.ATTEMPTS_LEFT: lambda row, _: row.attempt < row.max_attempts,
-    Guard.NO_SOONER: lambda row, mover: row.lease is not Lease.NONE and not mover.overtaken,
+    Guard.LEASE_NOT_SHORTENED: lambda row, mover: row.lease is not Lease.NONE and not mover.overtaken,
 }
 
 _ENDED: Mapping[str, Any] = {"lease": Lease.NONE, "start_due": True, "ttl": Ttl.NONE}
@@ -76,11 +76,17 @@ _WRITES: Mapping[str, Callable[[Row], Mapping[str, Any]]] = {
 
 
 def written(
-    move: Move, row: Row, fence: int | None = None, *, sweeper: bool = False, overtaken: bool = False, **more: Any
+    transition: Transition,
+    row: Row,
+    fence: int | None = None,
+    *,
+    sweeper: bool = False,
+    overtaken: bool = False,
+    **more: Any,
 ) -> Row | None:
-    """The row after `move` with `more` fields set; None where the table does not allow it."""
-    guards = move.guards(sweeper=sweeper).get(row.status)
-    if guards is None or not all(_HOLDS[guard](row, Mover(fence, overtaken)) for guard in guards):
+    """The row after `transition` with `more` fields set; None where the table does not allow it."""
+    guards = transition.guards(sweeper=sweeper).get(row.status)
+    if guards is None or not all(_HOLDS[guard](row, Actor(fence, overtaken)) for guard in guards):
         return None
-    writes = _WRITES[move.name](row) if move.name in _WRITES else {}
-    return row._replace(status=move.target or row.status, **{**writes, **more})
+    writes = _WRITES[transition.name](row) if transition.name in _WRITES else {}
+    return row._replace(status=transition.target or row.status, **{**writes, **more})

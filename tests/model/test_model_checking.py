@@ -7,56 +7,60 @@ from dataclasses import replace
 
 import pytest
 
-from coatcheck.calls import Call
-from coatcheck.invariants import broken_invariants
-from coatcheck.lifecycle import MOVES, SUCCEED, Guard, Move, Status
-from coatcheck.record import JSON, Blob, Job, JobError
-from coatcheck.table import items, moves
-from coatcheck.table.keys import JobKey
-from tests.model.check import explore, told
-from tests.model.life import Life, by_name
+from coatcheck.core.aws.call import Call
+from coatcheck.core.aws.dynamodb import job_items, transitions
+from coatcheck.core.aws.dynamodb.keys import JobKey
+from coatcheck.core.invariants import broken_invariants
+from coatcheck.core.job import JSON, Blob, Job, JobError
+from coatcheck.core.lifecycle import SUCCEED, TRANSITIONS, Guard, Status, Transition
+from tests.job_rows import NOW, make_job
+from tests.model.check import describe, explore
+from tests.model.machine import JobMachine, by_name
 from tests.model.row import Lease, Row, Ttl, written
-from tests.rows import NOW, a_job
-from tests.simulation.model import Model, ModelDoor
+from tests.simulation.model import Model, ModelTransport
 
 MINUTE = 60_000
 ERROR = JobError("worker-lost", "gone")
 
 
 def test_no_promise_is_broken_in_any_state() -> None:
-    explored = explore(Life(by_name(), workers=2, attempts=3))
-    assert told(explored) == []
+    explored = explore(JobMachine(by_name(), workers=2, attempts=3))
+    assert describe(explored) == []
     assert explored.states > 15_000
-    assert explored.moves == {move.name for move in MOVES}
+    assert explored.transitions == {transition.name for transition in TRANSITIONS}
 
 
 def test_without_a_sweeper_a_job_is_lost() -> None:
-    explored = explore(Life(by_name(), sweeper=False))
-    assert "no final status" in explored.flaw
+    explored = explore(JobMachine(by_name(), sweeper=False))
+    assert "no final status" in explored.violation
     assert len(explored.trace) == 1
 
 
 SECOND_LOCKS = {("cancel", Status.CANCELING, Guard.FENCE)}
 """A job that is canceling keeps its attempt to the end, so nobody but its holder can have been told of the cancel."""
 
-GUARDS = [(m, status, guard) for m in MOVES for status, guards in m.sources.items() for guard in sorted(guards)]
+GUARDS = [(m, status, guard) for m in TRANSITIONS for status, guards in m.sources.items() for guard in sorted(guards)]
 
 
-@pytest.mark.parametrize(("move", "status", "guard"), GUARDS, ids=lambda part: getattr(part, "name", None))
-def test_every_guard_is_needed(move: Move, status: Status, guard: Guard) -> None:
-    sources = {**move.sources, status: move.sources[status] - {guard}}
-    explored = explore(Life({**by_name(), move.name: replace(move, sources=sources)}))
-    if (move.name, status, guard) in SECOND_LOCKS:
-        assert explored.flaw == ""
+@pytest.mark.parametrize(("transition", "status", "guard"), GUARDS, ids=lambda part: getattr(part, "name", None))
+def test_every_guard_is_needed(transition: Transition, status: Status, guard: Guard) -> None:
+    sources = {**transition.sources, status: transition.sources[status] - {guard}}
+    explored = explore(JobMachine({**by_name(), transition.name: replace(transition, sources=sources)}))
+    if (transition.name, status, guard) in SECOND_LOCKS:
+        assert explored.violation == ""
     else:
-        assert told(explored)[-1].strip() == explored.flaw != ""
-        assert explored.trace[-1].move == move.name
+        assert describe(explored)[-1].strip() == explored.violation != ""
+        assert explored.trace[-1].transition == transition.name
 
 
-@pytest.mark.parametrize("move", [move for move in MOVES if move.by_sweeper], ids=lambda move: move.name)
-def test_the_sweeper_needs_the_lease_to_be_out(move: Move) -> None:
-    explored = explore(Life({**by_name(), move.name: replace(move, by_sweeper=False)}))
-    assert "whose lease runs" in explored.flaw
+@pytest.mark.parametrize(
+    "transition",
+    [transition for transition in TRANSITIONS if transition.by_sweeper],
+    ids=lambda transition: transition.name,
+)
+def test_the_sweeper_needs_the_lease_to_be_out(transition: Transition) -> None:
+    explored = explore(JobMachine({**by_name(), transition.name: replace(transition, by_sweeper=False)}))
+    assert "whose lease runs" in explored.violation
     assert explored.trace[-1].who == "the sweeper"
 
 
@@ -72,45 +76,49 @@ ROWS = [
 
 
 @pytest.mark.parametrize("sweeper", [False, True])
-@pytest.mark.parametrize("move", [move for move in MOVES if move.sources], ids=lambda move: move.name)
-def test_the_real_writes_do_what_the_model_does(move: Move, sweeper: bool) -> None:  # noqa: FBT001
+@pytest.mark.parametrize(
+    "transition",
+    [transition for transition in TRANSITIONS if transition.sources],
+    ids=lambda transition: transition.name,
+)
+def test_the_real_writes_do_what_the_model_does(transition: Transition, sweeper: bool) -> None:  # noqa: FBT001
     whole = 0
     for row in ROWS:
         job = _job(row)
-        outcome = _really_written(move, job, sweeper=sweeper)
+        outcome = _really_written(transition, job, sweeper=sweeper)
         made = _row(outcome) if isinstance(outcome, Job) else None
-        assert made == written(move, row, FENCE, sweeper=sweeper), row
+        assert made == written(transition, row, FENCE, sweeper=sweeper), row
         # who has no attempt left gives up, which is decided before the move
-        decided = move.name != "retry" or job.attempt < job.max_attempts
+        decided = transition.name != "retry" or job.attempt < job.max_attempts
         if isinstance(outcome, Job) and decided and not broken_invariants(job):
             assert broken_invariants(outcome) == [], row
             whole += 1
     assert whole > 0
 
 
-def _really_written(move: Move, job: Job, *, sweeper: bool) -> moves.Outcome:
-    door = ModelDoor(Model(), lambda: NOW)
-    door.send(items.put_job("table", job, now=NOW))
-    return door.send(_call(move, replace(job, attempt=FENCE, version=FENCE), sweeper=sweeper))
+def _really_written(transition: Transition, job: Job, *, sweeper: bool) -> transitions.TransitionOutcome:
+    transport = ModelTransport(Model(), lambda: NOW)
+    transport.send(job_items.put_job("table", job, now=NOW))
+    return transport.send(_call(transition, replace(job, attempt=FENCE, version=FENCE), sweeper=sweeper))
 
 
-def _call(move: Move, job: Job, *, sweeper: bool) -> Call[moves.Outcome]:
-    if move.name in _CALLS:
-        return _CALLS[move.name](JobKey(job.tenant, job.id), job)
-    if move.name == "retry":
-        return moves.retry("table", job, now=NOW, start_at=NOW, error=ERROR, sweeper=sweeper)
-    return moves.settle("table", job, move, now=NOW, error=ERROR, sweeper=sweeper)
+def _call(transition: Transition, job: Job, *, sweeper: bool) -> Call[transitions.TransitionOutcome]:
+    if transition.name in _CALLS:
+        return _CALLS[transition.name](JobKey(job.tenant, job.id), job)
+    if transition.name == "retry":
+        return transitions.retry("table", job, now=NOW, start_at=NOW, error=ERROR, sweeper=sweeper)
+    return transitions.settle("table", job, transition, now=NOW, error=ERROR, sweeper=sweeper)
 
 
-_CALLS: Mapping[str, Callable[[JobKey, Job], Call[moves.Outcome]]] = {
-    "release": lambda key, _: moves.release("table", key, now=NOW),
-    "claim": lambda key, _: moves.claim("table", key, now=NOW, lease=MINUTE, owner="me"),
-    "beat": lambda _, job: moves.beat("table", job, now=NOW, lease=MINUTE, progress=None),
-    "continue": lambda _, job: moves.continue_later("table", job, now=NOW, checkpoint=_blob()),
-    "succeed": lambda _, job: moves.settle("table", job, SUCCEED, now=NOW, result=_blob()),
-    "cancel waiting": lambda _, job: moves.cancel_waiting("table", job, now=NOW, error=ERROR),
-    "request cancel": lambda _, job: moves.request_cancel("table", job, now=NOW),
-    "expire": lambda _, job: moves.expire("table", job, now=NOW, error=ERROR),
+_CALLS: Mapping[str, Callable[[JobKey, Job], Call[transitions.TransitionOutcome]]] = {
+    "release": lambda key, _: transitions.release("table", key, now=NOW),
+    "claim": lambda key, _: transitions.claim("table", key, now=NOW, lease=MINUTE, owner="me"),
+    "beat": lambda _, job: transitions.renew_lease("table", job, now=NOW, lease=MINUTE, progress=None),
+    "continue": lambda _, job: transitions.continue_later("table", job, now=NOW, checkpoint=_blob()),
+    "succeed": lambda _, job: transitions.settle("table", job, SUCCEED, now=NOW, result=_blob()),
+    "cancel waiting": lambda _, job: transitions.cancel_waiting("table", job, now=NOW, error=ERROR),
+    "request cancel": lambda _, job: transitions.request_cancel("table", job, now=NOW),
+    "expire": lambda _, job: transitions.expire("table", job, now=NOW, error=ERROR),
 }
 
 
@@ -122,7 +130,7 @@ def _job(row: Row) -> Job:
     """The row, whose version is its attempt; what it has to tell is its start, if it was started."""
     started = NOW - MINUTE if row.attempt else None
     leased = row.lease is not Lease.NONE
-    return a_job(
+    return make_job(
         status=row.status,
         version=row.attempt,
         attempt=row.attempt,

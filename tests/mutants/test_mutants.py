@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from coatcheck.lifecycle import MOVES
-from tests.model.life import by_name
-from tests.mutants import in_table
-from tests.mutants.hunt import BUGS, LAYERS, Effort, hunt_all
+from coatcheck.core.lifecycle import TRANSITIONS
+from tests.model.machine import by_name
+from tests.mutants import lifecycle_mutants
+from tests.mutants.run import LAYERS, MUTANTS, Effort, detect_all
 
 RARE = {
     "a loser discards the winner's result",
@@ -19,15 +19,15 @@ SEEDS = 120
 
 
 def test_seeded_bugs_are_found() -> None:
-    names = BUGS.keys() - RARE
-    found = list(hunt_all(sorted(names), LAYERS, Effort(seeds=SEEDS), processes=2))
-    assert [caught.bug for caught in found if not caught.layer] == []
+    names = MUTANTS.keys() - RARE
+    found = list(detect_all(sorted(names), LAYERS, Effort(seeds=SEEDS), processes=2))
+    assert [detection.mutant for detection in found if not detection.layer] == []
     assert len(found) == len(names) >= 60
 
 
 def test_the_table_that_a_bug_is_looked_for_in_is_a_copy() -> None:
-    before = {move.name: (move.sources, move.by_sweeper) for move in MOVES}
-    for bug in in_table.BUGS:
-        mutated = bug.mutated(by_name())
-        assert {name: (move.sources, move.by_sweeper) for name, move in mutated.items()} != before
-    assert {move.name: (move.sources, move.by_sweeper) for move in MOVES} == before
+    before = {transition.name: (transition.sources, transition.by_sweeper) for transition in TRANSITIONS}
+    for mutant in lifecycle_mutants.MUTANTS:
+        mutated = mutant.mutated(by_name())
+        assert {name: (transition.sources, transition.by_sweeper) for name, transition in mutated.items()} != before
+    assert {transition.name: (transition.sources, transition.by_sweeper) for transition in TRANSITIONS} == before

@@ -9,25 +9,25 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from coatcheck.calls import AwsError
-from coatcheck.clock import SECOND
-from coatcheck.deployment import Deployment
-from coatcheck.queues import Received, delete, receive
-from coatcheck.types import Handlers
-from coatcheck.webhooks import Attempt, Delivery
-from tests.simulation.door import Door
-from tests.simulation.excuses import SWEEP_EVERY
+from coatcheck.authoring.types import Handlers
+from coatcheck.core.aws.call import AwsError
+from coatcheck.core.aws.sqs import ReceivedMessage, delete, receive
+from coatcheck.core.clock import SECOND
+from coatcheck.core.settings import Settings
+from coatcheck.core.webhooks import Delivery, DeliveryAttempt
+from coatcheck_worker import aws_lambda
+from coatcheck_worker.dependencies import Dependencies
+from coatcheck_worker.poller import Poller
+from coatcheck_worker.sweep import sweep
+from coatcheck_worker.webhooks.delivery_context import DeliveryContext
+from coatcheck_worker.webhooks.webhook_messages import process_message
+from tests.simulation.fault_history import SWEEP_EVERY
 from tests.simulation.faults import ODD, Fault
-from tests.simulation.kinds import is_backlog, is_newer
-from tests.simulation.pace import heartbeat, side_by_side
+from tests.simulation.faulty_transport import SimulatedTransport
+from tests.simulation.item_kinds import is_backlog, is_newer
 from tests.simulation.scheduler import Process
+from tests.simulation.virtual_threads import heartbeat, parallel_map
 from tests.simulation.world import World
-from worker import aws_lambda
-from worker.poller import Poller
-from worker.sweep import sweep
-from worker.tools import Tools
-from worker.webhooks.desk import Desk
-from worker.webhooks.inbox import attend
 
 QUEUE = "https://sqs.test/jobs"
 IDLE = "https://sqs.test/idle"
@@ -35,7 +35,7 @@ IDLE = "https://sqs.test/idle"
 
 WEBHOOKS = "https://sqs.test/webhooks"
 _QUEUES = {"default": QUEUE, "idle": IDLE, "webhooks": WEBHOOKS}
-DEPLOYMENT = Deployment.from_env(
+DEPLOYMENT = Settings.from_env(
     {
         "COATCHECK_TABLE": "table",
         "COATCHECK_BUCKET": "bucket",
@@ -54,13 +54,13 @@ LAMBDA_TIMEOUT = 900 * SECOND
 
 
 @dataclass
-class Receiver:
+class SimulatedReceiver:
     """Who is told by webhook; nothing is sent anywhere. It fails now and then, and its answer may get lost."""
 
     world: World
     process: Process
 
-    def attempt(self, delivery: Delivery, _: Sequence[str], *, now: int) -> tuple[Attempt, int | None]:
+    def attempt(self, delivery: Delivery, _: Sequence[str], *, now: int) -> tuple[DeliveryAttempt, int | None]:
         """What `Sender.attempt` does."""
         world, chance = self.world, self.world.chance
         world.sleep(int(15_000 * chance.random() ** 4))
@@ -68,45 +68,45 @@ class Receiver:
         fails = delivery.tries < MOST_FAILURES and chance.random() < 0.3
         if not fails or chance.random() < 0.5:
             world.checks.arrived(delivery)
-        return Attempt(now, 1, 500 if fails else 204), None
+        return DeliveryAttempt(now, 1, 500 if fails else 204), None
 
 
 @dataclass
-class Cast:
+class ProcessStarter:
     """Starts the processes of a schedule, and starts them again when they crash."""
 
     world: World
     handlers: Callable[[Process], Handlers]
     _generations: dict[str, int] = field(default_factory=dict)
 
-    def worker_tools(self, process: Process) -> Tools:
+    def worker_tools(self, process: Process) -> Dependencies:
         """What a worker or a sweeper is made with."""
         world = self.world
-        return Tools(
-            Door(world, process),
+        return Dependencies(
+            SimulatedTransport(world, process),
             DEPLOYMENT,
             self.handlers(process),
             clock=world.clock(process),
             roll=world.chance.random,
-            pace=heartbeat(world, process),
+            ticker=heartbeat(world, process),
             end_process=lambda _: world.crash(process),
-            side_by_side=side_by_side(world, process),
+            parallel_map=parallel_map(world, process),
         )
 
     def start(self, name: str, offset: int, play: Callable[[Process], None]) -> Process:
         """Start a process that does `play`."""
         self._generations[name] = generation = self._generations.get(name, 0) + 1
-        process = self.world.process(f"{name}.{generation}", offset, lambda: void(self.start(name, offset, play)))
+        process = self.world.process(f"{name}.{generation}", offset, lambda: discard(self.start(name, offset, play)))
         self.world.scheduler.spawn(process, lambda: play(process))
-        self._kill_some_day(process)
+        self._maybe_kill(process)
         return process
 
-    def _kill_some_day(self, process: Process) -> None:
+    def _maybe_kill(self, process: Process) -> None:
         world = self.world
 
         def kill() -> None:
-            if process.alive and world.storm.rages(world.now):
-                world.storm.note(Fault.KILLED)
+            if process.alive and world.fault_injector.is_active(world.now):
+                world.fault_injector.note(Fault.KILLED)
                 world.crash(process)
 
         if world.chance.random() < 0.03:
@@ -116,7 +116,7 @@ class Cast:
         """Do as a polling worker does."""
         poller = Poller(self.worker_tools(process), QUEUE, grace=GRACE)
         ends = threading.Event()
-        self._drain_some_day(process, poller, ends)
+        self._maybe_drain(process, poller, ends)
         while not ends.is_set():
             try:
                 poller.step()
@@ -126,13 +126,13 @@ class Cast:
                 break
         self.world.crash(process)
 
-    def _drain_some_day(self, process: Process, poller: Poller, ends: threading.Event) -> None:
+    def _maybe_drain(self, process: Process, poller: Poller, ends: threading.Event) -> None:
         world = self.world
 
         def drain() -> None:
-            if not process.alive or not world.storm.rages(world.now):
+            if not process.alive or not world.fault_injector.is_active(world.now):
                 return
-            world.storm.note(Fault.DRAINED)
+            world.fault_injector.note(Fault.DRAINED)
             world.say(process, "is told to end")
             world.trouble(process, GRACE * SECOND)
             ends.set()
@@ -147,13 +147,15 @@ class Cast:
     def function(self, process: Process) -> None:
         """Do as Lambda does for the worker: receive, invoke, delete what was done; kill what takes too long."""
         world = self.world
-        tools = self.worker_tools(process)
-        event_source = Door(world, process)
+        dependencies = self.worker_tools(process)
+        event_source = SimulatedTransport(world, process)
         while True:
             try:
                 for received in event_source.send(receive(QUEUE, wait=20)):
                     with self._limited(process):
-                        done = aws_lambda._handled(tools, _record(received), _lambda_deadline(tools.clock()))
+                        done = aws_lambda._handled(
+                            dependencies, _record(received), _lambda_deadline(dependencies.clock())
+                        )
                     if done:
                         event_source.send(delete(received))
             except (AwsError, *ODD):
@@ -177,26 +179,26 @@ class Cast:
 
     def deliverer(self, process: Process) -> None:
         """Do as the deliverer of webhooks does, with one thread."""
-        tools = self.worker_tools(process)
-        desk = Desk(tools, Receiver(self.world, process), _key=b"k" * 32)
+        dependencies = self.worker_tools(process)
+        delivery_context = DeliveryContext(dependencies, SimulatedReceiver(self.world, process), _key=b"k" * 32)
         while True:
             try:
-                for received in tools.aws.send(receive(WEBHOOKS, wait=20)):
-                    if attend(desk, received):
-                        tools.aws.send(delete(received))
+                for received in dependencies.transport.send(receive(WEBHOOKS, wait=20)):
+                    if process_message(delivery_context, received):
+                        dependencies.transport.send(delete(received))
             except (AwsError, *ODD):
                 self.world.sleep(SECOND)
 
     def sweeper(self, process: Process) -> None:
         """Do as the schedule of the sweeper does, but leave out the sweeps that find nothing."""
-        tools = self.worker_tools(process)
+        dependencies = self.worker_tools(process)
         began = self.world.now
         while True:
             # a sweep comes each minute, however long the one before it took
             self._await_overdue(process, began + SWEEP_EVERY)
             began = self.world.now
             try:
-                sweep(tools, until=tools.clock() + 30 * SECOND)
+                sweep(dependencies, until=dependencies.clock() + 30 * SECOND)
             except (AwsError, *ODD):
                 continue
 
@@ -222,15 +224,15 @@ def _lambda_deadline(now: int) -> int:
     return now + LAMBDA_TIMEOUT - aws_lambda.MARGIN
 
 
-def _record(received: Received) -> dict[str, Any]:
+def _record(received: ReceivedMessage) -> dict[str, Any]:
     return {
         "messageId": received.message_id,
-        "receiptHandle": received.handle,
+        "receiptHandle": received.receipt_handle,
         "body": received.body,
         "eventSourceARN": "arn:aws:sqs:test:0:jobs",
-        "attributes": {"ApproximateReceiveCount": str(received.receives)},
+        "attributes": {"ApproximateReceiveCount": str(received.receive_count)},
     }
 
 
-def void(_: object) -> None:
+def discard(_: object) -> None:
     """Forget a value."""

@@ -6,23 +6,23 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from coatcheck import due
-from coatcheck.blobs import result_key
-from coatcheck.calls import Call
-from coatcheck.clock import HOUR, MINUTE, SECOND
-from coatcheck.functions import invoke_later
-from coatcheck.lifecycle import Status
-from coatcheck.messages import JobMessage
-from coatcheck.queues import send_job
-from coatcheck.record import Blob, Job
-from coatcheck.table.codec import encode_job
-from coatcheck.table.keys import SHARDS, JobKey, ShardKind, due_shard, removal_shard
-from tests.rows import a_job
+from coatcheck.core import due
+from coatcheck.core.aws.call import Call
+from coatcheck.core.aws.dynamodb.codec import encode_job
+from coatcheck.core.aws.dynamodb.keys import SHARDS, JobKey, ShardKind, due_shard, removal_shard
+from coatcheck.core.aws.lambda_functions import invoke_async
+from coatcheck.core.aws.s3 import result_key
+from coatcheck.core.aws.sqs import send_job
+from coatcheck.core.clock import HOUR, MINUTE, SECOND
+from coatcheck.core.job import Blob, Job
+from coatcheck.core.lifecycle import Status
+from coatcheck.core.messages import JobMessage
+from coatcheck_worker.dependencies import Dependencies
+from coatcheck_worker.sweep import SWEEP_THREADS
+from tests.job_rows import make_job
 from tests.simulation.actors import DEPLOYMENT, QUEUE
 from tests.simulation.model import Model
 from tests.simulation.s3 import Stored
-from worker.sweep import SWEEP_THREADS
-from worker.tools import Tools
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -34,7 +34,7 @@ REQUEST = 5
 
 
 @dataclass
-class Sweeper:
+class TimedSweeper:
     """A sweeper of `threads` threads in virtual time. `slow` operations take so many milliseconds."""
 
     model: Model
@@ -58,7 +58,7 @@ class Sweeper:
         """The virtual time."""
         return self.began + int(self.spent)
 
-    def side_by_side(self, function: Callable[[V], R], values: Sequence[V], /) -> Sequence[R]:
+    def parallel_map(self, function: Callable[[V], R], values: Sequence[V], /) -> Sequence[R]:
         """Call the function with each value. In threads it takes as long as the one that has most to do."""
         before = self.spent
         ends = [0.0] * self.threads
@@ -76,9 +76,9 @@ class Sweeper:
         return (self.seen[f"{job.id} {status}"] - self.began) / SECOND
 
     @property
-    def tools(self) -> Tools:
+    def dependencies(self) -> Dependencies:
         """What it sweeps with."""
-        return Tools(self, DEPLOYMENT, {}, clock=self.clock, roll=lambda: 0.0, side_by_side=self.side_by_side)
+        return Dependencies(self, DEPLOYMENT, {}, clock=self.clock, roll=lambda: 0.0, parallel_map=self.parallel_map)
 
 
 def put(model: Model, jobs: Sequence[Job]) -> None:
@@ -90,14 +90,14 @@ def put(model: Model, jobs: Sequence[Job]) -> None:
 
 def waiting(count: int, name: str = "job_waits", **changes: Any) -> list[Job]:
     """Jobs that have waited for ten minutes, and are due."""
-    jobs = [a_job(now=START - 10 * MINUTE, id=f"{name}_{n}", due_at=START - 30 * SECOND) for n in range(count)]
+    jobs = [make_job(now=START - 10 * MINUTE, id=f"{name}_{n}", due_at=START - 30 * SECOND) for n in range(count)]
     return [replace(job, due_shard=due_shard(ShardKind.DUE, job.id, SHARDS), **changes) for job in jobs]
 
 
 def left_by_dead_worker(number: int = 0, **changes: Any) -> Job:
     """A job in shard 7 whose worker was last heard of a lease ago: due after all others."""
     at = START - SECOND
-    job = a_job(now=at - MINUTE, id=f"job_lost_{number}", status=Status.RUNNING, attempt=1, due_shard="due-7")
+    job = make_job(now=at - MINUTE, id=f"job_lost_{number}", status=Status.RUNNING, attempt=1, due_shard="due-7")
     running = {"claimed_at": at - MINUTE, "started_at": at - MINUTE, "lease_until": at, "due_at": due.for_lease(at)}
     return replace(job, **{**running, **changes})
 
@@ -153,4 +153,4 @@ def sent(model: Model) -> int:
 
 def invocation() -> Call[None]:
     """The call that hands a share to another sweeper."""
-    return invoke_later("sweeper", "{}")
+    return invoke_async("sweeper", "{}")

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.aws.conftest import aws, deployment, emulator_url, tenant
+from tests.aws.conftest import aws, emulator_url, settings, tenant
 
-__all__ = ["aws", "deployment", "emulator_url", "tenant"]
+__all__ = ["aws", "emulator_url", "settings", "tenant"]

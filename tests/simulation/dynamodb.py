@@ -6,12 +6,12 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from coatcheck.clock import SECOND
-from coatcheck.table.keys import DUE_INDEX, TENANT_INDEX, Item
+from coatcheck.core.aws.dynamodb.keys import DUE_INDEX, TENANT_INDEX, Item
+from coatcheck.core.clock import SECOND
 from tests.simulation import expressions
 from tests.simulation.expressions import Names
-from tests.simulation.freedom import Freedom
 from tests.simulation.index import Index, Key, text_of
+from tests.simulation.nondeterminism import Nondeterminism
 
 Params = Mapping[str, Any]
 
@@ -42,10 +42,10 @@ class Refusal(Exception):
 class Table:
     """One table. `watch` is told of each write of an item: its key, and it before and after (None: it was removed)."""
 
-    def __init__(self, freedom: Freedom | None = None) -> None:
-        self._freedom = freedom or Freedom()
+    def __init__(self, nondeterminism: Nondeterminism | None = None) -> None:
+        self._nondeterminism = nondeterminism or Nondeterminism()
         self.items: dict[Key, Item] = {}
-        self.indexes = {name: Index(*keys, self._freedom.lag) for name, keys in _INDEX_KEYS.items()}
+        self.indexes = {name: Index(*keys, self._nondeterminism.lag) for name, keys in _INDEX_KEYS.items()}
         self.watch: Callable[[Key, Item | None, Item | None], None] = lambda *_: None
         self._keys: dict[str, dict[Key, None]] = {}
         self._past: dict[Key, list[tuple[int, Item | None]]] = {}
@@ -80,8 +80,8 @@ class Table:
         before = self.items.get(key)
         self._check(params, before)
         self.write(key, None, now)
-        told = before is not None and params.get("ReturnValues") == "ALL_OLD"
-        return {"Attributes": before} if told else {}
+        returned = before is not None and params.get("ReturnValues") == "ALL_OLD"
+        return {"Attributes": before} if returned else {}
 
     def get_item(self, params: Params, now: int) -> Any:
         """GetItem."""
@@ -171,7 +171,7 @@ class Table:
 
     def _reader(self, params: Params, now: int) -> Callable[[Key], Item | None]:
         """How a request reads: as things are or, unless it asks for that, as they were a while ago."""
-        age = 0 if params.get("ConsistentRead") else self._freedom.age()
+        age = 0 if params.get("ConsistentRead") else self._nondeterminism.age()
         return self.items.get if not age else lambda key: self._as_of(key, now - age)
 
     def _as_of(self, key: Key, at: int) -> Item | None:
@@ -186,15 +186,15 @@ class Table:
 
     def _divided(self, entries: Sequence[Any]) -> tuple[list[Any], list[Any]]:
         """What of a batch is carried out, and what is not."""
-        left = [entry for entry in entries[1:] if self._freedom.leaves_out()]
+        left = [entry for entry in entries[1:] if self._nondeterminism.leaves_out()]
         return [entry for entry in entries if entry not in left], left
 
     def _check(self, params: Params, item: Item | None) -> None:
         text = params.get("ConditionExpression")
         if text is None or expressions.condition(text)(item or {}, Names.of(params)):
             return
-        told = item is not None and params.get("ReturnValuesOnConditionCheckFailure") == "ALL_OLD"
-        raise Refusal("ConditionalCheckFailedException", **({"Item": item} if told else {}))
+        returned = item is not None and params.get("ReturnValuesOnConditionCheckFailure") == "ALL_OLD"
+        raise Refusal("ConditionalCheckFailedException", **({"Item": item} if returned else {}))
 
 
 def _key(item: Item) -> Key:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from coatcheck.table.keys import AttributeValue, Item
+from coatcheck.core.aws.dynamodb.keys import AttributeValue, Item
 
 
 class ValidationError(Exception):

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from coatcheck.clock import MINUTE
+from coatcheck.core.clock import MINUTE
 
 
 class Fault(StrEnum):
@@ -47,15 +47,15 @@ OF_CALLS = (
 ODD = (MemoryError, RecursionError, UnicodeError)
 """What any line may raise, and AWS does not."""
 
-BEAT = "beat"
-AIMED_AT = (BEAT, BEAT, BEAT, "UpdateItem", "PutItem", "Query", "DeleteObjects")
+HEARTBEAT = "beat"
+AIMED_AT = (HEARTBEAT, HEARTBEAT, HEARTBEAT, "UpdateItem", "PutItem", "Query", "DeleteObjects")
 """Operations, but for the heartbeats, which are too many to be hit otherwise."""
 
 OF_MESSAGES = (Fault.MESSAGE_LOST, Fault.MESSAGE_LATE)
 
 
 @dataclass
-class Storm:
+class FaultInjector:
     """Faults at `rate` of all calls, until `budget` of them have happened or the time `until` has come.
 
     Most schedules leave out some kinds, so that the common ones do not hide the rest, and some strike at one kind of
@@ -81,7 +81,7 @@ class Storm:
         """How many faults there were."""
         return self.counts.total()
 
-    def rages(self, now: int) -> bool:
+    def is_active(self, now: int) -> bool:
         """Whether anything may still go wrong."""
         return now < self.until and self.total < self.budget
 
@@ -89,26 +89,26 @@ class Storm:
         """What happens to a call of a kind that is made now."""
         if self.aimed_at not in {None, kind}:
             return None
-        if self.chance.random() >= self.rate or not self.rages(now):
+        if self.chance.random() >= self.rate or not self.is_active(now):
             return None
         return self.note(self.chance.choice(self._kinds))
 
     def of_message(self, now: int) -> Fault | None:
         """What happens to a message that is sent now."""
-        if not self._messages or self.chance.random() >= 0.3 or not self.rages(now):
+        if not self._messages or self.chance.random() >= 0.3 or not self.is_active(now):
             return None
         return self.note(self.chance.choice(self._messages))
 
     def doubles(self, now: int) -> bool:
         """Whether a message that is received now comes once more."""
-        if self.chance.random() >= self.doubling or not self.rages(now):
+        if self.chance.random() >= self.doubling or not self.is_active(now):
             return False
         self.note(Fault.MESSAGE_DOUBLED)
         return True
 
     def leaves_out(self, now: int) -> bool:
         """Whether an entry of a batch that is sent now is not carried out, and the answer says so."""
-        if self.chance.random() >= 0.3 or not self.rages(now):
+        if self.chance.random() >= 0.3 or not self.is_active(now):
             return False
         self.note(Fault.LEFT_OUT)
         return True

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
 
-from coatcheck.table.keys import Item
+from coatcheck.core.aws.dynamodb.keys import Item
 
 Key = tuple[str, str]
 

@@ -6,9 +6,9 @@ import random
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from coatcheck.calls import Call, error_from
+from coatcheck.core.aws.call import Call, error_from
 from tests.simulation.dynamodb import Refusal, Table
-from tests.simulation.freedom import Freedom
+from tests.simulation.nondeterminism import Nondeterminism
 from tests.simulation.s3 import Bucket
 from tests.simulation.sqs import Queues
 
@@ -18,19 +18,19 @@ SECRET = "k" * 32
 
 
 class Model:
-    """One account, with one secret. `freedom` is what AWS makes of what it may do."""
+    """One account, with one secret. `nondeterminism` is what AWS makes of what it may do."""
 
-    def __init__(self, *, chance: random.Random | None = None, freedom: Freedom | None = None) -> None:
-        self.table = Table(freedom)
-        self.queues = Queues(chance, freedom)
-        self.bucket = Bucket(freedom)
+    def __init__(self, *, chance: random.Random | None = None, nondeterminism: Nondeterminism | None = None) -> None:
+        self.table = Table(nondeterminism)
+        self.queues = Queues(chance, nondeterminism)
+        self.bucket = Bucket(nondeterminism)
 
     def carry_out(self, call: Call[T], now: int) -> T:
         """Do what the call asks for at the time `now`, and read the answer. Raises AwsError as a door does."""
         try:
             return call.read(self._answer(call, now))
         except Refusal as refusal:
-            read = call.refusals.get(refusal.response["Error"]["Code"])
+            read = call.expected_errors.get(refusal.response["Error"]["Code"])
             if read is not None:
                 return read(refusal.response)
             raise error_from(call, refusal.response) from refusal
@@ -47,7 +47,7 @@ class Model:
                 return {"SecretString": SECRET}
 
 
-class ModelDoor:
+class ModelTransport:
     """A door to the model alone: no faults, and time as `clock` tells it (milliseconds)."""
 
     def __init__(self, model: Model, clock: Callable[[], int]) -> None:

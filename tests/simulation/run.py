@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from coatcheck.lifecycle import Status
+from coatcheck.core.lifecycle import Status
 from tests.simulation.faults import Fault
 from tests.simulation.schedule import Outcome, play
 from tests.simulation.scheduler import Threads
@@ -41,7 +41,7 @@ class Tally:
         self.calls += outcome.calls
         self.faults += outcome.faults
         self.ended += outcome.ended
-        if outcome.flaws:
+        if outcome.violations:
             self.broken.append(outcome)
 
 
@@ -63,8 +63,8 @@ def play_all(seeds: range, *, apart: bool = False) -> Iterator[Outcome]:
         logging.disable(logging.NOTSET)
 
 
-def tally(first: int, seeds: int, processes: int, told: Callable[[Outcome], None], *, apart: bool = False) -> Tally:
-    """Play `seeds` schedules from `first` on, in so many processes; `told` hears of each that broke a promise."""
+def tally(first: int, seeds: int, processes: int, report: Callable[[Outcome], None], *, apart: bool = False) -> Tally:
+    """Play `seeds` schedules from `first` on, in so many processes; `report` hears of each that broke a promise."""
     total = Tally()
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.simulation.schedule"])
@@ -74,8 +74,8 @@ def tally(first: int, seeds: int, processes: int, told: Callable[[Outcome], None
         for outcomes in pool.map(partial(_batch, apart=apart), batches):
             for outcome in outcomes:
                 total.add(outcome)
-                if outcome.flaws:
-                    told(outcome)
+                if outcome.violations:
+                    report(outcome)
     return total
 
 
@@ -110,7 +110,9 @@ def main() -> None:
     if options.trace:
         sys.exit(_replay(options.first, apart=options.apart))
     began = time.monotonic()
-    total = tally(options.first, options.seeds, options.jobs, partial(_tell, apart=options.apart), apart=options.apart)
+    total = tally(
+        options.first, options.seeds, options.jobs, partial(_report, apart=options.apart), apart=options.apart
+    )
     rate = total.schedules / (time.monotonic() - began)
     last = options.first + options.seeds - 1
     say(
@@ -122,9 +124,9 @@ def main() -> None:
     sys.exit(bool(total.broken))
 
 
-def _tell(outcome: Outcome, *, apart: bool) -> None:
+def _report(outcome: Outcome, *, apart: bool) -> None:
     say(
-        f"seed {outcome.seed}: {outcome.flaws[0]}",
+        f"seed {outcome.seed}: {outcome.violations[0]}",
         f"  replay it: python -m tests.simulation.run --first {outcome.seed} --trace{' --apart' * apart}",
     )
 
@@ -140,8 +142,8 @@ def _replay(seed: int, *, apart: bool) -> bool:
     trace: list[str] = []
     with _scratch():
         outcome = play(seed, Threads(), trace, apart=apart)
-    say(*trace, *(outcome.flaws or ["no promise was broken"]))
-    return bool(outcome.flaws)
+    say(*trace, *(outcome.violations or ["no promise was broken"]))
+    return bool(outcome.violations)
 
 
 def _listed(counts: Counter[Fault] | Counter[Status]) -> str:

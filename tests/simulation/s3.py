@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.simulation.dynamodb import Params, Refusal
-from tests.simulation.freedom import Freedom
+from tests.simulation.nondeterminism import Nondeterminism
 
 PAGE = 1000
 """Keys, uploads or parts that one list gives."""
@@ -39,8 +39,8 @@ class Bucket:
     `stubborn` are the keys that S3 will not delete: DeleteObjects says so in `Errors`, each time.
     """
 
-    def __init__(self, freedom: Freedom | None = None) -> None:
-        self._freedom = freedom or Freedom()
+    def __init__(self, nondeterminism: Nondeterminism | None = None) -> None:
+        self._nondeterminism = nondeterminism or Nondeterminism()
         self.stubborn: set[str] = set()
         self.objects: dict[str, Stored] = {}
         self.uploads: dict[str, Upload] = {}
@@ -64,8 +64,8 @@ class Bucket:
     def get(self, params: Params) -> Any:
         """GetObject."""
         stored = self._found(params["Key"], "NoSuchKey")
-        told = {"ContentType": stored.content_type, "ContentLength": len(stored.body), "ETag": _etag(stored.body)}
-        return {"Body": io.BytesIO(stored.body), **told}
+        metadata = {"ContentType": stored.content_type, "ContentLength": len(stored.body), "ETag": _etag(stored.body)}
+        return {"Body": io.BytesIO(stored.body), **metadata}
 
     def head(self, params: Params) -> Any:
         """HeadObject."""
@@ -89,7 +89,7 @@ class Bucket:
         """DeleteObjects: each for itself. What S3 does not delete, the answer tells of."""
         errors = []
         for entry in params["Delete"]["Objects"]:
-            if entry["Key"] in self.stubborn or self._freedom.leaves_out():
+            if entry["Key"] in self.stubborn or self._nondeterminism.leaves_out():
                 code = "AccessDenied" if entry["Key"] in self.stubborn else "InternalError"
                 errors.append({"Key": entry["Key"], "Code": code, "Message": code})
             else:

@@ -6,15 +6,15 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from coatcheck.clock import HOUR, MINUTE, SECOND
-from coatcheck.lifecycle import Status
-from tests.simulation import plans, strangers
-from tests.simulation.actors import Cast
-from tests.simulation.aftermath import look_back
+from coatcheck.core.clock import HOUR, MINUTE, SECOND
+from coatcheck.core.lifecycle import Status
+from tests.simulation import foreign_rows, job_plans
+from tests.simulation.actors import ProcessStarter
 from tests.simulation.checks import STUCK_AFTER
 from tests.simulation.clients import again, client
-from tests.simulation.faults import BEAT, Fault
-from tests.simulation.owner import owner, steady
+from tests.simulation.endpoint_owner import endpoint_owner, steady
+from tests.simulation.faults import HEARTBEAT, Fault
+from tests.simulation.final_checks import final_violations
 from tests.simulation.scheduler import START, Process, Threads
 from tests.simulation.world import World
 
@@ -22,7 +22,7 @@ BACKLOGS = 0.01
 """How many schedules have a backlog: each takes as long as a hundred others."""
 
 LOOK_EVERY = 60 * SECOND
-AFTERMATH = 3 * HOUR
+SETTLE_TIME = 3 * HOUR
 """How long the world goes on once all jobs have ended: every message that is still there comes again by then."""
 
 
@@ -31,7 +31,7 @@ class Outcome:
     """What came of a schedule. Without flaws it kept every promise."""
 
     seed: int
-    flaws: tuple[str, ...]
+    violations: tuple[str, ...]
     calls: int
     faults: Counter[Fault]
     ended: Counter[Status]
@@ -44,52 +44,54 @@ def play(seed: int, threads: Threads, trace: list[str] | None = None, *, apart: 
     return _outcome(world)
 
 
-def stage(seed: int, threads: Threads, set_up: Callable[[World], None], patience: int = STUCK_AFTER) -> Outcome:
+def play_scenario(seed: int, threads: Threads, set_up: Callable[[World], None], patience: int = STUCK_AFTER) -> Outcome:
     """Run a schedule of its own making, in which nothing goes wrong and no job takes longer than `patience`."""
     world = World(seed, threads)
-    world.storm.budget = 0
+    world.fault_injector.budget = 0
     world.checks.patience = patience
     set_up(world)
     return _outcome(world)
 
 
 def _outcome(world: World) -> Outcome:
-    _look_on(world)
+    _end_when_done(world)
     world.scheduler.run()
     if world.scheduler.broken:
-        world.checks.flaw(world.scheduler.broken)
+        world.checks.violation(world.scheduler.broken)
     ended = Counter(job.status for job in world.checks.rows.values())
     # a schedule that was broken off is not at its end
-    flaws = world.checks.flaws or look_back(world.checks, world.model, world.now)
-    return Outcome(world.seed, tuple(flaws), world.calls, world.storm.counts, ended)
+    violations = world.checks.violations or final_violations(world.checks, world.model, world.now)
+    return Outcome(world.seed, tuple(violations), world.calls, world.fault_injector.counts, ended)
 
 
 def _set_up(world: World, *, apart: bool) -> None:
     chance = world.chance
-    cast = Cast(world, lambda process: plans.Work(world, process).handlers())
+    processes = ProcessStarter(world, lambda process: job_plans.PlannedHandler(world, process).handlers())
     offset = _offsets(world, skewed=chance.random() < 0.3 or apart)
     for number in range(2 if apart else chance.randint(1, 3)):
         ahead = number * 10 * MINUTE if apart else offset()
-        cast.start(f"worker{number}", ahead, cast.poller if chance.random() < 0.6 else cast.function)
+        processes.start(f"worker{number}", ahead, processes.poller if chance.random() < 0.6 else processes.function)
     for number in range(chance.randint(1, 2)):
-        cast.start(f"sweeper{number}", offset(), cast.sweeper)
+        processes.start(f"sweeper{number}", offset(), processes.sweeper)
     for number in range(chance.randint(1, 2)):
-        cast.start(f"deliverer{number}", offset(), cast.deliverer)
+        processes.start(f"deliverer{number}", offset(), processes.deliverer)
     for _ in range(chance.randint(1, 3) if chance.random() < 0.2 else 0):
-        strangers.put(world, strangers.of_a_newer_version(chance))
+        foreign_rows.put(world, foreign_rows.of_a_newer_version(chance))
     if chance.random() < BACKLOGS:
         world.most_calls *= 20
-        strangers.backlog(world)
+        foreign_rows.backlog(world)
     if chance.random() < 0.2:
         steady(world)
-        cast.start("owner", offset(), owner(world, plans.CATALOG))
+        processes.start("owner", offset(), endpoint_owner(world, job_plans.CATALOG))
     world.brief = chance.random() < 0.25
     for number in range(chance.randint(3, 6)):
-        errand = plans.errand(chance, number, long=world.storm.aimed_at == BEAT, brief=world.brief)
-        errand.at += START
-        cast.start(f"api{number}", offset(), client(world, plans.CATALOG, errand))
-        if errand.again_after is not None:
-            cast.start(f"api{number}again", offset(), again(world, plans.CATALOG, errand))
+        client_script = job_plans.client_script(
+            chance, number, long=world.fault_injector.aimed_at == HEARTBEAT, brief=world.brief
+        )
+        client_script.at += START
+        processes.start(f"api{number}", offset(), client(world, job_plans.CATALOG, client_script))
+        if client_script.again_after is not None:
+            processes.start(f"api{number}again", offset(), again(world, job_plans.CATALOG, client_script))
     if world.brief:
         _delete_expired(world)
 
@@ -111,13 +113,13 @@ def _offsets(world: World, *, skewed: bool) -> Callable[[], int]:
     def offset() -> int:
         if not skewed:
             return 0
-        world.storm.note(Fault.SKEWED)
+        world.fault_injector.note(Fault.SKEWED)
         return chance.choice((-10 * MINUTE, 0, chance.randint(-30, 30) * SECOND, 10 * MINUTE))
 
     return offset
 
 
-def _look_on(world: World) -> None:
+def _end_when_done(world: World) -> None:
     """End the schedule when all is done and calm, or when it must have been long ago."""
     ends_at: int | None = None
 
@@ -125,11 +127,11 @@ def _look_on(world: World) -> None:
         nonlocal ends_at
         world.checks.stuck(since=max(world.calm_from, START + 40 * MINUTE))
         left = not world.checks.all_done() or (world.brief and not world.checks.all_swept())
-        waiting = world.calm_from > world.now or world.storm.rages(world.now) or left
+        waiting = world.calm_from > world.now or world.fault_injector.is_active(world.now) or left
         if waiting:
             ends_at = None
         elif ends_at is None:
-            ends_at = world.now + AFTERMATH
+            ends_at = world.now + SETTLE_TIME
         drained = not any(queue.messages for queue in world.model.queues.by_url.values())
         if ends_at is not None and (drained or world.now >= ends_at):
             world.scheduler.end()

@@ -188,10 +188,10 @@ class Scheduler:
                 self.now = max(self.now, at)
                 return target
             self.now = max(self.now, at)
-            self._act(target)
+            self._run_action(target)
         return self._director
 
-    def _act(self, action: Body) -> None:
+    def _run_action(self, action: Body) -> None:
         self.current = self._director
         try:
             action()

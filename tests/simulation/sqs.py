@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from coatcheck.clock import SECOND
+from coatcheck.core.clock import SECOND
 from tests.simulation.dynamodb import Params, Refusal
-from tests.simulation.freedom import Freedom
+from tests.simulation.nondeterminism import Nondeterminism
 
 VISIBILITY = 5400
 """Seconds: what the template sets for the queues of jobs."""
@@ -33,18 +33,18 @@ class Message:
     visible_at: int
     sent_at: int
     attributes: Mapping[str, Any]
-    receives: int = 0
+    receive_count: int = 0
 
 
 @dataclass
 class Queue:
     """One queue. `choice` picks among the messages that can be received: a standard queue keeps no order.
 
-    `freedom` says whether a message that is received stays visible, as one stored twice does.
+    `nondeterminism` says whether a message that is received stays visible, as one stored twice does.
     """
 
     choice: Callable[[int], int] = lambda _: 0
-    freedom: Freedom = field(default_factory=Freedom)
+    nondeterminism: Nondeterminism = field(default_factory=Nondeterminism)
     messages: dict[int, Message] = field(default_factory=dict)
     dead: list[Message] = field(default_factory=list)
     most_in_flight: int = MOST_IN_FLIGHT
@@ -77,11 +77,11 @@ class Queue:
             raise Refusal("OverLimit")
         while visible and len(taken) < params.get("MaxNumberOfMessages", 1):
             message = visible.pop(self.choice(len(visible)))
-            message.receives += 1
-            if message.receives > MAX_RECEIVES:
+            message.receive_count += 1
+            if message.receive_count > MAX_RECEIVES:
                 self.dead.append(self.messages.pop(message.number))
                 continue
-            if not self.freedom.doubled():
+            if not self.nondeterminism.doubled():
                 message.visible_at = now + params.get("VisibilityTimeout", VISIBILITY) * SECOND
             taken.append(message)
         return {"Messages": [_as_received(message) for message in taken]} if taken else {}
@@ -108,7 +108,7 @@ class Queue:
     def attributes(self, params: Params, now: int) -> Any:
         """GetQueueAttributes: how many messages can be received, are in flight, and are delayed."""
         waiting = [message for message in self.messages.values() if message.visible_at > now]
-        delayed = sum(message.receives == 0 for message in waiting)
+        delayed = sum(message.receive_count == 0 for message in waiting)
         counts = {
             "ApproximateNumberOfMessages": len(self.messages) - len(waiting),
             "ApproximateNumberOfMessagesNotVisible": len(waiting) - delayed,
@@ -118,7 +118,7 @@ class Queue:
         return {"Attributes": {name: str(n) for name, n in counts.items() if name in asked or "All" in asked}}
 
     def _in_flight(self, now: int) -> int:
-        return sum(message.visible_at > now and message.receives > 0 for message in self.messages.values())
+        return sum(message.visible_at > now and message.receive_count > 0 for message in self.messages.values())
 
     def _batch(self, params: Params, one: Callable[[Params], Any]) -> Any:
         """Carry out the entries, each for itself. What AWS leaves out, the answer tells of."""
@@ -131,7 +131,7 @@ class Queue:
             raise Refusal("AWS.SimpleQueueService.BatchEntryIdsNotDistinct")
         done, failed = [], []
         for entry in entries:
-            if self.freedom.leaves_out():
+            if self.nondeterminism.leaves_out():
                 failed.append({"Id": entry["Id"], "Code": "InternalError", "SenderFault": False})
                 continue
             try:
@@ -145,9 +145,9 @@ class Queue:
 def _as_received(message: Message) -> dict[str, Any]:
     return {
         "MessageId": str(message.number),
-        "ReceiptHandle": f"{message.number}-{message.receives}",
+        "ReceiptHandle": f"{message.number}-{message.receive_count}",
         "Body": message.body,
-        "Attributes": {"ApproximateReceiveCount": str(message.receives), "SentTimestamp": str(message.sent_at)},
+        "Attributes": {"ApproximateReceiveCount": str(message.receive_count), "SentTimestamp": str(message.sent_at)},
         **({"MessageAttributes": message.attributes} if message.attributes else {}),
     }
 
@@ -159,16 +159,16 @@ def _number(params: Params) -> int:
 class Queues:
     """The queues by their URLs, made when they are first named."""
 
-    def __init__(self, chance: random.Random | None = None, freedom: Freedom | None = None) -> None:
+    def __init__(self, chance: random.Random | None = None, nondeterminism: Nondeterminism | None = None) -> None:
         self._choice = chance.randrange if chance else lambda _: 0
-        self._freedom = freedom or Freedom()
+        self._nondeterminism = nondeterminism or Nondeterminism()
         self.by_url: dict[str, Queue] = {}
 
     def of(self, params: Params) -> Queue:
         """The queue that a request names."""
         url: str = params["QueueUrl"]
         if url not in self.by_url:
-            self.by_url[url] = Queue(self._choice, self._freedom)
+            self.by_url[url] = Queue(self._choice, self._nondeterminism)
         return self.by_url[url]
 
     def answer(self, operation: str, params: Params, now: int) -> Any:

@@ -1,6 +1,7 @@
 """However much is due, what is urgent is done first, and nothing of one kind delays another.
 
-In virtual time, with 5 ms a request. `python -m bench.sweep` has the same with the numbers of a large deployment.
+In virtual time, with 5 ms a request. `python -m bench.backlog_sweep` has the same with the numbers of a large
+deployment.
 """
 
 from __future__ import annotations
@@ -12,20 +13,20 @@ from typing import Any
 
 import pytest
 
-from coatcheck.blobs import result_key
-from coatcheck.calls import AwsUnavailable
-from coatcheck.clock import MINUTE, SECOND
-from coatcheck.lifecycle import Status
-from coatcheck.messages import JobMessage
-from coatcheck.record import Job
-from coatcheck.table.keys import ShardKind, due_shard
+from coatcheck.core.aws.call import AwsUnavailable
+from coatcheck.core.aws.dynamodb.keys import ShardKind, due_shard
+from coatcheck.core.aws.s3 import result_key
+from coatcheck.core.clock import MINUTE, SECOND
+from coatcheck.core.job import Job
+from coatcheck.core.lifecycle import Status
+from coatcheck.core.messages import JobMessage
+from coatcheck_worker.sweep import ShardAssignment, ShardAssignmentMessage, shards_of, sweep
+from coatcheck_worker.sweep.dispatch import DispatchBatch
 from tests.simulation import backlogs
 from tests.simulation.actors import QUEUE
-from tests.simulation.backlogs import START, Sweeper
-from tests.simulation.freedom import Freedom
+from tests.simulation.backlogs import START, TimedSweeper
 from tests.simulation.model import Model
-from worker.sweep import Share, ShareMessage, shards_of, sweep
-from worker.sweep.waking import WakeBatch
+from tests.simulation.nondeterminism import Nondeterminism
 
 MANY = 2000
 A_SWEEP = 50 * SECOND
@@ -36,10 +37,10 @@ def model() -> Model:
     return Model()
 
 
-def swept(model: Model, *, began: int = START, lasting: int = A_SWEEP) -> Sweeper:
+def swept(model: Model, *, began: int = START, lasting: int = A_SWEEP) -> TimedSweeper:
     """A sweeper that has swept once."""
-    sweeper = Sweeper(model, began=began)
-    sweep(sweeper.tools, until=began + lasting)
+    sweeper = TimedSweeper(model, began=began)
+    sweep(sweeper.dependencies, until=began + lasting)
     return sweeper
 
 
@@ -79,8 +80,8 @@ def test_who_has_waited_longest_is_sent_another_first(model: Model) -> None:
 def test_jobs_that_start_in_one_minute_are_handed_over_in_time_to_start_then(model: Model) -> None:
     start_at = START + 14 * MINUTE
     backlogs.put(model, [*backlogs.waiting(MANY), *backlogs.scheduled(MANY, start_at)])
-    sweeper = Sweeper(model)
-    sweep(sweeper.tools, until=START + A_SWEEP)
+    sweeper = TimedSweeper(model)
+    sweep(sweeper.dependencies, until=START + A_SWEEP)
     queue = model.queues.of({"QueueUrl": QUEUE})
     starts = [message.visible_at for message in queue.messages.values() if message.visible_at > START + A_SWEEP]
     assert len(starts) == MANY
@@ -100,8 +101,8 @@ def test_removals_delay_nobody_and_are_not_delayed(model: Model) -> None:
 def test_no_kind_of_backlog_takes_all_the_time_of_a_sweep(model: Model) -> None:
     backlogs.put(model, backlogs.waiting(MANY))
     backlogs.put(model, backlogs.expired(model, 20))
-    sweeper = Sweeper(model, threads=1)
-    done = sweep(sweeper.tools, until=START + 2 * SECOND)
+    sweeper = TimedSweeper(model, threads=1)
+    done = sweep(sweeper.dependencies, until=START + 2 * SECOND)
     assert done["left"] > 0
     assert done["removed"] > 0
     assert sweeper.clock() < START + 2.2 * SECOND
@@ -123,7 +124,7 @@ def test_an_object_that_cannot_be_deleted_puts_its_own_job_off(model: Model) -> 
     backlogs.put(model, expired)
     stays = result_key(expired[7])
     model.bucket.stubborn.add(stays)
-    assert sweep(Sweeper(model).tools, until=START + A_SWEEP)["not removed"] == 1
+    assert sweep(TimedSweeper(model).dependencies, until=START + A_SWEEP)["not removed"] == 1
     assert set(model.bucket.objects) == {stays}
     assert swept(model, began=START + 2 * MINUTE).requests.count("DeleteObjects") == 0
     model.bucket.stubborn.clear()
@@ -132,7 +133,7 @@ def test_an_object_that_cannot_be_deleted_puts_its_own_job_off(model: Model) -> 
 
 
 def test_what_aws_leaves_out_of_a_batch_is_asked_for_again_and_is_not_taken_to_be_done() -> None:
-    model = Model(freedom=Freedom(leaves_out=itertools.cycle([True, False]).__next__))
+    model = Model(nondeterminism=Nondeterminism(leaves_out=itertools.cycle([True, False]).__next__))
     waiting = backlogs.waiting(MANY)
     backlogs.put(model, waiting)
     swept(model)
@@ -145,20 +146,22 @@ def test_what_aws_leaves_out_of_a_batch_is_asked_for_again_and_is_not_taken_to_b
 
 def test_what_is_too_much_for_one_is_handed_to_others(model: Model) -> None:
     backlogs.put(model, [*(jobs := backlogs.waiting(3 * MANY)), lost := backlogs.left_by_dead_worker()])
-    handed: list[ShareMessage] = []
-    sweeper = Sweeper(model)
+    delegated: list[ShardAssignmentMessage] = []
+    sweeper = TimedSweeper(model)
     sweep(
-        sweeper.tools,
+        sweeper.dependencies,
         until=START + A_SWEEP,
-        hand_over=lambda kind, starts: handed.append(ShareMessage.model_validate({"shards": {kind: starts}})),
+        delegate=lambda kind, starts: delegated.append(
+            ShardAssignmentMessage.model_validate({"shards": {kind: starts}})
+        ),
     )
     # what is urgent is not left to others, who may come late or never
     assert f"{lost.id} {Status.QUEUED}" in sweeper.seen
     left = untouched(model, jobs)
     assert 0 < len(left) < len(jobs) - 5000 + 1000
-    for message in handed:
-        share = ShareMessage.model_validate_json(message.model_dump_json()).share(8)
-        sweep(Sweeper(model).tools, until=START + A_SWEEP, share=share)
+    for message in delegated:
+        assignment = ShardAssignmentMessage.model_validate_json(message.model_dump_json()).assignment(8)
+        sweep(TimedSweeper(model).dependencies, until=START + A_SWEEP, assignment=assignment)
     assert untouched(model, jobs) == []
     # where the one stopped, the others go on: nobody is woken twice
     assert backlogs.sent(model) <= len(jobs) + 1
@@ -170,12 +173,12 @@ def untouched(model: Model, jobs: Sequence[Job]) -> list[Job]:
 
 def test_a_share_that_nobody_takes_stays_with_who_has_it(model: Model) -> None:
     backlogs.put(model, jobs := backlogs.waiting(3 * MANY))
-    sweeper = Sweeper(model)
+    sweeper = TimedSweeper(model)
 
     def refuse(*_: object) -> None:
         raise AwsUnavailable(backlogs.invocation(), "TooManyRequestsException")
 
-    sweep(sweeper.tools, until=START + 2 * A_SWEEP, hand_over=refuse)
+    sweep(sweeper.dependencies, until=START + 2 * A_SWEEP, delegate=refuse)
     assert untouched(model, jobs) == []
 
 
@@ -190,16 +193,24 @@ def test_in_sweep_after_sweep_others_are_sent_another(model: Model) -> None:
     assert all(any(f'"{job.id}"' in body for body in bodies) for job in waiting)
 
 
+def test_jobs_that_wait_with_their_messages_cost_few_writes(model: Model) -> None:
+    waiting = backlogs.waiting(500)
+    backlogs.put(model, waiting)
+    backlogs.with_messages(model, waiting)
+    requests = [swept(model, began=START + minute * MINUTE).requests for minute in range(30)]
+    assert sum(operations.count("UpdateItem") for operations in requests) < 6 * len(waiting)
+
+
 def test_a_row_that_cannot_be_read_holds_up_no_other(model: Model) -> None:
     backlogs.put(model, [broken := backlogs.waiting(1, "job_broken")[0], *backlogs.waiting(50)])
     backlogs.row(model, broken)["history"] = {"L": [{"S": "no event"}]}
-    assert sweep(Sweeper(model).tools, until=START + A_SWEEP) == {"woken": 50, "left": 1}
+    assert sweep(TimedSweeper(model).dependencies, until=START + A_SWEEP) == {"woken": 50, "left": 1}
 
 
 def test_jobs_are_woken_though_reading_takes_all_the_time_there_is(model: Model) -> None:
     backlogs.put(model, backlogs.waiting(MANY))
-    sweeper = Sweeper(model, slow={"Query": 2 * SECOND})
-    done = sweep(sweeper.tools, until=START + A_SWEEP)
+    sweeper = TimedSweeper(model, slow={"Query": 2 * SECOND})
+    done = sweep(sweeper.dependencies, until=START + A_SWEEP)
     assert done["woken"] > 0
     assert done["left"] > 0
 
@@ -207,8 +218,8 @@ def test_jobs_are_woken_though_reading_takes_all_the_time_there_is(model: Model)
 def test_no_job_waits_for_a_bucket_that_does_not_answer(model: Model) -> None:
     lost = [backlogs.left_by_dead_worker(n) for n in range(100)]
     backlogs.put(model, [*lost, *backlogs.waiting(200)])
-    sweeper = Sweeper(model, slow={"ListObjectsV2": 15 * SECOND, "ListMultipartUploads": 15 * SECOND})
-    done = sweep(sweeper.tools, until=START + A_SWEEP)
+    sweeper = TimedSweeper(model, slow={"ListObjectsV2": 15 * SECOND, "ListMultipartUploads": 15 * SECOND})
+    done = sweep(sweeper.dependencies, until=START + A_SWEEP)
     assert done["requeued"] == 100
     assert done["woken"] >= 100
     assert max(map(sweeper.noticed, lost)) < 1
@@ -218,21 +229,31 @@ def test_no_job_waits_for_a_bucket_that_does_not_answer(model: Model) -> None:
 def test_no_more_are_asked_to_help_than_may_run_beside_each_other(model: Model) -> None:
     backlogs.put(model, [*backlogs.waiting(3 * MANY), *backlogs.expired(model, 3 * MANY)])
     asked: list[ShardKind] = []
-    tools = Sweeper(model).tools
-    sweep(tools, until=START + A_SWEEP, share=Share.whole(256), hand_over=lambda kind, _: asked.append(kind))
+    dependencies = TimedSweeper(model).dependencies
+    sweep(
+        dependencies,
+        until=START + A_SWEEP,
+        assignment=ShardAssignment.whole(256),
+        delegate=lambda kind, _: asked.append(kind),
+    )
     assert asked == [ShardKind.DUE] * 7
 
 
 def test_nobody_is_asked_to_help_with_what_is_empty(model: Model) -> None:
     asked: list[ShardKind] = []
-    tools = Sweeper(model).tools
-    done = sweep(tools, until=START + A_SWEEP, share=Share.whole(256), hand_over=lambda kind, _: asked.append(kind))
+    dependencies = TimedSweeper(model).dependencies
+    done = sweep(
+        dependencies,
+        until=START + A_SWEEP,
+        assignment=ShardAssignment.whole(256),
+        delegate=lambda kind, _: asked.append(kind),
+    )
     assert (done, asked) == ({}, [])
 
 
 def test_what_is_left_undone_is_what_the_metric_counts(model: Model, caplog: pytest.LogCaptureFixture) -> None:
     backlogs.put(model, backlogs.waiting(5, lane="gone"))
-    with caplog.at_level("INFO", logger="worker.sweep.passes"):
+    with caplog.at_level("INFO", logger="coatcheck_worker.sweep.passes"):
         swept(model)
     (line,) = [record for record in caplog.records if record.message.startswith("swept")]
     assert (vars(line)["left"], vars(line)["swept"]) == (5, 0)
@@ -240,29 +261,29 @@ def test_what_is_left_undone_is_what_the_metric_counts(model: Model, caplog: pyt
 
 def test_a_lane_without_a_queue_holds_up_no_other(model: Model) -> None:
     backlogs.put(model, [*backlogs.waiting(5), *backlogs.waiting(5, "job_lane", lane="gone")])
-    done = sweep(Sweeper(model).tools, until=START + A_SWEEP)
+    done = sweep(TimedSweeper(model).dependencies, until=START + A_SWEEP)
     assert (done["woken"], done["failed"]) == (5, 5)
 
 
 def test_what_a_pass_fails_on_keeps_none_of_the_others_from_it(model: Model) -> None:
     backlogs.put(model, [*backlogs.waiting(5), *backlogs.expired(model, 5)])
-    sweeper = Sweeper(model)
+    sweeper = TimedSweeper(model)
 
     def breaks(function: Any, values: Sequence[Any]) -> Any:
-        if any(isinstance(value, WakeBatch) for value in values):
+        if any(isinstance(value, DispatchBatch) for value in values):
             raise MemoryError
-        return sweeper.side_by_side(function, values)
+        return sweeper.parallel_map(function, values)
 
     with pytest.raises(MemoryError):
-        sweep(replace(sweeper.tools, side_by_side=breaks), until=START + A_SWEEP)
+        sweep(replace(sweeper.dependencies, parallel_map=breaks), until=START + A_SWEEP)
     assert not model.bucket.objects
 
 
 @pytest.mark.parametrize("parts", [1, 3, 8, 11])
 def test_the_shares_of_several_sweepers_are_the_whole(parts: int) -> None:
-    shares = [Share.part(index, parts, 8) for index in range(parts)]
-    assert sorted(number for share in shares for number in share.of_kind(ShardKind.DUE)) == list(range(8))
-    assert [share.first for share in shares].count(True) == 1
+    shares = [ShardAssignment.part(index, parts, 8) for index in range(parts)]
+    assert sorted(number for assignment in shares for number in assignment.of_kind(ShardKind.DUE)) == list(range(8))
+    assert [assignment.first for assignment in shares].count(True) == 1
 
 
 @pytest.mark.parametrize(
@@ -271,12 +292,14 @@ def test_the_shares_of_several_sweepers_are_the_whole(parts: int) -> None:
 def test_rows_are_found_when_the_number_of_shards_has_changed(model: Model, written_with: int, shards: int) -> None:
     waiting = backlogs.waiting(200)
     backlogs.put(model, [replace(job, due_shard=due_shard(ShardKind.DUE, job.id, written_with)) for job in waiting])
-    sweeper = Sweeper(model)
-    deployment = sweeper.tools.deployment.model_copy(update={"due_shards": shards})
-    looked = shards_of(deployment, 10 * MINUTE)
+    sweeper = TimedSweeper(model)
+    settings = sweeper.dependencies.settings.model_copy(update={"due_shards": shards})
+    looked = shards_of(settings, 10 * MINUTE)
     assert looked >= written_with
-    assert shards_of(deployment, 9 * MINUTE) == shards
-    assert sweep(sweeper.tools, until=START + A_SWEEP, share=Share.whole(looked))["woken"] == len(waiting)
+    assert shards_of(settings, 9 * MINUTE) == shards
+    assert sweep(sweeper.dependencies, until=START + A_SWEEP, assignment=ShardAssignment.whole(looked))["woken"] == len(
+        waiting
+    )
 
 
 def test_a_job_that_ended_is_removed_from_where_older_versions_kept_it(model: Model) -> None:

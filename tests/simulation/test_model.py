@@ -12,22 +12,22 @@ from zlib import crc32
 
 import pytest
 
-from coatcheck import blobs, queues
-from coatcheck.calls import AwsError, Call
-from coatcheck.clock import SECOND
-from coatcheck.deployment import Deployment
-from coatcheck.ids import make_id
-from coatcheck.lifecycle import FAIL, SUCCEED, TIME_OUT, Status
-from coatcheck.messages import JobMessage
-from coatcheck.record import JSON, Blob, Job, JobError, Progress
-from coatcheck.table import items, moves, notes
-from coatcheck.table.due_index import DuePage, due_jobs
-from coatcheck.table.history import earlier_events, put_history_page
-from coatcheck.table.keys import JobKey, ShardKind
-from tests.rows import NOW, a_job
-from tests.simulation.model import Model, ModelDoor
-from worker.aws import Aws, Boto
-from worker.tools import system_clock
+from coatcheck.core.aws import s3, sqs
+from coatcheck.core.aws.call import AwsError, Call
+from coatcheck.core.aws.dynamodb import job_items, job_updates, transitions
+from coatcheck.core.aws.dynamodb.due_index import DuePage, due_jobs
+from coatcheck.core.aws.dynamodb.history import earlier_events, put_history_page
+from coatcheck.core.aws.dynamodb.keys import JobKey, ShardKind
+from coatcheck.core.clock import SECOND
+from coatcheck.core.ids import make_id
+from coatcheck.core.job import JSON, Blob, Job, JobError, Progress
+from coatcheck.core.lifecycle import FAIL, SUCCEED, TIME_OUT, Status
+from coatcheck.core.messages import JobMessage
+from coatcheck.core.settings import Settings
+from coatcheck_worker.boto_transport import BotoTransport, Transport
+from coatcheck_worker.dependencies import system_clock
+from tests.job_rows import NOW, make_job
+from tests.simulation.model import Model, ModelTransport
 
 ERROR = JobError("worker-lost", "gone")
 CALLS = 300
@@ -36,20 +36,20 @@ Make = Callable[[random.Random, str, Job], Call[Any]]
 
 
 @pytest.fixture
-def model() -> ModelDoor:
+def model() -> ModelTransport:
     """The model, empty."""
-    return ModelDoor(Model(), system_clock)
+    return ModelTransport(Model(), system_clock)
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_dynamodb(seed: int, model: ModelDoor, aws: Boto, deployment: Deployment, tenant: str) -> None:
+def test_dynamodb(seed: int, model: ModelTransport, aws: BotoTransport, settings: Settings, tenant: str) -> None:
     chance = random.Random(seed)
     known: list[Job] = [_new_job(chance, tenant) for _ in range(4)]
     moved = 0
     for number in range(CALLS):
         # mostly a row that was there a moment ago, so that moves are made; at times one of long ago
         job = chance.choice(known[-6:] if chance.random() < 0.8 else known)
-        call = chance.choice(_TABLE_CALLS)(chance, deployment.table, job)
+        call = chance.choice(_TABLE_CALLS)(chance, settings.table, job)
         expected, got = _both(aws, model, call, tenant)
         assert got == expected, f"call {number}: {call.operation} {call.params}"
         if isinstance(got, Job):
@@ -58,18 +58,18 @@ def test_dynamodb(seed: int, model: ModelDoor, aws: Boto, deployment: Deployment
     assert moved > CALLS / 20, "a sequence in which nothing happens shows nothing"
 
 
-def _both(aws: Aws, model: Aws, call: Call[Any], tenant: str) -> tuple[Any, Any]:
+def _both(aws: Transport, model: Transport, call: Call[Any], tenant: str) -> tuple[Any, Any]:
     return _answer(aws, call, tenant), _answer(model, call, tenant)
 
 
-def _answer(door: Aws, call: Call[Any], tenant: str) -> Any:
+def _answer(transport: Transport, call: Call[Any], tenant: str) -> Any:
     try:
-        answer = door.send(call)
+        answer = transport.send(call)
     except AwsError as error:
         return type(error), error.code
-    if isinstance(answer, items.Batch):
-        return sorted(answer.jobs, key=lambda job: job.id), answer.unread
-    if isinstance(answer, items.Page):
+    if isinstance(answer, job_items.JobBatch):
+        return sorted(answer.jobs, key=lambda job: job.id), answer.unprocessed
+    if isinstance(answer, job_items.JobPage):
         # DynamoDB may say that there is more where a page ends with the last entry
         return answer.entries
     if isinstance(answer, DuePage):
@@ -89,7 +89,7 @@ def _blob(chance: random.Random) -> Blob:
 def _new_job(chance: random.Random, tenant: str) -> Job:
     at = _time(chance)
     status = chance.choice([*Status, Status.QUEUED, Status.RUNNING, Status.RUNNING])
-    return a_job(
+    return make_job(
         now=at,
         tenant=tenant,
         id=make_id("job", chance.randbytes(16)),
@@ -116,46 +116,54 @@ def _key(job: Job) -> JobKey:
 
 
 _TABLE_CALLS: Sequence[Make] = (
-    lambda c, t, job: items.put_job(t, job, now=_time(c)),
-    lambda c, t, job: items.put_job(t, _new_job(c, job.tenant), now=_time(c)),
-    lambda c, t, job: moves.release(t, _key(job), now=_time(c)),
-    lambda c, t, job: moves.claim(t, _key(job), now=_time(c), lease=20 * SECOND, owner=c.randbytes(4).hex()),
-    lambda c, t, job: moves.beat(t, job, now=_time(c), lease=20 * SECOND, progress=c.choice((None, Progress(0.25)))),
-    lambda c, t, job: moves.retry(t, job, now=_time(c), start_at=_time(c), error=ERROR, sweeper=c.random() < 0.5),
-    lambda c, t, job: moves.continue_later(t, job, now=_time(c), checkpoint=_blob(c)),
-    lambda c, t, job: moves.settle(t, job, SUCCEED, now=_time(c), result=_blob(c), artifact_count=c.randint(0, 2)),
-    lambda c, t, job: moves.settle(
+    lambda c, t, job: job_items.put_job(t, job, now=_time(c)),
+    lambda c, t, job: job_items.put_job(t, _new_job(c, job.tenant), now=_time(c)),
+    lambda c, t, job: transitions.release(t, _key(job), now=_time(c)),
+    lambda c, t, job: transitions.claim(t, _key(job), now=_time(c), lease=20 * SECOND, owner=c.randbytes(4).hex()),
+    lambda c, t, job: transitions.renew_lease(
+        t, job, now=_time(c), lease=20 * SECOND, progress=c.choice((None, Progress(0.25)))
+    ),
+    lambda c, t, job: transitions.retry(t, job, now=_time(c), start_at=_time(c), error=ERROR, sweeper=c.random() < 0.5),
+    lambda c, t, job: transitions.continue_later(t, job, now=_time(c), checkpoint=_blob(c)),
+    lambda c, t, job: transitions.settle(
+        t, job, SUCCEED, now=_time(c), result=_blob(c), artifact_count=c.randint(0, 2)
+    ),
+    lambda c, t, job: transitions.settle(
         t, job, c.choice((FAIL, TIME_OUT)), now=_time(c), error=ERROR, sweeper=c.random() < 0.5
     ),
-    lambda c, t, job: moves.cancel_waiting(t, job, now=_time(c), error=ERROR),
-    lambda c, t, job: moves.request_cancel(t, job, now=_time(c)),
-    lambda c, t, job: moves.cancel(t, job, now=_time(c), error=ERROR, sweeper=c.random() < 0.5),
-    lambda c, t, job: moves.expire(t, job, now=_time(c), error=ERROR),
-    lambda c, t, job: notes.postpone(t, job, due_at=c.choice((None, NOW)), dispatches=c.randint(0, 3)),
-    lambda c, t, job: notes.forget_job(t, job, now=_time(c)) if c.random() < 0.2 else items.get_job(t, _key(job)),
+    lambda c, t, job: transitions.cancel_waiting(t, job, now=_time(c), error=ERROR),
+    lambda c, t, job: transitions.request_cancel(t, job, now=_time(c)),
+    lambda c, t, job: transitions.cancel(t, job, now=_time(c), error=ERROR, sweeper=c.random() < 0.5),
+    lambda c, t, job: transitions.expire(t, job, now=_time(c), error=ERROR),
+    lambda c, t, job: job_updates.postpone(t, job, due_at=c.choice((None, NOW)), dispatches=c.randint(0, 3)),
+    lambda c, t, job: (
+        job_updates.purge_job(t, job, now=_time(c)) if c.random() < 0.2 else job_items.get_job(t, _key(job))
+    ),
     lambda c, t, job: put_history_page(t, replace(job, history_from=c.choice((1, 2, 14)))),
     lambda c, t, job: earlier_events(t, replace(job, history_from=15), since=c.choice((1, 2, 14))),
-    lambda c, t, job: items.put_artifacts(t, job, [_blob(c)]),
-    lambda _, t, job: items.get_artifacts(t, job),
-    lambda _, t, job: items.get_jobs(t, list({_key(job), JobKey(job.tenant, "job_none")})),
-    lambda c, t, job: items.list_jobs(
-        t, job.tenant, limit=c.randint(1, 5), after=c.choice((None, items.Listed(_key(job), job.created_at)))
+    lambda c, t, job: job_items.put_artifacts(t, job, [_blob(c)]),
+    lambda _, t, job: job_items.get_artifacts(t, job),
+    lambda _, t, job: job_items.get_jobs(t, list({_key(job), JobKey(job.tenant, "job_none")})),
+    lambda c, t, job: job_items.list_jobs(
+        t, job.tenant, limit=c.randint(1, 5), after=c.choice((None, job_items.JobListEntry(_key(job), job.created_at)))
     ),
-    lambda c, t, job: items.list_jobs(t, job.tenant, limit=50, created_from=(at := _time(c)), created_until=at + 9999),
+    lambda c, t, job: job_items.list_jobs(
+        t, job.tenant, limit=50, created_from=(at := _time(c)), created_until=at + 9999
+    ),
     lambda c, t, job: due_jobs(t, job.due_shard, now=_time(c), limit=1000),
 )
 
 
-def test_s3(model: ModelDoor, aws: Boto, deployment: Deployment, tenant: str) -> None:
+def test_s3(model: ModelTransport, aws: BotoTransport, settings: Settings, tenant: str) -> None:
     chance = random.Random(tenant)
     for number in range(150):
-        call = chance.choice(_BUCKET_CALLS)(chance, deployment.bucket, tenant)
+        call = chance.choice(_BUCKET_CALLS)(chance, settings.bucket, tenant)
         expected, got = _stored(aws, call), _stored(model, call)
         assert got == expected, f"call {number}: {call.operation} {call.params}"
 
 
-def _stored(door: Aws, call: Call[Any]) -> Any:
-    answer = door.send(call)
+def _stored(transport: Transport, call: Call[Any]) -> Any:
+    answer = transport.send(call)
     if hasattr(answer, "read"):
         with answer:
             return answer.read()
@@ -169,78 +177,80 @@ def _object(chance: random.Random, tenant: str) -> str:
 def _put(chance: random.Random, bucket: str, tenant: str) -> Call[None]:
     body = chance.randbytes(20)
     sha256 = hashlib.sha256(body).digest()
-    return blobs.put(bucket, _object(chance, tenant), body, content_type="text/plain", sha256=sha256)
+    return s3.put(bucket, _object(chance, tenant), body, content_type="text/plain", sha256=sha256)
 
 
 _BUCKET_CALLS: Sequence[Callable[[random.Random, str, str], Call[Any]]] = (
     _put,
-    lambda c, b, t: blobs.get(b, _object(c, t)),
-    lambda c, b, t: blobs.head(b, _object(c, t)),
-    lambda c, b, t: blobs.copy(b, _object(c, t), f"results/{t}/copy-{c.randint(1, 3)}"),
-    lambda _, b, t: blobs.keys_under(b, f"results/{t}/"),
-    lambda c, b, t: blobs.delete(b, [_object(c, t), _object(c, t)]),
+    lambda c, b, t: s3.get(b, _object(c, t)),
+    lambda c, b, t: s3.head(b, _object(c, t)),
+    lambda c, b, t: s3.copy(b, _object(c, t), f"results/{t}/copy-{c.randint(1, 3)}"),
+    lambda _, b, t: s3.list_keys(b, f"results/{t}/"),
+    lambda c, b, t: s3.delete(b, [_object(c, t), _object(c, t)]),
 )
 
 
-def test_an_object_in_parts(model: ModelDoor, aws: Boto, deployment: Deployment, tenant: str) -> None:
-    bucket, key = deployment.bucket, f"results/{tenant}/parts"
-    told = []
-    for door in (aws, model):
-        upload = door.send(blobs.start_multipart(bucket, key, content_type="text/plain"))
-        before = _stored(door, blobs.get(bucket, key))
+def test_an_object_in_parts(model: ModelTransport, aws: BotoTransport, settings: Settings, tenant: str) -> None:
+    bucket, key = settings.bucket, f"results/{tenant}/parts"
+    outcomes = []
+    for transport in (aws, model):
+        upload = transport.send(s3.start_multipart(bucket, key, content_type="text/plain"))
+        before = _stored(transport, s3.get(bucket, key))
         bodies = (b"a" * 5 * 1024**2, b"b")
         etags = [
-            door.send(blobs.put_part(bucket, key, upload, number=number, body=body, crc32=crc32(body)))
+            transport.send(s3.put_part(bucket, key, upload, number=number, body=body, crc32=crc32(body)))
             for number, body in enumerate(bodies, start=1)
         ]
-        door.send(blobs.complete_multipart(bucket, key, upload, etags))
-        abandoned = door.send(blobs.start_multipart(bucket, f"{key}-2", content_type="text/plain"))
-        forgotten = door.send(blobs.start_multipart(bucket, f"{key}-3", content_type="text/plain"))
+        transport.send(s3.complete_multipart(bucket, key, upload, etags))
+        abandoned = transport.send(s3.start_multipart(bucket, f"{key}-2", content_type="text/plain"))
+        forgotten = transport.send(s3.start_multipart(bucket, f"{key}-3", content_type="text/plain"))
         assert forgotten != abandoned
-        door.send(blobs.abort_multipart(bucket, f"{key}-2", abandoned))
-        unfinished = [found.key for found in door.send(blobs.unfinished_under(bucket, key))]
-        told.append(
-            (before, unfinished, _stored(door, blobs.get(bucket, key)), door.send(blobs.keys_under(bucket, key)))
+        transport.send(s3.abort_multipart(bucket, f"{key}-2", abandoned))
+        unfinished = [found.key for found in transport.send(s3.list_multipart_uploads(bucket, key))]
+        outcomes.append(
+            (before, unfinished, _stored(transport, s3.get(bucket, key)), transport.send(s3.list_keys(bucket, key)))
         )
-    assert told[0] == told[1]
+    assert outcomes[0] == outcomes[1]
 
 
-def test_sqs(model: ModelDoor, aws: Boto, deployment: Deployment, tenant: str) -> None:
+def test_sqs(model: ModelTransport, aws: BotoTransport, settings: Settings, tenant: str) -> None:
     chance = random.Random(tenant)
-    url = deployment.queues["default"]
-    doors: tuple[Aws, Aws] = (aws, model)
-    held: list[dict[str, queues.Received]] = [{}, {}]
+    url = settings.queues["default"]
+    transports: tuple[Transport, Transport] = (aws, model)
+    held: list[dict[str, sqs.ReceivedMessage]] = [{}, {}]
     for number in range(60):
         message = JobMessage(tenant=tenant, job=f"job_{number}")
         if chance.random() < 0.5:
             delay = chance.choice((0, 0, 0, 900))
-            for door in doors:
-                door.send(queues.send_job(url, message, delay=delay))
-        received = [{m.body: m for m in _received(door, url)} for door in doors]
+            for transport in transports:
+                transport.send(sqs.send_job(url, message, delay=delay))
+        received = [{m.body: m for m in _received(transport, url)} for transport in transports]
         assert received[0].keys() == received[1].keys()
         for mine, new in zip(held, received, strict=True):
             mine.update(new)
         for body in sorted(held[0]):
-            _conclude(chance.choice(_ENDINGS), doors, [mine[body] for mine in held])
+            _conclude(chance.choice(_ENDINGS), transports, [mine[body] for mine in held])
 
 
-def _received(door: Aws, url: str) -> Iterator[queues.Received]:
-    while found := door.send(queues.receive(url, wait=0, limit=10)):
+def _received(transport: Transport, url: str) -> Iterator[sqs.ReceivedMessage]:
+    while found := transport.send(sqs.receive(url, wait=0, limit=10)):
         yield from found
 
 
-_ENDINGS: Sequence[Callable[[queues.Received], Call[None]] | None] = (
+_ENDINGS: Sequence[Callable[[sqs.ReceivedMessage], Call[None]] | None] = (
     None,
     None,
-    queues.delete,
-    lambda received: queues.show_again_in(received, 0),
-    lambda received: queues.show_again_in(received, 600),
+    sqs.delete,
+    lambda received: sqs.change_visibility(received, 0),
+    lambda received: sqs.change_visibility(received, 600),
 )
 
 
 def _conclude(
-    ending: Callable[[queues.Received], Call[None]] | None, doors: tuple[Aws, Aws], received: list[queues.Received]
+    ending: Callable[[sqs.ReceivedMessage], Call[None]] | None,
+    transports: tuple[Transport, Transport],
+    received: list[sqs.ReceivedMessage],
 ) -> None:
     if ending is not None:
-        for door, message in zip(doors, received, strict=True):
-            door.send(ending(message))
+        for transport, message in zip(transports, received, strict=True):
+            transport.send(ending(message))

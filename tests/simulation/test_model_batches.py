@@ -8,29 +8,29 @@ from typing import Any
 
 import pytest
 
-from coatcheck import blobs, queues
-from coatcheck.calls import AwsError, Call, Service
-from coatcheck.deployment import Deployment
-from coatcheck.table import items
-from coatcheck.table.keys import DUE_INDEX, Item, JobKey
-from tests.rows import NOW, a_job
-from tests.simulation.model import Model, ModelDoor
-from worker.aws import Aws, Boto
-from worker.tools import system_clock
+from coatcheck.core.aws import s3, sqs
+from coatcheck.core.aws.call import AwsError, Call, Service
+from coatcheck.core.aws.dynamodb import job_items
+from coatcheck.core.aws.dynamodb.keys import DUE_INDEX, Item, JobKey
+from coatcheck.core.settings import Settings
+from coatcheck_worker.boto_transport import BotoTransport, Transport
+from coatcheck_worker.dependencies import system_clock
+from tests.job_rows import NOW, make_job
+from tests.simulation.model import Model, ModelTransport
 
 ROWS = 25
 
 
 @pytest.fixture
-def model() -> ModelDoor:
+def model() -> ModelTransport:
     """The model, empty."""
-    return ModelDoor(Model(), system_clock)
+    return ModelTransport(Model(), system_clock)
 
 
-def _asked(door: Aws, service: Service, operation: str, **params: Any) -> Any:
+def _asked(transport: Transport, service: Service, operation: str, **params: Any) -> Any:
     """The answer as it is, or the code of the error."""
     try:
-        return door.send(Call(service, operation, params, read=lambda answer: answer))
+        return transport.send(Call(service, operation, params, read=lambda answer: answer))
     except AwsError as error:
         return error.code
 
@@ -42,24 +42,24 @@ def _row(number: int, tenant: str, shard: str) -> Item:
 
 @pytest.mark.parametrize("limit", [1, 7, ROWS, 100])
 def test_an_index_is_read_page_by_page(
-    limit: int, model: ModelDoor, aws: Boto, deployment: Deployment, tenant: str
+    limit: int, model: ModelTransport, aws: BotoTransport, settings: Settings, tenant: str
 ) -> None:
     shard = f"due-{tenant}-{limit}"
-    told = []
-    for door in (aws, model):
+    outcomes = []
+    for transport in (aws, model):
         for number in range(ROWS):
-            _asked(door, "dynamodb", "PutItem", TableName=deployment.table, Item=_row(number, tenant, shard))
-        told.append([[key["pk"]["S"] for key in page] for page in _pages(door, deployment.table, shard, limit)])
-    assert told[0] == told[1]
-    assert sum(map(len, told[1])) == ROWS - 1
+            _asked(transport, "dynamodb", "PutItem", TableName=settings.table, Item=_row(number, tenant, shard))
+        outcomes.append([[key["pk"]["S"] for key in page] for page in _pages(transport, settings.table, shard, limit)])
+    assert outcomes[0] == outcomes[1]
+    assert sum(map(len, outcomes[1])) == ROWS - 1
 
 
-def _pages(door: Aws, table: str, shard: str, limit: int) -> Iterator[list[Item]]:
+def _pages(transport: Transport, table: str, shard: str, limit: int) -> Iterator[list[Item]]:
     """All that is due but the last, in pages that are not empty: the one after the last may be."""
     after: dict[str, Any] = {}
     while True:
         answer = _asked(
-            door,
+            transport,
             "dynamodb",
             "Query",
             TableName=table,
@@ -78,23 +78,25 @@ def _pages(door: Aws, table: str, shard: str, limit: int) -> Iterator[list[Item]
         after = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
 
 
-def test_a_page_ends_at_one_megabyte(model: ModelDoor, aws: Boto, deployment: Deployment, tenant: str) -> None:
-    told = []
-    for door in (aws, model):
+def test_a_page_ends_at_one_megabyte(
+    model: ModelTransport, aws: BotoTransport, settings: Settings, tenant: str
+) -> None:
+    outcomes = []
+    for transport in (aws, model):
         for number in range(5):
             item = JobKey(tenant, "job_large").item(f"page#{number}") | {"body": {"B": bytes(300_000)}}
-            _asked(door, "dynamodb", "PutItem", TableName=deployment.table, Item=item)
-        first = _query(door, deployment.table, tenant)
-        second = _query(door, deployment.table, tenant, ExclusiveStartKey=first["LastEvaluatedKey"])
+            _asked(transport, "dynamodb", "PutItem", TableName=settings.table, Item=item)
+        first = _query(transport, settings.table, tenant)
+        second = _query(transport, settings.table, tenant, ExclusiveStartKey=first["LastEvaluatedKey"])
         # whether the item that is too much belongs to the first, the emulators do not agree
         assert len(first["Items"]) in {3, 4}
-        told.append([item["sk"]["S"] for answer in (first, second) for item in answer["Items"]])
-    assert told[0] == told[1] == [f"page#{number}" for number in range(5)]
+        outcomes.append([item["sk"]["S"] for answer in (first, second) for item in answer["Items"]])
+    assert outcomes[0] == outcomes[1] == [f"page#{number}" for number in range(5)]
 
 
-def _query(door: Aws, table: str, tenant: str, **more: Any) -> Any:
+def _query(transport: Transport, table: str, tenant: str, **more: Any) -> Any:
     return _asked(
-        door,
+        transport,
         "dynamodb",
         "Query",
         TableName=table,
@@ -106,26 +108,27 @@ def _query(door: Aws, table: str, tenant: str, **more: Any) -> Any:
     )
 
 
-def test_batches_of_rows(model: ModelDoor, aws: Boto, deployment: Deployment, tenant: str) -> None:
-    table, keys = deployment.table, [JobKey(tenant, f"job_{number}") for number in range(101)]
-    told = []
-    for door in (aws, model):
+def test_batches_of_rows(model: ModelTransport, aws: BotoTransport, settings: Settings, tenant: str) -> None:
+    table, keys = settings.table, [JobKey(tenant, f"job_{number}") for number in range(101)]
+    outcomes = []
+    for transport in (aws, model):
         for key in keys[:99]:
-            door.send(items.put_job(table, a_job(tenant=tenant, id=key.id), now=NOW))
-        found = [_batch(door, table, asked) for asked in (keys[:100], keys, [keys[0], keys[0]])]
+            transport.send(job_items.put_job(table, make_job(tenant=tenant, id=key.id), now=NOW))
+        found = [_batch(transport, table, asked) for asked in (keys[:100], keys, [keys[0], keys[0]])]
         gone = {"DeleteRequest": {"Key": keys[0].item()}}
         written = [
-            _asked(door, "dynamodb", "BatchWriteItem", RequestItems={table: batch}) for batch in ([gone], [gone] * 26)
+            _asked(transport, "dynamodb", "BatchWriteItem", RequestItems={table: batch})
+            for batch in ([gone], [gone] * 26)
         ]
         assert written[0]["UnprocessedItems"] == {}
-        told.append((found, written[1], _batch(door, table, keys[:100])))
-    assert told[0] == told[1]
-    assert len(told[1][0][0]) == len(told[1][2]) + 1 == 99
+        outcomes.append((found, written[1], _batch(transport, table, keys[:100])))
+    assert outcomes[0] == outcomes[1]
+    assert len(outcomes[1][0][0]) == len(outcomes[1][2]) + 1 == 99
 
 
-def _batch(door: Aws, table: str, keys: list[JobKey]) -> Any:
+def _batch(transport: Transport, table: str, keys: list[JobKey]) -> Any:
     request = {table: {"Keys": [key.item() for key in keys], "ConsistentRead": True}}
-    answer = _asked(door, "dynamodb", "BatchGetItem", RequestItems=request)
+    answer = _asked(transport, "dynamodb", "BatchGetItem", RequestItems=request)
     return answer if isinstance(answer, str) else sorted(item["pk"]["S"] for item in answer["Responses"][table])
 
 
@@ -143,22 +146,22 @@ _CONDITIONS = (
 
 
 def test_conditions_that_the_lifecycle_has_not(
-    model: ModelDoor, aws: Boto, deployment: Deployment, tenant: str
+    model: ModelTransport, aws: BotoTransport, settings: Settings, tenant: str
 ) -> None:
-    told = []
-    for door in (aws, model):
+    outcomes = []
+    for transport in (aws, model):
         key = JobKey(tenant, "job_conditions").item()
-        _asked(door, "dynamodb", "PutItem", TableName=deployment.table, Item=key | {"a": {"N": "1"}})
-        told.append([_holds(door, deployment.table, key, text) for text in _CONDITIONS])
-    assert told[0] == told[1]
-    assert set(told[1]) == {True, False}
+        _asked(transport, "dynamodb", "PutItem", TableName=settings.table, Item=key | {"a": {"N": "1"}})
+        outcomes.append([_holds(transport, settings.table, key, text) for text in _CONDITIONS])
+    assert outcomes[0] == outcomes[1]
+    assert set(outcomes[1]) == {True, False}
 
 
-def _holds(door: Aws, table: str, key: Item, text: str) -> bool:
+def _holds(transport: Transport, table: str, key: Item, text: str) -> bool:
     values = {":one": {"N": "1"}, ":two": {"N": "2"}, ":text": {"S": "1"}}
     names = {"#a": "a", "#b": "b"}
     answer = _asked(
-        door,
+        transport,
         "dynamodb",
         "UpdateItem",
         TableName=table,
@@ -171,49 +174,49 @@ def _holds(door: Aws, table: str, key: Item, text: str) -> bool:
     return bool(answer != "ConditionalCheckFailedException")
 
 
-def test_an_item_is_deleted_once(model: ModelDoor, aws: Boto, deployment: Deployment, tenant: str) -> None:
-    told = []
-    for door in (aws, model):
+def test_an_item_is_deleted_once(model: ModelTransport, aws: BotoTransport, settings: Settings, tenant: str) -> None:
+    outcomes = []
+    for transport in (aws, model):
         key = JobKey(tenant, "job_deleted").item()
-        _asked(door, "dynamodb", "PutItem", TableName=deployment.table, Item=key)
+        _asked(transport, "dynamodb", "PutItem", TableName=settings.table, Item=key)
         answers = [
-            _asked(door, "dynamodb", "DeleteItem", TableName=deployment.table, Key=key, ReturnValues="ALL_OLD")
+            _asked(transport, "dynamodb", "DeleteItem", TableName=settings.table, Key=key, ReturnValues="ALL_OLD")
             for _ in range(2)
         ]
-        told.append([answer.get("Attributes") for answer in answers])
-    assert told[0] == told[1] == [key, None]
+        outcomes.append([answer.get("Attributes") for answer in answers])
+    assert outcomes[0] == outcomes[1] == [key, None]
 
 
-def test_batches_of_messages(model: ModelDoor, aws: Boto, tenant: str) -> None:
+def test_batches_of_messages(model: ModelTransport, aws: BotoTransport, tenant: str) -> None:
     # a queue of this test's own: what others have delayed would be counted as well
     urls = (_asked(aws, "sqs", "CreateQueue", QueueName=tenant)["QueueUrl"], "queue")
-    told = []
-    doors: tuple[Aws, Aws] = (aws, model)
-    for door, url in zip(doors, urls, strict=True):
-        sent = _send(door, url, [f"{tenant}-{n}" for n in range(10)], delays=[0] * 8 + [900, 60])
-        counts = _counted(door, url)
-        held = {message.body: message.handle for message in _receive_all(door, url)}
+    outcomes = []
+    transports: tuple[Transport, Transport] = (aws, model)
+    for transport, url in zip(transports, urls, strict=True):
+        sent = _send(transport, url, [f"{tenant}-{n}" for n in range(10)], delays=[0] * 8 + [900, 60])
+        counts = _counted(transport, url)
+        held = {message.body: message.receipt_handle for message in _receive_all(transport, url)}
         entries = [{"Id": str(n), "ReceiptHandle": handle} for n, handle in enumerate(held.values())]
-        flying = _counted(door, url)
-        deleted = _told(_asked(door, "sqs", "DeleteMessageBatch", QueueUrl=url, Entries=entries))
-        refused = [_send(door, url, bodies, delays=[0] * 11) for bodies in ([], ["a"] * 11)]
-        told.append((sent, counts, sorted(held), flying, deleted, refused, _counted(door, url)))
-    assert told[0] == told[1]
-    assert told[1][1] == (8, 0, 2)
-    assert told[1][3] == (0, 8, 2)
+        flying = _counted(transport, url)
+        deleted = _told(_asked(transport, "sqs", "DeleteMessageBatch", QueueUrl=url, Entries=entries))
+        refused = [_send(transport, url, bodies, delays=[0] * 11) for bodies in ([], ["a"] * 11)]
+        outcomes.append((sent, counts, sorted(held), flying, deleted, refused, _counted(transport, url)))
+    assert outcomes[0] == outcomes[1]
+    assert outcomes[1][1] == (8, 0, 2)
+    assert outcomes[1][3] == (0, 8, 2)
 
 
-def test_a_batch_with_a_delay_that_sqs_does_not_take(model: ModelDoor) -> None:
+def test_a_batch_with_a_delay_that_sqs_does_not_take(model: ModelTransport) -> None:
     # one of the emulators takes it
     assert _send(model, "queue", ["a", "b"], delays=[901, 900]) == (["1"], ["0"])
 
 
-def _send(door: Aws, url: str, bodies: list[str], *, delays: list[int]) -> Any:
+def _send(transport: Transport, url: str, bodies: list[str], *, delays: list[int]) -> Any:
     entries = [
         {"Id": str(n), "MessageBody": body, "MessageGroupId": "t", "DelaySeconds": delay}
         for n, (body, delay) in enumerate(zip(bodies, delays, strict=False))
     ]
-    return _told(_asked(door, "sqs", "SendMessageBatch", QueueUrl=url, Entries=entries))
+    return _told(_asked(transport, "sqs", "SendMessageBatch", QueueUrl=url, Entries=entries))
 
 
 def _told(answer: Any) -> Any:
@@ -223,42 +226,44 @@ def _told(answer: Any) -> Any:
     return sorted(one["Id"] for one in done), sorted(one["Id"] for one in failed)
 
 
-def _receive_all(door: Aws, url: str) -> Iterator[queues.Received]:
-    while found := door.send(queues.receive(url, wait=0, limit=10)):
+def _receive_all(transport: Transport, url: str) -> Iterator[sqs.ReceivedMessage]:
+    while found := transport.send(sqs.receive(url, wait=0, limit=10)):
         yield from found
 
 
-def _counted(door: Aws, url: str) -> Any:
+def _counted(transport: Transport, url: str) -> Any:
     names = ["", "NotVisible", "Delayed"]
     asked = [f"ApproximateNumberOfMessages{name}" for name in names]
-    answer = _asked(door, "sqs", "GetQueueAttributes", QueueUrl=url, AttributeNames=asked)
+    answer = _asked(transport, "sqs", "GetQueueAttributes", QueueUrl=url, AttributeNames=asked)
     return tuple(int(answer["Attributes"][name]) for name in asked)
 
 
 def test_an_object_that_may_not_be_written_over(
-    model: ModelDoor, aws: Boto, deployment: Deployment, tenant: str
+    model: ModelTransport, aws: BotoTransport, settings: Settings, tenant: str
 ) -> None:
-    told = []
-    for door in (aws, model):
-        asked = {"Bucket": deployment.bucket, "Key": f"uploads/{tenant}/once", "Body": b"a", "IfNoneMatch": "*"}
-        told.append([_asked(door, "s3", "PutObject", **asked) for _ in range(2)][1])
-    assert told == ["PreconditionFailed"] * 2
+    outcomes = []
+    for transport in (aws, model):
+        asked = {"Bucket": settings.bucket, "Key": f"uploads/{tenant}/once", "Body": b"a", "IfNoneMatch": "*"}
+        outcomes.append([_asked(transport, "s3", "PutObject", **asked) for _ in range(2)][1])
+    assert outcomes == ["PreconditionFailed"] * 2
 
 
-def test_keys_are_listed_page_by_page(model: ModelDoor, aws: Boto, deployment: Deployment, tenant: str) -> None:
-    told = []
-    for door in (aws, model):
+def test_keys_are_listed_page_by_page(
+    model: ModelTransport, aws: BotoTransport, settings: Settings, tenant: str
+) -> None:
+    outcomes = []
+    for transport in (aws, model):
         prefix, after, pages = f"results/{tenant}/", dict[str, Any](), []
         for number in range(5):
             body = bytes([number])
             sha256 = hashlib.sha256(body).digest()
-            door.send(blobs.put(deployment.bucket, f"{prefix}{number}", body, content_type="x/y", sha256=sha256))
+            transport.send(s3.put(settings.bucket, f"{prefix}{number}", body, content_type="x/y", sha256=sha256))
         while True:
-            asked = {"Bucket": deployment.bucket, "Prefix": prefix, "MaxKeys": 2, **after}
-            answer = _asked(door, "s3", "ListObjectsV2", **asked)
+            asked = {"Bucket": settings.bucket, "Prefix": prefix, "MaxKeys": 2, **after}
+            answer = _asked(transport, "s3", "ListObjectsV2", **asked)
             pages.append([entry["Key"] for entry in answer["Contents"]])
             if not answer["IsTruncated"]:
                 break
             after = {"ContinuationToken": answer["NextContinuationToken"]}
-        told.append(pages)
-    assert told[0] == told[1]
+        outcomes.append(pages)
+    assert outcomes[0] == outcomes[1]

@@ -7,19 +7,19 @@ import sys
 
 import pytest
 
-from coatcheck.lifecycle import Status
+from coatcheck.core.lifecycle import Status
 from tests.simulation.faults import Fault
 from tests.simulation.run import play_all
 from tests.simulation.schedule import play
 from tests.simulation.scheduler import Threads
 
 SEEDS = 200
-SEEDS_APART = 60
+SEEDS_SKEWED = 60
 
 
 def test_every_promise_is_kept_in_every_schedule() -> None:
     outcomes = list(play_all(range(SEEDS)))
-    assert {outcome.seed: outcome.flaws for outcome in outcomes if outcome.flaws} == {}
+    assert {outcome.seed: outcome.violations for outcome in outcomes if outcome.violations} == {}
     assert sum(outcome.faults.total() for outcome in outcomes) >= 10 * SEEDS
     # batches of which something can be left out are rare
     often = set(Fault) - {Fault.LEFT_OUT}
@@ -27,9 +27,9 @@ def test_every_promise_is_kept_in_every_schedule() -> None:
 
 
 def test_every_promise_is_kept_by_workers_whose_clocks_are_ten_minutes_apart() -> None:
-    outcomes = list(play_all(range(SEEDS_APART), apart=True))
-    assert {outcome.seed: outcome.flaws for outcome in outcomes if outcome.flaws} == {}
-    assert sum(outcome.ended[Status.SUCCEEDED] for outcome in outcomes) > SEEDS_APART
+    outcomes = list(play_all(range(SEEDS_SKEWED), apart=True))
+    assert {outcome.seed: outcome.violations for outcome in outcomes if outcome.violations} == {}
+    assert sum(outcome.ended[Status.SUCCEEDED] for outcome in outcomes) > SEEDS_SKEWED
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -43,6 +43,6 @@ def test_a_seed_is_one_schedule(seed: int) -> None:
 
 def test_a_seed_is_the_same_schedule_in_another_process() -> None:
     command = [sys.executable, "-m", "tests.simulation.run", "--first", "7", "--trace"]
-    told = {subprocess.run(command, check=True, capture_output=True, text=True).stdout for _ in range(2)}
-    assert len(told) == 1
-    assert told.pop().endswith("no promise was broken\n")
+    outputs = {subprocess.run(command, check=True, capture_output=True, text=True).stdout for _ in range(2)}
+    assert len(outputs) == 1
+    assert outputs.pop().endswith("no promise was broken\n")

@@ -6,17 +6,17 @@ import random
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from coatcheck.calls import AwsError, Call
-from coatcheck.clock import SECOND
-from coatcheck.table.keys import Item
+from coatcheck.core.aws.call import AwsError, Call
+from coatcheck.core.aws.dynamodb.keys import Item
+from coatcheck.core.clock import SECOND
 from tests.simulation.checks import Checks
-from tests.simulation.faults import Fault, Storm
-from tests.simulation.freedom import Freedom
-from tests.simulation.kinds import UNKNOWN
+from tests.simulation.faults import Fault, FaultInjector
+from tests.simulation.item_kinds import UNKNOWN
 from tests.simulation.model import Model
+from tests.simulation.nondeterminism import Nondeterminism
 from tests.simulation.scheduler import START, Killed, Process, Scheduler, Task, Threads
 from tests.simulation.sqs import Queue
-from tests.simulation.telling import subject, told
+from tests.simulation.trace_format import describe, subject
 
 T = TypeVar("T")
 
@@ -34,8 +34,8 @@ class World:
         self.seed = seed
         self.chance = random.Random(seed)
         self.scheduler = Scheduler(threads)
-        self.storm = Storm(self.chance, START)
-        self.model = Model(chance=self.chance, freedom=self._freedom())
+        self.fault_injector = FaultInjector(self.chance, START)
+        self.model = Model(chance=self.chance, nondeterminism=self._nondeterminism())
         self.calls = 0
         self.calm_from = START
         self.brief = False
@@ -59,7 +59,7 @@ class World:
         """A new process; when it crashes, `restart` is called a while later."""
         made = Process(name, offset)
         self._restarts[made] = restart
-        self.checks.excuses.joined(made)
+        self.checks.fault_history.joined(made)
         return made
 
     def clock(self, process: Process) -> Callable[[], int]:
@@ -71,7 +71,7 @@ class World:
         if process.alive:
             self.say(process, "dies")
             self.scheduler.kill(process)
-            self.checks.excuses.died(process)
+            self.checks.fault_history.died(process)
             self.trouble(process, 10 * SECOND)
             self.scheduler.at(self.now + self.chance.randint(1, 10) * SECOND, self._restarts[process])
         if self.scheduler.current.process is process:
@@ -81,7 +81,7 @@ class World:
         """Something goes wrong with a process, for so many milliseconds."""
         until = self.now + lasting
         self.calm_from = max(self.calm_from, until)
-        self.checks.excuses.troubled(process, until)
+        self.checks.fault_history.troubled(process, until)
 
     def say(self, process: Process, what: str) -> None:
         """One line for the trace."""
@@ -106,14 +106,14 @@ class World:
         try:
             answer = self.model.carry_out(call, self.now)
         except AwsError as error:
-            self.checks.flaw(f"{process.name}: {error}: {error.__cause__!r}")
+            self.checks.violation(f"{process.name}: {error}: {error.__cause__!r}")
             raise
-        if "MessageAttributes" in call.params and not self.storm.counts[Fault.ODD]:
-            self.checks.flaw(f"{process.name} puts a message aside: {call.params['MessageAttributes']}")
+        if "MessageAttributes" in call.params and not self.fault_injector.counts[Fault.ODD]:
+            self.checks.violation(f"{process.name} puts a message aside: {call.params['MessageAttributes']}")
         if call.operation in {"SendMessage", "SendMessageBatch", "ChangeMessageVisibility"}:
-            self._rouse()
+            self._wake_pollers()
         if self._trace is not None:
-            self.say(process, f"{call.operation} {subject(call)} -> {told(answer)}")
+            self.say(process, f"{call.operation} {subject(call)} -> {describe(answer)}")
         return answer
 
     def await_message(self, call: Call[Any]) -> None:
@@ -125,18 +125,18 @@ class World:
         finally:
             del self._polling[task]
 
-    def _rouse(self) -> None:
+    def _wake_pollers(self) -> None:
         for task, queue in self._polling.items():
             at = queue.next_visible()
             if at is not None:
                 self.scheduler.wake(task, at)
 
-    def _freedom(self) -> Freedom:
-        return Freedom(
+    def _nondeterminism(self) -> Nondeterminism:
+        return Nondeterminism(
             lag=lambda: self._sometimes(5 * SECOND),
             age=lambda: self._sometimes(2 * SECOND),
-            leaves_out=lambda: self.storm.leaves_out(self.now),
-            doubled=lambda: self.storm.doubles(self.now),
+            leaves_out=lambda: self.fault_injector.leaves_out(self.now),
+            doubled=lambda: self.fault_injector.doubles(self.now),
         )
 
     def _sometimes(self, longest: int) -> int:

@@ -13,43 +13,43 @@ import pytest
 import typer
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError, NoRegionError
 
-from coatcheck.calls import AwsRefused, AwsUnavailable, Call
-from coatcheck.client.errors import InvalidArgumentError
-from coatcheck.clock import DAY, HOUR, MINUTE, SECOND
-from coatcheck.deployment import BadSettings
-from infra.dead_letters.command import dlq
-from infra.dead_letters.failures import told
-from infra.dead_letters.place import settings
-from infra.dead_letters.program import age, beginning
-from infra.dead_letters.redrive import DROPPING, LEAVING
-from infra.template import read_template
+from coatcheck.client.exceptions import InvalidArgumentError
+from coatcheck.core.aws.call import AwsRefused, AwsUnavailable, Call
+from coatcheck.core.clock import DAY, HOUR, MINUTE, SECOND
+from coatcheck.core.settings import BadSettings
+from coatcheck_infra.ops.dead_letters.dlq_command import dlq
+from coatcheck_infra.ops.dead_letters.error_reports import report_errors
+from coatcheck_infra.ops.dead_letters.operations import format_age, preview
+from coatcheck_infra.ops.dead_letters.redrive import DEFAULT_ACTIONS, DROP_UNREADABLE_ACTIONS
+from coatcheck_infra.ops.dead_letters.target_deployment import settings_from_outputs
+from coatcheck_infra.template import read_template
 
 DOCS = Path(__file__).parents[2] / "docs"
 CALL = Call("sqs", "ReceiveMessage", {}, read=lambda _: None)
 
-Typed = Callable[..., tuple[int, str]]
+RunCli = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture
-def typed(tmp_path: Path) -> Typed:
+def run_cli(tmp_path: Path) -> RunCli:
     """Types a command in a shell and a folder that know of no deployment and no AWS; its exit code and its stderr."""
     plain = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "COATCHECK_"))}
     nowhere = {"AWS_EC2_METADATA_DISABLED": "true", "HOME": str(tmp_path)}
 
-    def typed(*argv: str, **environ: str) -> tuple[int, str]:
-        command = [sys.executable, "-c", "from coatcheck.client.cli import main; main()", "dlq", *argv]
+    def run_cli(*argv: str, **environ: str) -> tuple[int, str]:
+        command = [sys.executable, "-c", "from coatcheck.cli.main import main; main()", "dlq", *argv]
         env = plain | nowhere | environ
         ended = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
         assert ended.stdout == ""
         return ended.returncode, ended.stderr
 
-    return typed
+    return run_cli
 
 
 class TestSettings:
     def test_the_templates_outputs_are_all_that_is_needed(self) -> None:
         template = read_template()
-        found = settings("mine", {name: f"the {name}" for name in template["Outputs"]})
+        found = settings_from_outputs("mine", {name: f"the {name}" for name in template["Outputs"]})
         named = (found.table, found.bucket, found.webhook_key)
         assert named == ("the TableName", "the BucketName", "the WebhookKeyArn")
         lanes = {"default": "Default", "heavy": "Heavy", "webhooks": "Webhooks"}
@@ -60,7 +60,7 @@ class TestSettings:
 
     def test_another_stack_is_told_from_it(self) -> None:
         with pytest.raises(InvalidArgumentError) as refused:
-            settings("blog", {"BucketName": "b"})
+            settings_from_outputs("blog", {"BucketName": "b"})
         assert str(refused.value) == (
             "--stack blog: it is no Coatcheck, it has no output TableName, WebhookKeyArn, DefaultQueueUrl, "
             "DefaultDeadLettersUrl"
@@ -68,25 +68,25 @@ class TestSettings:
 
 
 class TestWhatIsWrong:
-    def test_no_deployment(self, typed: Typed) -> None:
+    def test_no_deployment(self, run_cli: RunCli) -> None:
         line = "no deployment here: start one with `coatcheck up`, or give --stack NAME, a stack of your AWS account"
-        assert typed("list") == (5, f"coatcheck: {line}\n")
+        assert run_cli("list") == (5, f"coatcheck: {line}\n")
 
-    def test_an_endpoint_file_of_another_make(self, typed: Typed, tmp_path: Path) -> None:
+    def test_an_endpoint_file_of_another_make(self, run_cli: RunCli, tmp_path: Path) -> None:
         (tmp_path / "endpoint.json").touch(0o600)
         (tmp_path / "endpoint.json").write_text("{}")
-        code, said = typed("redrive", COATCHECK_HOME=str(tmp_path))
+        code, said = run_cli("redrive", COATCHECK_HOME=str(tmp_path))
         assert (code, said.count("\n")) == (2, 1)
         assert "is not as `coatcheck up` writes it" in said
 
-    def test_a_stack_that_has_stopped(self, typed: Typed, tmp_path: Path) -> None:
+    def test_a_stack_that_has_stopped(self, run_cli: RunCli, tmp_path: Path) -> None:
         (tmp_path / "endpoint.json").touch(0o600)
         (tmp_path / "endpoint.json").write_text('{"aws_endpoint_url": "http://127.0.0.1:1"}')
-        code, said = typed("redrive", COATCHECK_HOME=str(tmp_path))
+        code, said = run_cli("redrive", COATCHECK_HOME=str(tmp_path))
         assert (code, said.split(",")[0]) == (5, "coatcheck: no answer from http://127.0.0.1:1")
 
-    def test_half_an_environment(self, typed: Typed) -> None:
-        code, said = typed("list", COATCHECK_BUCKET="b")
+    def test_half_an_environment(self, run_cli: RunCli) -> None:
+        code, said = run_cli("list", COATCHECK_BUCKET="b")
         assert code == 2
         assert said.startswith("coatcheck dlq: settings: COATCHECK_TABLE: field required; ")
 
@@ -98,8 +98,8 @@ class TestWhatIsWrong:
             ({"AWS_PROFILE": "none"}, 2, "AWS: ProfileNotFound: AWS_PROFILE names no profile of this machine"),
         ],
     )
-    def test_no_way_into_aws(self, typed: Typed, environ: dict[str, str], code: int, told: str) -> None:
-        ended, said = typed("list", "--stack", "mine", **environ)
+    def test_no_way_into_aws(self, run_cli: RunCli, environ: dict[str, str], code: int, told: str) -> None:
+        ended, said = run_cli("list", "--stack", "mine", **environ)
         assert (ended, said.count("\n")) == (code, 1), said
         assert said.startswith(f"coatcheck dlq: {told}")
 
@@ -124,7 +124,7 @@ class TestWhatIsWrong:
     def test_an_error_is_one_line_and_an_exit_code(
         self, error: Exception, code: int, beginning: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        with pytest.raises(typer.Exit) as ended, told():
+        with pytest.raises(typer.Exit) as ended, report_errors():
             raise error
         said = capsys.readouterr().err
         assert ended.value.exit_code == code
@@ -133,8 +133,11 @@ class TestWhatIsWrong:
 
 
 def test_every_kind_has_a_treatment() -> None:
-    assert LEAVING.keys() == DROPPING.keys()
-    assert {kind for kind in LEAVING if LEAVING[kind] != DROPPING[kind]} == {"cannot be read", "not there"}
+    assert DEFAULT_ACTIONS.keys() == DROP_UNREADABLE_ACTIONS.keys()
+    assert {kind for kind in DEFAULT_ACTIONS if DEFAULT_ACTIONS[kind] != DROP_UNREADABLE_ACTIONS[kind]} == {
+        "cannot be read",
+        "not there",
+    }
 
 
 @pytest.mark.parametrize(
@@ -149,11 +152,11 @@ def test_every_kind_has_a_treatment() -> None:
     ],
 )
 def test_age(milliseconds: int, shown: str) -> None:
-    assert age(milliseconds) == shown
+    assert format_age(milliseconds) == shown
 
 
 def test_what_cannot_be_read_cannot_drive_a_terminal() -> None:
-    assert beginning("\x1b[31m\n" + "x" * 300) == "[31m" + "x" * 196
+    assert preview("\x1b[31m\n" + "x" * 300) == "[31m" + "x" * 196
 
 
 def test_the_page_names_every_option() -> None:

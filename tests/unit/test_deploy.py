@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from infra.deploy.__main__ import sam, shown
-from infra.deploy.plan import Change, Live, Refused, asked_for, planned, warnings
-from infra.deploy.room import Account, complaints
-from infra.template import read_template
+from coatcheck_infra.ops.deploy.__main__ import describe_plan, sam
+from coatcheck_infra.ops.deploy.account_limits import Account, concurrency_warnings
+from coatcheck_infra.ops.deploy.plan import Change, DeployRefused, LiveStack, make_plan, parse_parameters, warnings
+from coatcheck_infra.template import read_template
 
 KEYS = json.dumps({"ab" * 32: "one", "cd" * 32: "two"})
 TOPIC = "arn:aws:sns:eu-west-1:1:alarms"
@@ -20,15 +20,15 @@ DECLARED: dict[str, Any] = read_template()["Parameters"]
 DEFAULTS = {name: str(one["Default"]) for name, one in DECLARED.items()}
 
 
-def live(**values: str) -> Live:
-    return Live("UPDATE_COMPLETE", {**DEFAULTS, "ApiKeys": KEYS, "AlarmTopicArn": TOPIC, **values})
+def live(**values: str) -> LiveStack:
+    return LiveStack("UPDATE_COMPLETE", {**DEFAULTS, "ApiKeys": KEYS, "AlarmTopicArn": TOPIC, **values})
 
 
 def test_what_the_live_stack_has_stays_unless_it_is_asked_for() -> None:
     there = live(MaxRetentionDays="365", DefaultLaneConcurrency="20")
-    assert planned(DECLARED, there, {}).changes == []
+    assert make_plan(DECLARED, there, {}).changes == []
 
-    plan = planned(DECLARED, there, {"DefaultLaneConcurrency": "40"})
+    plan = make_plan(DECLARED, there, {"DefaultLaneConcurrency": "40"})
     assert plan.changes == [Change("DefaultLaneConcurrency", "20", "40")]
     assert (plan.values["ApiKeys"], plan.values["MaxRetentionDays"]) == (KEYS, "365")
     # the SAM CLI keeps what it is not told
@@ -39,12 +39,12 @@ def test_what_the_live_stack_has_stays_unless_it_is_asked_for() -> None:
 
 def test_a_parameter_that_the_live_stack_does_not_know_yet_gets_its_default() -> None:
     there = live()
-    older = Live(there.status, {name: value for name, value in there.parameters.items() if name != "SnapStart"})
-    assert planned(DECLARED, older, {}).changes == [Change("SnapStart", None, "on")]
+    older = LiveStack(there.status, {name: value for name, value in there.parameters.items() if name != "SnapStart"})
+    assert make_plan(DECLARED, older, {}).changes == [Change("SnapStart", None, "on")]
 
 
 def test_values_with_spaces_and_quotes_reach_the_sam_cli_as_they_are() -> None:
-    asked = asked_for([f"ApiKeys={KEYS}  AlarmTopicArn={TOPIC}", "SnapStart=off", ""])
+    asked = parse_parameters([f"ApiKeys={KEYS}  AlarmTopicArn={TOPIC}", "SnapStart=off", ""])
     assert asked == {"ApiKeys": KEYS, "AlarmTopicArn": TOPIC, "SnapStart": "off"}
     quoted = KEYS.replace('"', '\\"')
     assert f'ApiKeys="{quoted}"' in sam("s", "eu-west-1", asked, Path("c"))
@@ -64,17 +64,17 @@ def test_values_with_spaces_and_quotes_reach_the_sam_cli_as_they_are() -> None:
     ],
 )
 def test_what_must_not_be_is_refused(asked: dict[str, str], said: str) -> None:
-    with pytest.raises(Refused, match=said):
-        planned(DECLARED, live(), asked)
+    with pytest.raises(DeployRefused, match=said):
+        make_plan(DECLARED, live(), asked)
 
 
 def test_a_new_stack_may_be_given_what_an_earlier_one_left() -> None:
-    assert planned(DECLARED, None, {"ExistingTable": "kept"}).values["ExistingTable"] == "kept"
+    assert make_plan(DECLARED, None, {"ExistingTable": "kept"}).values["ExistingTable"] == "kept"
 
 
 def test_what_is_not_an_assignment_is_refused() -> None:
-    with pytest.raises(Refused, match="'ApiKeys' is not of the form Name=value"):
-        asked_for(["ApiKeys"])
+    with pytest.raises(DeployRefused, match="'ApiKeys' is not of the form Name=value"):
+        parse_parameters(["ApiKeys"])
 
 
 @pytest.mark.parametrize(
@@ -89,8 +89,8 @@ def test_what_is_not_an_assignment_is_refused() -> None:
         (live(), {"MaxRetentionDays": "90"}, []),
     ],
 )
-def test_what_is_easily_overlooked_is_said(current: Live | None, asked: dict[str, str], warned: list[str]) -> None:
-    told = list(warnings(planned(DECLARED, current, asked)))
+def test_what_is_easily_overlooked_is_said(current: LiveStack | None, asked: dict[str, str], warned: list[str]) -> None:
+    told = list(warnings(make_plan(DECLARED, current, asked)))
     assert len(told) == len(warned)
     assert all(start in line for start, line in zip(warned, told, strict=True)), told
 
@@ -119,7 +119,7 @@ NEW, BIG = Account(limit=10, unreserved=10), Account(limit=1000, unreserved=1000
     ],
 )
 def test_the_lanes_have_to_fit_the_account(account: Account, values: dict[str, str], said: str | None) -> None:
-    told = list(complaints(account, DEFAULTS | values, {}))
+    told = list(concurrency_warnings(account, DEFAULTS | values, {}))
     assert bool(told) is (said is not None)
     assert said is None or said in " ".join(told)
 
@@ -127,23 +127,23 @@ def test_the_lanes_have_to_fit_the_account(account: Account, values: dict[str, s
 def test_what_is_set_as_advised_fits() -> None:
     for limit in range(9, 200):
         values: Mapping[str, str] = DEFAULTS | dict.fromkeys(("DefaultLaneConcurrency", "HeavyLaneConcurrency"), "100")
-        told = " ".join(complaints(Account(limit, limit), values, {}))
-        advised = asked_for([told.partition("Set ")[2].partition(", or ask")[0]])
-        assert not list(complaints(Account(limit, limit), {**values, **advised}, {})), (limit, told)
+        told = " ".join(concurrency_warnings(Account(limit, limit), values, {}))
+        advised = parse_parameters([told.partition("Set ")[2].partition(", or ask")[0]])
+        assert not list(concurrency_warnings(Account(limit, limit), {**values, **advised}, {})), (limit, told)
 
 
 def test_what_the_stack_reserves_already_is_free_for_it() -> None:
     reserved = DEFAULTS | {"ApiReservedConcurrency": "100"}
-    assert not list(complaints(Account(limit=250, unreserved=150), reserved, reserved))
+    assert not list(concurrency_warnings(Account(limit=250, unreserved=150), reserved, reserved))
 
 
 def test_the_change_is_shown_with_what_is_wrong_with_it() -> None:
-    plan = planned(DECLARED, live(AlarmTopicArn=""), {"DefaultLaneConcurrency": "20"})
-    lines = shown("coatcheck", "eu-west-1", plan, NEW)
+    plan = make_plan(DECLARED, live(AlarmTopicArn=""), {"DefaultLaneConcurrency": "20"})
+    lines = describe_plan("coatcheck", "eu-west-1", plan, NEW)
     assert lines[:3] == [
         "Stack coatcheck in eu-west-1: is there (UPDATE_COMPLETE).",
         "  DefaultLaneConcurrency: 3 → 20",
         f"  {len(DECLARED) - 1} parameters stay as they are.",
     ]
     assert [line.split()[:2] for line in lines[3:]] == [["Warning:", "AlarmTopicArn"], ["Warning:", "The"]]
-    assert "not checked" in shown("coatcheck", "eu-west-1", plan, None)[-1]
+    assert "not checked" in describe_plan("coatcheck", "eu-west-1", plan, None)[-1]

@@ -20,16 +20,16 @@ from typing import Any
 import httpx
 import pytest
 
-from coatcheck.signature import derive_secret, sign
+from coatcheck.core.signature import derive_secret, sign
 
-WIRED = "from coatcheck.client import cli, listen; cli.COMMANDS += (('listen', listen.listen),); cli.main()"
+WIRED = "from coatcheck.cli import listen, main; main.COMMANDS += (('listen', listen.listen),); main.main()"
 LISTEN = [sys.executable, "-c", WIRED, "listen"]
 SECRET, OTHER = (derive_secret(bytes(32), name) for name in ("one", "other"))
 EVENT = {"type": "job.succeeded", "timestamp": "2026-11-03T09:30:00.000Z", "data": {"id": "job_1", "version": 4}}
 BODY = json.dumps(EVENT).encode()
 
 
-class Listening:
+class ListenCommand:
     """The command while it runs."""
 
     def __init__(self, home: Path, *argv: str, **environ: str) -> None:
@@ -64,15 +64,15 @@ class Listening:
         self.process.wait()
 
 
-Start = Callable[..., Listening]
+Start = Callable[..., ListenCommand]
 
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    started: list[Listening] = []
+    started: list[ListenCommand] = []
 
-    def start(*argv: str, **environ: str) -> Listening:
-        started.append(Listening(tmp_path, *argv, **environ))
+    def start(*argv: str, **environ: str) -> ListenCommand:
+        started.append(ListenCommand(tmp_path, *argv, **environ))
         return started[-1]
 
     yield start
@@ -81,9 +81,9 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
 
 @pytest.fixture(scope="module")
-def checking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Listening]:
+def checking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ListenCommand]:
     """One for many requests, with a secret."""
-    listening = Listening(tmp_path_factory.mktemp("listening"), "--secret", SECRET)
+    listening = ListenCommand(tmp_path_factory.mktemp("listening"), "--secret", SECRET)
     yield listening
     listening.kill()
 
@@ -201,7 +201,7 @@ def test_an_app_that_is_not_there_is_a_502(start: Start) -> None:
         (b"\x16\x03\x01 tls\r\n\r\n", "Bad"),
     ],
 )
-def test_what_is_no_webhook_is_refused_with_a_reason(checking: Listening, request_bytes: bytes, told: str) -> None:
+def test_what_is_no_webhook_is_refused_with_a_reason(checking: ListenCommand, request_bytes: bytes, told: str) -> None:
     before = len(said(checking))
     with socket.create_connection(("127.0.0.1", httpx.URL(checking.url).port or 0), timeout=10) as connection:
         connection.sendall(request_bytes)
@@ -214,7 +214,7 @@ def test_what_is_no_webhook_is_refused_with_a_reason(checking: Listening, reques
     assert "Traceback" not in said(checking)
 
 
-def said(listening: Listening) -> str:
+def said(listening: ListenCommand) -> str:
     return listening.err.read_text()
 
 

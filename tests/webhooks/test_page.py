@@ -19,11 +19,11 @@ from typing import Any
 import httpx
 import pytest
 
-from coatcheck.client.sync import Client
-from coatcheck.clock import HOUR, MINUTE, SECOND
-from coatcheck.signature import SIGNATURE, derive_secret, sign, verify
-from coatcheck.webhooks import EVENTS, JOBS_ENDPOINT, SCHEDULE, TEST_EVENT
-from coatcheck.wire import JobView
+from coatcheck.client.sync_client import Client
+from coatcheck.core.api.models import JobView
+from coatcheck.core.clock import HOUR, MINUTE, SECOND
+from coatcheck.core.signature import SIGNATURE, derive_secret, sign, verify
+from coatcheck.core.webhooks import EVENTS, JOBS_ENDPOINT, SCHEDULE, TEST_EVENT
 
 PAGE = (Path(__file__).parents[2] / "docs" / "webhooks.md").read_text(encoding="utf-8")
 SECRET = derive_secret(bytes(32), "page")
@@ -84,7 +84,7 @@ class TestWhatArrives:
 
 
 class TestPython:
-    @pytest.fixture(params=["from coatcheck.signature import", "from standardwebhooks import"])
+    @pytest.fixture(params=["from coatcheck.core.signature import", "from standardwebhooks import"])
     def app(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
         monkeypatch.setenv("COATCHECK_WEBHOOK_SECRET", SECRET)
         namespace: Namespace = {}

@@ -15,7 +15,7 @@ import pytest
 import standardwebhooks
 import svix.webhooks
 
-from coatcheck.signature import ID, SIGNATURE, TIMESTAMP, BadSignature, derive_secret, sign, verify
+from coatcheck.core.signature import ID, SIGNATURE, TIMESTAMP, BadSignature, derive_secret, sign, verify
 
 NODE_SIDE = Path(__file__).parent / "node" / "peers.mjs"
 SECRET, OTHER, THIRD = (derive_secret(bytes(range(32)), name) for name in ("one", "other", "third"))

@@ -8,30 +8,30 @@ from pathlib import Path
 
 import pytest
 
-from coatcheck.deployment import WEBHOOKS, Deployment
-from infra.dead_letters.place import Place
-from infra.embedded import environment
-from infra.embedded.stack import client
-from tests.aws.dead_letters.post import Post
-from tests.aws.worker.world import World
-from worker.aws import Boto
+from coatcheck.core.settings import WEBHOOKS, Settings
+from coatcheck_infra.local import environment
+from coatcheck_infra.local.resources import client
+from coatcheck_infra.ops.dead_letters.target_deployment import TargetDeployment
+from coatcheck_worker.boto_transport import BotoTransport
+from tests.aws.dead_letters.dead_letter_harness import DeadLetterHarness
+from tests.aws.worker.worker_harness import WorkerHarness
 
 
 @pytest.fixture
-def post(aws: Boto, deployment: Deployment, emulator_url: str, tenant: str) -> Post:
+def dlq(aws: BotoTransport, settings: Settings, emulator_url: str, tenant: str) -> DeadLetterHarness:
     sqs, name = client("sqs", emulator_url), secrets.token_hex(6)
     queues, dead_letters = (
         {lane: sqs.create_queue(QueueName=f"{name}-{lane}-{kind}")["QueueUrl"] for lane in ("default", WEBHOOKS)}
         for kind in ("queue", "dead")
     )
-    own = deployment.model_copy(update={"queues": queues, "dead_letters": dead_letters})
-    return Post(Place(aws, own), World(aws, own, tenant), sqs)
+    own = settings.model_copy(update={"queues": queues, "dead_letters": dead_letters})
+    return DeadLetterHarness(TargetDeployment(aws, own), WorkerHarness(aws, own, tenant), sqs)
 
 
 @pytest.fixture
 def shell(emulator_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, str]:
     """The environment of an owner whose AWS is the emulator."""
-    kept = environment.of_parts(os.environ, tmp_path, emulator_url)
+    kept = environment.child_environment(os.environ, tmp_path, emulator_url)
     for name in os.environ.keys() - kept.keys():
         monkeypatch.delenv(name)
     for name, value in kept.items():

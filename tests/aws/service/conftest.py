@@ -7,36 +7,36 @@ from pathlib import Path
 
 import pytest
 
-from coatcheck.deployment import Deployment
-from coatcheck.table.keys import JobKey
-from tests.aws.service.functions import Invoke, function
-from tests.aws.service.stage import Api, Stage, staged, visited
-from tests.shelf import Shelf
-from worker.aws import Boto
+from coatcheck.core.aws.dynamodb.keys import JobKey
+from coatcheck.core.settings import Settings
+from coatcheck_worker.boto_transport import BotoTransport
+from tests.aws.service.lambda_process import InvokeFunction, lambda_process
+from tests.aws.service.running_service import Api, RunningService, clients_of, run_service
+from tests.finished_job import FinishedJob
 
 
 @pytest.fixture(scope="session")
-def stage(emulator_url: str, deployment: Deployment, aws: Boto) -> Iterator[Stage]:
+def running_service(emulator_url: str, settings: Settings, aws: BotoTransport) -> Iterator[RunningService]:
     """The service, on the template's stores."""
-    with staged(deployment, aws, emulator_url) as running:
+    with run_service(settings, aws, emulator_url) as running:
         yield running
 
 
 @pytest.fixture
-def api(stage: Stage) -> Iterator[Api]:
+def api(running_service: RunningService) -> Iterator[Api]:
     """The service as a tenant of this test's own sees it."""
-    with visited(stage) as clients:
+    with clients_of(running_service) as clients:
         yield clients
 
 
 @pytest.fixture
-def invoke(api: Api, tmp_path: Path, emulator_url: str) -> Invoke:
+def invoke(api: Api, tmp_path: Path, emulator_url: str) -> InvokeFunction:
     """A Lambda function on the stores of `api`."""
-    return function(api, tmp_path, emulator_url)
+    return lambda_process(api, tmp_path, emulator_url)
 
 
 @pytest.fixture
-def shelf(api: Api) -> Shelf:
+def finished_job(api: Api) -> FinishedJob:
     """A job of the tenant that has succeeded, to be given results and artifacts."""
-    stores = api.stage.deployment
-    return Shelf(api.stage.worker, stores.table, stores.bucket, JobKey(api.tenant, api.finished().id))
+    stores = api.running_service.settings
+    return FinishedJob(api.running_service.worker, stores.table, stores.bucket, JobKey(api.tenant, api.finished().id))

@@ -7,24 +7,26 @@ from typing import Any
 
 import pytest
 
-from coatcheck.clock import DAY
-from coatcheck.record import Event, Job, JobError
-from coatcheck.table import moves
-from coatcheck.table.history import PAGES_AT_ONCE, put_history_page
-from tests.aws.service.stage import Api, problem
+from coatcheck.core.aws.dynamodb import transitions
+from coatcheck.core.aws.dynamodb.history import MAX_PAGES_PER_READ, put_history_page
+from coatcheck.core.clock import DAY
+from coatcheck.core.job import Job, JobError, JobEvent
+from tests.aws.service.running_service import Api, problem
 
 LOST = JobError("worker-lost", "The worker died.")
 
 LEG = ("job.started", "job.continuing")
 IN_A_PAGE = 12
-LONG = PAGES_AT_ONCE * IN_A_PAGE
+LONG = MAX_PAGES_PER_READ * IN_A_PAGE
 """Events that one answer takes from the pages."""
 
 
 def test_they_tell_the_jobs_life(api: Api) -> None:
     job = api.claim(api.submit()["id"])
     now = job.updated_at
-    api.stage.worker.send(moves.retry(api.stage.deployment.table, job, now=now, start_at=now, error=LOST))
+    api.running_service.worker.send(
+        transitions.retry(api.running_service.settings.table, job, now=now, start_at=now, error=LOST)
+    )
     api.settle(api.claim(job.id))
     listed = _page(api, job.id)
     assert listed["next"] is None
@@ -40,8 +42,8 @@ def test_they_tell_the_jobs_life(api: Api) -> None:
 
 def test_those_that_left_the_row_are_told_first(api: Api) -> None:
     job = api.row(api.submit(max_attempts=1)["id"])
-    page = [Event("job.started", job.created_at + n) for n in range(3)]
-    gone = replace(job, created_at=job.created_at - DAY, history=(Event("job.gone", 0),) * 9)
+    page = [JobEvent("job.started", job.created_at + n) for n in range(3)]
+    gone = replace(job, created_at=job.created_at - DAY, history=(JobEvent("job.gone", 0),) * 9)
     for moved in (gone, replace(job, history=tuple(page)), replace(job, history=tuple(page[:2]))):
         _put(api, moved)
     api.overwrite(replace(job, history_from=4))
@@ -52,24 +54,24 @@ def test_those_that_left_the_row_are_told_first(api: Api) -> None:
 @pytest.mark.parametrize("more", [-IN_A_PAGE, 0, IN_A_PAGE])
 def test_a_history_of_any_length_is_told_whole(api: Api, more: int) -> None:
     job = _with_history(api, LONG + more)
-    told, after, pages = list[dict[str, Any]](), None, 0
+    reply, after, pages = list[dict[str, Any]](), None, 0
     while after is not None or not pages:
         listed = _page(api, job.id, after)
-        told, after, pages = told + listed["data"], listed["next"], pages + 1
+        reply, after, pages = reply + listed["data"], listed["next"], pages + 1
     assert pages == (1 if more <= 0 else 2)
-    assert [event["id"] for event in told] == [f"evt_{number:06d}" for number in range(1, LONG + more + 2)]
-    assert [event["attempt"] for event in told[:-1]] == [1 + number // 2 for number in range(LONG + more)]
-    assert (told[-1]["type"], told[-1]["attempt"]) == ("job.queued", (LONG + more) // 2)
+    assert [event["id"] for event in reply] == [f"evt_{number:06d}" for number in range(1, LONG + more + 2)]
+    assert [event["attempt"] for event in reply[:-1]] == [1 + number // 2 for number in range(LONG + more)]
+    assert (reply[-1]["type"], reply[-1]["attempt"]) == ("job.queued", (LONG + more) // 2)
 
 
 def test_what_leaves_the_row_between_two_pages_is_told_once(api: Api) -> None:
     job = _with_history(api, LONG + IN_A_PAGE)
     first = _page(api, job.id)
     _put(api, job)
-    api.overwrite(replace(job, history=(Event("job.started", job.created_at),), history_from=job.history_from + 1))
+    api.overwrite(replace(job, history=(JobEvent("job.started", job.created_at),), history_from=job.history_from + 1))
     second = _page(api, job.id, first["next"])
-    told = [event["id"] for event in [*first["data"], *second["data"]]]
-    assert told == [f"evt_{number:06d}" for number in range(1, LONG + IN_A_PAGE + 3)]
+    reply = [event["id"] for event in [*first["data"], *second["data"]]]
+    assert reply == [f"evt_{number:06d}" for number in range(1, LONG + IN_A_PAGE + 3)]
     assert second["next"] is None
 
 
@@ -78,8 +80,8 @@ def test_what_leaves_the_row_between_two_pages_is_told_once(api: Api) -> None:
 )
 def test_a_cursor_that_is_none_is_refused(api: Api, after: str) -> None:
     job = api.submit()["id"]
-    told = problem(api.http.get(f"/v1/jobs/{job}/events", params={"after": after}), 422, "invalid-request")
-    assert [flaw["pointer"] for flaw in told["errors"]] == ["/after"]
+    reply = problem(api.http.get(f"/v1/jobs/{job}/events", params={"after": after}), 422, "invalid-request")
+    assert [flaw["pointer"] for flaw in reply["errors"]] == ["/after"]
 
 
 def test_of_a_strangers_cursor_nothing_more_is_told(api: Api) -> None:
@@ -97,13 +99,13 @@ def _page(api: Api, job_id: str, after: str | None = None) -> Any:
 def _with_history(api: Api, length: int) -> Job:
     """A job of many legs, `length` events of which have left its row."""
     job = api.row(api.submit()["id"])
-    events = [Event(LEG[number % 2], job.created_at + number) for number in range(length)]
-    for told in range(0, length, IN_A_PAGE):
-        _put(api, replace(job, history=tuple(events[told : told + IN_A_PAGE]), history_from=told + 1))
+    events = [JobEvent(LEG[number % 2], job.created_at + number) for number in range(length)]
+    for reply in range(0, length, IN_A_PAGE):
+        _put(api, replace(job, history=tuple(events[reply : reply + IN_A_PAGE]), history_from=reply + 1))
     job = replace(job, history_from=length + 1)
     api.overwrite(job)
     return job
 
 
 def _put(api: Api, moved: Job) -> None:
-    api.stage.worker.send(put_history_page(api.stage.deployment.table, moved))
+    api.running_service.worker.send(put_history_page(api.running_service.settings.table, moved))

@@ -11,17 +11,17 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from coatcheck import blobs
-from coatcheck.calls import Call
-from coatcheck.clock import SECOND
-from coatcheck.invariants import broken_invariants
-from coatcheck.lifecycle import CANCEL, FAIL, SUCCEED, TIME_OUT, Move, Status
-from coatcheck.messages import JobMessage
-from coatcheck.record import Job, JobError
-from coatcheck.table import items, moves
-from coatcheck.webhooks import unannounced
-from service.tools import system_clock
-from tests.aws.service.stage import Api, problem, until
+from coatcheck.core.aws import s3
+from coatcheck.core.aws.call import Call
+from coatcheck.core.aws.dynamodb import job_items, transitions
+from coatcheck.core.clock import SECOND
+from coatcheck.core.invariants import broken_invariants
+from coatcheck.core.job import Job, JobError
+from coatcheck.core.lifecycle import CANCEL, FAIL, SUCCEED, TIME_OUT, Status, Transition
+from coatcheck.core.messages import JobMessage
+from coatcheck.core.webhooks import pending_events
+from coatcheck_service.dependencies import system_clock
+from tests.aws.service.running_service import Api, problem, until
 
 LOST = JobError("worker-lost", "The worker died.")
 KEY = {"Idempotency-Key": "again"}
@@ -44,7 +44,7 @@ class TestGet:
         assert "retry-after" not in answer.headers
         assert (error["code"], error["detail"], error["retryable"]) == ("worker-lost", "The worker died.", True)
         assert error["type"] == f"{api.url}/problems/worker-lost"
-        assert api.nobody.get(error["type"]).json()["title"] == error["title"]
+        assert api.anonymous.get(error["type"]).json()["title"] == error["title"]
 
     def test_the_etag_changes_with_the_job_alone(self, api: Api) -> None:
         job_id = api.submit()["id"]
@@ -137,9 +137,9 @@ class TestCancel:
         api.settle(job, CANCEL, error=JobError("canceled", ""))
         assert api.http.post(path(job.id, "/cancel")).status_code == 200
 
-    @pytest.mark.parametrize("move", [SUCCEED, FAIL, TIME_OUT], ids=lambda move: move.name)
-    def test_a_finished_job_cannot_be_canceled(self, api: Api, move: Move) -> None:
-        job = api.settle(api.claim(api.submit()["id"]), move)
+    @pytest.mark.parametrize("transition", [SUCCEED, FAIL, TIME_OUT], ids=lambda transition: transition.name)
+    def test_a_finished_job_cannot_be_canceled(self, api: Api, transition: Transition) -> None:
+        job = api.settle(api.claim(api.submit()["id"]), transition)
         problem(api.http.post(path(job.id, "/cancel")), 409, "already-finished")
 
     def test_a_cancel_that_was_written_twice_is_done(self, api: Api) -> None:
@@ -154,14 +154,16 @@ class TestCancel:
 
         def started() -> None:
             job, now = api.claim(job_id), system_clock()
-            api.stage.worker.send(moves.retry(api.stage.deployment.table, job, now=now, start_at=now, error=LOST))
+            api.running_service.worker.send(
+                transitions.retry(api.running_service.settings.table, job, now=now, start_at=now, error=LOST)
+            )
 
         api.spy.between["UpdateItem"] = started
         answer = api.http.post(path(job_id, "/cancel"))
         row = api.row(job_id)
         assert (answer.status_code, row.status) == (200, Status.CANCELED)
         assert broken_invariants(row) == []
-        assert unannounced(row) == ("job.started",)
+        assert pending_events(row) == ("job.started",)
 
 
 class TestReplay:
@@ -246,15 +248,18 @@ class TestDelete:
         def submitted_again() -> None:
             now = system_clock() + SECOND
             new = replace(old, created_at=now, finished_at=now, expires_at=now + old.retention)
-            api.put(blobs.input_key(new), b"{}")
-            assert api.stage.worker.send(items.put_job(api.stage.deployment.table, new, now=now)) is None
+            api.put(s3.input_key(new), b"{}")
+            assert (
+                api.running_service.worker.send(job_items.put_job(api.running_service.settings.table, new, now=now))
+                is None
+            )
             made.append(new)
 
         api.spy.repeats.add("UpdateItem")
         api.spy.meanwhile["UpdateItem"] = submitted_again
         assert api.http.delete(path(old.id)).status_code == 204
         assert [api.row(old.id)] == made
-        assert api.stored(f"inputs/{api.tenant}/{old.id}/") == [blobs.input_key(made[0])]
+        assert api.stored(f"inputs/{api.tenant}/{old.id}/") == [s3.input_key(made[0])]
 
     def test_an_object_that_s3_does_not_delete_is_not_asked_for_for_ever(self, api: Api) -> None:
         job = api.finished()

@@ -10,17 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from coatcheck import blobs
-from coatcheck.record import Blob
-from infra.embedded import environment
-from service.front_door import LAMBDA
-from tests.aws.service.functions import Invoke, body_of, event
-from tests.aws.service.stage import Api
+from coatcheck.core.aws import s3
+from coatcheck.core.job import Blob
+from coatcheck_infra.local import environment
+from coatcheck_service.http.front_door import LAMBDA
+from tests.aws.service.lambda_process import InvokeFunction, body_of, event
+from tests.aws.service.running_service import Api
 
 JOB = {"type": "demo.sleep", "input": {"seconds": 0}}
 
 
-def test_requests_are_served_one_after_the_other(invoke: Invoke, api: Api) -> None:
+def test_requests_are_served_one_after_the_other(invoke: InvokeFunction, api: Api) -> None:
     submit = event(api, "POST", "/v1/jobs", body=JOB)
     docs = event(api, "GET", "/openapi.json")
     health = event(api, "GET", "/v1/health")
@@ -48,7 +48,7 @@ def test_requests_are_served_one_after_the_other(invoke: Invoke, api: Api) -> No
         ("/live", {"COATCHECK_PUBLIC_URL": "https://example.com/jobs"}, "https://example.com/jobs"),
     ],
 )
-def test_links_lead_back(invoke: Invoke, api: Api, above: str, settings: dict[str, str], location: str) -> None:
+def test_links_lead_back(invoke: InvokeFunction, api: Api, above: str, settings: dict[str, str], location: str) -> None:
     submit = event(api, "POST", "/v1/jobs", body=JOB, above=above)
     # behind a base path of a custom domain name, API Gateway leaves it in `path` as well
     submit["path"] = (above if above == "/jobs/api" else "") + submit["path"]
@@ -57,7 +57,7 @@ def test_links_lead_back(invoke: Invoke, api: Api, above: str, settings: dict[st
 
 
 @pytest.mark.parametrize("path", ["/live/", "/live", "/jobs/api", "/"])
-def test_the_root_leads_to_the_page_and_the_page_to_its_files(invoke: Invoke, api: Api, path: str) -> None:
+def test_the_root_leads_to_the_page_and_the_page_to_its_files(invoke: InvokeFunction, api: Api, path: str) -> None:
     root = event(api, "GET", "/")
     root["requestContext"]["path"] = root["path"] = path
     docs, script = event(api, "GET", "/docs"), event(api, "GET", "/docs/{asset}", asset="swagger-ui-bundle.js")
@@ -70,12 +70,12 @@ def test_the_root_leads_to_the_page_and_the_page_to_its_files(invoke: Invoke, ap
     assert len(json.dumps(loaded)) < 6 * 1024**2
 
 
-def test_results_of_any_type_travel_in_base64_up_to_what_lambda_carries(invoke: Invoke, api: Api) -> None:
+def test_results_of_any_type_travel_in_base64_up_to_what_lambda_carries(invoke: InvokeFunction, api: Api) -> None:
     sizes = (LAMBDA.inline_limit, LAMBDA.inline_limit + 1)
     jobs = []
     for size in sizes:
         job = api.claim(api.submit()["id"])
-        api.put(blobs.result_key(job), b'"' * size)
+        api.put(s3.result_key(job), b'"' * size)
         jobs.append(api.settle(job, result=Blob(size, b"\0" * 32, "text/plain")))
     events = [event(api, "GET", "/v1/jobs/{job_id}/result", job_id=job.id) for job in (jobs[0], *jobs)]
     events[0]["multiValueHeaders"]["Range"] = ["bytes=9-11"]
@@ -86,10 +86,10 @@ def test_results_of_any_type_travel_in_base64_up_to_what_lambda_carries(invoke: 
     assert (whole["statusCode"], redirect["statusCode"]) == (200, 303)
     assert len(body_of(whole)) == sizes[0]
     assert len(json.dumps(whole)) < 6 * 1024**2
-    assert api.nobody.get(redirect["headers"]["location"]).content == b'"' * sizes[1]
+    assert api.anonymous.get(redirect["headers"]["location"]).content == b'"' * sizes[1]
 
 
-def test_errors_are_problems(invoke: Invoke, api: Api) -> None:
+def test_errors_are_problems(invoke: InvokeFunction, api: Api) -> None:
     missing = event(api, "GET", "/v1/jobs/{job_id}", job_id="job_none")
     stranger = event(api, "GET", "/v1/jobs/{job_id}", job_id="job_none")
     stranger["headers"].pop("Authorization")
@@ -98,12 +98,14 @@ def test_errors_are_problems(invoke: Invoke, api: Api) -> None:
     assert [answer["statusCode"] for answer in answers] == [404, 401, 422]
     for answer in answers:
         assert answer["headers"]["content-type"] == "application/problem+json"
-        told = json.loads(body_of(answer))
-        assert told["request_id"] == "the-request-id"
-        assert told["type"].startswith("https://abc.execute-api.us-east-1.amazonaws.com/live/problems/")
+        reply = json.loads(body_of(answer))
+        assert reply["request_id"] == "the-request-id"
+        assert reply["type"].startswith("https://abc.execute-api.us-east-1.amazonaws.com/live/problems/")
 
 
-def test_head_and_options_are_answered_without_a_body_and_with_what_is_allowed(invoke: Invoke, api: Api) -> None:
+def test_head_and_options_are_answered_without_a_body_and_with_what_is_allowed(
+    invoke: InvokeFunction, api: Api
+) -> None:
     get, head, options = invoke(*(event(api, method, "/v1/job-types") for method in ("GET", "HEAD", "OPTIONS")))
     assert (head["statusCode"], body_of(head)) == (200, b"")
     assert head["headers"]["content-length"] == str(len(body_of(get)))
@@ -111,9 +113,9 @@ def test_head_and_options_are_answered_without_a_body_and_with_what_is_allowed(i
 
 
 def test_bad_settings_are_one_line(tmp_path: Path) -> None:
-    env = environment.of_parts(os.environ, tmp_path, "http://127.0.0.1:1")
+    env = environment.child_environment(os.environ, tmp_path, "http://127.0.0.1:1")
     done = subprocess.run(
-        [sys.executable, "-c", "from service.main import app; app()"],
+        [sys.executable, "-c", "from coatcheck_service.main import app; app()"],
         env=env,
         capture_output=True,
         text=True,

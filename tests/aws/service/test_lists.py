@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from coatcheck.calls import Call
-from coatcheck.lifecycle import Status
-from coatcheck.record import JSON, Blob
-from coatcheck.table import items
-from service.front_door import UVICORN
-from service.listing import ROUNDS
-from tests.aws.service.stage import Api, problem
+from coatcheck.core.aws.call import Call
+from coatcheck.core.aws.dynamodb import job_items
+from coatcheck.core.job import JSON, Blob
+from coatcheck.core.lifecycle import Status
+from coatcheck_service.actions.list_jobs import MAX_BATCH_TRIES
+from coatcheck_service.http.front_door import UVICORN
+from tests.aws.service.running_service import Api, problem
 
 
 def path(job_id: str, below: str = "") -> str:
@@ -72,7 +72,7 @@ class TestList:
         made = []
         for _ in range(25):
             job = api.claim(api.submit()["id"])
-            api.stage.worker.send(items.put_artifacts(api.stage.deployment.table, job, many))
+            api.running_service.worker.send(job_items.put_artifacts(api.running_service.settings.table, job, many))
             made.append(api.settle(job, artifact_count=len(many)).id)
         seen: list[str] = []
         after: dict[str, str] = {}
@@ -99,7 +99,7 @@ class TestList:
             if call.operation != "BatchGetItem":
                 return call
             asked.append(call)
-            table = api.stage.deployment.table
+            table = api.running_service.settings.table
             keys = call.params["RequestItems"][table]["Keys"]
             request = {table: {**call.params["RequestItems"][table], "Keys": keys[: max(gives, 1)]}}
 
@@ -120,7 +120,7 @@ class TestList:
         else:
             problem(answer, 503, "unavailable")
             assert "retry-after" in answer.headers
-        assert len(asked) == (4 if gives else ROUNDS)
+        assert len(asked) == (4 if gives else MAX_BATCH_TRIES)
 
     def test_what_is_gone_is_left_out(self, api: Api) -> None:
         gone, kept = api.finished(), api.finished()
@@ -146,8 +146,8 @@ class TestList:
         ],
     )
     def test_a_query_that_does_not_fit_is_refused(self, api: Api, query: str, pointer: str) -> None:
-        told = problem(api.http.get(f"/v1/jobs?{query}"), 422, "invalid-request")
-        assert [flaw["pointer"] for flaw in told["errors"]] == [pointer]
+        reply = problem(api.http.get(f"/v1/jobs?{query}"), 422, "invalid-request")
+        assert [error["pointer"] for error in reply["errors"]] == [pointer]
 
     def test_a_cursor_of_another_tenant_leads_nowhere_else(self, api: Api) -> None:
         for _ in range(3):
@@ -196,7 +196,7 @@ class TestStrangers:
             ("GET", "/v1/job-types"),
             ("GET", "/v1/job-types/demo.sleep"),
         ):
-            answer = api.nobody.request(method, where, headers=headers)  # type: ignore[arg-type]
+            answer = api.anonymous.request(method, where, headers=headers)  # type: ignore[arg-type]
             problem(answer, 401, "unauthenticated")
             assert answer.headers["www-authenticate"].startswith("Bearer")
         assert api.spy.sent == []

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from coatcheck.ids import job_id_for_key
-from coatcheck.pack import pack, to_json, unpack
-from coatcheck.table.keys import Item
-from coatcheck.webhooks import EVENTS
-from infra.embedded.stack import client
-from tests import released
-from tests.aws.service.stage import Api, problem
+from coatcheck.core.aws.dynamodb.keys import Item
+from coatcheck.core.ids import job_id_for_key
+from coatcheck.core.pack import pack, to_json, unpack
+from coatcheck.core.webhooks import EVENTS
+from coatcheck_infra.local.resources import client
+from tests import released_items
+from tests.aws.service.running_service import Api, problem
 from tests.aws.service.test_webhooks import ALL, create
-from tests.released import ADDED, VERSIONS
+from tests.released_items import ADDED, VERSIONS
 
 # what two emulators make of the items is seen in tests/aws/worker/test_other_versions.py
 pytestmark = pytest.mark.parametrize("emulator_url", ["ministack"], indirect=True, scope="session")
@@ -24,16 +24,16 @@ KEY = {"Idempotency-Key": "theirs"}
 NEWER: dict[str, Item] = {"schema": {"schema": {"N": "2"}}, "status": {"status": {"S": "paused"}}}
 
 
-class Raw:
+class RawItems:
     """The items of the table as they lie there."""
 
     def __init__(self, api: Api) -> None:
-        self.api, self._table = api, api.stage.deployment.table
-        self._dynamodb = client("dynamodb", api.spy.door.endpoint_url or "")
+        self.api, self._table = api, api.running_service.settings.table
+        self._dynamodb = client("dynamodb", api.spy.transport.endpoint_url or "")
 
     def put(self, name: str, /, **more: Any) -> Item:
         """An item of the last release, with `more` attributes."""
-        item = released.item(VERSIONS[-1], name, self.api.tenant) | more
+        item = released_items.item(VERSIONS[-1], name, self.api.tenant) | more
         self._dynamodb.put_item(TableName=self._table, Item=item)
         return item
 
@@ -50,9 +50,9 @@ class Raw:
 
 
 @pytest.fixture
-def raw(api: Api) -> Raw:
+def raw_items(api: Api) -> RawItems:
     """The table."""
-    return Raw(api)
+    return RawItems(api)
 
 
 def _id(item: Item) -> str:
@@ -60,8 +60,8 @@ def _id(item: Item) -> str:
 
 
 @pytest.mark.parametrize("change", NEWER.values(), ids=NEWER)
-def test_a_job_that_only_newer_versions_know(api: Api, raw: Raw, change: Item) -> None:
-    item = raw.put("job-succeeded", pk={"S": f"{api.tenant}#{job_id_for_key(api.tenant, 'theirs')}"}, **change)
+def test_a_job_that_only_newer_versions_know(api: Api, raw_items: RawItems, change: Item) -> None:
+    item = raw_items.put("job-succeeded", pk={"S": f"{api.tenant}#{job_id_for_key(api.tenant, 'theirs')}"}, **change)
     path = f"/v1/jobs/{_id(item)}"
     asked = [("GET", ""), ("GET", "/result"), ("GET", "/events"), ("GET", "/deliveries"), ("DELETE", "")]
     asked += [("POST", "/cancel"), ("POST", "/replay"), ("POST", "/deliveries/dlv_recorded/resend")]
@@ -69,11 +69,11 @@ def test_a_job_that_only_newer_versions_know(api: Api, raw: Raw, change: Item) -
         problem(api.http.request(method, f"{path}{below}"), 503, "unavailable")
     problem(api.post(KEY), 503, "unavailable")
     assert api.http.get("/v1/jobs").json()["data"] == []
-    assert raw.get(item) == item
+    assert raw_items.get(item) == item
 
 
-def test_what_a_newer_version_added_to_jobs_is_kept(api: Api, raw: Raw) -> None:
-    waiting, running, ended = (raw.put(f"job-{status}", **ADDED) for status in ("queued", "running", "succeeded"))
+def test_what_a_newer_version_added_to_jobs_is_kept(api: Api, raw_items: RawItems) -> None:
+    waiting, running, ended = (raw_items.put(f"job-{status}", **ADDED) for status in ("queued", "running", "succeeded"))
     listed = {job["id"] for job in api.http.get("/v1/jobs").json()["data"]}
     assert listed == {_id(item) for item in (waiting, running, ended)}
     assert api.http.post(f"/v1/jobs/{_id(waiting)}/cancel").json()["status"] == "canceled"
@@ -81,40 +81,40 @@ def test_what_a_newer_version_added_to_jobs_is_kept(api: Api, raw: Raw) -> None:
     assert api.http.get(f"/v1/jobs/{_id(ended)}/result").json() == {"n": 2}
     assert api.http.delete(f"/v1/jobs/{_id(ended)}").status_code == 204
     for item in (waiting, running, ended):
-        assert raw.get(item)["zz_added"] == ADDED["zz_added"]
+        assert raw_items.get(item)["zz_added"] == ADDED["zz_added"]
 
 
-def test_what_a_newer_version_added_to_endpoints_and_deliveries_is_kept(api: Api, raw: Raw) -> None:
+def test_what_a_newer_version_added_to_endpoints_and_deliveries_is_kept(api: Api, raw_items: RawItems) -> None:
     made = create(api)
     key = {"pk": {"S": f"{api.tenant}#webhooks"}, "sk": {"S": made["id"]}}
-    settings = _opened(raw.get(key)["settings"]) | {"retry_policy": {"most": 3}}
-    raw.add(key, settings={"B": pack(to_json(settings))}, **ADDED)
+    settings = _opened(raw_items.get(key)["settings"]) | {"retry_policy": {"most": 3}}
+    raw_items.add(key, settings={"B": pack(to_json(settings))}, **ADDED)
     assert api.http.patch(f"{ALL}/{made['id']}", json={"description": "mine"}).json()["description"] == "mine"
     assert api.http.post(f"{ALL}/{made['id']}/rotate-secret").status_code == 200
-    after = raw.get(key)
+    after = raw_items.get(key)
     assert after["zz_added"] == ADDED["zz_added"]
     assert _opened(after["settings"])["retry_policy"] == {"most": 3}
 
-    job = raw.put("job-succeeded")
-    delivery = raw.put("delivery", status={"S": "failed"}, **ADDED)
+    job = raw_items.put("job-succeeded")
+    delivery = raw_items.put("delivery", status={"S": "failed"}, **ADDED)
     assert api.http.post(f"/v1/jobs/{_id(job)}/deliveries/dlv_recorded/resend").status_code == 202
-    assert raw.get(delivery)["zz_added"] == ADDED["zz_added"]
+    assert raw_items.get(delivery)["zz_added"] == ADDED["zz_added"]
 
 
-def test_endpoints_and_deliveries_that_only_newer_versions_know(api: Api, raw: Raw) -> None:
-    job, delivery = raw.put("job-succeeded"), raw.put("delivery", **NEWER["status"])
+def test_endpoints_and_deliveries_that_only_newer_versions_know(api: Api, raw_items: RawItems) -> None:
+    job, delivery = raw_items.put("job-succeeded"), raw_items.put("delivery", **NEWER["status"])
     path = f"/v1/jobs/{_id(job)}/deliveries"
     assert api.http.get(path).json()["data"] == []
     problem(api.http.post(f"{path}/dlv_recorded/resend"), 503, "unavailable")
-    assert raw.get(delivery) == delivery
+    assert raw_items.get(delivery) == delivery
 
     made = create(api, events=["job.failed"])
     key = {"pk": {"S": f"{api.tenant}#webhooks"}, "sk": {"S": made["id"]}}
-    item = raw.add(key, **NEWER["schema"])
+    item = raw_items.add(key, **NEWER["schema"])
     for method, body in (("GET", None), ("PATCH", {"description": "mine"})):
         problem(api.http.request(method, f"{ALL}/{made['id']}", json=body), 503, "unavailable")
     problem(api.http.get(ALL), 503, "unavailable")
-    assert raw.get(item) == item
+    assert raw_items.get(item) == item
     # who wants what is not known, so all is kept to be told
     assert api.row(api.submit()["id"]).notify == EVENTS
 

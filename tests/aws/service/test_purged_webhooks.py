@@ -8,18 +8,18 @@ from typing import TypeVar
 
 import pytest
 
-from coatcheck.calls import Call
-from coatcheck.messages import JobMessage
-from coatcheck.table import items
-from coatcheck.table.webhooks import list_deliveries
-from coatcheck.webhooks import Attempt, Delivery
-from service.tools import system_clock
-from tests.aws.service.stage import Api
-from worker.aws import Boto
-from worker.tools import Done, Tools
-from worker.webhooks.announce import announce
-from worker.webhooks.deliver import deliver
-from worker.webhooks.desk import Desk
+from coatcheck.core.aws.call import Call
+from coatcheck.core.aws.dynamodb import job_items
+from coatcheck.core.aws.dynamodb.webhook_items import list_deliveries
+from coatcheck.core.messages import JobMessage
+from coatcheck.core.webhooks import Delivery, DeliveryAttempt
+from coatcheck_service.dependencies import system_clock
+from coatcheck_worker.boto_transport import BotoTransport
+from coatcheck_worker.dependencies import Ack, Dependencies
+from coatcheck_worker.webhooks.create_deliveries import create_deliveries
+from coatcheck_worker.webhooks.deliver import deliver
+from coatcheck_worker.webhooks.delivery_context import DeliveryContext
+from tests.aws.service.running_service import Api
 
 T = TypeVar("T")
 
@@ -30,10 +30,10 @@ KEY = {"Idempotency-Key": "again"}
 
 
 @dataclass
-class Meanwhile:
+class InterleavingTransport:
     """A door at which something happens before the first call of an operation."""
 
-    door: Boto
+    transport: BotoTransport
     operation: str
     happens: Callable[[], object]
     happened: bool = False
@@ -43,20 +43,20 @@ class Meanwhile:
         if call.operation == self.operation and not self.happened:
             self.happened = True
             self.happens()
-        return self.door.send(call)
+        return self.transport.send(call)
 
 
 @dataclass
-class Unsent:
+class RecordingSender:
     """Attempts that are noted, and not made."""
 
     tried: list[Delivery] = field(default_factory=list)
 
-    def attempt(self, delivery: Delivery, secrets: Sequence[str], *, now: int) -> tuple[Attempt, int | None]:
+    def attempt(self, delivery: Delivery, secrets: Sequence[str], *, now: int) -> tuple[DeliveryAttempt, int | None]:
         """As `Sender.attempt`."""
         assert secrets
         self.tried.append(delivery)
-        return Attempt(now, 1, 204), None
+        return DeliveryAttempt(now, 1, 204), None
 
 
 @pytest.mark.parametrize("again", [False, True], ids=["", "and submitted again under its key"])
@@ -73,18 +73,26 @@ def test_a_delivery_that_is_made_while_its_job_is_deleted_is_neither_sent_nor_ke
         if again:
             made.append(api.post(KEY, webhook=webhook).status_code)
 
-    stores = api.stage.deployment
-    tools = Tools(Meanwhile(api.stage.worker, "PutItem", deleted), stores, {}, clock=system_clock, roll=lambda: 0.5)
-    announce(tools, JobMessage(tenant=job.tenant, job=job.id))
+    stores = api.running_service.settings
+    dependencies = Dependencies(
+        InterleavingTransport(api.running_service.worker, "PutItem", deleted),
+        stores,
+        {},
+        clock=system_clock,
+        roll=lambda: 0.5,
+    )
+    create_deliveries(dependencies, JobMessage(tenant=job.tenant, job=job.id))
     assert made == [204, 202][: 1 + again]
 
-    sender = Unsent()
+    sender = RecordingSender()
     (message,) = api.delivery_messages()
-    assert deliver(Desk(tools, sender), message) == Done()
+    assert deliver(DeliveryContext(dependencies, sender), message) == Ack()
     assert sender.tried == []
-    left = api.stage.worker.send(list_deliveries(stores.table, job.tenant, job.id, made=job.created_at, limit=9))
+    left = api.running_service.worker.send(
+        list_deliveries(stores.table, job.tenant, job.id, made=job.created_at, limit=9)
+    )
     assert left.deliveries == []
-    assert api.stage.worker.send(items.items_beside(stores.table, job)) == []
+    assert api.running_service.worker.send(job_items.list_job_items(stores.table, job)) == []
 
 
 def test_a_job_of_which_nobody_was_to_be_told_leaves_no_mark(api: Api) -> None:

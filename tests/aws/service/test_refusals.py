@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from coatcheck.deployment import Deployment
-from service.front_door import UVICORN
-from tests.aws.service.stage import Api, problem, staged, visited
-from worker.aws import Boto
+from coatcheck.core.settings import Settings
+from coatcheck_service.http.front_door import UVICORN
+from coatcheck_worker.boto_transport import BotoTransport
+from tests.aws.service.running_service import Api, clients_of, problem, run_service
 
 JOB = {"type": "demo.sleep", "input": {"seconds": 0}}
 
@@ -63,8 +63,8 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("body", "pointer"), REFUSED, ids=[json.dumps(body)[:50] for body, _ in REFUSED])
 def test_what_does_not_fit_is_refused_with_its_place(api: Api, body: dict[str, Any], pointer: str) -> None:
-    told = problem(api.post(**body), 422, "invalid-request")
-    assert pointer in [flaw["pointer"] for flaw in told["errors"]]
+    reply = problem(api.post(**body), 422, "invalid-request")
+    assert pointer in [error["pointer"] for error in reply["errors"]]
     assert api.spy.sent == []
 
 
@@ -127,28 +127,35 @@ def test_hostile_bodies_are_problems(api: Api, name: str) -> None:
 def test_a_body_that_is_too_large_is_413(api: Api) -> None:
     body = b'{"type":"demo.sleep","input":"' + b"x" * 20_000_000 + b'"}'
     headers = {"Content-Type": "application/json"}
-    told = problem(api.http.post("/v1/jobs", content=body, headers=headers), 413, "payload-too-large")
+    reply = problem(api.http.post("/v1/jobs", content=body, headers=headers), 413, "payload-too-large")
     pieces = (body[at : at + 65536] for at in range(0, len(body), 65536))
     assert problem(api.http.post("/v1/jobs", content=pieces, headers=headers), 413, "payload-too-large")
-    assert told["detail"] == "A body may have 1,048,576 bytes at most here."
+    assert reply["detail"] == "A body may have 1,048,576 bytes at most here."
     edge = b'{"type":"demo.sleep","input":"' + b"x" * (1024**2 - 32) + b'"}'
     problem(api.http.post("/v1/jobs", content=edge, headers=headers), 422, "invalid-request")
     problem(api.http.post("/v1/jobs", content=edge + b" ", headers=headers), 413, "payload-too-large")
 
 
-def test_the_limit_that_is_told_is_the_one_that_holds(deployment: Deployment, aws: Boto, emulator_url: str) -> None:
-    settings = deployment.model_copy(update={"max_json_bytes": 100_000})
+def test_the_limit_that_is_told_is_the_one_that_holds(
+    settings: Settings, aws: BotoTransport, emulator_url: str
+) -> None:
+    changed = settings.model_copy(update={"max_json_bytes": 100_000})
     narrow = replace(UVICORN, max_body=70_000)
     for front_door, limit in ((UVICORN, 100_000), (narrow, 70_000)):
-        with staged(settings, aws, emulator_url, front_door=front_door) as stage, visited(stage) as api:
+        with (
+            run_service(changed, aws, emulator_url, front_door=front_door) as running_service,
+            clients_of(running_service) as api,
+        ):
             answer = api.post(input={"seconds": "x" * limit})
             assert f"{limit:,} bytes" in problem(answer, 413, "payload-too-large")["detail"]
             problem(api.post(input={"seconds": "x" * (limit - 100)}), 422, "invalid-request")
 
 
 def test_flaws_are_counted_where_they_are_too_many(api: Api) -> None:
-    told = problem(api.post(None, **{f"k{n}": 1 for n in range(6000)}), 422, "invalid-request")
-    assert told["errors"] == [{"pointer": "", "detail": "does not fit in 6,000 places, which are too many to be named"}]
+    reply = problem(api.post(None, **{f"k{n}": 1 for n in range(6000)}), 422, "invalid-request")
+    assert reply["errors"] == [
+        {"pointer": "", "detail": "does not fit in 6,000 places, which are too many to be named"}
+    ]
     assert len(problem(api.post(None, **{f"k{n}": 1 for n in range(60)}), 422, "invalid-request")["errors"]) == 20
 
 

@@ -10,12 +10,12 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from coatcheck import blobs
-from coatcheck.lifecycle import FAIL
-from coatcheck.record import JSON, Blob, Job, JobError
-from coatcheck.table import items
-from service.front_door import UVICORN
-from tests.aws.service.stage import Api, problem
+from coatcheck.core.aws import s3
+from coatcheck.core.aws.dynamodb import job_items
+from coatcheck.core.job import JSON, Blob, Job, JobError
+from coatcheck.core.lifecycle import FAIL
+from coatcheck_service.http.front_door import UVICORN
+from tests.aws.service.running_service import Api, problem
 
 SMALL = "näh\n".encode()
 LARGE = bytes(range(256)) * 4096
@@ -33,7 +33,7 @@ def done(api: Api, body: bytes, *, inline: bool = False, content_type: str = "te
     job = api.claim(api.submit()["id"])
     result = replace(blob(body, content_type), inline=body if inline else None)
     if not inline:
-        api.put(blobs.result_key(job), body)
+        api.put(s3.result_key(job), body)
     return api.settle(job, result=result)
 
 
@@ -121,7 +121,7 @@ def test_a_result_too_large_for_an_answer_is_a_redirect(api: Api) -> None:
     answer = api.http.get(path(job))
     assert (answer.status_code, answer.content) == (303, b"")
     assert answer.headers["cache-control"] == "no-store"
-    got = api.nobody.get(answer.headers["location"])
+    got = api.anonymous.get(answer.headers["location"])
     assert got.status_code == 200
     assert hashlib.sha256(got.content).digest() == hashlib.sha256(HUGE).digest()
     assert got.headers["content-type"] == "text/csv; charset=utf-8"
@@ -129,7 +129,7 @@ def test_a_result_too_large_for_an_answer_is_a_redirect(api: Api) -> None:
     # a URL signed for GET refuses HEAD, and the other way round
     head = api.http.head(path(job))
     assert head.status_code == 303
-    looked = api.nobody.head(head.headers["location"])
+    looked = api.anonymous.head(head.headers["location"])
     assert (looked.status_code, looked.headers["content-length"]) == (200, str(len(HUGE)))
 
 
@@ -143,11 +143,11 @@ def test_a_result_just_small_enough_comes_itself(api: Api) -> None:
 def test_the_redirect_holds_for_this_object_alone(api: Api, emulator_url: str) -> None:
     job = done(api, HUGE)
     location = httpx.URL(api.http.get(path(job)).headers["location"])
-    assert int(location.params["X-Amz-Expires"]) == blobs.LINK_SECONDS
-    if api.nobody.get(f"{emulator_url}/_ministack/health").is_success:  # moto verifies no signature
+    assert int(location.params["X-Amz-Expires"]) == s3.DOWNLOAD_URL_SECONDS
+    if api.anonymous.get(f"{emulator_url}/_ministack/health").is_success:  # moto verifies no signature
         forged = location.copy_set_param("X-Amz-Signature", "0" * 64)
-        assert api.nobody.get(forged).status_code == 403
-        assert api.nobody.get(location.copy_with(path=location.path + "x")).status_code == 403
+        assert api.anonymous.get(forged).status_code == 403
+        assert api.anonymous.get(location.copy_with(path=location.path + "x")).status_code == 403
 
 
 @pytest.mark.parametrize("inline", [True, False])
@@ -158,14 +158,14 @@ def test_a_link_leads_to_the_bytes(api: Api, inline: bool) -> None:  # noqa: FBT
     assert set(link) == {"url", "expires_at", "size", "sha256", "content_type"}
     assert answer.headers["cache-control"] == "no-store"
     assert (link["size"], link["sha256"]) == (len(SMALL), hashlib.sha256(SMALL).hexdigest())
-    fetcher = api.http if inline else api.nobody
+    fetcher = api.http if inline else api.anonymous
     assert fetcher.get(link["url"]).content == SMALL
     assert link["url"].startswith(api.url) is inline
 
 
 def test_a_link_that_is_neither_true_nor_false_is_refused(api: Api) -> None:
-    told = problem(api.http.get(path(done(api, SMALL)), params={"link": "maybe"}), 422, "invalid-request")
-    assert told["errors"][0]["pointer"] == "/link"
+    reply = problem(api.http.get(path(done(api, SMALL)), params={"link": "maybe"}), 422, "invalid-request")
+    assert reply["errors"][0]["pointer"] == "/link"
 
 
 def test_before_the_end_it_is_the_job(api: Api) -> None:
@@ -189,8 +189,8 @@ def test_a_wait_ends_with_the_result(api: Api) -> None:
 
 def test_a_job_that_failed_has_none(api: Api) -> None:
     job = api.settle(api.claim(api.submit()["id"]), FAIL, error=JobError("rejected", "No."))
-    told = problem(api.http.get(path(job)), 409, "no-result")
-    assert "failed (rejected)" in told["detail"]
+    reply = problem(api.http.get(path(job)), 409, "no-result")
+    assert "failed (rejected)" in reply["detail"]
 
 
 def test_a_job_that_succeeded_with_nothing_has_none(api: Api) -> None:
@@ -213,8 +213,8 @@ def test_artifacts_are_listed_and_handed_out(api: Api) -> None:
     job = api.claim(api.submit()["id"])
     made = [blob(SMALL, "text/plain", "notes.txt"), blob(LARGE, "image/png", "sheet.png")]
     for each, body in zip(made, (SMALL, LARGE), strict=True):
-        api.put(blobs.artifact_key(job, each.filename or ""), body)
-    api.stage.worker.send(items.put_artifacts(api.stage.deployment.table, job, made))
+        api.put(s3.artifact_key(job, each.filename or ""), body)
+    api.running_service.worker.send(job_items.put_artifacts(api.running_service.settings.table, job, made))
     job = api.settle(job, artifact_count=2)
     view = api.http.get(f"/v1/jobs/{job.id}").json()
     assert [(each["name"], each["size"], each["content_type"]) for each in view["artifacts"]] == [
@@ -225,7 +225,7 @@ def test_artifacts_are_listed_and_handed_out(api: Api) -> None:
     assert api.http.get(path(job, "/sheet.png")).content == LARGE
     assert 'filename="notes.txt"' in api.http.get(path(job, "/notes.txt")).headers["content-disposition"]
     link = api.http.get(path(job, "/notes.txt"), params={"link": "true"}).json()["url"]
-    assert api.nobody.get(link).content == SMALL
+    assert api.anonymous.get(link).content == SMALL
     problem(api.http.get(path(job, "/other.txt")), 404, "not-found")
     problem(api.http.get(path(job, "/..%2f..%2fresult")), 404, "not-found")
 

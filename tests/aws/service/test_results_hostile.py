@@ -8,8 +8,8 @@ from urllib.parse import unquote, urlsplit
 import httpx
 import pytest
 
-from tests.aws.service.stage import Api, problem
-from tests.shelf import Shelf
+from tests.aws.service.running_service import Api, problem
+from tests.finished_job import FinishedJob
 
 SCRIPT = b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(document.domain)</script></svg>"
 
@@ -81,20 +81,20 @@ NAMES = {
 """What a handler may name its result, and what a browser is told to save; None is the service's own choice."""
 
 
-def path(shelf: Shelf, below: str = "") -> str:
+def path(finished_job: FinishedJob, below: str = "") -> str:
     """Where the job's result is."""
-    return f"/v1/jobs/{shelf.key.id}/result{below}"
+    return f"/v1/jobs/{finished_job.key.id}/result{below}"
 
 
 def saved_as(answer: httpx.Response) -> str:
     """The name that a browser saves the answer by, which it does not show (RFC 6266, 4.3)."""
     disposition = answer.headers["content-disposition"]
-    told = re.fullmatch(
+    reply = re.fullmatch(
         r"""attachment; filename="([^"\\/%]*)"(?:; filename\*=UTF-8''([A-Za-z0-9._~%-]+))?""", disposition
     )
-    assert told, disposition
-    assert told[1].isascii()
-    return unquote(told[2]) if told[2] else told[1]
+    assert reply, disposition
+    assert reply[1].isascii()
+    return unquote(reply[2]) if reply[2] else reply[1]
 
 
 def assert_inert(answer: httpx.Response) -> None:
@@ -106,56 +106,56 @@ def assert_inert(answer: httpx.Response) -> None:
 
 
 @pytest.mark.parametrize("inline", [True, False], ids=["row", "bucket"])
-def test_an_answer_keeps_its_type_and_is_not_run(api: Api, shelf: Shelf, inline: bool) -> None:  # noqa: FBT001
+def test_an_answer_keeps_its_type_and_is_not_run(api: Api, finished_job: FinishedJob, inline: bool) -> None:  # noqa: FBT001
     for content_type in ACTIVE + HONEST:
-        shelf.show(SCRIPT, content_type, inline=inline)
-        got = api.http.get(path(shelf))
+        finished_job.set_result(SCRIPT, content_type, inline=inline)
+        got = api.http.get(path(finished_job))
         assert (got.status_code, got.content) == (200, SCRIPT), content_type
-        for answer in (got, api.http.head(path(shelf))):
+        for answer in (got, api.http.head(path(finished_job))):
             assert answer.headers["content-type"] == content_type
             assert_inert(answer)
 
 
-def test_a_link_keeps_its_type_and_is_saved(api: Api, shelf: Shelf) -> None:
+def test_a_link_keeps_its_type_and_is_saved(api: Api, finished_job: FinishedJob) -> None:
     for content_type in ACTIVE + HONEST:
-        shelf.show(SCRIPT, content_type, inline=False, filename="page.html")
-        link = api.http.get(path(shelf), params={"link": "true"}).json()
+        finished_job.set_result(SCRIPT, content_type, inline=False, filename="page.html")
+        link = api.http.get(path(finished_job), params={"link": "true"}).json()
         assert link["content_type"] == content_type
         assert urlsplit(link["url"]).netloc != urlsplit(api.url).netloc, "the bucket is an origin of its own"
-        got = api.nobody.get(link["url"])
+        got = api.anonymous.get(link["url"])
         assert (got.status_code, got.content) == (200, SCRIPT), content_type
         assert got.headers["content-type"] == content_type
         assert saved_as(got) == "page.html"
 
 
-def test_what_is_no_type_is_just_bytes(api: Api, shelf: Shelf) -> None:
+def test_what_is_no_type_is_just_bytes(api: Api, finished_job: FinishedJob) -> None:
     for content_type in MALFORMED:
-        shelf.show(SCRIPT, content_type, inline=True)
-        answer = api.http.get(path(shelf))
+        finished_job.set_result(SCRIPT, content_type, inline=True)
+        answer = api.http.get(path(finished_job))
         assert (answer.status_code, answer.content) == (200, SCRIPT), content_type
         assert answer.headers["content-type"] == "application/octet-stream", content_type
         assert_inert(answer)
-        link = api.http.get(path(shelf), params={"link": "true"}).json()
+        link = api.http.get(path(finished_job), params={"link": "true"}).json()
         assert link["content_type"] == "application/octet-stream"
 
 
-def test_a_name_is_one_to_save_a_file_by(api: Api, shelf: Shelf) -> None:
+def test_a_name_is_one_to_save_a_file_by(api: Api, finished_job: FinishedJob) -> None:
     for filename, kept in NAMES.items():
-        shelf.show(SCRIPT, "text/html", inline=True, filename=filename)
-        answer = api.http.get(path(shelf))
+        finished_job.set_result(SCRIPT, "text/html", inline=True, filename=filename)
+        answer = api.http.get(path(finished_job))
         assert answer.status_code == 200, filename
         assert_inert(answer)
-        assert saved_as(answer) == (kept or shelf.key.id)
+        assert saved_as(answer) == (kept or finished_job.key.id)
         assert len(answer.headers["content-disposition"]) < 1100
 
 
-def test_a_link_has_the_same_name(api: Api, shelf: Shelf) -> None:
+def test_a_link_has_the_same_name(api: Api, finished_job: FinishedJob) -> None:
     for filename, kept in NAMES.items():
-        shelf.show(SCRIPT, "text/html", inline=False, filename=filename)
-        link = api.http.get(path(shelf), params={"link": "true"}).json()["url"]
-        got = api.nobody.get(link)
+        finished_job.set_result(SCRIPT, "text/html", inline=False, filename=filename)
+        link = api.http.get(path(finished_job), params={"link": "true"}).json()["url"]
+        got = api.anonymous.get(link)
         assert got.status_code == 200, filename
-        assert saved_as(got) == (kept or shelf.key.id)
+        assert saved_as(got) == (kept or finished_job.key.id)
         assert len(link) < 4096, "what servers take"
 
 
@@ -173,11 +173,11 @@ ABSENT = [
 ]
 
 
-def test_an_artifact_that_is_not_there_is_404(api: Api, shelf: Shelf) -> None:
-    shelf.show_artifacts({"page.html": SCRIPT}, "text/html")
-    answer = api.http.get(path(shelf, "/page.html"))
+def test_an_artifact_that_is_not_there_is_404(api: Api, finished_job: FinishedJob) -> None:
+    finished_job.set_artifacts({"page.html": SCRIPT}, "text/html")
+    answer = api.http.get(path(finished_job, "/page.html"))
     assert (answer.content, saved_as(answer)) == (SCRIPT, "page.html")
     assert_inert(answer)
     for name in ABSENT:
-        told = problem(api.http.get(path(shelf, f"/{name}")), 404, "not-found")
-        assert "script" not in told["detail"]
+        reply = problem(api.http.get(path(finished_job, f"/{name}")), 404, "not-found")
+        assert "script" not in reply["detail"]

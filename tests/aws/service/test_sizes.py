@@ -11,12 +11,12 @@ from typing import Any
 import httpx
 import pytest
 
-from coatcheck.table.keys import JobKey
-from service.front_door import LAMBDA, MIB
-from tests.aws.service.functions import Invoke, body_of, event
-from tests.aws.service.stage import Api
-from tests.shelf import Shelf
-from tests.sizes import KINDS, around
+from coatcheck.core.aws.dynamodb.keys import JobKey
+from coatcheck_service.http.front_door import LAMBDA, MIB
+from tests.aws.service.lambda_process import InvokeFunction, body_of, event
+from tests.aws.service.running_service import Api
+from tests.boundary_sizes import KINDS, around
+from tests.finished_job import FinishedJob
 
 # what counts is how answers are encoded, and whether links are what was signed: moto verifies none
 pytestmark = pytest.mark.parametrize("emulator_url", ["ministack"], indirect=True, scope="session")
@@ -33,9 +33,9 @@ Event = dict[str, Any]
 
 
 @pytest.fixture
-def shelves(api: Api, shelf: Shelf) -> list[Shelf]:
+def finished_jobs(api: Api, finished_job: FinishedJob) -> list[FinishedJob]:
     """A job for each of SIZES."""
-    return [replace(shelf, key=JobKey(api.tenant, api.finished().id)) for _ in SIZES]
+    return [replace(finished_job, key=JobKey(api.tenant, api.finished().id)) for _ in SIZES]
 
 
 def tag_of(body: bytes) -> str:
@@ -45,7 +45,7 @@ def tag_of(body: bytes) -> str:
 
 def fetched(api: Api, url: str) -> httpx.Response:
     """What the link leads anybody to."""
-    got = api.nobody.get(url, timeout=60)
+    got = api.anonymous.get(url, timeout=60)
     assert got.status_code == 200, got.text[:300]
     assert got.headers["content-disposition"].startswith("attachment; ")
     return got
@@ -63,23 +63,29 @@ def assert_whole(answer: Event, body: bytes, content_type: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_result_of_any_size_gets_through(api: Api, shelves: list[Shelf], invoke: Invoke, kind: str) -> None:
+def test_a_result_of_any_size_gets_through(
+    api: Api, finished_jobs: list[FinishedJob], invoke: InvokeFunction, kind: str
+) -> None:
     content_type, made = KINDS[kind]
-    for shelf, size in zip(shelves, SIZES, strict=True):
-        shelf.show(made(size), content_type)
-    _assert_collected(api, invoke, kind, [event(api, "GET", RESULT, job_id=shelf.key.id) for shelf in shelves])
+    for finished_job, size in zip(finished_jobs, SIZES, strict=True):
+        finished_job.set_result(made(size), content_type)
+    _assert_collected(
+        api, invoke, kind, [event(api, "GET", RESULT, job_id=finished_job.key.id) for finished_job in finished_jobs]
+    )
 
 
 @pytest.mark.parametrize("kind", ["escapes", "noise"])
-def test_an_artifact_of_any_size_gets_through(api: Api, shelf: Shelf, invoke: Invoke, kind: str) -> None:
+def test_an_artifact_of_any_size_gets_through(
+    api: Api, finished_job: FinishedJob, invoke: InvokeFunction, kind: str
+) -> None:
     content_type, made = KINDS[kind]
-    shelf.show_artifacts({f"{size}.txt": made(size) for size in SIZES}, content_type)
-    job_id = shelf.key.id
+    finished_job.set_artifacts({f"{size}.txt": made(size) for size in SIZES}, content_type)
+    job_id = finished_job.key.id
     asked = [event(api, "GET", ARTIFACT, job_id=job_id, name=f"{size}.txt") for size in SIZES]
     _assert_collected(api, invoke, kind, asked)
 
 
-def _assert_collected(api: Api, invoke: Invoke, kind: str, asked: list[Event]) -> None:
+def _assert_collected(api: Api, invoke: InvokeFunction, kind: str, asked: list[Event]) -> None:
     """Each of `asked` leads to the bytes of its size: itself, by link, and not where the client has them."""
     content_type, made = KINDS[kind]
     by_link = [each | {"multiValueQueryStringParameters": {"link": ["true"]}} for each in asked]

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from bench.stalls import Stall, bodies, served, stall, tiny_chunks
-from coatcheck.deployment import Deployment
-from service.structure import MOST
+from bench.api_stalls import StallReport, bodies, measure_stall, served, tiny_chunks
+from coatcheck.core.settings import Settings
+from coatcheck_service.http.json_size import MAX_VALUES
 
 # what counts is the service's own process; moto would share this one with the client that measures
 pytestmark = pytest.mark.parametrize("emulator_url", ["ministack"], indirect=True, scope="session")
@@ -22,28 +22,28 @@ AGAINST_SMALL = 5
 """How much more it may be on a machine so busy that a small body holds up others too. It was twenty times as much."""
 
 
-def holds_up(url: str, met: Stall) -> bool:
+def holds_up(url: str, met: StallReport) -> bool:
     """Whether others were held up for longer than the machine would have had them wait anyway."""
-    return met.worst >= WORST and met.worst >= AGAINST_SMALL * stall(url, bodies(MIB)["small"], seconds=2).worst
+    return met.worst >= WORST and met.worst >= AGAINST_SMALL * measure_stall(url, bodies(MIB)["small"], seconds=2).worst
 
 
 @pytest.fixture(scope="module")
-def url(deployment: Deployment, emulator_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def url(settings: Settings, emulator_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The service in a process of its own."""
-    with served(deployment, emulator_url, tmp_path_factory.mktemp("stalls")) as running:
+    with served(settings, emulator_url, tmp_path_factory.mktemp("stalls")) as running:
         yield running
 
 
-@pytest.mark.parametrize("most", [None, MOST], ids=["too many", "as many as may be"])
+@pytest.mark.parametrize("most", [None, MAX_VALUES], ids=["too many", "as many as may be"])
 @pytest.mark.parametrize("name", ["unknown names", "names in the input", "empty lists", "deep lists", "short numbers"])
 def test_a_large_body_holds_up_no_other_request(url: str, name: str, most: int | None) -> None:
     """Of bodies of 1 MB, each of these held up others for 2 to 24 seconds."""
-    met = stall(url, bodies(MIB, most)[name], seconds=1)
+    met = measure_stall(url, bodies(MIB, most)[name], seconds=1)
     assert met.statuses == {413 if most is None else 422}
     assert not holds_up(url, met), met
 
 
 def test_a_body_in_tiny_chunks_holds_up_no_other_request(url: str) -> None:
     """uvicorn's parser in Python took them one by one, for 15 seconds; that in C is among what is installed."""
-    met = stall(url, b"x" * 100_000, post=tiny_chunks, seconds=1)
+    met = measure_stall(url, b"x" * 100_000, post=tiny_chunks, seconds=1)
     assert not holds_up(url, met), met

@@ -12,12 +12,13 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
-from coatcheck import blobs, due
-from coatcheck.clock import DAY, MINUTE, SECOND
-from coatcheck.lifecycle import Status
-from coatcheck.pack import canonical_json
-from coatcheck.record import Event
-from tests.aws.service.stage import Api, problem
+from coatcheck.core import due
+from coatcheck.core.aws import s3
+from coatcheck.core.clock import DAY, MINUTE, SECOND
+from coatcheck.core.job import JobEvent
+from coatcheck.core.lifecycle import Status
+from coatcheck.core.pack import canonical_json
+from tests.aws.service.running_service import Api, problem
 
 KEY = {"Idempotency-Key": "order-66"}
 
@@ -47,7 +48,7 @@ def test_the_row_says_when_the_sweeper_has_to_look(api: Api) -> None:
     assert row.due_at is not None
     assert 30 * SECOND <= row.due_at - row.created_at <= 60 * SECOND
     assert (row.timeout, row.max_attempts, row.retention) == (7 * SECOND, 2, MINUTE)
-    assert row.history == (Event("job.queued", row.created_at),)
+    assert row.history == (JobEvent("job.queued", row.created_at),)
     assert row.start_at is None
 
 
@@ -152,8 +153,8 @@ def test_a_job_whose_row_was_written_twice_is_new_and_dispatched(api: Api) -> No
 def test_a_job_is_not_accepted_when_the_row_cannot_be_written(api: Api) -> None:
     api.spy.breaks.add("PutItem")
     answer = api.post()
-    told = problem(answer, 503, "unavailable")
-    assert told["retryable"] is True
+    reply = problem(answer, 503, "unavailable")
+    assert reply["retryable"] is True
     assert int(answer.headers["retry-after"]) > 0
     assert "SendMessage" not in api.spy.operations
     assert "dynamodb" not in answer.text.lower()
@@ -163,7 +164,7 @@ def test_a_large_input_lies_in_the_bucket(api: Api) -> None:
     sql = "SELECT " + ", ".join(str(n * 7919 % 10007) for n in range(500))
     row = api.row(api.submit(type="table.query", input={"sql": sql})["id"])
     assert row.input.inline is None
-    text = api.stage.worker.send(blobs.get(api.stage.deployment.bucket, blobs.input_key(row))).read()
+    text = api.running_service.worker.send(s3.get(api.running_service.settings.bucket, s3.input_key(row))).read()
     assert json.loads(text) == {"sql": sql}
     assert api.spy.operations == ["Query", "PutObject", "PutItem", "SendMessage"]
 
@@ -172,7 +173,7 @@ def test_another_large_input_under_the_key_leaves_the_first_as_it_was(api: Api) 
     first = "SELECT " + ", ".join(str(n * 7919 % 10007) for n in range(500))
     row = api.row(api.post(KEY, type="table.query", input={"sql": first}).json()["id"])
     problem(api.post(KEY, type="table.query", input={"sql": first + ", 1"}), 422, "idempotency-key-reused")
-    text = api.stage.worker.send(blobs.get(api.stage.deployment.bucket, blobs.input_key(row))).read()
+    text = api.running_service.worker.send(s3.get(api.running_service.settings.bucket, s3.input_key(row))).read()
     assert json.loads(text) == {"sql": first}
 
 
@@ -182,7 +183,7 @@ def test_a_delayed_job_waits_in_its_queue(api: Api) -> None:
     assert view["status"] == "scheduled"
     assert row.start_at == row.run_at == row.created_at + 90 * SECOND
     assert api.spy.sent[-1].params["DelaySeconds"] == 90
-    assert row.history == (Event("job.scheduled", row.created_at),)
+    assert row.history == (JobEvent("job.scheduled", row.created_at),)
 
 
 def test_a_job_for_much_later_is_left_to_the_sweeper(api: Api) -> None:
@@ -242,5 +243,5 @@ def test_an_accepted_job_is_202_though_it_cannot_be_looked_at(api: Api) -> None:
 
 def test_an_input_that_would_not_last_until_the_start_is_refused(api: Api) -> None:
     sql = "SELECT " + ", ".join(str(n * 7919 % 10007) for n in range(500))
-    told = problem(api.post(type="table.query", input={"sql": sql}, delay=40 * DAY // SECOND), 422, "invalid-request")
-    assert told["errors"][0]["pointer"] == "/input"
+    reply = problem(api.post(type="table.query", input={"sql": sql}, delay=40 * DAY // SECOND), 422, "invalid-request")
+    assert reply["errors"][0]["pointer"] == "/input"

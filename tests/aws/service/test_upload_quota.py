@@ -10,11 +10,11 @@ from typing import Any
 import httpx
 import pytest
 
-from coatcheck.clock import DAY, HOUR, SECOND
-from coatcheck.deployment import Deployment
-from service.tools import system_clock
-from tests.aws.service.stage import Api, problem, staged, visited
-from worker.aws import Boto
+from coatcheck.core.clock import DAY, HOUR, SECOND
+from coatcheck.core.settings import Settings
+from coatcheck_service.dependencies import system_clock
+from coatcheck_worker.boto_transport import BotoTransport
+from tests.aws.service.running_service import Api, clients_of, problem, run_service
 
 GB = 1024**3
 MB = 1024**2
@@ -38,57 +38,57 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def api(emulator_url: str, deployment: Deployment, aws: Boto, clock: Clock) -> Iterator[Api]:
+def api(emulator_url: str, settings: Settings, aws: BotoTransport, clock: Clock) -> Iterator[Api]:
     """A service that takes 1 GB a day."""
-    stores = deployment.model_copy(update={"upload_gb_per_day": 1})
-    with staged(stores, aws, emulator_url, clock=clock) as stage, visited(stage) as clients:
+    stores = settings.model_copy(update={"upload_gb_per_day": 1})
+    with run_service(stores, aws, emulator_url, clock=clock) as running_service, clients_of(running_service) as clients:
         yield clients
 
 
-def announce(client: httpx.Client, size: int, **more: Any) -> httpx.Response:
+def create_upload(client: httpx.Client, size: int, **more: Any) -> httpx.Response:
     return client.post("/v1/uploads", json={"filename": "a.bin", "size": size} | more)
 
 
 def test_a_day_is_full_to_the_last_byte_and_no_further(api: Api, clock: Clock) -> None:
-    assert announce(api.http, GB - 1).status_code == 201
-    told = problem(announce(api.http, 2), 429, "upload-quota-exceeded")
-    assert told["detail"] == (f"{GB - 1} of {GB} bytes have been announced since midnight (UTC), and these are 2.")
-    assert told["retryable"] is True
-    assert announce(api.http, 1).status_code == 201
-    assert announce(api.http, 0).status_code == 201
-    refused = announce(api.http, 1)
+    assert create_upload(api.http, GB - 1).status_code == 201
+    reply = problem(create_upload(api.http, 2), 429, "upload-quota-exceeded")
+    assert reply["detail"] == (f"{GB - 1} of {GB} bytes have been announced since midnight (UTC), and these are 2.")
+    assert reply["retryable"] is True
+    assert create_upload(api.http, 1).status_code == 201
+    assert create_upload(api.http, 0).status_code == 201
+    refused = create_upload(api.http, 1)
     problem(refused, 429, "upload-quota-exceeded")
     assert refused.headers["retry-after"] == str(HOUR // SECOND)
-    assert announce(api.other, GB).status_code == 201
+    assert create_upload(api.other, GB).status_code == 201
 
     clock.now += HOUR - 1
-    assert announce(api.http, 1).headers["retry-after"] == "1"
+    assert create_upload(api.http, 1).headers["retry-after"] == "1"
     clock.now += 1
-    assert announce(api.http, GB).status_code == 201
+    assert create_upload(api.http, GB).status_code == 201
 
 
 def test_what_never_fits_is_no_matter_of_waiting(api: Api) -> None:
-    told = problem(announce(api.http, GB + 1), 422, "invalid-request")
-    assert told["errors"] == [
+    reply = problem(create_upload(api.http, GB + 1), 422, "invalid-request")
+    assert reply["errors"] == [
         {"pointer": "/size", "detail": f"is more than the {GB} bytes that a tenant may announce in a day here"}
     ]
-    assert announce(api.http, GB).status_code == 201
+    assert create_upload(api.http, GB).status_code == 201
 
 
 def test_announcements_at_the_same_time_do_not_exceed_it(api: Api) -> None:
     with ThreadPoolExecutor(20) as pool:
-        answers = list(pool.map(lambda _: announce(api.http, 100 * MB), range(20)))
+        answers = list(pool.map(lambda _: create_upload(api.http, 100 * MB), range(20)))
     assert sorted(answer.status_code for answer in answers) == [201] * 10 + [429] * 10
 
 
 def test_what_is_refused_leaves_nothing(api: Api) -> None:
-    assert announce(api.http, GB).status_code == 201
+    assert create_upload(api.http, GB).status_code == 201
     api.spy.sent.clear()
-    problem(announce(api.http, 100 * MB, multipart=True), 429, "upload-quota-exceeded")
+    problem(create_upload(api.http, 100 * MB, multipart=True), 429, "upload-quota-exceeded")
     assert api.spy.operations == ["ListMultipartUploads", "UpdateItem"]
 
 
 def test_an_addition_whose_reply_is_lost_may_count_twice(api: Api) -> None:
     api.spy.repeats.add("UpdateItem")
-    assert announce(api.http, GB // 2).status_code == 201
-    problem(announce(api.http, 1), 429, "upload-quota-exceeded")
+    assert create_upload(api.http, GB // 2).status_code == 201
+    problem(create_upload(api.http, 1), 429, "upload-quota-exceeded")

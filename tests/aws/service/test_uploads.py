@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from coatcheck.client.sync import Client
-from coatcheck.clock import DAY, SECOND
-from tests.aws.service.stage import Api, problem
+from coatcheck.client.sync_client import Client
+from coatcheck.core.clock import DAY, SECOND
+from tests.aws.service.running_service import Api, problem
 
 BODY = b"a,b\n1,2\n"
 
 
-def announce(api: Api, **more: Any) -> dict[str, Any]:
+def create_upload(api: Api, **more: Any) -> dict[str, Any]:
     """The ticket for an upload of `BODY`, or of what `more` says."""
     asked = {"filename": "table.csv", "content_type": "text/csv", "size": len(BODY)} | more
     answer = api.http.post("/v1/uploads", json=asked)
@@ -28,8 +28,8 @@ def announce(api: Api, **more: Any) -> dict[str, Any]:
 
 def send(api: Api, ticket: dict[str, Any], body: bytes = BODY, headers: dict[str, str] | None = None) -> int:
     """Send the bytes as the ticket says; the status S3 answers."""
-    told = ticket["headers"] | (headers or {})
-    return api.nobody.request(ticket["method"], ticket["url"], headers=told, content=body).status_code
+    reply = ticket["headers"] | (headers or {})
+    return api.anonymous.request(ticket["method"], ticket["url"], headers=reply, content=body).status_code
 
 
 def query(upload_id: str) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def query(upload_id: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("sha256", [None, hashlib.sha256(BODY).hexdigest()])
 def test_an_upload_is_sent_and_used(api: Api, sha256: str | None) -> None:
-    ticket = announce(api, sha256=sha256)
+    ticket = create_upload(api, sha256=sha256)
     assert ticket["method"] == "PUT"
     assert {name: ticket["headers"][name] for name in ("content-type", "content-length")} == {
         "content-type": "text/csv",
@@ -55,7 +55,7 @@ def test_an_upload_is_sent_and_used(api: Api, sha256: str | None) -> None:
 
 def test_an_upload_is_sent_once(api: Api) -> None:
     """Its link is good for a while longer, and a job that was submitted must read what was there then."""
-    ticket = announce(api)
+    ticket = create_upload(api)
     assert ticket["headers"]["if-none-match"] == "*"
     assert send(api, ticket) == 200
     assert send(api, ticket, BODY[::-1]) == 412
@@ -64,15 +64,15 @@ def test_an_upload_is_sent_once(api: Api) -> None:
     api.submit(**query(ticket["id"]))
     assert send(api, ticket, BODY[::-1]) == 412
     key = f"uploads/{api.tenant}/{ticket['id']}"
-    assert api.s3.get_object(Bucket=api.stage.deployment.bucket, Key=key)["Body"].read() == BODY
+    assert api.s3.get_object(Bucket=api.running_service.settings.bucket, Key=key)["Body"].read() == BODY
 
 
 def test_a_link_says_itself_that_it_is_for_one_sending(api: Api, emulator_url: str) -> None:
-    if not api.nobody.get(f"{emulator_url}/_ministack/health").is_success:
+    if not api.anonymous.get(f"{emulator_url}/_ministack/health").is_success:
         pytest.skip("moto verifies no signatures")
-    ticket = announce(api)
+    ticket = create_upload(api)
     without = {name: value for name, value in ticket["headers"].items() if name != "if-none-match"}
-    assert api.nobody.put(ticket["url"], headers=without, content=BODY).status_code == 403
+    assert api.anonymous.put(ticket["url"], headers=without, content=BODY).status_code == 403
     assert send(api, ticket) == 200
 
 
@@ -89,16 +89,16 @@ def test_what_arrived_the_first_time_is_no_error_for_the_client(api: Api, tmp_pa
             ticket = api.http.get(f"/v1/uploads/{upload}").json()["ticket"]
             earlier.append(send(api, ticket, file.read_bytes()))
 
-    with Client(api.url, api.http.headers["authorization"].removeprefix("Bearer "), patience=5) as client:
+    with Client(api.url, api.http.headers["authorization"].removeprefix("Bearer "), retry_timeout=5) as client:
         sent = client.upload(file, progress=meanwhile)
     assert earlier == [200]
     assert api.http.get(f"/v1/uploads/{sent}").json()["complete"]
 
 
 def test_other_bytes_than_announced_are_refused_by_s3(api: Api, emulator_url: str) -> None:
-    if not api.nobody.get(f"{emulator_url}/_ministack/health").is_success:
+    if not api.anonymous.get(f"{emulator_url}/_ministack/health").is_success:
         pytest.skip("moto verifies neither signatures nor checksums")
-    ticket = announce(api, sha256=hashlib.sha256(BODY).hexdigest())
+    ticket = create_upload(api, sha256=hashlib.sha256(BODY).hexdigest())
     assert send(api, ticket, BODY[::-1]) in {400, 403}
     assert send(api, ticket, BODY + b"!", {"content-length": "9"}) in {400, 403}
     assert send(api, ticket, headers={"content-type": "text/html"}) == 403
@@ -106,31 +106,31 @@ def test_other_bytes_than_announced_are_refused_by_s3(api: Api, emulator_url: st
 
 
 def test_an_upload_that_was_not_sent_is_refused(api: Api) -> None:
-    told = problem(api.post(**query(announce(api)["id"])), 422, "invalid-request")
-    assert told["errors"] == [
+    reply = problem(api.post(**query(create_upload(api)["id"])), 422, "invalid-request")
+    assert reply["errors"] == [
         {"pointer": "/input/tables/t", "detail": "names an upload that was announced, but not sent"}
     ]
 
 
 def test_an_upload_of_another_size_is_refused(api: Api) -> None:
-    ticket = announce(api, size=100)
+    ticket = create_upload(api, size=100)
     api.put(f"uploads/{api.tenant}/{ticket['id']}", BODY)
-    told = problem(api.post(**query(ticket["id"])), 422, "invalid-request")
-    assert "8 bytes were sent, not 100" in told["errors"][0]["detail"]
+    reply = problem(api.post(**query(ticket["id"])), 422, "invalid-request")
+    assert "8 bytes were sent, not 100" in reply["errors"][0]["detail"]
 
 
 @pytest.mark.parametrize("upload_id", ["upl_none", "upl_", "job_1", "../x", ""])
 def test_what_is_no_upload_is_refused(api: Api, upload_id: str) -> None:
-    told = problem(api.post(**query(upload_id)), 422, "invalid-request")
-    assert told["errors"][0]["pointer"].startswith("/input/tables/t")
+    reply = problem(api.post(**query(upload_id)), 422, "invalid-request")
+    assert reply["errors"][0]["pointer"].startswith("/input/tables/t")
 
 
 def test_a_submit_is_repeated_though_its_upload_is_gone(api: Api) -> None:
-    ticket = announce(api)
+    ticket = create_upload(api)
     send(api, ticket)
     key = {"Idempotency-Key": "k"}
     first = api.post(key, **query(ticket["id"]))
-    api.s3.delete_object(Bucket=api.stage.deployment.bucket, Key=f"uploads/{api.tenant}/{ticket['id']}")
+    api.s3.delete_object(Bucket=api.running_service.settings.bucket, Key=f"uploads/{api.tenant}/{ticket['id']}")
     again = api.post(key, **query(ticket["id"]))
     assert (again.status_code, again.json()) == (202, first.json())
     assert again.headers["idempotent-replayed"] == "true"
@@ -138,19 +138,19 @@ def test_a_submit_is_repeated_though_its_upload_is_gone(api: Api) -> None:
 
 
 def test_a_replay_looks_for_the_upload_again(api: Api) -> None:
-    ticket = announce(api)
+    ticket = create_upload(api)
     send(api, ticket)
     job = api.finished(**query(ticket["id"]))
     assert api.http.post(f"/v1/jobs/{job.id}/replay").status_code == 202
-    api.s3.delete_object(Bucket=api.stage.deployment.bucket, Key=f"uploads/{api.tenant}/{ticket['id']}")
+    api.s3.delete_object(Bucket=api.running_service.settings.bucket, Key=f"uploads/{api.tenant}/{ticket['id']}")
     problem(api.http.post(f"/v1/jobs/{job.id}/replay"), 422, "invalid-request")
 
 
 def test_an_upload_must_last_until_the_start(api: Api) -> None:
-    ticket = announce(api)
+    ticket = create_upload(api)
     send(api, ticket)
-    told = problem(api.post(delay=40 * DAY // SECOND, **query(ticket["id"])), 422, "invalid-request")
-    assert told["errors"][0]["pointer"] == "/input/tables/t"
+    reply = problem(api.post(delay=40 * DAY // SECOND, **query(ticket["id"])), 422, "invalid-request")
+    assert reply["errors"][0]["pointer"] == "/input/tables/t"
 
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
@@ -173,5 +173,5 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 @pytest.mark.parametrize(("more", "pointer"), REFUSED)
 def test_what_does_not_fit_is_refused(api: Api, more: dict[str, Any], pointer: str) -> None:
     answer = api.http.post("/v1/uploads", json={"filename": "a.csv", "size": 1} | more)
-    told = problem(answer, 422, "invalid-request")
-    assert [flaw["pointer"] for flaw in told["errors"]] == [pointer]
+    reply = problem(answer, 422, "invalid-request")
+    assert [error["pointer"] for error in reply["errors"]] == [pointer]

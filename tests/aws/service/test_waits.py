@@ -7,16 +7,20 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from coatcheck.deployment import Deployment
-from tests.aws.service.stage import Api, staged, until, visited
-from worker.aws import Boto
+from coatcheck.core.settings import Settings
+from coatcheck_worker.boto_transport import BotoTransport
+from tests.aws.service.running_service import Api, clients_of, run_service, until
 
 WAIT = {"Prefer": "wait=20"}
 
 
-def test_beyond_the_cap_the_answer_comes_at_once(deployment: Deployment, aws: Boto, emulator_url: str) -> None:
-    settings = deployment.model_copy(update={"max_waits": 2})
-    with staged(settings, aws, emulator_url) as stage, visited(stage) as api, ThreadPoolExecutor(1) as pool:
+def test_beyond_the_cap_the_answer_comes_at_once(settings: Settings, aws: BotoTransport, emulator_url: str) -> None:
+    changed = settings.model_copy(update={"max_waits": 2})
+    with (
+        run_service(changed, aws, emulator_url) as running_service,
+        clients_of(running_service) as api,
+        ThreadPoolExecutor(1) as pool,
+    ):
         first = api.submit()["id"]
         waiting = pool.submit(api.http.get, f"/v1/jobs/{first}", headers=WAIT)
         until(lambda: api.spy.operations.count("GetItem") >= 2)
@@ -41,10 +45,10 @@ def test_beyond_the_cap_the_answer_comes_at_once(deployment: Deployment, aws: Bo
 
 @pytest.mark.parametrize("longest", [0, 1])
 def test_no_wait_is_longer_than_the_deployment_says(
-    deployment: Deployment, aws: Boto, emulator_url: str, longest: int
+    settings: Settings, aws: BotoTransport, emulator_url: str, longest: int
 ) -> None:
-    settings = deployment.model_copy(update={"longest_wait": longest})
-    with staged(settings, aws, emulator_url) as stage, visited(stage) as api:
+    changed = settings.model_copy(update={"longest_wait": longest})
+    with run_service(changed, aws, emulator_url) as running_service, clients_of(running_service) as api:
         _assert_waits(api, longest)
 
 

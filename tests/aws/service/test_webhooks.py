@@ -11,16 +11,16 @@ from typing import Any
 import httpx
 import pytest
 
-from coatcheck import signature
-from coatcheck.deployment import Deployment
-from coatcheck.secrets_manager import get_secret
-from coatcheck.table import webhooks as table
-from coatcheck.webhooks import EVENTS, JOBS_ENDPOINT, Endpoint
-from infra.embedded.stack import client
-from service.webhooks import BY_HAND
-from tests.aws.service.functions import Invoke, body_of, event
-from tests.aws.service.stage import Api, problem, staged, visited
-from worker.aws import Boto
+from coatcheck.core import signature
+from coatcheck.core.aws.dynamodb import webhook_items as table
+from coatcheck.core.aws.secrets_manager import get_secret
+from coatcheck.core.settings import Settings
+from coatcheck.core.webhooks import EVENTS, JOBS_ENDPOINT, WebhookEndpoint
+from coatcheck_infra.local.resources import client
+from coatcheck_service.actions.webhook_endpoints import DISABLED_BY_CLIENT
+from coatcheck_worker.boto_transport import BotoTransport
+from tests.aws.service.lambda_process import InvokeFunction, body_of, event
+from tests.aws.service.running_service import Api, clients_of, problem, run_service
 
 # both emulators keep items alike (tests/aws/test_webhook_items.py): what the API does with them is tried on one
 pytestmark = pytest.mark.parametrize("emulator_url", ["ministack"], indirect=True, scope="session")
@@ -45,24 +45,26 @@ def shown(api: Api, endpoint_id: str) -> dict[str, Any]:
     return seen
 
 
-def item(api: Api, endpoint_id: str) -> Endpoint:
+def item(api: Api, endpoint_id: str) -> WebhookEndpoint:
     """The endpoint as the table has it."""
-    found = api.stage.worker.send(table.get_endpoint(api.stage.deployment.table, api.tenant, endpoint_id))
+    found = api.running_service.worker.send(
+        table.get_endpoint(api.running_service.settings.table, api.tenant, endpoint_id)
+    )
     assert found is not None
     return found
 
 
-def fares(api: Api, endpoint_id: str, **how: Any) -> Endpoint:
+def delivery_state(api: Api, endpoint_id: str, **how: Any) -> WebhookEndpoint:
     """What the deliverer writes of an endpoint."""
     changed = replace(item(api, endpoint_id), **how)
-    written = api.stage.worker.send(table.update_endpoint(api.stage.deployment.table, changed))
+    written = api.running_service.worker.send(table.update_endpoint(api.running_service.settings.table, changed))
     assert written is not None
     return written
 
 
 def derived(api: Api, endpoint_id: str, generation: int) -> str:
     """The secret that the deliverer signs with."""
-    key = api.stage.worker.send(get_secret(api.stage.deployment.webhook_key))
+    key = api.running_service.worker.send(get_secret(api.running_service.settings.webhook_key))
     return signature.derive_secret(key, api.tenant, endpoint_id, str(generation))
 
 
@@ -102,10 +104,10 @@ def test_a_secret_is_shown_once_and_kept_nowhere(api: Api, caplog: pytest.LogCap
         api.http.get(f"{ALL}/{made['id']}/deliveries"),
     ]
     assert [look.is_success for look in looks] == [True] * len(looks)
-    dynamodb = client("dynamodb", api.spy.door.endpoint_url or "")
-    kept = repr(dynamodb.scan(TableName=api.stage.deployment.table)["Items"])
+    dynamodb = client("dynamodb", api.spy.transport.endpoint_url or "")
+    kept = repr(dynamodb.scan(TableName=api.running_service.settings.table)["Items"])
     logged = "".join(repr(vars(record)) + record.getMessage() for record in caplog.records)
-    assert "service.edge" in logged
+    assert "coatcheck_service.http.middleware" in logged
     for secret in (made["secret"], rotated["secret"]):
         bare = secret.removeprefix("whsec_")
         assert all(bare not in text for text in (kept, logged, *(look.text for look in looks)))
@@ -148,7 +150,7 @@ def test_of_rotations_at_once_no_secret_is_lost_unseen(api: Api) -> None:
 
 def test_a_rotation_goes_on_when_the_deliverer_writes_in_between(api: Api) -> None:
     made = create(api)
-    api.spy.between["UpdateItem"] = lambda: fares(api, made["id"], failures=3)
+    api.spy.between["UpdateItem"] = lambda: delivery_state(api, made["id"], failures=3)
     assert api.http.post(f"{ALL}/{made['id']}/rotate-secret").json()["secret"] == derived(api, made["id"], 2)
     assert (item(api, made["id"]).failures, item(api, made["id"]).generation) == (3, 2)
 
@@ -167,7 +169,7 @@ CHANGES: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"events": ["job.failed"]}, {"events": ["job.failed"]}),
     ({"description": "Fließband 4"}, {"description": "Fließband 4"}),
     ({"description": ""}, {"description": ""}),
-    ({"enabled": False}, {"enabled": False, "disabled_reason": BY_HAND}),
+    ({"enabled": False}, {"enabled": False, "disabled_reason": DISABLED_BY_CLIENT}),
     ({"enabled": True}, {}),
 ]
 
@@ -185,7 +187,7 @@ FAILED: dict[str, Any] = {"failures": 9, "failing_since": 1, "resting_until": 2}
 
 def test_to_enable_is_to_forget(api: Api) -> None:
     endpoint_id = create(api)["id"]
-    fares(api, endpoint_id, **FAILED, enabled=False, disabled_reason="answered 410 Gone")
+    delivery_state(api, endpoint_id, **FAILED, enabled=False, disabled_reason="answered 410 Gone")
     assert shown(api, endpoint_id)["disabled_reason"] == "answered 410 Gone"
 
     api.http.patch(f"{ALL}/{endpoint_id}", json={"enabled": False, "description": "still"})
@@ -200,7 +202,7 @@ def test_to_enable_is_to_forget(api: Api) -> None:
 @pytest.mark.parametrize(("sent", "failures"), [({"url": "https://new.example.com/"}, 0), ({"url": URL}, 9)])
 def test_another_url_has_not_failed_yet(api: Api, sent: dict[str, Any], failures: int) -> None:
     endpoint_id = create(api)["id"]
-    fares(api, endpoint_id, **FAILED)
+    delivery_state(api, endpoint_id, **FAILED)
     api.http.patch(f"{ALL}/{endpoint_id}", json=sent)
     assert item(api, endpoint_id).failures == failures
 
@@ -217,7 +219,9 @@ def test_changes_at_once_are_all_made(api: Api) -> None:
 
 def test_a_change_meets_what_the_deliverer_wrote_in_between(api: Api) -> None:
     endpoint_id = create(api)["id"]
-    api.spy.between["UpdateItem"] = lambda: fares(api, endpoint_id, enabled=False, disabled_reason="answered 410 Gone")
+    api.spy.between["UpdateItem"] = lambda: delivery_state(
+        api, endpoint_id, enabled=False, disabled_reason="answered 410 Gone"
+    )
     after = api.http.patch(f"{ALL}/{endpoint_id}", json={"description": "mine"}).json()
     assert (after["description"], after["enabled"], after["disabled_reason"]) == ("mine", False, "answered 410 Gone")
 
@@ -237,9 +241,9 @@ def test_a_deleted_endpoint_is_gone(api: Api) -> None:
 
 
 def test_without_the_key_nothing_is_made_and_it_is_read_once(
-    emulator_url: str, deployment: Deployment, aws: Boto
+    emulator_url: str, settings: Settings, aws: BotoTransport
 ) -> None:
-    with staged(deployment, aws, emulator_url) as stage, visited(stage) as api:
+    with run_service(settings, aws, emulator_url) as running_service, clients_of(running_service) as api:
         api.spy.breaks.add("GetSecretValue")
         for path in (ALL, f"{ALL}/{JOBS_ENDPOINT}/rotate-secret"):
             problem(api.http.post(path, json={"url": URL}), 503, "unavailable")
@@ -250,7 +254,7 @@ def test_without_the_key_nothing_is_made_and_it_is_read_once(
         assert api.spy.operations.count("GetSecretValue") == 3
 
 
-def test_a_lambda_function_does_the_same(api: Api, invoke: Invoke) -> None:
+def test_a_lambda_function_does_the_same(api: Api, invoke: InvokeFunction) -> None:
     made, patched, kept = invoke(
         event(api, "POST", ALL, body={"url": URL}),
         event(api, "PATCH", f"{ALL}/{{endpoint_id}}", body={"enabled": False}, endpoint_id=create(api)["id"]),

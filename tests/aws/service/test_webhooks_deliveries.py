@@ -7,28 +7,28 @@ from typing import Any
 
 import pytest
 
-from coatcheck.clock import DAY, MINUTE
-from coatcheck.lifecycle import FAIL, Status
-from coatcheck.messages import DeliveryMessage
-from coatcheck.record import Job
-from coatcheck.table import items, notes
-from coatcheck.table import webhooks as table
-from coatcheck.webhooks import (
+from coatcheck.core.aws.dynamodb import job_items, job_updates
+from coatcheck.core.aws.dynamodb import webhook_items as table
+from coatcheck.core.clock import DAY, MINUTE
+from coatcheck.core.job import Job
+from coatcheck.core.lifecycle import FAIL, Status
+from coatcheck.core.messages import DeliveryMessage
+from coatcheck.core.webhooks import (
     JOBS_ENDPOINT,
-    MOST_ATTEMPTS_KEPT,
+    MAX_ATTEMPTS_KEPT,
     SCHEDULE,
-    Attempt,
     Delivery,
+    DeliveryAttempt,
     DeliveryKey,
     DeliveryStatus,
     delivery_id,
     endpoint_id_for,
     event_id,
-    unannounced,
+    pending_events,
 )
-from service.front_door import UVICORN
-from service.tools import system_clock
-from tests.aws.service.stage import Api, problem
+from coatcheck_service.dependencies import system_clock
+from coatcheck_service.http.front_door import UVICORN
+from tests.aws.service.running_service import Api, problem
 from tests.aws.service.test_webhooks import ALL, create, item
 
 # both emulators keep items alike (tests/aws/test_webhook_items.py): what the API does with them is tried on one
@@ -43,13 +43,15 @@ def delivered(api: Api, job: Job, url: str = URL, event: str = "job.succeeded", 
     key = DeliveryKey(api.tenant, job.id, job.created_at, delivery_id(of_event, endpoint))
     kept = job.created_at + 8 * DAY
     made = Delivery(key, of_event, event, endpoint, url, b"{}", created_at=job.created_at, keep_until=kept)
-    assert api.stage.worker.send(table.put_delivery(api.stage.deployment.table, replace(made, **more)))
-    return standing(api, key)
+    assert api.running_service.worker.send(
+        table.put_delivery(api.running_service.settings.table, replace(made, **more))
+    )
+    return stored_delivery(api, key)
 
 
-def standing(api: Api, key: DeliveryKey) -> Delivery:
+def stored_delivery(api: Api, key: DeliveryKey) -> Delivery:
     """The delivery as the table has it."""
-    found = api.stage.worker.send(table.get_delivery(api.stage.deployment.table, key))
+    found = api.running_service.worker.send(table.get_delivery(api.running_service.settings.table, key))
     assert found is not None
     return found
 
@@ -67,15 +69,15 @@ class TestDeliveries:
     def test_what_is_told_of_one(self, api: Api) -> None:
         job = api.finished(webhook={"url": URL})
         attempts = (
-            Attempt(job.created_at + 1, 250, 503, response="try later"),
-            Attempt(job.created_at + 5001, 15_000, error="timeout: no answer in 15 s"),
+            DeliveryAttempt(job.created_at + 1, 250, 503, response="try later"),
+            DeliveryAttempt(job.created_at + 5001, 15_000, error="timeout: no answer in 15 s"),
         )
         made = delivered(api, job, attempts=attempts, tries=2, try_at=job.created_at + 300_000)
-        (told,) = api.http.get(f"/v1/jobs/{job.id}/deliveries").json()["data"]
-        at = [told["attempts"][0].pop("at"), told["attempts"][1].pop("at"), told.pop("next_attempt_at")]
+        (reply,) = api.http.get(f"/v1/jobs/{job.id}/deliveries").json()["data"]
+        at = [reply["attempts"][0].pop("at"), reply["attempts"][1].pop("at"), reply.pop("next_attempt_at")]
         assert all(time.endswith("Z") for time in at)
         assert at == sorted(at)
-        assert told == {
+        assert reply == {
             "id": made.key.id,
             "webhook_id": made.event_id,
             "endpoint": JOBS_ENDPOINT,
@@ -91,7 +93,7 @@ class TestDeliveries:
     def test_a_page_is_no_larger_than_the_front_door_carries(self, api: Api) -> None:
         job = api.finished(webhook={"url": URL})
         # what JSON has to escape is six times as long there
-        attempts = (Attempt(job.created_at + 1, 250, 503, response="\x01" * 1024),) * MOST_ATTEMPTS_KEPT
+        attempts = (DeliveryAttempt(job.created_at + 1, 250, 503, response="\x01" * 1024),) * MAX_ATTEMPTS_KEPT
         made = {delivered(api, job, f"https://hooks-{n}.example.com/", attempts=attempts).key.id for n in range(40)}
         seen, more, pages = list[str](), {"limit": "50"}, 0
         while more:
@@ -106,8 +108,8 @@ class TestDeliveries:
     def test_an_endpoint_is_named_by_its_id(self, api: Api) -> None:
         job = api.finished(webhook={"url": URL})
         delivered(api, job, endpoint="whe_mine", status=DeliveryStatus.DELIVERED)
-        (told,) = api.http.get(f"/v1/jobs/{job.id}/deliveries").json()["data"]
-        assert (told["endpoint"], told["status"], told["next_attempt_at"]) == ("whe_mine", "delivered", None)
+        (reply,) = api.http.get(f"/v1/jobs/{job.id}/deliveries").json()["data"]
+        assert (reply["endpoint"], reply["status"], reply["next_attempt_at"]) == ("whe_mine", "delivered", None)
 
     def test_pages(self, api: Api) -> None:
         job = api.finished(webhook={"url": URL})
@@ -132,23 +134,30 @@ class TestDeliveries:
         path = f"/v1/jobs/{job.id}/deliveries"
         problem(api.other.get(path), 404, "not-found")
         problem(api.other.post(f"{path}/{made.key.id}/resend"), 404, "not-found")
-        problem(api.nobody.get(path), 401, "unauthenticated")
-        assert standing(api, made.key) == made
+        problem(api.anonymous.get(path), 401, "unauthenticated")
+        assert stored_delivery(api, made.key) == made
 
     def test_they_go_with_the_job(self, api: Api) -> None:
         job = api.finished(webhook={"url": URL})
-        row = api.stage.worker.send(notes.announce(api.stage.deployment.table, job, left=()))
+        row = api.running_service.worker.send(
+            job_updates.mark_notified(api.running_service.settings.table, job, remaining=())
+        )
         assert isinstance(row, Job)
         delivered(api, job, status=DeliveryStatus.DELIVERED)
         assert api.http.delete(f"/v1/jobs/{job.id}").status_code == 204
-        assert api.stage.worker.send(items.items_beside(api.stage.deployment.table, api.row(job.id))) == []
+        assert (
+            api.running_service.worker.send(
+                job_items.list_job_items(api.running_service.settings.table, api.row(job.id))
+            )
+            == []
+        )
         problem(api.http.get(f"/v1/jobs/{job.id}/deliveries"), 410, "gone")
 
     def test_a_purged_job_is_told_of_to_nobody(self, api: Api) -> None:
         job = api.finished(webhook={"url": URL})
-        assert unannounced(job) == ("job.succeeded",)
+        assert pending_events(job) == ("job.succeeded",)
         api.http.delete(f"/v1/jobs/{job.id}")
-        assert unannounced(api.row(job.id)) == ()
+        assert pending_events(api.row(job.id)) == ()
 
 
 class TestResend:
@@ -164,16 +173,16 @@ class TestResend:
         """Send it again; the delivery as it is shown then."""
         answer = api.http.post(f"/v1/jobs/{made.key.of}/deliveries/{made.key.id}/resend")
         assert answer.status_code == 202, answer.text
-        told: dict[str, Any] = answer.json()
-        return told
+        reply: dict[str, Any] = answer.json()
+        return reply
 
     @pytest.mark.parametrize("status", [DeliveryStatus.DELIVERED, DeliveryStatus.FAILED])
     def test_what_has_ended_begins_anew(self, api: Api, job: Job, status: DeliveryStatus) -> None:
-        attempts = (Attempt(job.created_at, 9, 500),) * 10
+        attempts = (DeliveryAttempt(job.created_at, 9, 500),) * 10
         made = delivered(api, job, status=status, tries=10, attempts=attempts, body=b'{"frozen":true}')
-        told = self.resend(api, made)
-        assert (told["status"], told["webhook_id"], len(told["attempts"])) == ("pending", made.event_id, 10)
-        now = standing(api, made.key)
+        reply = self.resend(api, made)
+        assert (reply["status"], reply["webhook_id"], len(reply["attempts"])) == ("pending", made.event_id, 10)
+        now = stored_delivery(api, made.key)
         assert now.try_at is not None
         assert abs(now.try_at - system_clock()) < MINUTE
         assert now.due_at is not None
@@ -186,12 +195,14 @@ class TestResend:
         made = delivered(api, job, status=DeliveryStatus.FAILED, tries=10, keep_until=kept)
         self.resend(api, made)
         # the TTL that DynamoDB deletes it by
-        assert standing(api, made.key).keep_until >= max(made.keep_until, system_clock() + sum(SCHEDULE) + 10 * DAY)
+        assert stored_delivery(api, made.key).keep_until >= max(
+            made.keep_until, system_clock() + sum(SCHEDULE) + 10 * DAY
+        )
 
     def test_what_waits_waits_no_longer(self, api: Api, job: Job) -> None:
         made = delivered(api, job, tries=8, try_at=system_clock() + DAY)
         self.resend(api, made)
-        now = standing(api, made.key)
+        now = stored_delivery(api, made.key)
         assert now.try_at is not None
         assert (now.tries, now.try_at <= system_clock()) == (0, True)
         assert api.delivery_messages() == [message(made)]
@@ -200,7 +211,7 @@ class TestResend:
     def test_what_is_on_its_way_is_left_alone(self, api: Api, job: Job, how: dict[str, Any]) -> None:
         made = delivered(api, job, **how)
         assert self.resend(api, made)["id"] == made.key.id
-        assert standing(api, made.key) == made
+        assert stored_delivery(api, made.key) == made
         assert api.delivery_messages() == []
 
     def test_twice_is_once(self, api: Api, job: Job) -> None:
@@ -213,13 +224,13 @@ class TestResend:
         made = delivered(api, job, status=DeliveryStatus.FAILED, tries=10)
         api.spy.repeats.add("UpdateItem")
         assert self.resend(api, made)["status"] == "pending"
-        assert standing(api, made.key).tries == 0
+        assert stored_delivery(api, made.key).tries == 0
 
     def test_a_message_that_is_lost_is_left_to_the_sweeper(self, api: Api, job: Job) -> None:
         made = delivered(api, job, status=DeliveryStatus.FAILED, tries=10)
         api.spy.breaks.add("SendMessage")
         self.resend(api, made)
-        due_at = standing(api, made.key).due_at
+        due_at = stored_delivery(api, made.key).due_at
         assert due_at is not None
         assert due_at <= system_clock() + 2 * MINUTE
 
@@ -238,26 +249,26 @@ class TestTrying:
     def test_it_goes_the_way_of_all(self, api: Api) -> None:
         endpoint_id = create(api)["id"]
         answer = api.http.post(f"{ALL}/{endpoint_id}/test")
-        told = answer.json()
+        reply = answer.json()
         assert answer.status_code == 202
-        assert (told["event"], told["endpoint"], told["status"]) == ("webhook.test", endpoint_id, "pending")
+        assert (reply["event"], reply["endpoint"], reply["status"]) == ("webhook.test", endpoint_id, "pending")
         endpoint = item(api, endpoint_id)
-        made = standing(api, DeliveryKey(api.tenant, endpoint_id, endpoint.created_at, told["id"]))
+        made = stored_delivery(api, DeliveryKey(api.tenant, endpoint_id, endpoint.created_at, reply["id"]))
         assert made.body.startswith(b'{"type":"webhook.test","timestamp":"')
         assert made.body.endswith(b'Z","data":{"endpoint":"%s"}}' % endpoint_id.encode())
         assert api.delivery_messages() == [message(made)]
-        assert api.http.get(f"{ALL}/{endpoint_id}/deliveries").json() == {"data": [told], "next": None}
+        assert api.http.get(f"{ALL}/{endpoint_id}/deliveries").json() == {"data": [reply], "next": None}
 
-        path = f"{ALL}/{endpoint_id}/deliveries/{told['id']}/resend"
-        assert api.http.post(path).json() == told
+        path = f"{ALL}/{endpoint_id}/deliveries/{reply['id']}/resend"
+        assert api.http.post(path).json() == reply
         ended = replace(made, status=DeliveryStatus.FAILED, tries=10)
-        api.stage.worker.send(table.update_delivery(api.stage.deployment.table, ended))
+        api.running_service.worker.send(table.update_delivery(api.running_service.settings.table, ended))
         assert api.http.post(path).json()["status"] == "pending"
         assert api.delivery_messages() == [message(made)]
 
     def test_each_is_an_event_of_its_own(self, api: Api) -> None:
         endpoint_id = create(api)["id"]
-        told = [api.http.post(f"{ALL}/{endpoint_id}/test").json() for _ in range(3)]
-        assert len({one["webhook_id"] for one in told}) == len({one["id"] for one in told}) == 3
+        reply = [api.http.post(f"{ALL}/{endpoint_id}/test").json() for _ in range(3)]
+        assert len({one["webhook_id"] for one in reply}) == len({one["id"] for one in reply}) == 3
         listed = api.http.get(f"{ALL}/{endpoint_id}/deliveries").json()["data"]
-        assert {one["id"] for one in listed} == {one["id"] for one in told}
+        assert {one["id"] for one in listed} == {one["id"] for one in reply}

@@ -5,20 +5,14 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from coatcheck.clock import MINUTE
-from coatcheck.deployment import Deployment
-from coatcheck.messages import JobMessage
-from coatcheck.webhooks import (
-    EVENTS,
-    JOBS_ENDPOINT,
-    STARTED,
-    in_order,
-    unannounced,
-)
-from service.subscriptions import KEPT
-from tests.aws.service.stage import Api, problem, staged, visited
+from coatcheck.core.clock import MINUTE
+from coatcheck.core.messages import JobMessage
+from coatcheck.core.settings import Settings
+from coatcheck.core.webhooks import EVENTS, JOBS_ENDPOINT, STARTED, pending_events, sorted_events
+from coatcheck_service.actions.subscription_cache import TTL
+from coatcheck_worker.boto_transport import BotoTransport
+from tests.aws.service.running_service import Api, clients_of, problem, run_service
 from tests.aws.service.test_webhooks import ALL, create
-from worker.aws import Boto
 
 # both emulators keep items alike (tests/aws/test_webhook_items.py): what the API does with them is tried on one
 pytestmark = pytest.mark.parametrize("emulator_url", ["ministack"], indirect=True, scope="session")
@@ -49,7 +43,7 @@ class TestSubmit:
         create(api, events=["job.started"], enabled=False)
         assert api.row(api.submit()["id"]).notify == ("job.failed",)
         row = api.row(api.submit(webhook={"url": URL, "events": ["job.expired"]})["id"])
-        assert row.notify == in_order(["job.failed", "job.expired"])
+        assert row.notify == sorted_events(["job.failed", "job.expired"])
 
     def test_what_this_process_changes_counts_at_once(self, api: Api) -> None:
         def notified() -> tuple[str, ...]:
@@ -89,8 +83,8 @@ class TestSubmit:
 
     def test_a_host_that_no_link_can_begin_with_is_refused(self, api: Api) -> None:
         host = ".".join(["x" * 50] * 30)
-        told = problem(api.post({"Host": host}, webhook={"url": URL}), 422, "invalid-request")
-        assert "Host" in told["detail"]
+        reply = problem(api.post({"Host": host}, webhook={"url": URL}), 422, "invalid-request")
+        assert "Host" in reply["detail"]
         assert api.post({"Host": host}).status_code == 202
 
     def test_a_replay_tells_whom_the_job_told(self, api: Api) -> None:
@@ -98,7 +92,7 @@ class TestSubmit:
         create(api, events=["job.canceled"])
         replayed = api.row(api.http.post(f"/v1/jobs/{job.id}/replay").json()["id"])
         assert replayed.webhook == job.webhook
-        assert replayed.notify == in_order(["job.failed", "job.canceled"])
+        assert replayed.notify == sorted_events(["job.failed", "job.canceled"])
 
     def test_a_row_with_a_webhook_is_less_than_a_kilobyte(self, api: Api) -> None:
         create(api)
@@ -108,21 +102,21 @@ class TestSubmit:
 
 
 def test_an_endpoint_of_another_process_counts_ten_seconds_later(
-    emulator_url: str, deployment: Deployment, aws: Boto
+    emulator_url: str, settings: Settings, aws: BotoTransport
 ) -> None:
     ahead = [0]
     with (
-        staged(deployment, aws, emulator_url, clock=lambda: 1_800_000_000_000 + ahead[0]) as stage,
-        visited(stage) as api,
-        staged(deployment, aws, emulator_url) as elsewhere,
+        run_service(settings, aws, emulator_url, clock=lambda: 1_800_000_000_000 + ahead[0]) as running_service,
+        clients_of(running_service) as api,
+        run_service(settings, aws, emulator_url) as elsewhere,
     ):
-        elsewhere.deployment.api_keys.update(stage.deployment.api_keys)
+        elsewhere.settings.api_keys.update(running_service.settings.api_keys)
         assert api.row(api.submit()["id"]).notify == ()
         with httpx.Client(base_url=elsewhere.url, headers=api.http.headers, trust_env=False) as http:
             assert http.post(ALL, json={"url": URL, "events": ["job.failed"]}).status_code == 201
-        ahead[0] = KEPT - 1
+        ahead[0] = TTL - 1
         assert api.row(api.submit()["id"]).notify == ()
-        ahead[0] = KEPT
+        ahead[0] = TTL
         assert api.row(api.submit()["id"]).notify == ("job.failed",)
         reads = api.spy.operations.count("Query")
         # a clock that is put back must not keep what is known for ever
@@ -137,7 +131,7 @@ class TestCancel:
         assert api.http.post(f"/v1/jobs/{job_id}/cancel").status_code == 200
         assert api.messages("webhooks") == [JobMessage(tenant=api.tenant, job=job_id)]
         row = api.row(job_id)
-        assert unannounced(row) == ("job.canceled",)
+        assert pending_events(row) == ("job.canceled",)
         assert row.due_at is not None
 
     def test_nobody_is_woken_whom_it_does_not_concern(self, api: Api) -> None:

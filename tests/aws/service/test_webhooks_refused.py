@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from coatcheck.webhooks import JOBS_ENDPOINT, MOST_ENDPOINTS
-from tests.aws.service.stage import Api, problem
+from coatcheck.core.webhooks import JOBS_ENDPOINT, MAX_ENDPOINTS
+from tests.aws.service.running_service import Api, problem
 from tests.aws.service.test_webhooks import ALL, URL, create, derived, item, shown
 
 # both emulators keep items alike (tests/aws/test_webhook_items.py): what the API does with them is tried on one
@@ -31,7 +31,7 @@ def test_another_tenants_endpoint_is_none(api: Api, method: str, below: str, bod
     made = create(api)
     kept = item(api, made["id"])
     problem(api.other.request(method, f"{ALL}/{made['id']}{below}", json=body), 404, "not-found")
-    problem(api.nobody.request(method, f"{ALL}/{made['id']}{below}", json=body), 401, "unauthenticated")
+    problem(api.anonymous.request(method, f"{ALL}/{made['id']}{below}", json=body), 401, "unauthenticated")
     assert api.other.get(ALL).json()["data"] == []
     assert item(api, made["id"]) == kept
 
@@ -70,12 +70,12 @@ class TestOfTheUrlsOfJobs:
 
 def test_a_tenant_has_so_many_endpoints_and_no_more(api: Api) -> None:
     with ThreadPoolExecutor(20) as pool:
-        answers = list(pool.map(lambda _: api.http.post(ALL, json={"url": URL}), range(MOST_ENDPOINTS + 5)))
+        answers = list(pool.map(lambda _: api.http.post(ALL, json={"url": URL}), range(MAX_ENDPOINTS + 5)))
     refusals = [answer for answer in answers if answer.status_code != 201]
     for refusal in refusals:
         problem(refusal, 409, "too-many-endpoints")
     listed = api.http.get(ALL).json()["data"]
-    assert len(listed) == len(answers) - len(refusals) == MOST_ENDPOINTS
+    assert len(listed) == len(answers) - len(refusals) == MAX_ENDPOINTS
     problem(api.http.post(ALL, json={"url": URL}), 409, "too-many-endpoints")
     api.http.post(f"{ALL}/{JOBS_ENDPOINT}/rotate-secret")
     api.http.delete(f"{ALL}/{listed[0]['id']}")
@@ -114,11 +114,11 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("body", "pointer"), REFUSED, ids=[json.dumps(body)[:60] for body, _ in REFUSED])
 def test_what_does_not_fit_is_refused_with_its_place(api: Api, body: dict[str, Any], pointer: str) -> None:
-    told = problem(api.http.post(ALL, json=body), 422, "invalid-request")
-    assert [flaw["pointer"] for flaw in told["errors"]] == [pointer]
+    reply = problem(api.http.post(ALL, json=body), 422, "invalid-request")
+    assert [error["pointer"] for error in reply["errors"]] == [pointer]
     if body:
-        told = problem(api.http.patch(f"{ALL}/whe_1", json=body), 422, "invalid-request")
-        assert [flaw["pointer"] for flaw in told["errors"]] == [pointer]
+        reply = problem(api.http.patch(f"{ALL}/whe_1", json=body), 422, "invalid-request")
+        assert [error["pointer"] for error in reply["errors"]] == [pointer]
     assert api.spy.sent == []
 
 
@@ -133,9 +133,9 @@ def test_hostile_bodies_are_problems(api: Api, method: str, body: bytes) -> None
 
 
 def test_the_service_itself_is_no_target(api: Api) -> None:
-    told = problem(
+    reply = problem(
         api.http.post(ALL, json={"url": "https://api.example.com/v1/jobs"}, headers={"Host": "api.example.com"}),
         422,
         "invalid-request",
     )
-    assert told["errors"] == [{"pointer": "/url", "detail": "webhook url: the address is not allowed"}]
+    assert reply["errors"] == [{"pointer": "/url", "detail": "webhook url: the address is not allowed"}]

@@ -8,22 +8,22 @@ from dataclasses import replace
 
 import pytest
 
-from coatcheck.deployment import WEBHOOKS, Deployment
-from coatcheck.table import items, notes
-from coatcheck.table.webhooks import update_delivery
-from infra.embedded.stack import client
-from infra.template import read_template
+from coatcheck.core.aws.dynamodb import job_items, job_updates
+from coatcheck.core.aws.dynamodb.webhook_items import update_delivery
+from coatcheck.core.settings import WEBHOOKS, Settings
+from coatcheck_infra.local.resources import client
+from coatcheck_infra.template import read_template
+from coatcheck_worker.boto_transport import BotoTransport
 from tests.aws import emulators
-from tests.aws.worker.moody import Moody, moody
-from tests.aws.worker.office import Office
-from tests.aws.worker.world import World
-from worker.aws import Boto
+from tests.aws.worker.delivery_harness import DeliveryHarness
+from tests.aws.worker.faulty_receiver import FaultyReceiver, faulty_receiver
+from tests.aws.worker.worker_harness import WorkerHarness
 
 TABLE_PARAMS = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")
 
 
-@pytest.fixture(scope="module", name="deployment")
-def own_deployment(deployment: Deployment, emulator_url: str) -> Deployment:
+@pytest.fixture(scope="module", name="settings")
+def own_deployment(settings: Settings, emulator_url: str) -> Settings:
     """The template's stores, with a second table like the first, and other queues."""
     name = f"worker-{secrets.token_hex(6)}"
     described = read_template()["Resources"]["Table"]["Properties"]
@@ -35,40 +35,40 @@ def own_deployment(deployment: Deployment, emulator_url: str) -> Deployment:
         return {lane: sqs.create_queue(QueueName=f"{name}-{lane}-{kind}")["QueueUrl"] for lane in lanes}
 
     changes = {"table": name, "queues": queues("live"), "dead_letters": queues("dead"), "webhook_targets": "local"}
-    return deployment.model_copy(update=changes)
+    return settings.model_copy(update=changes)
 
 
 @pytest.fixture(scope="module", name="aws")
-def own_door(emulator_url: str) -> Boto:
+def own_transport(emulator_url: str) -> BotoTransport:
     """The worker's door."""
     return emulators.connect(emulator_url)
 
 
 @pytest.fixture
-def world(aws: Boto, deployment: Deployment, tenant: str) -> Iterator[World]:
+def harness(aws: BotoTransport, settings: Settings, tenant: str) -> Iterator[WorkerHarness]:
     """A world of its own; what it leaves due is settled, so that it does not trouble the next test's sweeps."""
-    made = World(aws, deployment, tenant)
+    made = WorkerHarness(aws, settings, tenant)
     yield made
-    for entry in aws.send(items.list_jobs(deployment.table, tenant, limit=100)).entries:
-        job = aws.send(items.get_job(deployment.table, entry.key))
+    for entry in aws.send(job_items.list_jobs(settings.table, tenant, limit=100)).entries:
+        job = aws.send(job_items.get_job(settings.table, entry.key))
         assert job is not None
-        aws.send(notes.postpone(deployment.table, job, due_at=None, dispatches=0))
+        aws.send(job_updates.postpone(settings.table, job, due_at=None, dispatches=0))
 
 
 @pytest.fixture
-def office(world: World) -> Iterator[Office]:
+def delivery_harness(harness: WorkerHarness) -> Iterator[DeliveryHarness]:
     """The deliverer of its world, and a queue of webhooks without messages; what it leaves due is settled."""
-    made = Office(world)
+    made = DeliveryHarness(harness)
     made.messages()
     yield made
     made.messages()
     for job in made.jobs:
         for delivery in made.deliveries(job):
-            world.door.send(update_delivery(world.deployment.table, replace(delivery, due_at=None)))
+            harness.transport.send(update_delivery(harness.settings.table, replace(delivery, due_at=None)))
 
 
 @pytest.fixture
-def receiver() -> Iterator[Moody]:
+def receiver() -> Iterator[FaultyReceiver]:
     """A receiver on loopback, in a good mood."""
-    with moody() as made:
+    with faulty_receiver() as made:
         yield made

@@ -10,30 +10,31 @@ from dataclasses import replace
 import pytest
 from pydantic import BaseModel
 
-from coatcheck import blobs, due
-from coatcheck.clock import DAY, MINUTE, SECOND
-from coatcheck.context import Context
-from coatcheck.lifecycle import Status
-from coatcheck.retry import Reject, RetryLater
-from coatcheck.table import items
-from coatcheck.types import Continue, Handler, JobType, Result, Upload, handlers
-from tests.aws.worker.doors import Counting
-from tests.aws.worker.world import Number, World, double
-from worker.tools import Again, Done
+from coatcheck.authoring.context import Context
+from coatcheck.authoring.retry import Reject, RetryLater
+from coatcheck.authoring.types import Continue, Handler, JobType, Result, Upload, handlers
+from coatcheck.core import due
+from coatcheck.core.aws import s3
+from coatcheck.core.aws.dynamodb import job_items
+from coatcheck.core.clock import DAY, MINUTE, SECOND
+from coatcheck.core.lifecycle import Status
+from coatcheck_worker.dependencies import Ack, Redeliver
+from tests.aws.worker.faulty_transports import RecordingTransport
+from tests.aws.worker.worker_harness import Number, WorkerHarness, double
 
 
 class TestEndings:
-    def test_a_job_is_claimed_run_and_settled_in_two_writes(self, world: World) -> None:
-        counting = Counting(world.door)
-        job = world.submit({"n": 21})
-        assert world.run(world.tools(double, counting), job) == Done()
-        row = world.row(job)
+    def test_a_job_is_claimed_run_and_settled_in_two_writes(self, harness: WorkerHarness) -> None:
+        counting = RecordingTransport(harness.transport)
+        job = harness.submit({"n": 21})
+        assert harness.run(harness.dependencies(double, counting), job) == Ack()
+        row = harness.row(job)
         assert (row.status, row.attempt) == (Status.SUCCEEDED, 1)
         assert row.result is not None
         assert row.result.inline == b'{"n":42}'
         assert counting.operations == ["UpdateItem", "UpdateItem"]
 
-    def test_a_large_input_and_result_go_through_s3(self, world: World) -> None:
+    def test_a_large_input_and_result_go_through_s3(self, harness: WorkerHarness) -> None:
         noise = secrets.token_hex(40_000)
 
         class Text(BaseModel):
@@ -42,34 +43,36 @@ class TestEndings:
         def echo(value: Text, _: Context) -> Result:
             return Result(iter([value.text.encode()] * 500), "text/plain", "noise.txt")
 
-        tools = replace(world.tools(double), handlers=handlers(Handler(JobType("test.job", Text, Result), echo)))
-        job = world.submit({"text": noise})
+        dependencies = replace(
+            harness.dependencies(double), handlers=handlers(Handler(JobType("test.job", Text, Result), echo))
+        )
+        job = harness.submit({"text": noise})
         assert job.input.inline is None
-        world.run(tools, job)
-        row = world.row(job)
+        harness.run(dependencies, job)
+        row = harness.row(job)
         assert row.result is not None
         assert (row.result.size, row.result.inline) == (40_000_000, None)
-        body = world.door.send(blobs.get(world.deployment.bucket, blobs.result_key(row))).read()
+        body = harness.transport.send(s3.get(harness.settings.bucket, s3.result_key(row))).read()
         assert body == noise.encode() * 500
 
-    def test_an_async_handler_runs_too(self, world: World) -> None:
+    def test_an_async_handler_runs_too(self, harness: WorkerHarness) -> None:
         async def later(value: Number, _: Context) -> Number:
             await asyncio.sleep(0)
             return value
 
-        job = world.submit()
-        world.run(world.tools(later), job)
-        assert world.row(job).status is Status.SUCCEEDED
+        job = harness.submit()
+        harness.run(harness.dependencies(later), job)
+        assert harness.row(job).status is Status.SUCCEEDED
 
-    def test_an_upload_is_read_as_a_file_is(self, world: World) -> None:
+    def test_an_upload_is_read_as_a_file_is(self, harness: WorkerHarness) -> None:
         upload = Upload.model_validate({"$upload": f"upl_{secrets.token_hex(8)}"})
         lines = [b"%d words of a line\n" % n for n in range(100_000)]
         text = b"".join(lines)
-        key = blobs.upload_key(world.tenant, upload.id)
-        put = blobs.put(
-            world.deployment.bucket, key, text, content_type="text/plain", sha256=hashlib.sha256(text).digest()
+        key = s3.upload_key(harness.tenant, upload.id)
+        put = s3.put(
+            harness.settings.bucket, key, text, content_type="text/plain", sha256=hashlib.sha256(text).digest()
         )
-        world.door.send(put)
+        harness.transport.send(put)
 
         def read(_: Number, ctx: Context) -> Number:
             file = ctx.open_input(upload)
@@ -81,69 +84,69 @@ class TestEndings:
                 ctx.open_input(Upload.model_validate({"$upload": "upl_none"}))
             return Number(n=1)
 
-        job = world.submit(max_attempts=1)
-        world.run(world.tools(read), job)
-        assert world.row(job).status is Status.SUCCEEDED
+        job = harness.submit(max_attempts=1)
+        harness.run(harness.dependencies(read), job)
+        assert harness.row(job).status is Status.SUCCEEDED
 
-    def test_artifacts_are_seen_with_the_result(self, world: World) -> None:
+    def test_artifacts_are_seen_with_the_result(self, harness: WorkerHarness) -> None:
         def make(_: Number, ctx: Context) -> None:
             for name in ("a.txt", "b.txt"):
                 with ctx.artifact(name, "text/plain") as file:
                     file.write(name.encode())
 
-        job = world.submit()
-        world.run(world.tools(make, output=type(None)), job)
-        row = world.row(job)
+        job = harness.submit()
+        harness.run(harness.dependencies(make, output=type(None)), job)
+        row = harness.row(job)
         assert row.artifact_count == 2
-        made = world.door.send(items.get_artifacts(world.deployment.table, row))
+        made = harness.transport.send(job_items.get_artifacts(harness.settings.table, row))
         assert [(blob.filename, blob.size) for blob in made] == [("a.txt", 5), ("b.txt", 5)]
 
-    def test_a_rejected_job_fails_at_once_and_says_why(self, world: World) -> None:
+    def test_a_rejected_job_fails_at_once_and_says_why(self, harness: WorkerHarness) -> None:
         def refuse(_: Number, ctx: Context) -> Number:
             with ctx.artifact("half.txt") as file:
                 file.write(b"x")
             raise Reject("n must be odd, not \ud800\x00")
 
-        job = world.submit()
-        assert world.run(world.tools(refuse), job) == Done()
-        row = world.row(job)
+        job = harness.submit()
+        assert harness.run(harness.dependencies(refuse), job) == Ack()
+        row = harness.row(job)
         assert (row.status, row.attempt) == (Status.FAILED, 1)
         assert row.error is not None
         assert (row.error.code, row.error.detail) == ("rejected", "n must be odd, not \ufffd\ufffd")
-        assert world.stored(job) == []
+        assert harness.stored(job) == []
 
-    def test_a_failing_job_is_tried_until_its_attempts_are_used_up(self, world: World) -> None:
+    def test_a_failing_job_is_tried_until_its_attempts_are_used_up(self, harness: WorkerHarness) -> None:
         def fail(_: Number, __: Context) -> Number:
             raise ValueError("the secret is swordfish")
 
-        job = world.submit()
-        verdicts = [world.run(world.tools(fail), job) for _ in range(3)]
-        assert verdicts == [Again(0), Again(0), Done()]
-        row = world.row(job)
+        job = harness.submit()
+        verdicts = [harness.run(harness.dependencies(fail), job) for _ in range(3)]
+        assert verdicts == [Redeliver(0), Redeliver(0), Ack()]
+        row = harness.row(job)
         assert (row.status, row.attempt) == (Status.FAILED, 3)
         assert "swordfish" not in str(row)
         assert "ValueError" in str(row.error)
 
-    def test_a_handler_may_ask_to_be_run_later(self, world: World) -> None:
+    def test_a_handler_may_ask_to_be_run_later(self, harness: WorkerHarness) -> None:
         def later(_: Number, ctx: Context) -> Number:
             if ctx.attempt == 1:
                 raise RetryLater(60)
             return Number()
 
-        job = world.submit()
-        tools = world.tools(later)
-        assert world.run(tools, job) == Again(60)
-        assert isinstance(early := world.run(tools, job), Again)
+        job = harness.submit()
+        dependencies = harness.dependencies(later)
+        assert harness.run(dependencies, job) == Redeliver(60)
+        assert isinstance(early := harness.run(dependencies, job), Redeliver)
         assert 1 <= early.seconds <= 60
-        world.clock.ahead = 60 * SECOND
-        assert world.run(tools, job) == Done()
-        assert world.row(job).status is Status.SUCCEEDED
+        harness.clock.ahead = 60 * SECOND
+        assert harness.run(dependencies, job) == Ack()
+        assert harness.row(job).status is Status.SUCCEEDED
 
     @pytest.mark.parametrize(
         ("wait", "handed_over"), [(61, 0), (14 * 60, 0), (5 * 3600, 5 * 3600 * SECOND - due.LOOKAHEAD)]
     )
     def test_a_wait_that_would_keep_a_message_in_flight_is_left_to_the_sweeper(
-        self, world: World, wait: int, handed_over: int
+        self, harness: WorkerHarness, wait: int, handed_over: int
     ) -> None:
         """A queue takes 120,000 messages in flight, and one that is hidden counts."""
 
@@ -152,34 +155,34 @@ class TestEndings:
                 raise RetryLater(wait)
             return Number()
 
-        job = world.submit()
-        counting = Counting(world.door)
-        tools = world.tools(much_later, counting)
-        assert world.run(tools, job) == Done()
-        world.clock.ahead = handed_over + (MINUTE if handed_over else 0)
-        start_at = world.row(job).start_at
+        job = harness.submit()
+        counting = RecordingTransport(harness.transport)
+        dependencies = harness.dependencies(much_later, counting)
+        assert harness.run(dependencies, job) == Ack()
+        harness.clock.ahead = handed_over + (MINUTE if handed_over else 0)
+        start_at = harness.row(job).start_at
         assert start_at is not None
-        before = world.clock()
-        assert world.sweep(tools) == {"woken": 1}
+        before = harness.clock()
+        assert harness.sweep(dependencies) == {"woken": 1}
         ((sent,),) = [call.params["Entries"] for call in counting.calls if call.operation == "SendMessageBatch"]
-        assert start_at - world.clock() <= sent["DelaySeconds"] * SECOND < start_at - before + SECOND
+        assert start_at - harness.clock() <= sent["DelaySeconds"] * SECOND < start_at - before + SECOND
 
-    def test_a_job_goes_on_from_its_checkpoint_with_no_attempt_used(self, world: World) -> None:
+    def test_a_job_goes_on_from_its_checkpoint_with_no_attempt_used(self, harness: WorkerHarness) -> None:
         def count(_: Number, ctx: Context) -> Number | Continue:
             reached = ctx.checkpoint or 0
             return Number(n=reached) if reached == 5 else Continue(reached + 1)
 
-        job = world.submit(max_attempts=1)
-        tools = world.tools(count)
-        while world.run(tools, job) == Again(0):
+        job = harness.submit(max_attempts=1)
+        dependencies = harness.dependencies(count)
+        while harness.run(dependencies, job) == Redeliver(0):
             pass
-        row = world.row(job)
+        row = harness.row(job)
         assert row.status is Status.SUCCEEDED
         assert row.result is not None
         assert row.result.inline == b'{"n":5}'
         assert (row.attempt, row.max_attempts) == (6, 6)
 
-    def test_a_large_checkpoint_comes_back_whole_even_after_a_failed_attempt(self, world: World) -> None:
+    def test_a_large_checkpoint_comes_back_whole_even_after_a_failed_attempt(self, harness: WorkerHarness) -> None:
         noise = secrets.token_hex(50_000)
 
         def three_times(_: Number, ctx: Context) -> Number | Continue:
@@ -189,63 +192,65 @@ class TestEndings:
                 raise ValueError
             return Number(n=int(ctx.checkpoint == noise))
 
-        job = world.submit()
-        tools = world.tools(three_times)
-        assert [world.run(tools, job) for _ in range(3)] == [Again(0), Again(0), Done()]
-        result = world.row(job).result
+        job = harness.submit()
+        dependencies = harness.dependencies(three_times)
+        assert [harness.run(dependencies, job) for _ in range(3)] == [Redeliver(0), Redeliver(0), Ack()]
+        result = harness.row(job).result
         assert result is not None
         assert result.inline == b'{"n":1}'
 
     @pytest.mark.parametrize("bad", [object(), "text", 7, [1, 2]], ids=["object", "str", "int", "list of int"])
-    def test_what_is_no_result_fails_the_job(self, world: World, bad: object) -> None:
-        job = world.submit(max_attempts=1)
-        world.run(world.tools(lambda *_: bad), job)
-        row = world.row(job)
+    def test_what_is_no_result_fails_the_job(self, harness: WorkerHarness, bad: object) -> None:
+        job = harness.submit(max_attempts=1)
+        harness.run(harness.dependencies(lambda *_: bad), job)
+        row = harness.row(job)
         assert row.status is Status.FAILED
         assert row.error is not None
         assert row.error.code == "bad-result"
 
     @pytest.mark.parametrize("age", [0, 2 * DAY], ids=["new", "scheduled two days ago"])
-    def test_a_type_without_a_handler_waits_a_day_for_a_worker_that_has_one(self, world: World, age: int) -> None:
+    def test_a_type_without_a_handler_waits_a_day_for_a_worker_that_has_one(
+        self, harness: WorkerHarness, age: int
+    ) -> None:
         """It is a row as older versions wrote them, too: of a job that was not missed before."""
-        created = world.clock() - age
-        job = world.submit(type="test.unknown", max_attempts=1, created_at=created, start_at=created + age)
-        tools = world.tools(double)
-        missed = world.clock()
-        assert world.run(tools, job) == Again(60)
-        since = world.row(job).type_missed_at
-        assert missed <= (since or 0) <= world.clock()
-        world.clock.ahead = DAY - MINUTE
-        assert world.run(tools, job) == Again(60)
-        assert world.row(job).type_missed_at == since
-        world.clock.ahead = DAY + MINUTE
-        assert world.run(tools, job) == Done()
-        row = world.row(job)
+        created = harness.clock() - age
+        job = harness.submit(type="test.unknown", max_attempts=1, created_at=created, start_at=created + age)
+        dependencies = harness.dependencies(double)
+        missed = harness.clock()
+        assert harness.run(dependencies, job) == Redeliver(60)
+        since = harness.row(job).type_missed_at
+        assert missed <= (since or 0) <= harness.clock()
+        harness.clock.ahead = DAY - MINUTE
+        assert harness.run(dependencies, job) == Redeliver(60)
+        assert harness.row(job).type_missed_at == since
+        harness.clock.ahead = DAY + MINUTE
+        assert harness.run(dependencies, job) == Ack()
+        row = harness.row(job)
         assert row.status is Status.FAILED
         assert row.error is not None
         assert row.error.code == "unknown-type"
 
-    def test_a_type_that_is_missed_again_after_it_was_known_has_another_day(self, world: World) -> None:
+    def test_a_type_that_is_missed_again_after_it_was_known_has_another_day(self, harness: WorkerHarness) -> None:
         def failing(_: Number, __: Context) -> Number:
             raise RetryLater(60)
 
-        job = world.submit()
-        known = world.tools(failing)
+        job = harness.submit()
+        known = harness.dependencies(failing)
         unknown = replace(known, handlers={})
-        assert world.run(unknown, job) == Again(60)
-        world.clock.ahead = DAY - MINUTE
-        assert world.run(known, job) == Again(60)
-        world.clock.ahead = 2 * DAY
-        assert world.run(unknown, job) == Again(60)
-        world.clock.ahead += DAY + MINUTE
-        assert world.run(unknown, job) == Done()
-        assert world.row(job).status is Status.FAILED
+        assert harness.run(unknown, job) == Redeliver(60)
+        harness.clock.ahead = DAY - MINUTE
+        assert harness.run(known, job) == Redeliver(60)
+        harness.clock.ahead = 2 * DAY
+        assert harness.run(unknown, job) == Redeliver(60)
+        harness.clock.ahead += DAY + MINUTE
+        assert harness.run(unknown, job) == Ack()
+        assert harness.row(job).status is Status.FAILED
 
 
-def test_small_things_stay_in_the_row(world: World) -> None:
-    job = world.submit({"n": 5})
-    world.run(world.tools(double), job)
-    assert world.stored(job) == []
+def test_small_things_stay_in_the_row(harness: WorkerHarness) -> None:
+    job = harness.submit({"n": 5})
+    harness.run(harness.dependencies(double), job)
+    assert harness.stored(job) == []
 
 
 HOSTILE_LABELS = {"surrogate": "a\ud800b", "long": "x" * 500_000, "lines": "a\r\nX-Evil: 1", "null": "\x00"}
@@ -253,15 +258,17 @@ HOSTILE_LABELS = {"surrogate": "a\ud800b", "long": "x" * 500_000, "lines": "a\r\
 
 @pytest.mark.parametrize("label", HOSTILE_LABELS.values(), ids=HOSTILE_LABELS)
 @pytest.mark.parametrize("size", [10, 1000], ids=["in the row", "in the bucket"])
-def test_what_a_handler_calls_its_bytes_cannot_keep_it_from_settling(world: World, label: str, size: int) -> None:
+def test_what_a_handler_calls_its_bytes_cannot_keep_it_from_settling(
+    harness: WorkerHarness, label: str, size: int
+) -> None:
     def labelled(_: Number, ctx: Context) -> Result:
         with ctx.artifact("sheet", label) as sheet:
             sheet.write(b"x")
         return Result(secrets.token_bytes(size), content_type=label, filename=label)
 
-    job = world.submit()
-    world.run(world.tools(labelled, output=Result), job)
-    row = world.row(job)
+    job = harness.submit()
+    harness.run(harness.dependencies(labelled, output=Result), job)
+    row = harness.row(job)
     assert row.status is Status.SUCCEEDED
     assert row.result is not None
     assert row.result.content_type == "application/octet-stream"

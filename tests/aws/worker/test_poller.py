@@ -7,22 +7,22 @@ from typing import TypeVar
 
 import pytest
 
-from coatcheck.calls import Call
-from coatcheck.context import Context
-from coatcheck.lifecycle import Status
-from coatcheck.messages import JobMessage
-from coatcheck.queues import send_job
-from tests.aws.worker.world import Number, World
-from worker.poller import Poller
+from coatcheck.authoring.context import Context
+from coatcheck.core.aws.call import Call
+from coatcheck.core.aws.sqs import send_job
+from coatcheck.core.lifecycle import Status
+from coatcheck.core.messages import JobMessage
+from coatcheck_worker.poller import Poller
+from tests.aws.worker.worker_harness import Number, WorkerHarness
 
 T = TypeVar("T")
 
 
-class SlowClaim:
+class SlowClaimTransport:
     """The process is told to end while its claim is on its way, and the claim takes longer than it has grace."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def __init__(self, harness: WorkerHarness) -> None:
+        self._world = harness
         self.poller: Poller | None = None
 
     def send(self, call: Call[T]) -> T:
@@ -32,24 +32,24 @@ class SlowClaim:
             for thread in threading.enumerate():
                 if isinstance(thread, threading.Timer):
                     thread.join()
-        return self._world.door.send(call)
+        return self._world.transport.send(call)
 
 
 @pytest.mark.parametrize("emulator_url", ["ministack"], indirect=True)
-def test_a_job_whose_claim_is_answered_when_the_grace_is_over_is_handed_back(world: World) -> None:
+def test_a_job_whose_claim_is_answered_when_the_grace_is_over_is_handed_back(harness: WorkerHarness) -> None:
     ran = []
 
     def never(_: Number, __: Context) -> Number:
         ran.append(1)
         return Number()
 
-    queue_url = world.deployment.queues["default"]
-    job = world.submit(max_attempts=1)
-    world.door.send(send_job(queue_url, JobMessage(tenant=job.tenant, job=job.id)))
-    door = SlowClaim(world)
-    door.poller = Poller(world.tools(never, door), queue_url, grace=0)
-    door.poller.work()
-    row = world.row(job)
+    queue_url = harness.settings.queues["default"]
+    job = harness.submit(max_attempts=1)
+    harness.transport.send(send_job(queue_url, JobMessage(tenant=job.tenant, job=job.id)))
+    transport = SlowClaimTransport(harness)
+    transport.poller = Poller(harness.dependencies(never, transport), queue_url, grace=0)
+    transport.poller.work()
+    row = harness.row(job)
     assert (row.status, row.attempt, row.max_attempts) == (Status.QUEUED, 1, 2)
     assert ran == []
     retrying = row.history[-1].error

@@ -7,40 +7,40 @@ from typing import Any, TypeVar
 
 import pytest
 
-from coatcheck import blobs
-from coatcheck.calls import AwsUnavailable, Call
-from coatcheck.lifecycle import Status
-from coatcheck.table.room import RESULT_IN_ROW
-from coatcheck.types import Result
-from tests.aws.worker.world import World
-from worker.aws import Aws
+from coatcheck.authoring.types import Result
+from coatcheck.core.aws import s3
+from coatcheck.core.aws.call import AwsUnavailable, Call
+from coatcheck.core.aws.dynamodb.item_size import MAX_RESULT_IN_ROW
+from coatcheck.core.lifecycle import Status
+from coatcheck_worker.boto_transport import Transport
+from tests.aws.worker.worker_harness import WorkerHarness
 
 T = TypeVar("T")
 
 
-class Silent:
+class LostReplyTransport:
     """Carries out the write that makes a job `succeeded`, and answers as if it had not."""
 
-    def __init__(self, door: Aws) -> None:
-        self._door = door
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
 
     def send(self, call: Call[T]) -> T:
-        answer = self._door.send(call)
+        answer = self._transport.send(call)
         if {"S": Status.SUCCEEDED} in call.params.get("ExpressionAttributeValues", {}).values():
             raise AwsUnavailable(call, "ReadTimeoutError")
         return answer
 
 
-def test_the_result_of_a_success_nobody_heard_of_is_kept(world: World) -> None:
+def test_the_result_of_a_success_nobody_heard_of_is_kept(harness: WorkerHarness) -> None:
     def large(*_: Any) -> Result:
-        return Result(secrets.token_bytes(RESULT_IN_ROW))
+        return Result(secrets.token_bytes(MAX_RESULT_IN_ROW))
 
-    job = world.submit()
+    job = harness.submit()
     with pytest.raises(AwsUnavailable):
-        world.run(world.tools(large, Silent(world.door), Result), job)
-    row = world.row(job)
+        harness.run(harness.dependencies(large, LostReplyTransport(harness.transport), Result), job)
+    row = harness.row(job)
     assert row.status is Status.SUCCEEDED
-    body = world.door.send(blobs.get(world.deployment.bucket, blobs.result_key(row)))
+    body = harness.transport.send(s3.get(harness.settings.bucket, s3.result_key(row)))
     assert body is not None
     with body:
-        assert len(body.read()) == RESULT_IN_ROW
+        assert len(body.read()) == MAX_RESULT_IN_ROW

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bench import null_s3
-from bench.ways import measure
+from bench.transfer_methods import measure
 
 MIB = 1024**2
 

@@ -18,18 +18,18 @@ import pytest
 from PIL import Image
 
 from bench import null_s3
-from coatcheck import blobs, multipart
-from coatcheck.calls import AwsUnavailable, Call
-from coatcheck.context import Context
-from coatcheck.deployment import Deployment
-from coatcheck.lifecycle import Status
-from coatcheck.retry import Reject
-from coatcheck.types import Upload
+from coatcheck.authoring.context import Context
+from coatcheck.authoring.retry import Reject
+from coatcheck.authoring.types import Upload
+from coatcheck.core.aws import s3, s3_multipart
+from coatcheck.core.aws.call import AwsUnavailable, Call
+from coatcheck.core.lifecycle import Status
+from coatcheck.core.settings import Settings
+from coatcheck_worker.boto_transport import Transport
+from coatcheck_worker.storage.object_reader import MAX_RESUMES, MAX_SKIP, READ_AHEAD, ObjectReader
 from tests.aws import emulators
-from tests.aws.worker.doors import Counting
-from tests.aws.worker.world import Number, World
-from worker.aws import Aws
-from worker.source import READ_AHEAD, RESUMES, SKIP, Source
+from tests.aws.worker.faulty_transports import RecordingTransport
+from tests.aws.worker.worker_harness import Number, WorkerHarness
 
 T = TypeVar("T")
 
@@ -39,27 +39,27 @@ NOISE = random.Random(5).randbytes(5 * MIB)
 
 @pytest.fixture
 def key(tenant: str) -> str:
-    return blobs.upload_key(tenant, "upl_a")
+    return s3.upload_key(tenant, "upl_a")
 
 
-def opened(door: Aws, deployment: Deployment, key: str) -> io.BufferedReader:
-    return io.BufferedReader(Source(door, deployment.bucket, key, name="upload upl_a"), READ_AHEAD)
+def opened(transport: Transport, settings: Settings, key: str) -> io.BufferedReader:
+    return io.BufferedReader(ObjectReader(transport, settings.bucket, key, name="upload upl_a"), READ_AHEAD)
 
 
-def store(door: Aws, deployment: Deployment, key: str, body: bytes) -> None:
+def store(transport: Transport, settings: Settings, key: str, body: bytes) -> None:
     sha256 = hashlib.sha256(body).digest()
-    door.send(blobs.put(deployment.bucket, key, body, content_type="a/b", sha256=sha256))
+    transport.send(s3.put(settings.bucket, key, body, content_type="a/b", sha256=sha256))
 
 
-def test_it_reads_as_a_local_file_does(aws: Aws, deployment: Deployment, key: str) -> None:
-    store(aws, deployment, key, NOISE)
+def test_it_reads_as_a_local_file_does(aws: Transport, settings: Settings, key: str) -> None:
+    store(aws, settings, key, NOISE)
     local, chance = io.BytesIO(NOISE), random.Random(6)
-    with opened(aws, deployment, key) as file:
+    with opened(aws, settings, key) as file:
         assert (file.readable(), file.seekable(), file.writable()) == (True, True, False)
         for _ in range(60):
             if chance.random() < 0.7:
                 whence = chance.choice([io.SEEK_SET, io.SEEK_CUR, io.SEEK_END])
-                far = chance.choice([100, READ_AHEAD, SKIP, len(NOISE)])
+                far = chance.choice([100, READ_AHEAD, MAX_SKIP, len(NOISE)])
                 start = {io.SEEK_SET: 0, io.SEEK_CUR: local.tell(), io.SEEK_END: len(NOISE)}[whence]
                 offset = max(chance.randint(-far, far), -start)
                 assert file.seek(offset, whence) == local.seek(offset, whence)
@@ -71,69 +71,69 @@ def test_it_reads_as_a_local_file_does(aws: Aws, deployment: Deployment, key: st
 
 
 @pytest.mark.parametrize("size", [0, 1, len(NOISE)])
-def test_from_start_to_end_it_is_one_request(aws: Aws, deployment: Deployment, key: str, size: int) -> None:
-    store(aws, deployment, key, NOISE[:size])
-    door = Counting(aws)
-    with opened(door, deployment, key) as file:
+def test_from_start_to_end_it_is_one_request(aws: Transport, settings: Settings, key: str, size: int) -> None:
+    store(aws, settings, key, NOISE[:size])
+    transport = RecordingTransport(aws)
+    with opened(transport, settings, key) as file:
         assert file.read() == NOISE[:size]
         assert file.read(1) == b""
         file.seek(size + 10)
         assert file.read(1) == b""
-    assert door.operations == ["GetObject"]
+    assert transport.operations == ["GetObject"]
 
 
-def test_reading_on_after_a_jump_takes_few_requests(aws: Aws, deployment: Deployment, key: str) -> None:
-    store(aws, deployment, key, NOISE)
-    door = Counting(aws)
-    with opened(door, deployment, key) as file:
+def test_reading_on_after_a_jump_takes_few_requests(aws: Transport, settings: Settings, key: str) -> None:
+    store(aws, settings, key, NOISE)
+    transport = RecordingTransport(aws)
+    with opened(transport, settings, key) as file:
         file.seek(2 * MIB)
         assert b"".join(iter(lambda: file.read(1000), b"")) == NOISE[2 * MIB :]
-    asked = [call.params["Range"] for call in door.calls[1:]]
+    asked = [call.params["Range"] for call in transport.calls[1:]]
     assert len(asked) == 3, "256 KB, 1 MB, the rest"
 
 
-def test_one_member_of_a_large_zip_takes_a_few_ranges(aws: Aws, deployment: Deployment, key: str) -> None:
+def test_one_member_of_a_large_zip_takes_a_few_ranges(aws: Transport, settings: Settings, key: str) -> None:
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w") as archive:
         for number in range(20):
             archive.writestr(f"{number}.bin", NOISE[:MIB])
         archive.writestr("words.txt", "in the end")
-    store(aws, deployment, key, made.getvalue())
-    door = Counting(aws)
-    with opened(door, deployment, key) as file, zipfile.ZipFile(file) as archive:
+    store(aws, settings, key, made.getvalue())
+    transport = RecordingTransport(aws)
+    with opened(transport, settings, key) as file, zipfile.ZipFile(file) as archive:
         assert archive.read("3.bin") == NOISE[:MIB]
         assert archive.read("words.txt") == b"in the end"
-    bounds = [call.params["Range"].removeprefix("bytes=").split("-") for call in door.calls[1:]]
+    bounds = [call.params["Range"].removeprefix("bytes=").split("-") for call in transport.calls[1:]]
     assert len(bounds) <= 6
     assert sum(int(last) + 1 - int(first) for first, last in bounds) < 3 * MIB
 
 
-def test_pillow_opens_it(aws: Aws, deployment: Deployment, key: str) -> None:
+def test_pillow_opens_it(aws: Transport, settings: Settings, key: str) -> None:
     made = io.BytesIO()
     Image.frombytes("RGB", (640, 480), NOISE[: 640 * 480 * 3]).save(made, "PNG")
-    store(aws, deployment, key, made.getvalue())
-    with opened(aws, deployment, key) as file, Image.open(file) as image:
+    store(aws, settings, key, made.getvalue())
+    with opened(aws, settings, key) as file, Image.open(file) as image:
         assert image.tobytes() == NOISE[: 640 * 480 * 3]
 
 
 @pytest.mark.parametrize("change", ["removed", "replaced"])
-def test_it_does_not_become_another_while_it_is_read(aws: Aws, deployment: Deployment, key: str, change: str) -> None:
-    store(aws, deployment, key, NOISE)
-    with opened(aws, deployment, key) as file:
+def test_it_does_not_become_another_while_it_is_read(aws: Transport, settings: Settings, key: str, change: str) -> None:
+    store(aws, settings, key, NOISE)
+    with opened(aws, settings, key) as file:
         file.read(10)
         if change == "removed":
-            aws.send(blobs.delete(deployment.bucket, [key]))
+            aws.send(s3.delete(settings.bucket, [key]))
         else:
-            store(aws, deployment, key, NOISE[::-1])
+            store(aws, settings, key, NOISE[::-1])
         file.seek(-10, io.SEEK_END)
         with pytest.raises(FileNotFoundError, match="upload upl_a was removed or replaced while it was read"):
             file.read()
     if change == "removed":
         with pytest.raises(FileNotFoundError, match="upload upl_a is no longer kept"):
-            opened(aws, deployment, key)
+            opened(aws, settings, key)
 
 
-class Torn(io.RawIOBase):
+class BrokenStream(io.RawIOBase):
     """A stream whose connection breaks after `left` bytes."""
 
     def __init__(self, stream: Any, left: int) -> None:
@@ -152,31 +152,31 @@ class Torn(io.RawIOBase):
         super().close()
 
 
-class Tearing:
+class BrokenStreamTransport:
     """Every stream that it answers breaks after `after` bytes."""
 
-    def __init__(self, door: Aws, after: int) -> None:
-        self._door, self._after = door, after
+    def __init__(self, transport: Transport, after: int) -> None:
+        self._transport, self._after = transport, after
 
     def send(self, call: Call[T]) -> T:
-        answer: Any = self._door.send(call)
-        if isinstance(answer, blobs.Opened):
-            answer = replace(answer, stream=Torn(answer.stream, self._after))
+        answer: Any = self._transport.send(call)
+        if isinstance(answer, s3.OpenedObject):
+            answer = replace(answer, stream=BrokenStream(answer.stream, self._after))
         elif call.operation == "GetObject":
-            answer = Torn(answer, self._after)
+            answer = BrokenStream(answer, self._after)
         return answer  # type: ignore[no-any-return]
 
 
-def test_a_connection_that_breaks_is_made_again(aws: Aws, deployment: Deployment, key: str) -> None:
-    store(aws, deployment, key, NOISE)
-    door = Counting(Tearing(aws, 700_000))
-    with opened(door, deployment, key) as file:
+def test_a_connection_that_breaks_is_made_again(aws: Transport, settings: Settings, key: str) -> None:
+    store(aws, settings, key, NOISE)
+    transport = RecordingTransport(BrokenStreamTransport(aws, 700_000))
+    with opened(transport, settings, key) as file:
         assert file.read() == NOISE
-    assert len(door.operations) == -(-len(NOISE) // 700_000)
+    assert len(transport.operations) == -(-len(NOISE) // 700_000)
 
 
-def test_when_nothing_comes_any_more_the_attempt_is_tried_again(world: World) -> None:
-    store(world.door, world.deployment, blobs.upload_key(world.tenant, "upl_a"), NOISE)
+def test_when_nothing_comes_any_more_the_attempt_is_tried_again(harness: WorkerHarness) -> None:
+    store(harness.transport, harness.settings, s3.upload_key(harness.tenant, "upl_a"), NOISE)
     upload = Upload.model_validate({"$upload": "upl_a"})
     raised: list[BaseException] = []
 
@@ -188,25 +188,25 @@ def test_when_nothing_comes_any_more_the_attempt_is_tried_again(world: World) ->
             raise
         return Number()
 
-    door = Counting(Tearing(world.door, 0))
-    job = world.submit()
-    world.run(world.tools(read, door), job)
-    assert world.row(job).status is Status.QUEUED
+    transport = RecordingTransport(BrokenStreamTransport(harness.transport, 0))
+    job = harness.submit()
+    harness.run(harness.dependencies(read, transport), job)
+    assert harness.row(job).status is Status.QUEUED
     assert [str(error) for error in raised] == ["s3 GetObject: ConnectionResetError"]
-    assert door.operations.count("GetObject") == RESUMES + 1
+    assert transport.operations.count("GetObject") == MAX_RESUMES + 1
 
 
-class HalfAnAnswer(null_s3.Handler):
+class TruncatingHandler(null_s3.Handler):
     """Promises all and hangs up in the middle, but for the last MB."""
 
     def send_header(self, keyword: str, value: str) -> None:
         super().send_header(keyword, value)
         if keyword == "Content-Length" and int(value) > MIB:
-            self.wfile = _Half(self.wfile, int(value) // 2)  # type: ignore[assignment]
+            self.wfile = _TruncatedWriter(self.wfile, int(value) // 2)  # type: ignore[assignment]
             self.close_connection = True
 
 
-class _Half:
+class _TruncatedWriter:
     """Takes so many bytes of a body, and lets the rest fall."""
 
     def __init__(self, file: Any, left: int) -> None:
@@ -238,11 +238,11 @@ def serving(handler: type[null_s3.Handler]) -> Iterator[str]:
 
 
 def test_a_server_that_hangs_up_is_asked_for_the_rest() -> None:
-    with serving(HalfAnAnswer) as url:
-        door = Counting(emulators.connect(url))
-        with io.BufferedReader(Source(door, "bucket", f"zeros-{8 * MIB}", name="zeros"), READ_AHEAD) as file:
+    with serving(TruncatingHandler) as url:
+        transport = RecordingTransport(emulators.connect(url))
+        with io.BufferedReader(ObjectReader(transport, "bucket", f"zeros-{8 * MIB}", name="zeros"), READ_AHEAD) as file:
             assert file.read() == bytes(8 * MIB)
-    assert [call.params.get("Range") for call in door.calls] == [
+    assert [call.params.get("Range") for call in transport.calls] == [
         None,
         *(f"bytes={first * MIB}-{8 * MIB - 1}" for first in (4, 6, 7)),
     ]
@@ -250,20 +250,20 @@ def test_a_server_that_hangs_up_is_asked_for_the_rest() -> None:
 
 @pytest.mark.parametrize("right", [True, False])
 def test_what_came_in_parts_is_held_to_what_was_declared(
-    aws: Aws,
-    deployment: Deployment,
+    aws: Transport,
+    settings: Settings,
     key: str,
     right: bool,  # noqa: FBT001
 ) -> None:
     declared = hashlib.sha256(NOISE if right else b"other").digest()
-    upload = aws.send(multipart.start(deployment.bucket, key, content_type="a/b", sha256=declared))
-    params = {"Bucket": deployment.bucket, "Key": key, "UploadId": upload}
+    upload = aws.send(s3_multipart.start(settings.bucket, key, content_type="a/b", sha256=declared))
+    params = {"Bucket": settings.bucket, "Key": key, "UploadId": upload}
     etag: str = aws.send(
         Call("s3", "UploadPart", {**params, "PartNumber": 1, "Body": NOISE}, read=lambda answer: answer["ETag"])
     )
     made = {"Parts": [{"PartNumber": 1, "ETag": etag}]}
     aws.send(Call("s3", "CompleteMultipartUpload", {**params, "MultipartUpload": made}, read=lambda _: None))
-    with opened(aws, deployment, key) as file:
+    with opened(aws, settings, key) as file:
         file.seek(-10, io.SEEK_END)
         assert file.read() == NOISE[-10:], "who jumps about is not told"
         file.seek(0)

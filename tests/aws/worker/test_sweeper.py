@@ -4,39 +4,39 @@ from __future__ import annotations
 
 import pytest
 
-from coatcheck.calls import AwsUnavailable
-from coatcheck.clock import DAY, MINUTE, SECOND
-from coatcheck.lifecycle import Status
-from coatcheck.table import moves
-from coatcheck.table.keys import JobKey, ShardKind
-from tests.aws.worker.doors import Died, Mortal, Refusing
-from tests.aws.worker.world import World, double
+from coatcheck.core.aws.call import AwsUnavailable
+from coatcheck.core.aws.dynamodb import transitions
+from coatcheck.core.aws.dynamodb.keys import JobKey, ShardKind
+from coatcheck.core.clock import DAY, MINUTE, SECOND
+from coatcheck.core.lifecycle import Status
+from tests.aws.worker.faulty_transports import CrashingTransport, ProcessDied, ThrottlingTransport
+from tests.aws.worker.worker_harness import WorkerHarness, double
 
 
 class TestSweeper:
-    def test_a_job_whose_message_was_never_sent_is_woken_ever_less_often(self, world: World) -> None:
-        job = world.submit()
-        tools = world.tools(double)
-        assert world.sweep(tools) == {}
+    def test_a_job_whose_message_was_never_sent_is_woken_ever_less_often(self, harness: WorkerHarness) -> None:
+        job = harness.submit()
+        dependencies = harness.dependencies(double)
+        assert harness.sweep(dependencies) == {}
         woken = []
         for minutes in range(1, 60):
-            world.clock.ahead = minutes * MINUTE
-            if world.sweep(tools) == {"woken": 1}:
+            harness.clock.ahead = minutes * MINUTE
+            if harness.sweep(dependencies) == {"woken": 1}:
                 woken.append(minutes)
         assert woken[0] <= 1
         assert 4 <= len(woken) <= 6
-        world.run(tools, job)
-        assert world.sweep(tools) == {}
+        harness.run(dependencies, job)
+        assert harness.sweep(dependencies) == {}
 
-    def test_a_lost_worker_is_noticed_a_lease_and_a_sweep_later(self, world: World) -> None:
-        job = world.submit()
-        with pytest.raises(Died):
-            world.run(world.tools(double, Mortal(world.door, 0, after=True)), job)
-        tools = world.tools(double)
-        world.clock.ahead = 59 * SECOND
-        assert world.sweep(tools).get("requeued") is None
-        world.clock.ahead = 61 * SECOND
-        assert world.sweep(tools) == {"requeued": 1}
+    def test_a_lost_worker_is_noticed_a_lease_and_a_sweep_later(self, harness: WorkerHarness) -> None:
+        job = harness.submit()
+        with pytest.raises(ProcessDied):
+            harness.run(harness.dependencies(double, CrashingTransport(harness.transport, 0, after=True)), job)
+        dependencies = harness.dependencies(double)
+        harness.clock.ahead = 59 * SECOND
+        assert harness.sweep(dependencies).get("requeued") is None
+        harness.clock.ahead = 61 * SECOND
+        assert harness.sweep(dependencies) == {"requeued": 1}
 
     @pytest.mark.parametrize(
         ("last_beat", "timeout", "status"),
@@ -50,44 +50,50 @@ class TestSweeper:
         ],
     )
     def test_a_lost_last_attempt_ends_the_job_and_says_which_way(
-        self, world: World, last_beat: int, timeout: int, status: Status
+        self, harness: WorkerHarness, last_beat: int, timeout: int, status: Status
     ) -> None:
         """A worker that was still heard of when the time was nearly up may have hung past it; else it has died."""
-        job = world.submit(max_attempts=1, timeout=timeout)
-        with pytest.raises(Died):
-            world.run(world.tools(double, Mortal(world.door, 0, after=True)), job)
+        job = harness.submit(max_attempts=1, timeout=timeout)
+        with pytest.raises(ProcessDied):
+            harness.run(harness.dependencies(double, CrashingTransport(harness.transport, 0, after=True)), job)
         if last_beat:
-            row, table = world.row(job), world.deployment.table
+            row, table = harness.row(job), harness.settings.table
             assert row.claimed_at is not None
             at = row.claimed_at + last_beat
-            world.door.send(moves.beat(table, row, now=at, lease=world.deployment.lease_ms, progress=None))
-        world.clock.ahead = 3 * MINUTE
-        assert world.sweep(world.tools(double)) == {"given up": 1}
-        row = world.row(job)
+            harness.transport.send(
+                transitions.renew_lease(table, row, now=at, lease=harness.settings.lease_ms, progress=None)
+            )
+        harness.clock.ahead = 3 * MINUTE
+        assert harness.sweep(harness.dependencies(double)) == {"given up": 1}
+        row = harness.row(job)
         assert row.error is not None
         assert (row.status, row.error.code) == (status, {"failed": "worker-lost", "timed_out": "timed-out"}[status])
 
-    def test_a_cancel_whose_worker_died_is_finished(self, world: World) -> None:
-        job = world.submit()
-        with pytest.raises(Died):
-            world.run(world.tools(double, Mortal(world.door, 0, after=True)), job)
-        world.door.send(moves.request_cancel(world.deployment.table, world.row(job), now=world.clock()))
-        world.clock.ahead = 2 * MINUTE
-        assert world.sweep(world.tools(double)) == {"canceled": 1}
-        assert world.row(job).status is Status.CANCELED
+    def test_a_cancel_whose_worker_died_is_finished(self, harness: WorkerHarness) -> None:
+        job = harness.submit()
+        with pytest.raises(ProcessDied):
+            harness.run(harness.dependencies(double, CrashingTransport(harness.transport, 0, after=True)), job)
+        harness.transport.send(
+            transitions.request_cancel(harness.settings.table, harness.row(job), now=harness.clock())
+        )
+        harness.clock.ahead = 2 * MINUTE
+        assert harness.sweep(harness.dependencies(double)) == {"canceled": 1}
+        assert harness.row(job).status is Status.CANCELED
 
-    def test_one_job_that_cannot_be_helped_keeps_none_from_it(self, world: World) -> None:
-        jobs = [world.submit() for _ in range(3)]
-        world.clock.ahead = 2 * MINUTE
-        sick = JobKey(world.tenant, jobs[1].id).item()
-        refusing = Refusing(world.door, lambda call: call.params.get("Key") == sick)
-        assert world.sweep(world.tools(double, refusing)) == {"woken": 2, "failed": 1}
+    def test_one_job_that_cannot_be_helped_keeps_none_from_it(self, harness: WorkerHarness) -> None:
+        jobs = [harness.submit() for _ in range(3)]
+        harness.clock.ahead = 2 * MINUTE
+        sick = JobKey(harness.tenant, jobs[1].id).item()
+        refusing = ThrottlingTransport(harness.transport, lambda call: call.params.get("Key") == sick)
+        assert harness.sweep(harness.dependencies(double, refusing)) == {"woken": 2, "failed": 1}
 
-    def test_a_part_that_cannot_be_looked_into_keeps_none_from_the_others(self, world: World) -> None:
-        job, other = (world.submit(due_shard=ShardKind.DUE.shard(number)) for number in range(2))
-        world.clock.ahead = 2 * MINUTE
+    def test_a_part_that_cannot_be_looked_into_keeps_none_from_the_others(self, harness: WorkerHarness) -> None:
+        job, other = (harness.submit(due_shard=ShardKind.DUE.shard(number)) for number in range(2))
+        harness.clock.ahead = 2 * MINUTE
         first = {"S": ShardKind.DUE.shard(0)}
-        refusing = Refusing(world.door, lambda call: first in call.params.get("ExpressionAttributeValues", {}).values())
+        refusing = ThrottlingTransport(
+            harness.transport, lambda call: first in call.params.get("ExpressionAttributeValues", {}).values()
+        )
         with pytest.raises(AwsUnavailable):
-            world.sweep(world.tools(double, refusing))
-        assert [world.row(one).dispatches for one in (job, other)] == [0, 1]
+            harness.sweep(harness.dependencies(double, refusing))
+        assert [harness.row(one).dispatches for one in (job, other)] == [0, 1]

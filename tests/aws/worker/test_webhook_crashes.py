@@ -7,155 +7,182 @@ from collections.abc import Callable
 
 import pytest
 
-from coatcheck.clock import MINUTE, SECOND
-from coatcheck.messages import DeliveryMessage, JobMessage
-from coatcheck.record import Job
-from coatcheck.signature import ID
-from coatcheck.table.webhooks import begin_try
-from coatcheck.webhooks import TRY_LEASE, DeliveryStatus, Endpoint
-from tests.aws.worker.doors import Died, Mortal
-from tests.aws.worker.moody import Moody
-from tests.aws.worker.office import ENDS, Office
-from tests.aws.worker.world import double
-from worker.aws import Aws
-from worker.webhooks.announce import announce
-from worker.webhooks.deliver import INTERRUPTED, deliver
-from worker.webhooks.inbox import parse
+from coatcheck.core.aws.dynamodb.webhook_items import begin_attempt
+from coatcheck.core.clock import MINUTE, SECOND
+from coatcheck.core.job import Job
+from coatcheck.core.messages import DeliveryMessage, JobMessage
+from coatcheck.core.signature import ID
+from coatcheck.core.webhooks import ATTEMPT_LEASE, DeliveryStatus, WebhookEndpoint
+from coatcheck_worker.boto_transport import Transport
+from coatcheck_worker.webhooks.create_deliveries import create_deliveries
+from coatcheck_worker.webhooks.deliver import INTERRUPTED, deliver
+from coatcheck_worker.webhooks.webhook_messages import parse
+from tests.aws.worker.delivery_harness import ENDS, DeliveryHarness
+from tests.aws.worker.faulty_receiver import FaultyReceiver
+from tests.aws.worker.faulty_transports import CrashingTransport, ProcessDied
+from tests.aws.worker.worker_harness import double
 
 BOTH_SIDES = pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 
 
-def heal(office: Office, job: Job) -> None:
+def recover(delivery_harness: DeliveryHarness, job: Job) -> None:
     """What sweepers and deliverers do that live, until there is nothing left to be done."""
     for _ in range(5):
-        for body in office.messages():
+        for body in delivery_harness.messages():
             message = parse(body)
             if isinstance(message, JobMessage):
-                announce(office.tools, message)
+                create_deliveries(delivery_harness.dependencies, message)
             else:
-                deliver(office.desk(), message)
-        deliveries = office.deliveries(job)
-        if not office.world.row(job).notify and all(one.status is DeliveryStatus.DELIVERED for one in deliveries):
+                deliver(delivery_harness.delivery_context(), message)
+        deliveries = delivery_harness.deliveries(job)
+        if not delivery_harness.harness.row(job).notify and all(
+            one.status is DeliveryStatus.DELIVERED for one in deliveries
+        ):
             return
-        office.world.clock.ahead += 2 * MINUTE
-        office.world.sweep(office.tools)
-    raise AssertionError(f"{office.world.row(job)} {office.deliveries(job)}")
+        delivery_harness.harness.clock.ahead += 2 * MINUTE
+        delivery_harness.harness.sweep(delivery_harness.dependencies)
+    raise AssertionError(f"{delivery_harness.harness.row(job)} {delivery_harness.deliveries(job)}")
 
 
-def at_every_call(office: Office, job: Callable[[], Job], act: Callable[[Aws, Job], object], *, after: bool) -> int:
+def at_every_call(
+    delivery_harness: DeliveryHarness, job: Callable[[], Job], act: Callable[[Transport, Job], object], *, after: bool
+) -> int:
     """Let `act` die at each of its calls, for a new job each time; answers how many there are."""
     at = 0
     while True:
-        office.world.clock.ahead = 0
-        told = job()
-        office.messages()
-        mortal = Mortal(office.world.door, at, after=after)
-        with contextlib.suppress(Died):
-            act(mortal, told)
-        if not mortal.died:
+        delivery_harness.harness.clock.ahead = 0
+        notified = job()
+        delivery_harness.messages()
+        crashing = CrashingTransport(delivery_harness.harness.transport, at, after=after)
+        with contextlib.suppress(ProcessDied):
+            act(crashing, notified)
+        if not crashing.died:
             return at
-        heal(office, told)
+        recover(delivery_harness, notified)
         at += 1
 
 
 @BOTH_SIDES
-def test_an_announcer_that_dies_at_any_call(office: Office, receiver: Moody, after: bool) -> None:  # noqa: FBT001
-    made = {office.endpoint(receiver.url, ENDS).id, office.endpoint(receiver.url, ENDS).id}
+def test_an_announcer_that_dies_at_any_call(
+    delivery_harness: DeliveryHarness,
+    receiver: FaultyReceiver,
+    after: bool,  # noqa: FBT001
+) -> None:
+    made = {delivery_harness.endpoint(receiver.url, ENDS).id, delivery_harness.endpoint(receiver.url, ENDS).id}
     jobs: list[Job] = []
 
     def job() -> Job:
-        jobs.append(office.ended())
+        jobs.append(delivery_harness.ended())
         return jobs[-1]
 
-    def act(door: Aws, told: Job) -> None:
-        announce(office.desk(door).tools, JobMessage(tenant=told.tenant, job=told.id))
+    def act(transport: Transport, notified: Job) -> None:
+        create_deliveries(
+            delivery_harness.delivery_context(transport).dependencies,
+            JobMessage(tenant=notified.tenant, job=notified.id),
+        )
 
-    assert at_every_call(office, job, act, after=after) == 7, "row, endpoints; put and send, twice; note"
-    for told in jobs[:-1]:
-        deliveries = office.deliveries(told)
+    assert at_every_call(delivery_harness, job, act, after=after) == 7, "row, endpoints; put and send, twice; note"
+    for notified in jobs[:-1]:
+        deliveries = delivery_harness.deliveries(notified)
         assert {one.endpoint for one in deliveries} == made
         assert len({one.event_id for one in deliveries}) == 1
-        arrived = [one for one in receiver.arrived if one.headers[ID] == deliveries[0].event_id]
-        assert len(arrived) == 2
-        assert len({one.body for one in arrived}) == 1
+        received = [one for one in receiver.received if one.headers[ID] == deliveries[0].event_id]
+        assert len(received) == 2
+        assert len({one.body for one in received}) == 1
 
 
 @BOTH_SIDES
-def test_a_deliverer_that_dies_at_any_call(office: Office, receiver: Moody, after: bool) -> None:  # noqa: FBT001
-    endpoint = office.endpoint(receiver.url)
-    secret = office.secret(endpoint.id)
+def test_a_deliverer_that_dies_at_any_call(
+    delivery_harness: DeliveryHarness,
+    receiver: FaultyReceiver,
+    after: bool,  # noqa: FBT001
+) -> None:
+    endpoint = delivery_harness.endpoint(receiver.url)
+    secret = delivery_harness.secret(endpoint.id)
     jobs: list[Job] = []
 
     def job() -> Job:
-        jobs.append(office.ended())
-        office.announced(jobs[-1])
+        jobs.append(delivery_harness.ended())
+        delivery_harness.announced(jobs[-1])
         return jobs[-1]
 
-    def act(door: Aws, told: Job) -> None:
-        (delivery,) = office.deliveries(told)
-        office.deliver(delivery, office.desk(door))
+    def act(transport: Transport, notified: Job) -> None:
+        (delivery,) = delivery_harness.deliveries(notified)
+        delivery_harness.deliver(delivery, delivery_harness.delivery_context(transport))
 
-    assert at_every_call(office, job, act, after=after) == 6, "delivery, its job deleted, endpoint, key, begin, end"
-    for number, told in enumerate(jobs[:-1]):
-        (delivery,) = office.deliveries(told)
-        arrived = [one for one in receiver.arrived if one.headers[ID] == delivery.event_id]
+    assert at_every_call(delivery_harness, job, act, after=after) == 6, (
+        "delivery, its job deleted, endpoint, key, begin, end"
+    )
+    for number, notified in enumerate(jobs[:-1]):
+        (delivery,) = delivery_harness.deliveries(notified)
+        received = [one for one in receiver.received if one.headers[ID] == delivery.event_id]
         ended_unnoted, begun_unnoted = (number == 5 and not after), (number == 4 and after)
-        assert len(arrived) == (2 if ended_unnoted else 1)
-        assert {one.body for one in arrived} == {delivery.body}
+        assert len(received) == (2 if ended_unnoted else 1)
+        assert {one.body for one in received} == {delivery.body}
         told_of = [attempt.error or attempt.status_code for attempt in delivery.attempts]
         assert told_of == [INTERRUPTED] * (ended_unnoted or begun_unnoted) + [200]
         assert delivery.tries == len(delivery.attempts)
-    assert office.verified(receiver.arrived[-1], secret)["type"] == "job.succeeded"
+    assert delivery_harness.verified(receiver.received[-1], secret)["type"] == "job.succeeded"
 
 
 @BOTH_SIDES
-def test_a_failing_deliverer_that_dies_noting_it(office: Office, receiver: Moody, after: bool) -> None:  # noqa: FBT001
-    endpoints: list[Endpoint] = []
+def test_a_failing_deliverer_that_dies_noting_it(
+    delivery_harness: DeliveryHarness,
+    receiver: FaultyReceiver,
+    after: bool,  # noqa: FBT001
+) -> None:
+    endpoints: list[WebhookEndpoint] = []
 
     def job() -> Job:
-        receiver.be("500 Oops")
-        endpoints.append(office.endpoint(receiver.url))
-        made = office.ended()
-        office.announced(made)
+        receiver.set_mode("500 Oops")
+        endpoints.append(delivery_harness.endpoint(receiver.url))
+        made = delivery_harness.ended()
+        delivery_harness.announced(made)
         return made
 
-    def act(door: Aws, told: Job) -> None:
-        delivery = next(one for one in office.deliveries(told) if one.endpoint == endpoints[-1].id)
-        office.deliver(delivery, office.desk(door))
+    def act(transport: Transport, notified: Job) -> None:
+        delivery = next(one for one in delivery_harness.deliveries(notified) if one.endpoint == endpoints[-1].id)
+        delivery_harness.deliver(delivery, delivery_harness.delivery_context(transport))
 
-    def mended(door: Aws, told: Job) -> None:
+    def mended(transport: Transport, notified: Job) -> None:
         try:
-            act(door, told)
+            act(transport, notified)
         finally:
-            receiver.be("204 Fine")
+            receiver.set_mode("204 Fine")
 
-    assert at_every_call(office, job, mended, after=after) == 8, "as before; the endpoint's health, read and written"
+    assert at_every_call(delivery_harness, job, mended, after=after) == 8, (
+        "as before; the endpoint's health, read and written"
+    )
 
 
 @BOTH_SIDES
-def test_a_worker_that_dies_at_any_call(office: Office, receiver: Moody, after: bool) -> None:  # noqa: FBT001
+def test_a_worker_that_dies_at_any_call(
+    delivery_harness: DeliveryHarness,
+    receiver: FaultyReceiver,
+    after: bool,  # noqa: FBT001
+) -> None:
     """Above all right after the write that ended the job: event and state are one."""
-    office.endpoint(receiver.url)
+    delivery_harness.endpoint(receiver.url)
     jobs: list[Job] = []
 
     def job() -> Job:
-        jobs.append(office.job())
+        jobs.append(delivery_harness.job())
         return jobs[-1]
 
-    def act(door: Aws, told: Job) -> None:
+    def act(transport: Transport, notified: Job) -> None:
         try:
-            office.world.run(office.world.tools(double, door), told)
-        except Died:
-            office.world.clock.ahead += 2 * MINUTE
-            office.world.sweep(office.tools)
-            if not office.world.row(told).done:
-                office.world.run(office.tools, told)
+            delivery_harness.harness.run(delivery_harness.harness.dependencies(double, transport), notified)
+        except ProcessDied:
+            delivery_harness.harness.clock.ahead += 2 * MINUTE
+            delivery_harness.harness.sweep(delivery_harness.dependencies)
+            if not delivery_harness.harness.row(notified).done:
+                delivery_harness.harness.run(delivery_harness.dependencies, notified)
             raise
 
-    assert at_every_call(office, job, act, after=after) == 3, "claim, settle, wake"
-    for told in jobs[:-1]:
-        (delivery,) = office.deliveries(told)
-        assert [one.body for one in receiver.arrived if one.headers[ID] == delivery.event_id] == [delivery.body]
+    assert at_every_call(delivery_harness, job, act, after=after) == 3, "claim, settle, wake"
+    for notified in jobs[:-1]:
+        (delivery,) = delivery_harness.deliveries(notified)
+        assert [one.body for one in receiver.received if one.headers[ID] == delivery.event_id] == [delivery.body]
 
 
 def test_a_message_of_either_kind_is_told_apart() -> None:
@@ -164,17 +191,22 @@ def test_a_message_of_either_kind_is_told_apart() -> None:
     assert [parse(one.model_dump_json()) for one in (job, delivery)] == [job, delivery]
 
 
-def test_a_lost_attempt_is_woken_once_and_as_soon_as_it_counts_as_lost(office: Office) -> None:
-    office.endpoint("http://127.0.0.1:1/")
-    (delivery,) = office.announced(office.ended())
-    begun = office.world.clock()
-    assert office.world.door.send(begin_try(office.world.deployment.table, delivery, now=begun)) is not None
-    office.messages()
+def test_a_lost_attempt_is_woken_once_and_as_soon_as_it_counts_as_lost(delivery_harness: DeliveryHarness) -> None:
+    delivery_harness.endpoint("http://127.0.0.1:1/")
+    (delivery,) = delivery_harness.announced(delivery_harness.ended())
+    begun = delivery_harness.harness.clock()
+    assert (
+        delivery_harness.harness.transport.send(
+            begin_attempt(delivery_harness.harness.settings.table, delivery, now=begun)
+        )
+        is not None
+    )
+    delivery_harness.messages()
     woken = []
-    while office.world.clock() < begun + 2 * TRY_LEASE:
-        if office.world.sweep(office.tools) == {"delivery woken": 1}:
-            woken.append(office.world.clock() - begun)
-        office.world.clock.ahead += 5 * SECOND
+    while delivery_harness.harness.clock() < begun + 2 * ATTEMPT_LEASE:
+        if delivery_harness.harness.sweep(delivery_harness.dependencies) == {"delivery woken": 1}:
+            woken.append(delivery_harness.harness.clock() - begun)
+        delivery_harness.harness.clock.ahead += 5 * SECOND
     assert len(woken) == 1
-    assert TRY_LEASE <= woken[0] <= TRY_LEASE + 6 * SECOND
-    assert len(office.messages()) == 1
+    assert ATTEMPT_LEASE <= woken[0] <= ATTEMPT_LEASE + 6 * SECOND
+    assert len(delivery_harness.messages()) == 1

@@ -14,17 +14,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from coatcheck.calls import Call
-from coatcheck.clock import DAY, MINUTE, SECOND
-from coatcheck.lifecycle import Status
-from coatcheck.messages import DeliveryMessage, JobMessage
-from coatcheck.record import JSON, Blob, Event, Job, JobError, Progress
-from coatcheck.table import items
-from coatcheck.table.history import put_history_page
-from coatcheck.table.uploads import Multipart, UploadRecord, put_upload
-from coatcheck.table.webhooks import put_delivery, put_endpoint
-from coatcheck.webhooks import EVENTS, Attempt, Delivery, DeliveryKey, DeliveryStatus, Endpoint
-from tests.simulation.model import Model, ModelDoor
+from coatcheck.core.aws.call import Call
+from coatcheck.core.aws.dynamodb import job_items
+from coatcheck.core.aws.dynamodb.history import put_history_page
+from coatcheck.core.aws.dynamodb.upload_items import Multipart, UploadRecord, put_upload
+from coatcheck.core.aws.dynamodb.webhook_items import put_delivery, put_endpoint
+from coatcheck.core.clock import DAY, MINUTE, SECOND
+from coatcheck.core.job import JSON, Blob, Job, JobError, JobEvent, Progress
+from coatcheck.core.lifecycle import Status
+from coatcheck.core.messages import DeliveryMessage, JobMessage
+from coatcheck.core.webhooks import EVENTS, Delivery, DeliveryAttempt, DeliveryKey, DeliveryStatus, WebhookEndpoint
+from tests.simulation.model import Model, ModelTransport
 
 NOW, FAR = 1_795_000_000_000, 4_000_000_000_000
 TENANT = "t"
@@ -76,9 +76,9 @@ def jobs() -> dict[str, Job]:
         notify=EVENTS[1:],
         base_url="https://jobs.example",
         history=(
-            Event("job.queued", NOW - MINUTE),
-            Event("job.started", NOW - SECOND),
-            Event("job.retrying", NOW, ERROR),
+            JobEvent("job.queued", NOW - MINUTE),
+            JobEvent("job.started", NOW - SECOND),
+            JobEvent("job.retrying", NOW, ERROR),
         ),
     )
     return {
@@ -89,7 +89,7 @@ def jobs() -> dict[str, Job]:
 def calls() -> dict[str, Call[Any]]:
     """What writes every kind of item, by its name."""
     of = jobs()["succeeded"]
-    endpoint = Endpoint(TENANT, "whe_recorded", "https://hooks.example.com/", EVENTS, NOW, "mine", failures=2)
+    endpoint = WebhookEndpoint(TENANT, "whe_recorded", "https://hooks.example.com/", EVENTS, NOW, "mine", failures=2)
     key = DeliveryKey(TENANT, of.id, of.created_at, "dlv_recorded")
     delivery = Delivery(
         key,
@@ -103,16 +103,16 @@ def calls() -> dict[str, Call[Any]]:
         status=DeliveryStatus.PENDING,
         tries=1,
         due_at=NOW,
-        attempts=(Attempt(NOW, 12, 503, response="try later"),),
+        attempts=(DeliveryAttempt(NOW, 12, 503, response="try later"),),
     )
     upload = UploadRecord(TENANT, "upl_recorded", "a.csv", "text/csv", 7, b"s" * 32, FAR, Multipart("m", 8 << 20))
     return {
-        **{f"job-{name}": items.put_job("table", job, now=NOW) for name, job in jobs().items()},
+        **{f"job-{name}": job_items.put_job("table", job, now=NOW) for name, job in jobs().items()},
         "endpoint": put_endpoint("table", endpoint),
         "delivery": put_delivery("table", delivery),
         "upload": put_upload("table", upload),
         "history": put_history_page("table", of),
-        "artifacts": items.put_artifacts("table", of, [Blob(7, b"s" * 32, "image/png", "a.png")]),
+        "artifacts": job_items.put_artifacts("table", of, [Blob(7, b"s" * 32, "image/png", "a.png")]),
     }
 
 
@@ -121,7 +121,7 @@ def recorded() -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, call in calls().items():
         model = Model()
-        ModelDoor(model, lambda: NOW).send(call)
+        ModelTransport(model, lambda: NOW).send(call)
         (found[name],) = model.table.items.values()
     key: dict[str, Any] = {
         "tenant": TENANT,

@@ -22,7 +22,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from coatcheck.client.cli import main
+from coatcheck.cli.main import main
 
 KEY = "key-of-the-test"
 Reply = Response | Callable[[], Response]
@@ -30,7 +30,7 @@ Run = Callable[..., tuple[int, str, str]]
 
 
 @dataclass(frozen=True)
-class Seen:
+class RecordedRequest:
     """A request that arrived."""
 
     call: str
@@ -41,11 +41,11 @@ class Seen:
 
 
 @dataclass
-class Standin:
+class FakeServer:
     """Answers each call with its scripted replies in turn, the last one again and again; remembers what came."""
 
     url: str = ""
-    seen: list[Seen] = field(default_factory=list)
+    recorded: list[RecordedRequest] = field(default_factory=list)
     script: dict[str, list[Reply]] = field(default_factory=dict)
     arriving: int = 0
 
@@ -53,7 +53,7 @@ class Standin:
         self.script[call] = list(replies)
 
     def calls(self) -> list[str]:
-        return [seen.call for seen in self.seen]
+        return [recorded.call for recorded in self.recorded]
 
     def reset(self) -> None:
         """Begin anew, when what a client of an earlier test has broken off is through."""
@@ -64,7 +64,7 @@ class Standin:
         deadline = time.monotonic() + 10
         while self.arriving and time.monotonic() < deadline:
             time.sleep(0.01)
-        self.seen.clear()
+        self.recorded.clear()
         self.script.clear()
 
     async def answer(self, request: Request) -> Response:
@@ -74,7 +74,9 @@ class Standin:
             body = await request.body()
         finally:
             self.arriving -= 1
-        self.seen.append(Seen(call, dict(request.query_params), dict(request.headers), body, time.monotonic()))
+        self.recorded.append(
+            RecordedRequest(call, dict(request.query_params), dict(request.headers), body, time.monotonic())
+        )
         replies = self.script.get(call)
         if not replies:
             return problem(404, "not-found", "Not found", f"nothing is scripted for {call}")
@@ -122,10 +124,10 @@ def job_reply(
 
 
 @pytest.fixture(scope="session")
-def _served() -> Iterator[Standin]:
-    standin = Standin()
+def _served() -> Iterator[FakeServer]:
+    fake_server = FakeServer()
     methods = ["GET", "POST", "PUT", "PATCH", "DELETE"]
-    app = Starlette(routes=[Route("/{path:path}", standin.answer, methods=methods)])
+    app = Starlette(routes=[Route("/{path:path}", fake_server.answer, methods=methods)])
     config = uvicorn.Config(app, port=0, lifespan="off", ws="none", log_level="critical", timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
@@ -135,35 +137,35 @@ def _served() -> Iterator[Standin]:
         assert thread.is_alive()
         assert time.monotonic() < deadline, "the stand-in did not start"
         time.sleep(0.01)
-    standin.url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    yield standin
+    fake_server.url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    yield fake_server
     server.should_exit = True
     thread.join()
 
 
 @pytest.fixture
-def standin(_served: Standin) -> Standin:
+def fake_server(_served: FakeServer) -> FakeServer:
     _served.reset()
     return _served
 
 
 @pytest.fixture
-def here(standin: Standin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def stack_folder(fake_server: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder in which the stand-in is the server that `coatcheck up` started."""
     for name in ("COATCHECK_URL", "COATCHECK_API_KEY", "COATCHECK_HOME", "NO_COLOR", "FORCE_COLOR"):
         monkeypatch.delenv(name, raising=False)
     (tmp_path / ".coatcheck").mkdir()
     endpoint = tmp_path / ".coatcheck" / "endpoint.json"
     endpoint.touch(0o600)
-    endpoint.write_text(json.dumps({"url": standin.url, "api_key": "k"}))
+    endpoint.write_text(json.dumps({"url": fake_server.url, "api_key": "k"}))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 @pytest.fixture
-def run(here: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> Run:
+def run(stack_folder: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> Run:
     """The command line in that folder: its exit code, its standard output and its standard error."""
-    assert here.is_dir()
+    assert stack_folder.is_dir()
 
     def run(*argv: str) -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as ended:

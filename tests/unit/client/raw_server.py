@@ -65,7 +65,7 @@ def sends_all(pieces: Callable[[], Iterator[bytes]], *, pause: float = 0.0) -> B
     return behave
 
 
-def then_for_ever(head: bytes, piece: bytes, *, pause: float = 0.0) -> Behave:
+def endlessly(head: bytes, piece: bytes, *, pause: float = 0.0) -> Behave:
     """A beginning, and a piece again and again."""
     return sends_all(lambda: itertools.chain([head], itertools.repeat(piece)), pause=pause)
 

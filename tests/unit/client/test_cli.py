@@ -14,27 +14,27 @@ from typing import TYPE_CHECKING
 import pytest
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from coatcheck.client import exits
-from coatcheck.client.cli import COMMANDS, make_app
-from tests.unit.client.answers import RUN, problem, reply, stored, view
+from coatcheck.cli import exit_codes
+from coatcheck.cli.main import COMMANDS, make_app
+from tests.unit.client.responses import RUN, problem, reply, stored, view
 
 if TYPE_CHECKING:
-    from tests.unit.client.conftest import Run, Standin
+    from tests.unit.client.conftest import FakeServer, Run
 
 
-def test_submit_prints_the_id_alone(run: Run, standin: Standin) -> None:
-    standin.on("POST /v1/jobs", JSONResponse(view("queued"), 202))
+def test_submit_prints_the_id_alone(run: Run, fake_server: FakeServer) -> None:
+    fake_server.on("POST /v1/jobs", JSONResponse(view("queued"), 202))
     assert run("submit", "demo.sleep", "--input", '{"seconds": 1}') == (
         0,
         "job_a\n",
         "queued; look at it: coatcheck status job_a\n",
     )
-    assert json.loads(standin.seen[0].body) == {"type": "demo.sleep", "input": {"seconds": 1}}
-    assert standin.seen[0].headers["authorization"] == "Bearer k"
+    assert json.loads(fake_server.recorded[0].body) == {"type": "demo.sleep", "input": {"seconds": 1}}
+    assert fake_server.recorded[0].headers["authorization"] == "Bearer k"
 
 
-def test_submit_passes_every_option_on(run: Run, standin: Standin) -> None:
-    standin.on("POST /v1/jobs", JSONResponse(view("scheduled"), 202, {"Idempotent-Replayed": "true"}))
+def test_submit_passes_every_option_on(run: Run, fake_server: FakeServer) -> None:
+    fake_server.on("POST /v1/jobs", JSONResponse(view("scheduled"), 202, {"Idempotent-Replayed": "true"}))
     options = ["--idempotency-key", "mine", "--delay", "5", "--timeout", "60", "--metadata", "a=1", "--metadata", "b=2"]
     options += ["--webhook", "https://example.com/hook"]
     assert run("submit", "demo.sleep", *options) == (
@@ -42,7 +42,7 @@ def test_submit_passes_every_option_on(run: Run, standin: Standin) -> None:
         "job_a\n",
         "scheduled (the same job as before); look at it: coatcheck status job_a\n",
     )
-    sent = standin.seen[0]
+    sent = fake_server.recorded[0]
     assert sent.headers["idempotency-key"] == "mine"
     metadata = {"a": "1", "b": "2"}
     assert json.loads(sent.body) == {
@@ -55,85 +55,88 @@ def test_submit_passes_every_option_on(run: Run, standin: Standin) -> None:
     }
 
 
-def test_submit_uploads_and_names_the_uploads(run: Run, standin: Standin, here: Path) -> None:
+def test_submit_uploads_and_names_the_uploads(run: Run, fake_server: FakeServer, stack_folder: Path) -> None:
     for name in ("a.jpg", "b.jpg"):
-        (here / name).write_bytes(name.encode())
+        (stack_folder / name).write_bytes(name.encode())
     tickets = [
-        JSONResponse({"id": f"upl_{n}", "method": "PUT", "url": f"{standin.url}/bucket", "headers": {}}, 201)
+        JSONResponse({"id": f"upl_{n}", "method": "PUT", "url": f"{fake_server.url}/bucket", "headers": {}}, 201)
         for n in (1, 2)
     ]
-    standin.on("POST /v1/uploads", *tickets)
-    standin.on("PUT /bucket", Response())
-    standin.on("POST /v1/jobs", JSONResponse(view("queued"), 202))
+    fake_server.on("POST /v1/uploads", *tickets)
+    fake_server.on("PUT /bucket", Response())
+    fake_server.on("POST /v1/jobs", JSONResponse(view("queued"), 202))
     assert (
         run("submit", "t", "--input", '{"size": 9}', "--upload", "images[]=a.jpg", "--upload", "images[]=b.jpg")[0] == 0
     )
     expected = {"size": 9, "images": [{"$upload": "upl_1"}, {"$upload": "upl_2"}]}
-    assert json.loads(standin.seen[-1].body)["input"] == expected
-    assert [seen.body for seen in standin.seen if seen.call == "PUT /bucket"] == [b"a.jpg", b"b.jpg"]
+    assert json.loads(fake_server.recorded[-1].body)["input"] == expected
+    assert [recorded.body for recorded in fake_server.recorded if recorded.call == "PUT /bucket"] == [
+        b"a.jpg",
+        b"b.jpg",
+    ]
 
 
 RESUME = "what was sent of large files is kept for a day; to send only what is missing, add --resume upl_1\n"
 
 
-def in_parts(standin: Standin, status: int) -> None:
+def in_parts(fake_server: FakeServer, status: int) -> None:
     """One part, which the storage answers with `status`."""
     ticket = {"id": "upl_1", "part_size": 9, "next_parts": None}
-    ticket["parts"] = [{"number": 1, "url": f"{standin.url}/bucket"}]
+    ticket["parts"] = [{"number": 1, "url": f"{fake_server.url}/bucket"}]
     upload = {"id": "upl_1", "filename": "a.jpg", "size": 5, "sha256": hashlib.sha256(b"a.jpg").hexdigest()}
-    standin.on("POST /v1/uploads", JSONResponse(ticket, 201))
-    standin.on("GET /v1/uploads/upl_1", JSONResponse({**upload, "ticket": ticket}))
-    standin.on("POST /v1/uploads/upl_1/complete", JSONResponse({**upload, "ticket": None}))
-    standin.on("PUT /bucket", Response(status_code=status))
-    standin.on("POST /v1/jobs", JSONResponse(view("queued"), 202))
+    fake_server.on("POST /v1/uploads", JSONResponse(ticket, 201))
+    fake_server.on("GET /v1/uploads/upl_1", JSONResponse({**upload, "ticket": ticket}))
+    fake_server.on("POST /v1/uploads/upl_1/complete", JSONResponse({**upload, "ticket": None}))
+    fake_server.on("PUT /bucket", Response(status_code=status))
+    fake_server.on("POST /v1/jobs", JSONResponse(view("queued"), 202))
 
 
-def test_an_upload_that_ended_early_is_gone_on_with(run: Run, standin: Standin, here: Path) -> None:
-    (here / "a.jpg").write_bytes(b"a.jpg")
-    in_parts(standin, 404)
+def test_an_upload_that_ended_early_is_gone_on_with(run: Run, fake_server: FakeServer, stack_folder: Path) -> None:
+    (stack_folder / "a.jpg").write_bytes(b"a.jpg")
+    in_parts(fake_server, 404)
     code, out, err = run("submit", "t", "--upload", "image=a.jpg")
-    assert (code, out) == (exits.BROKEN, "")
+    assert (code, out) == (exit_codes.SERVER_ERROR, "")
     assert err.startswith(RESUME)
-    in_parts(standin, 200)
-    standin.seen.clear()
+    in_parts(fake_server, 200)
+    fake_server.recorded.clear()
     assert run("submit", "t", "--upload", "image=a.jpg", "--resume", "upl_1")[0] == 0
-    assert "POST /v1/uploads" not in standin.calls()
-    assert json.loads(standin.seen[-1].body)["input"] == {"image": {"$upload": "upl_1"}}
+    assert "POST /v1/uploads" not in fake_server.calls()
+    assert json.loads(fake_server.recorded[-1].body)["input"] == {"image": {"$upload": "upl_1"}}
 
 
 @pytest.mark.parametrize("resumed", [(), ("--resume", "upl_1")])
 def test_a_submit_that_is_refused_leaves_its_uploads(
-    run: Run, standin: Standin, here: Path, resumed: tuple[str, ...]
+    run: Run, fake_server: FakeServer, stack_folder: Path, resumed: tuple[str, ...]
 ) -> None:
-    (here / "a.jpg").write_bytes(b"a.jpg")
-    in_parts(standin, 200)
-    standin.on("POST /v1/jobs", problem(422))
+    (stack_folder / "a.jpg").write_bytes(b"a.jpg")
+    in_parts(fake_server, 200)
+    fake_server.on("POST /v1/jobs", problem(422))
     code, _, err = run("submit", "t", "--upload", "image=a.jpg", *resumed)
     assert (code, err) == (6, f"{RESUME}coatcheck: Refused\n")
 
 
-def test_an_upload_of_a_file_that_is_not_named(run: Run, standin: Standin, here: Path) -> None:
-    (here / "b.jpg").write_bytes(b"b.jpg")
-    in_parts(standin, 200)
+def test_an_upload_of_a_file_that_is_not_named(run: Run, fake_server: FakeServer, stack_folder: Path) -> None:
+    (stack_folder / "b.jpg").write_bytes(b"b.jpg")
+    in_parts(fake_server, 200)
     code, out, err = run("submit", "t", "--upload", "image=b.jpg", "--resume", "upl_1")
     assert (code, out, err) == (2, "", "coatcheck: upl_1 is of a.jpg, 5 bytes: no --upload is\n")
 
 
-def test_a_mistake_is_found_before_anything_is_sent(run: Run, standin: Standin, here: Path) -> None:
-    (here / "a.jpg").touch()
+def test_a_mistake_is_found_before_anything_is_sent(run: Run, fake_server: FakeServer, stack_folder: Path) -> None:
+    (stack_folder / "a.jpg").touch()
     code, out, err = run("submit", "t", "--input", '{"images": 5}', "--upload", "images[]=a.jpg")
     assert (code, out, err) == (2, "", "coatcheck: images[]: images is no list\n")
-    assert standin.seen == []
+    assert fake_server.recorded == []
 
 
 @pytest.mark.parametrize(
     ("status", "code"), [("succeeded", 0), ("failed", 1), ("canceled", 1), ("timed_out", 1), ("expired", 1)]
 )
-def test_submit_and_wait(run: Run, standin: Standin, status: str, code: int) -> None:
+def test_submit_and_wait(run: Run, fake_server: FakeServer, status: str, code: int) -> None:
     error = {"title": "Handler failed", "detail": "no such column"} if status == "failed" else None
-    standin.on("POST /v1/jobs", JSONResponse(view("queued"), 202))
+    fake_server.on("POST /v1/jobs", JSONResponse(view("queued"), 202))
     running = JSONResponse(view("running"), headers={"Retry-After": "0"})
-    standin.on("GET /v1/jobs/job_a", running, running, reply(status, error=error))
+    fake_server.on("GET /v1/jobs/job_a", running, running, reply(status, error=error))
     ended, out, err = run("submit", "demo.sleep", "--wait")
     assert (ended, out) == (code, "job_a\n")
     lines = {
@@ -147,24 +150,24 @@ def test_submit_and_wait(run: Run, standin: Standin, status: str, code: int) -> 
     )
 
 
-def test_waiting_is_not_asking_when_it_is_done_already(run: Run, standin: Standin) -> None:
-    standin.on("POST /v1/jobs", reply("succeeded"))
+def test_waiting_is_not_asking_when_it_is_done_already(run: Run, fake_server: FakeServer) -> None:
+    fake_server.on("POST /v1/jobs", reply("succeeded"))
     assert run("submit", "demo.sleep", "--wait")[0] == 0
-    assert standin.calls() == ["POST /v1/jobs"]
+    assert fake_server.calls() == ["POST /v1/jobs"]
 
 
-def test_a_connection_lost_while_waiting_says_how_to_look_again(run: Run, standin: Standin) -> None:
-    standin.on("POST /v1/jobs", JSONResponse(view("queued"), 202))
-    standin.on("GET /v1/jobs/job_a", problem(500))
+def test_a_connection_lost_while_waiting_says_how_to_look_again(run: Run, fake_server: FakeServer) -> None:
+    fake_server.on("POST /v1/jobs", JSONResponse(view("queued"), 202))
+    fake_server.on("GET /v1/jobs/job_a", problem(500))
     code, out, err = run("submit", "demo.sleep", "--wait")
     assert (code, out) == (9, "job_a\n")
     assert err == "no longer waiting for job_a, which goes on; look at it: coatcheck status job_a\ncoatcheck: Refused\n"
 
 
-def test_status(run: Run, standin: Standin) -> None:
+def test_status(run: Run, fake_server: FakeServer) -> None:
     result = {"size": 30_100_000, "content_type": "text/csv", "sha256": "ab"}
     more = {"progress": {"fraction": 0.5, "message": "half\x1b[31m"}, "result": result, "metadata": {"who": "me"}}
-    standin.on("GET /v1/jobs/job_a", reply("running", artifacts=[{**result, "name": "s.png"}], **more))
+    fake_server.on("GET /v1/jobs/job_a", reply("running", artifacts=[{**result, "name": "s.png"}], **more))
     code, out, _ = run("status", "job_a")
     assert code == 0
     rows = dict(re.split(r" {3,}", line, maxsplit=1) for line in out.splitlines())
@@ -182,36 +185,36 @@ def test_status(run: Run, standin: Standin) -> None:
     assert json.loads(run("status", "job_a", "--json")[1])["progress"] == more["progress"]
 
 
-def test_result_to_a_pipe_and_to_a_file(run: Run, standin: Standin, here: Path) -> None:
+def test_result_to_a_pipe_and_to_a_file(run: Run, fake_server: FakeServer, stack_folder: Path) -> None:
     body = b"\x89PNG"
-    standin.on("GET /v1/jobs/job_a", reply(result=stored(body, "image/png")))
-    standin.on("GET /v1/jobs/job_a/result", RedirectResponse("/bucket", 303))
-    standin.on("GET /bucket", Response(body))
+    fake_server.on("GET /v1/jobs/job_a", reply(result=stored(body, "image/png")))
+    fake_server.on("GET /v1/jobs/job_a/result", RedirectResponse("/bucket", 303))
+    fake_server.on("GET /bucket", Response(body))
     piped = subprocess.run([*RUN, "result", "job_a"], capture_output=True, check=False)
     assert (piped.returncode, piped.stdout, piped.stderr) == (0, body, b"")
     assert run("result", "job_a", "-o", "out.png") == (0, "", "")
-    assert (here / "out.png").read_bytes() == body
+    assert (stack_folder / "out.png").read_bytes() == body
 
 
-def test_an_artifact(run: Run, standin: Standin) -> None:
-    standin.on("GET /v1/jobs/job_a", reply(artifacts=[{**stored(b"x", "text/csv"), "name": "a.csv"}]))
-    standin.on("GET /v1/jobs/job_a/result/a.csv", Response(b"x"))
+def test_an_artifact(run: Run, fake_server: FakeServer) -> None:
+    fake_server.on("GET /v1/jobs/job_a", reply(artifacts=[{**stored(b"x", "text/csv"), "name": "a.csv"}]))
+    fake_server.on("GET /v1/jobs/job_a/result/a.csv", Response(b"x"))
     assert run("result", "job_a", "--name", "a.csv") == (0, "x", "")
 
 
-def test_where_a_result_is(run: Run, standin: Standin) -> None:
-    standin.on("GET /v1/jobs/job_a", reply(result=stored(b"x", "text/csv")))
-    standin.on("GET /v1/jobs/job_a/result", JSONResponse({"url": "http://x"}))
+def test_where_a_result_is(run: Run, fake_server: FakeServer) -> None:
+    fake_server.on("GET /v1/jobs/job_a", reply(result=stored(b"x", "text/csv")))
+    fake_server.on("GET /v1/jobs/job_a/result", JSONResponse({"url": "http://x"}))
     code, out, _ = run("result", "job_a", "--json")
     assert (code, json.loads(out)) == (0, {"url": "http://x"})
 
 
-def test_a_reader_that_has_had_enough(here: Path, standin: Standin) -> None:
+def test_a_reader_that_has_had_enough(stack_folder: Path, fake_server: FakeServer) -> None:
     body = b"x" * 5_000_000
-    standin.on("GET /v1/jobs/job_a", reply(result=stored(body, "text/csv")))
-    standin.on("GET /v1/jobs/job_a/result", Response(body))
+    fake_server.on("GET /v1/jobs/job_a", reply(result=stored(body, "text/csv")))
+    fake_server.on("GET /v1/jobs/job_a/result", Response(body))
     with subprocess.Popen(
-        [*RUN, "result", "job_a"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=here
+        [*RUN, "result", "job_a"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=stack_folder
     ) as reading:
         assert reading.stdout
         assert reading.stderr
@@ -221,10 +224,10 @@ def test_a_reader_that_has_had_enough(here: Path, standin: Standin) -> None:
         assert reading.wait(30) == 141
 
 
-def test_list(run: Run, standin: Standin) -> None:
+def test_list(run: Run, fake_server: FakeServer) -> None:
     first = {"data": [view(id=f"job_{n}") for n in range(2)], "next": "c"}
     second = {"data": [view("failed", id="job_2")], "next": None}
-    standin.on("GET /v1/jobs", JSONResponse(first), JSONResponse(second))
+    fake_server.on("GET /v1/jobs", JSONResponse(first), JSONResponse(second))
     code, out, _ = run("list", "--status", "failed", "--type", "demo.sleep", "--limit", "3")
     assert code == 0
     assert [line.split()[:3] for line in out.splitlines()] == [
@@ -233,20 +236,20 @@ def test_list(run: Run, standin: Standin) -> None:
         ["job_1", "demo.sleep", "succeeded"],
         ["job_2", "demo.sleep", "failed"],
     ]
-    assert standin.seen[0].query == {"limit": "3", "status": "failed", "type": "demo.sleep"}
-    standin.on("GET /v1/jobs", JSONResponse(first))
+    assert fake_server.recorded[0].query == {"limit": "3", "status": "failed", "type": "demo.sleep"}
+    fake_server.on("GET /v1/jobs", JSONResponse(first))
     lines = run("list", "--limit", "1", "--json")[1].splitlines()
     assert [json.loads(line) for line in lines] == [first["data"][0]]
 
 
-def test_types_events_and_cancel(run: Run, standin: Standin) -> None:
+def test_types_events_and_cancel(run: Run, fake_server: FakeServer) -> None:
     sleep = {"name": "demo.sleep", "title": "Sleep", "input": {"type": "object"}}
-    standin.on("GET /v1/job-types", JSONResponse({"data": [sleep], "next": None}))
-    standin.on("GET /v1/job-types/demo.sleep", JSONResponse(sleep))
+    fake_server.on("GET /v1/job-types", JSONResponse({"data": [sleep], "next": None}))
+    fake_server.on("GET /v1/job-types/demo.sleep", JSONResponse(sleep))
     event = {"type": "job.started", "at": "2026-11-01T10:00:00Z", "attempt": 1, "error": None}
     failed = {**event, "type": "job.failed", "error": {"title": "Handler failed"}}
-    standin.on("GET /v1/jobs/job_a/events", JSONResponse({"data": [event, failed], "next": None}))
-    standin.on("POST /v1/jobs/job_a/cancel", JSONResponse(view("canceling"), 202))
+    fake_server.on("GET /v1/jobs/job_a/events", JSONResponse({"data": [event, failed], "next": None}))
+    fake_server.on("POST /v1/jobs/job_a/cancel", JSONResponse(view("canceling"), 202))
     assert run("types")[1].split() == ["TYPE", "TITLE", "demo.sleep", "Sleep"]
     assert json.loads(run("types", "--json")[1]) == sleep
     assert json.loads(run("types", "demo.sleep")[1]) == sleep
@@ -276,7 +279,7 @@ def test_a_plugin_that_cannot_be_loaded_takes_no_other_away(capsys: pytest.Captu
 
 
 def test_a_plugin_may_be_a_group_of_commands(capsys: pytest.CaptureFixture[str]) -> None:
-    group = EntryPoint("dlq", "infra.dead_letters.command:dlq", "coatcheck.commands")
+    group = EntryPoint("dlq", "coatcheck_infra.ops.dead_letters.dlq_command:dlq", "coatcheck.commands")
     with pytest.raises(SystemExit) as ended:
         make_app([group])(args=["dlq", "list", "-h"], prog_name="coatcheck")
     assert ended.value.code == 0
@@ -285,7 +288,7 @@ def test_a_plugin_may_be_a_group_of_commands(capsys: pytest.CaptureFixture[str])
 
 def test_help_does_not_load_what_is_slow() -> None:
     program = (
-        "import sys; from coatcheck.client.cli import make_app; make_app();"
+        "import sys; from coatcheck.cli.main import make_app; make_app();"
         "print(sorted({'httpx', 'rich', 'pydantic', 'stamina', 'boto3'} & set(sys.modules)))"
     )
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

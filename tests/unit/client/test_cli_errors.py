@@ -10,52 +10,52 @@ from typing import TYPE_CHECKING
 import pytest
 from starlette.responses import Response
 
-from coatcheck.client import exits
-from tests.unit.client.answers import RUN, problem, reply, stored
+from coatcheck.cli import exit_codes
+from tests.unit.client.responses import RUN, problem, reply, stored
 
 if TYPE_CHECKING:
-    from tests.unit.client.conftest import Run, Standin
+    from tests.unit.client.conftest import FakeServer, Run
 
 
 @pytest.mark.parametrize(
     ("status", "code"),
     [
-        (400, exits.INVALID),
-        (401, exits.REFUSED),
-        (403, exits.REFUSED),
-        (404, exits.NOT_FOUND),
-        (409, exits.CONFLICT),
-        (410, exits.NOT_FOUND),
-        (413, exits.INVALID),
-        (415, exits.INVALID),
-        (418, exits.BROKEN),
-        (422, exits.INVALID),
-        (500, exits.BROKEN),
+        (400, exit_codes.INVALID),
+        (401, exit_codes.UNAUTHORIZED),
+        (403, exit_codes.UNAUTHORIZED),
+        (404, exit_codes.NOT_FOUND),
+        (409, exit_codes.CONFLICT),
+        (410, exit_codes.NOT_FOUND),
+        (413, exit_codes.INVALID),
+        (415, exit_codes.INVALID),
+        (418, exit_codes.SERVER_ERROR),
+        (422, exit_codes.INVALID),
+        (500, exit_codes.SERVER_ERROR),
     ],
 )
-def test_exit_codes_of_error_answers(run: Run, standin: Standin, status: int, code: int) -> None:
+def test_exit_codes_of_error_answers(run: Run, fake_server: FakeServer, status: int, code: int) -> None:
     errors = [{"pointer": "/input/seconds", "detail": "too small"}]
-    standin.on("POST /v1/jobs", problem(status, detail="It will not do", errors=errors))
+    fake_server.on("POST /v1/jobs", problem(status, detail="It will not do", errors=errors))
     ended, out, err = run("submit", "demo.sleep", "--json")
     assert (ended, out) == (code, "")
     assert err == "coatcheck: Refused: It will not do (/input/seconds: too small)\n"
 
 
-def test_exit_codes_of_results(run: Run, standin: Standin) -> None:
-    standin.on("GET /v1/jobs/job_a", reply("running"))
+def test_exit_codes_of_results(run: Run, fake_server: FakeServer) -> None:
+    fake_server.on("GET /v1/jobs/job_a", reply("running"))
     assert run("result", "job_a") == (7, "", "coatcheck: job_a is running, not finished yet\n")
-    standin.on("GET /v1/jobs/job_a", reply("failed", error={"title": "Handler failed"}))
+    fake_server.on("GET /v1/jobs/job_a", reply("failed", error={"title": "Handler failed"}))
     assert run("result", "job_a") == (1, "", "coatcheck: job_a failed: Handler failed\n")
-    standin.on("GET /v1/jobs/job_a", reply(result=stored(b"right", "text/csv")))
-    standin.on("GET /v1/jobs/job_a/result", Response(b"wrong"))
+    fake_server.on("GET /v1/jobs/job_a", reply(result=stored(b"right", "text/csv")))
+    fake_server.on("GET /v1/jobs/job_a/result", Response(b"wrong"))
     code, _, err = run("result", "job_a")
     assert (code, "damaged" in err) == (9, True)
     code, _, err = run("result", "job_a", "-o", "missing/folder/out")
     assert (code, err) == (2, "coatcheck: missing/folder/out: No such file or directory\n")
 
 
-def test_a_server_that_runs_no_longer(run: Run, here: Path) -> None:
-    file = here / ".coatcheck" / "endpoint.json"
+def test_a_server_that_runs_no_longer(run: Run, stack_folder: Path) -> None:
+    file = stack_folder / ".coatcheck" / "endpoint.json"
     file.write_text(json.dumps({"url": "http://127.0.0.1:1", "api_key": "k"}))
     line = f"coatcheck: no answer from http://127.0.0.1:1, which {file} names: start one with `coatcheck up`\n"
     assert run("status", "job_a") == (5, "", line)
@@ -90,10 +90,13 @@ def test_usage(run: Run, argv: list[str], line: str) -> None:
     assert "Traceback" not in err
 
 
-def test_environment_names_the_server(run: Run, standin: Standin, monkeypatch: pytest.MonkeyPatch) -> None:
-    standin.on("GET /v1/jobs/job_a", reply())
-    monkeypatch.setenv("COATCHECK_URL", standin.url)
+def test_environment_names_the_server(run: Run, fake_server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_server.on("GET /v1/jobs/job_a", reply())
+    monkeypatch.setenv("COATCHECK_URL", fake_server.url)
     monkeypatch.setenv("COATCHECK_API_KEY", "from-env")
     assert run("status", "job_a")[0] == 0
     assert run("status", "job_a", "--api-key", "from-option")[0] == 0
-    assert [seen.headers["authorization"] for seen in standin.seen] == ["Bearer from-env", "Bearer from-option"]
+    assert [recorded.headers["authorization"] for recorded in fake_server.recorded] == [
+        "Bearer from-env",
+        "Bearer from-option",
+    ]

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 import pytest
 from starlette.responses import JSONResponse, Response
 
-from tests.unit.client.answers import RUN, reply, stored, view
+from tests.unit.client.responses import RUN, reply, stored, view
 
 if TYPE_CHECKING:
-    from tests.unit.client.conftest import Standin
+    from tests.unit.client.conftest import FakeServer
 
 
 class Terminal:
@@ -61,11 +61,11 @@ class Terminal:
 
 
 @pytest.fixture
-def terminal(here: Path) -> Iterator[Callable[..., Terminal]]:
+def terminal(stack_folder: Path) -> Iterator[Callable[..., Terminal]]:
     opened: list[Terminal] = []
 
     def start(*argv: str, **environ: str) -> Terminal:
-        opened.append(Terminal(here, *argv, **environ))
+        opened.append(Terminal(stack_folder, *argv, **environ))
         return opened[-1]
 
     yield start
@@ -77,30 +77,30 @@ def terminal(here: Path) -> Iterator[Callable[..., Terminal]]:
     ("content_type", "code"), [("image/png", 2), ("text/csv; charset=utf-8", 0), ("application/json", 0)]
 )
 def test_binary_is_not_thrown_at_a_terminal(
-    terminal: Callable[..., Terminal], standin: Standin, content_type: str, code: int
+    terminal: Callable[..., Terminal], fake_server: FakeServer, content_type: str, code: int
 ) -> None:
-    standin.on("GET /v1/jobs/job_a", reply(result=stored(b"bytes", content_type)))
-    standin.on("GET /v1/jobs/job_a/result", Response(b"bytes"))
+    fake_server.on("GET /v1/jobs/job_a", reply(result=stored(b"bytes", content_type)))
+    fake_server.on("GET /v1/jobs/job_a/result", Response(b"bytes"))
     ended, shown = terminal("result", "job_a").finish()
     assert ended == code
     refused = b"coatcheck: the result is image/png, which is not for a terminal: give -o FILE, or pipe it\r\n"
     assert shown == (refused if code else b"bytes")
 
 
-def test_a_result_does_not_drive_the_terminal(terminal: Callable[..., Terminal], standin: Standin) -> None:
+def test_a_result_does_not_drive_the_terminal(terminal: Callable[..., Terminal], fake_server: FakeServer) -> None:
     body = "größe\t1\r\n\x1b]0;owned\x07\x9b2J\u202e\n".encode() + b"\xff\xc3"
-    standin.on("GET /v1/jobs/job_a", reply(result=stored(body, "text/csv")))
-    standin.on("GET /v1/jobs/job_a/result", Response(body))
+    fake_server.on("GET /v1/jobs/job_a", reply(result=stored(body, "text/csv")))
+    fake_server.on("GET /v1/jobs/job_a/result", Response(body))
     code, shown = terminal("result", "job_a", PYTHONIOENCODING="utf-8").finish()
     assert (code, shown.decode()) == (0, "größe\t1\r\n\ufffd]0;owned\ufffd\ufffd2J\ufffd\r\n\ufffd")
 
 
 def test_a_terminal_sees_progress_and_ctrl_c_stops_the_waiting_alone(
-    terminal: Callable[..., Terminal], standin: Standin
+    terminal: Callable[..., Terminal], fake_server: FakeServer
 ) -> None:
-    standin.on("POST /v1/jobs", JSONResponse(view("queued"), 202))
+    fake_server.on("POST /v1/jobs", JSONResponse(view("queued"), 202))
     running = view("running", progress={"fraction": 0.42, "message": "step 3"})
-    standin.on("GET /v1/jobs/job_a", JSONResponse(running, headers={"Retry-After": "1"}))
+    fake_server.on("GET /v1/jobs/job_a", JSONResponse(running, headers={"Retry-After": "1"}))
     waiting = terminal("submit", "demo.sleep", "--wait")
     waiting.until(lambda: b"step 3" in waiting.shown and b"42%" in waiting.shown)
     waiting.process.send_signal(signal.SIGINT)
@@ -108,22 +108,24 @@ def test_a_terminal_sees_progress_and_ctrl_c_stops_the_waiting_alone(
     assert code == 130
     assert b"no longer waiting for job_a, which goes on; look at it: coatcheck status job_a\r\n" in shown
     assert b"Traceback" not in shown
-    assert "POST /v1/jobs/job_a/cancel" not in standin.calls()
+    assert "POST /v1/jobs/job_a/cancel" not in fake_server.calls()
 
 
 @pytest.mark.parametrize(("environ", "colored"), [({}, True), ({"NO_COLOR": "1"}, False)])
 def test_no_color(
-    terminal: Callable[..., Terminal], standin: Standin, environ: dict[str, str], *, colored: bool
+    terminal: Callable[..., Terminal], fake_server: FakeServer, environ: dict[str, str], *, colored: bool
 ) -> None:
-    standin.on("POST /v1/jobs", JSONResponse(view("queued"), 202))
+    fake_server.on("POST /v1/jobs", JSONResponse(view("queued"), 202))
     running = JSONResponse(view("running", progress={"fraction": 0.4}), headers={"Retry-After": "1"})
-    standin.on("GET /v1/jobs/job_a", running, reply())
+    fake_server.on("GET /v1/jobs/job_a", running, reply())
     code, shown = terminal("submit", "demo.sleep", "--wait", **environ).finish()
     assert code == 0
     assert (b"\x1b[38;5;" in shown) == colored
 
 
-def test_input_from_a_pipe(here: Path, standin: Standin) -> None:
-    standin.on("POST /v1/jobs", JSONResponse(view("queued"), 202))
-    subprocess.run([*RUN, "submit", "t", "-i", "-"], input=b'{"a": 1}', cwd=here, check=True, capture_output=True)
-    assert json.loads(standin.seen[0].body)["input"] == {"a": 1}
+def test_input_from_a_pipe(stack_folder: Path, fake_server: FakeServer) -> None:
+    fake_server.on("POST /v1/jobs", JSONResponse(view("queued"), 202))
+    subprocess.run(
+        [*RUN, "submit", "t", "-i", "-"], input=b'{"a": 1}', cwd=stack_folder, check=True, capture_output=True
+    )
+    assert json.loads(fake_server.recorded[0].body)["input"] == {"a": 1}

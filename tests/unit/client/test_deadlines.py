@@ -12,11 +12,9 @@ from queue import SimpleQueue
 
 import pytest
 
-from coatcheck.client import connection
-from coatcheck.client.answers import Job
-from coatcheck.client.connection import Connection
-from coatcheck.client.deadline import Deadline, within
-from coatcheck.client.errors import (
+from coatcheck.client import http_transport
+from coatcheck.client.deadline import Deadline, run_with_timeout
+from coatcheck.client.exceptions import (
     CoatcheckError,
     ConnectionFailed,
     InvalidArgumentError,
@@ -24,17 +22,10 @@ from coatcheck.client.errors import (
     ProblemError,
     TransferFailed,
 )
-from coatcheck.client.sync import Client
-from tests.unit.client.raw_server import (
-    DRIP,
-    RUNNING,
-    Behave,
-    answers,
-    reads_nothing,
-    serving,
-    silent,
-    then_for_ever,
-)
+from coatcheck.client.http_transport import HttpTransport
+from coatcheck.client.responses import Job
+from coatcheck.client.sync_client import Client
+from tests.unit.client.raw_server import DRIP, RUNNING, Behave, answers, endlessly, reads_nothing, serving, silent
 
 TIMEOUT = 1.5
 SOON = 12.0
@@ -43,9 +34,9 @@ SOON = 12.0
 OK = b"HTTP/1.1 200 OK\r\n"
 DRIPS = {
     "silent": silent,
-    "head byte by byte": then_for_ever(OK + b"X: ", b"x", pause=DRIP),
-    "body byte by byte": then_for_ever(OK + b"Content-Length: 9999999\r\n\r\n", b" ", pause=DRIP),
-    "early hints for ever": then_for_ever(b"", b"HTTP/1.1 103 Early Hints\r\n\r\n", pause=DRIP),
+    "head byte by byte": endlessly(OK + b"X: ", b"x", pause=DRIP),
+    "body byte by byte": endlessly(OK + b"Content-Length: 9999999\r\n\r\n", b" ", pause=DRIP),
+    "early hints for ever": endlessly(b"", b"HTTP/1.1 103 Early Hints\r\n\r\n", pause=DRIP),
 }
 
 
@@ -62,7 +53,7 @@ DRIPS = {
     ids=[*DRIPS, "retry-after", "silent later", "busy for long", "busy for ever", "busy later"],
 )
 def test_waiting_ends_when_it_is_to(behaviours: tuple[Behave, ...], kind: type[CoatcheckError]) -> None:
-    with serving(*behaviours) as url, Client(url, "k", patience=100) as client:
+    with serving(*behaviours) as url, Client(url, "k", retry_timeout=100) as client:
         began = time.monotonic()
         with pytest.raises(kind):
             client.wait("job_a", timeout=TIMEOUT)
@@ -87,7 +78,7 @@ def test_no_time_to_wait(timeout: float) -> None:
 @pytest.mark.parametrize("behave", DRIPS.values(), ids=DRIPS.keys())
 def test_any_answer_has_its_limit(behave: Behave) -> None:
     with serving(behave) as url:
-        sender = Connection(url)
+        sender = HttpTransport(url)
         began = time.monotonic()
         with pytest.raises(ConnectionFailed, match="no answer in time"):
             sender.fetch("GET", url, limit=0.5)
@@ -96,7 +87,10 @@ def test_any_answer_has_its_limit(behave: Behave) -> None:
 
 
 def test_a_retry_after_beyond_patience_is_not_waited_for() -> None:
-    with serving(answers(b"{}", "Retry-After: 30", status="503 Busy")) as url, Client(url, "k", patience=2) as client:
+    with (
+        serving(answers(b"{}", "Retry-After: 30", status="503 Busy")) as url,
+        Client(url, "k", retry_timeout=2) as client,
+    ):
         began = time.monotonic()
         with pytest.raises(ProblemError) as raised:
             client.job("job_a")
@@ -105,18 +99,18 @@ def test_a_retry_after_beyond_patience_is_not_waited_for() -> None:
 
 
 @pytest.fixture
-def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "SECONDS_WITHOUT_PROGRESS", 0.5)
+def short_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_transport, "STALL_TIMEOUT", 0.5)
 
 
-@pytest.mark.usefixtures("hasty")
+@pytest.mark.usefixtures("short_timeouts")
 @pytest.mark.parametrize("behave", [reads_nothing, DRIPS["head byte by byte"]], ids=["reads nothing", "answer drips"])
 def test_an_upload_that_makes_no_progress_ends(behave: Behave) -> None:
     def body() -> Iterator[bytes]:
         yield from [bytes(1 << 20)] * 64
 
     with serving(behave) as url:
-        sender = Connection(url)
+        sender = HttpTransport(url)
         began = time.monotonic()
         with pytest.raises(ConnectionFailed):
             sender.put("PUT", url, {"Content-Length": str(64 << 20)}, body())
@@ -124,12 +118,12 @@ def test_an_upload_that_makes_no_progress_ends(behave: Behave) -> None:
         sender.close()
 
 
-@pytest.mark.usefixtures("hasty")
+@pytest.mark.usefixtures("short_timeouts")
 def test_a_download_that_drips_is_given_up(tmp_path: Path) -> None:
     size = 1000
     stored = {"size": size, "content_type": "text/csv", "sha256": hashlib.sha256(b"x" * size).hexdigest()}
     job = Job({"id": "job_a", "status": "succeeded", "done": True, "result": stored})
-    drips = then_for_ever(OK + b"Content-Length: 1000\r\n\r\n", b"x", pause=DRIP)
+    drips = endlessly(OK + b"Content-Length: 1000\r\n\r\n", b"x", pause=DRIP)
     with serving(drips) as url, Client(url, "k") as client:
         with pytest.raises(TransferFailed, match="too slowly"):
             client.download(job, tmp_path / "out")
@@ -147,14 +141,14 @@ def test_a_limit_that_moves() -> None:
         return max(0.0, ends + (0.4 if len(looks) > 2 else 0) - time.monotonic())
 
     with pytest.raises(TimeoutError):
-        within(left, lambda: time.sleep(3))
+        run_with_timeout(left, lambda: time.sleep(3))
     assert len(looks) >= 4
-    assert within(lambda: 5.0, lambda: 7) == 7
+    assert run_with_timeout(lambda: 5.0, lambda: 7) == 7
 
 
 def test_what_comes_too_late_is_discarded() -> None:
     limit, go_on, late = Deadline.after(0.05), threading.Event(), SimpleQueue[int]()
     with pytest.raises(TimeoutError):
-        within(lambda: limit.left, lambda: go_on.wait() and 7, discard=late.put)
+        run_with_timeout(lambda: limit.left, lambda: go_on.wait() and 7, discard=late.put)
     go_on.set()
     assert late.get(timeout=30) == 7

@@ -8,8 +8,8 @@ import os
 import re
 from pathlib import Path
 
-from coatcheck.client import exits
-from coatcheck.client.cli import COMMANDS, GROUPS, make_app
+from coatcheck.cli import exit_codes
+from coatcheck.cli.main import COMMANDS, GROUPS, make_app
 
 PAGE = Path(__file__).parents[3] / "docs" / "cli.md"
 
@@ -36,7 +36,7 @@ def commands() -> list[tuple[str, ...]]:
 
 def written_anew(page: str) -> str:
     """The page with its exit codes and help texts as they are now."""
-    codes = "".join(f"| {code} | {meaning} |\n" for code, meaning in exits.MEANING.items())
+    codes = "".join(f"| {code} | {meaning} |\n" for code, meaning in exit_codes.DESCRIPTIONS.items())
     page = re.sub(r"(?<=\| code \| meaning \|\n\|---\|---\|\n)(\| .*\n)*", lambda _: codes, page)
     texts = [
         f"```text\n$ {' '.join(('coatcheck', *command))} --help\n{help_of(*command)}\n```\n"
@@ -55,7 +55,7 @@ def test_every_command_and_exit_code_is_on_the_page() -> None:
     page = PAGE.read_text(encoding="utf-8")
     for command in commands():
         assert f"Usage: coatcheck {' '.join(command)} " in page
-    for code in exits.MEANING:
+    for code in exit_codes.DESCRIPTIONS:
         assert f"\n| {code} | " in page
 
 

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import pytest
 from starlette.responses import JSONResponse, Response
 
-from tests.unit.client.answers import RUN, reply, stored, view
+from tests.unit.client.responses import RUN, reply, stored, view
 
 if TYPE_CHECKING:
-    from tests.unit.client.conftest import Standin
+    from tests.unit.client.conftest import FakeServer
 
 GONE = 141
 STATUS = ("status", "job_a")
@@ -95,20 +95,20 @@ CASES = {
 
 
 @pytest.fixture
-def served(standin: Standin, here: Path) -> Path:
+def served(fake_server: FakeServer, stack_folder: Path) -> Path:
     """A folder in which the stand-in runs, with files of odd names."""
-    standin.on("GET /v1/jobs/job_a", reply(result=stored(b"bytes", "text/csv")))
+    fake_server.on("GET /v1/jobs/job_a", reply(result=stored(b"bytes", "text/csv")))
     gone = {"title": "Gone \u202e\x1b[2J\u2028", "status": 404, "detail": "f\u00fcr immer\nweg"}
-    standin.on("GET /v1/jobs/job_b", JSONResponse(gone, 404))
-    standin.on("GET /v1/jobs/job_a/result", Response(b"bytes"))
-    standin.on("GET /v1/jobs", JSONResponse({"data": [view(type="gr\u00f6\u00dfe\x1b[2J\u202e")], "next": None}))
-    standin.on("POST /v1/jobs", JSONResponse(view("queued"), 202))
-    ticket = {"id": "upl_1", "method": "PUT", "url": f"{standin.url}/bucket", "headers": {}}
-    standin.on("POST /v1/uploads", JSONResponse(ticket, 201))
-    standin.on("PUT /bucket", Response())
+    fake_server.on("GET /v1/jobs/job_b", JSONResponse(gone, 404))
+    fake_server.on("GET /v1/jobs/job_a/result", Response(b"bytes"))
+    fake_server.on("GET /v1/jobs", JSONResponse({"data": [view(type="gr\u00f6\u00dfe\x1b[2J\u202e")], "next": None}))
+    fake_server.on("POST /v1/jobs", JSONResponse(view("queued"), 202))
+    ticket = {"id": "upl_1", "method": "PUT", "url": f"{fake_server.url}/bucket", "headers": {}}
+    fake_server.on("POST /v1/uploads", JSONResponse(ticket, 201))
+    fake_server.on("PUT /bucket", Response())
     for name in (b"plain", b"caf\xe9", b"b\\c\nd"):
-        (here / os.fsdecode(name)).write_bytes(b"x")
-    return here
+        (stack_folder / os.fsdecode(name)).write_bytes(b"x")
+    return stack_folder
 
 
 def ended(case: Case, folder: Path) -> subprocess.CompletedProcess[bytes]:
@@ -148,13 +148,17 @@ def test_the_id_of_a_job_is_told_where_it_cannot_be_printed(served: Path) -> Non
     assert done.stderr == b"submitted: job_a\ncoatcheck: standard output: No space left on device\n"
 
 
-def test_names_that_are_sent_are_fit_for_the_service(served: Path, standin: Standin) -> None:
+def test_names_that_are_sent_are_fit_for_the_service(served: Path, fake_server: FakeServer) -> None:
     ended(Case((*SUBMIT, "--upload", "a=b\\c\nd"), 0), served)
-    named = [json.loads(seen.body)["filename"] for seen in standin.seen if seen.call == "POST /v1/uploads"]
+    named = [
+        json.loads(recorded.body)["filename"]
+        for recorded in fake_server.recorded
+        if recorded.call == "POST /v1/uploads"
+    ]
     assert named == ["b_c_d"]
 
 
-def test_a_hundred_megabytes_of_input(served: Path, standin: Standin) -> None:
+def test_a_hundred_megabytes_of_input(served: Path, fake_server: FakeServer) -> None:
     with (served / "large.json").open("wb") as file:
         file.truncate(100 << 20)
     done = ended(Case((*SUBMIT, "-i", "@large.json"), 2), served)
@@ -162,4 +166,4 @@ def test_a_hundred_megabytes_of_input(served: Path, standin: Standin) -> None:
         2,
         b"coatcheck: large.json has more than 64 MiB: send a file with --upload\n",
     )
-    assert standin.seen == []
+    assert fake_server.recorded == []

@@ -13,21 +13,21 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from coatcheck.client import exits
-from coatcheck.client.answers import Job
-from coatcheck.client.errors import (
+from coatcheck.cli import exit_codes
+from coatcheck.client.exceptions import (
     CoatcheckError,
     ConnectionFailed,
     ProblemError,
     TransferFailed,
-    UnexpectedAnswerError,
+    UnexpectedResponseError,
 )
-from coatcheck.client.sync import Client
-from tests.unit.client.answers import view
-from tests.unit.client.raw_server import Behave, answers, sends, sends_all, serving, then_for_ever
+from coatcheck.client.responses import Job
+from coatcheck.client.sync_client import Client
+from tests.unit.client.raw_server import Behave, answers, endlessly, sends, sends_all, serving
+from tests.unit.client.responses import view
 
 if TYPE_CHECKING:
-    from tests.unit.client.conftest import Run, Standin
+    from tests.unit.client.conftest import FakeServer, Run
 
 EVIL = "\x1b[2J\x1b]0;owned\x07\u202e\u2066\r\n\x9b31m\ud800"
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -46,13 +46,13 @@ def job(**changed: Any) -> Job:
         (sends(b"just some words\r\n\r\n"), ConnectionFailed),
         (sends(b"\x00\xff" * 50_000), ConnectionFailed),
         (sends_all(lambda: itertools.chain([OK], (b"X-%d: y\r\n" % n for n in range(1_000_000)))), ConnectionFailed),
-        (then_for_ever(OK + b"X: ", b"x" * 65_536), ConnectionFailed),
-        (then_for_ever(CHUNKED, b"10000\r\n" + b" " * 65_536 + b"\r\n"), UnexpectedAnswerError),
-        (then_for_ever(OK + b"\r\n", b" " * 65_536), UnexpectedAnswerError),
-        (answers(gzip.compress(bytes(1 << 24)), "Content-Encoding: gzip"), UnexpectedAnswerError),
-        (answers(b"\xff\xfe{}"), UnexpectedAnswerError),
+        (endlessly(OK + b"X: ", b"x" * 65_536), ConnectionFailed),
+        (endlessly(CHUNKED, b"10000\r\n" + b" " * 65_536 + b"\r\n"), UnexpectedResponseError),
+        (endlessly(OK + b"\r\n", b" " * 65_536), UnexpectedResponseError),
+        (answers(gzip.compress(bytes(1 << 24)), "Content-Encoding: gzip"), UnexpectedResponseError),
+        (answers(b"\xff\xfe{}"), UnexpectedResponseError),
         (answers(b"{}", length=1 << 60), ConnectionFailed),
-        (answers(b"", "Location: http://[", status="302 Found"), UnexpectedAnswerError),
+        (answers(b"", "Location: http://[", status="302 Found"), UnexpectedResponseError),
         (answers(b"x" * (9 << 20), status="418 Teapot"), ProblemError),
         (answers(json.dumps({"title": EVIL}).encode(), status=f"400 {EVIL[:3]}"), CoatcheckError),
         (answers(b"<html>", f"Content-Type: {EVIL[:4]}"), CoatcheckError),
@@ -74,7 +74,7 @@ def job(**changed: Any) -> Job:
     ],
 )
 def test_an_answer_that_is_no_answer(behave: Behave, kind: type[CoatcheckError]) -> None:
-    with serving(behave) as url, Client(url, "k", patience=0) as client:
+    with serving(behave) as url, Client(url, "k", retry_timeout=0) as client:
         with pytest.raises(kind) as raised:
             client.job("job_a")
         assert str(raised.value).isprintable()
@@ -84,7 +84,7 @@ def test_an_answer_that_is_no_answer(behave: Behave, kind: type[CoatcheckError])
 @pytest.mark.parametrize(
     ("behave", "line", "passed"),
     [
-        (then_for_ever(OK + b"\r\n", BODY), "longer than the 10 bytes that the job says", range(11)),
+        (endlessly(OK + b"\r\n", BODY), "longer than the 10 bytes that the job says", range(11)),
         (answers(BODY + b"x"), "has 11 bytes where the job says 10", [0]),
         (answers(BODY[:5]), "has 5 bytes where the job says 10", [0]),
         (answers(gzip.compress(bytes(1 << 24)), "Content-Encoding: gzip"), "where the job says 10", [0]),
@@ -100,33 +100,33 @@ def test_a_download_gives_no_more_than_announced(behave: Behave, line: str, pass
 
 
 @pytest.mark.parametrize("told", [None, "bytes 3-9/10", "bytes 5-9/11", "bytes */10", "5-9/10", "bytes 5-\u0669/10"])
-def test_a_download_goes_on_where_it_was_asked_to(standin: Standin, told: str | None) -> None:
+def test_a_download_goes_on_where_it_was_asked_to(fake_server: FakeServer, told: str | None) -> None:
     headers = {} if told is None else {"Content-Range": told.encode().decode("latin-1")}
     first = Response(BODY[:5], headers={"Content-Length": "10"})
-    standin.on("GET /v1/jobs/job_a/result", first, Response(BODY[5:], 206, headers))
-    with Client(standin.url, "k") as client, pytest.raises(TransferFailed, match=r"go on at byte 5|has 11 bytes"):
+    fake_server.on("GET /v1/jobs/job_a/result", first, Response(BODY[5:], 206, headers))
+    with Client(fake_server.url, "k") as client, pytest.raises(TransferFailed, match=r"go on at byte 5|has 11 bytes"):
         client.read_result(job(), BytesIO())
 
 
-def test_a_result_that_the_disk_has_no_room_for(run: Run, standin: Standin, here: Path) -> None:
+def test_a_result_that_the_disk_has_no_room_for(run: Run, fake_server: FakeServer, stack_folder: Path) -> None:
     entry = {"size": 1 << 62, "content_type": "text/csv", "sha256": "ab"}
-    standin.on("GET /v1/jobs/job_a", JSONResponse(view(result=entry)))
+    fake_server.on("GET /v1/jobs/job_a", JSONResponse(view(result=entry)))
     assert run("result", "job_a", "-o", "out") == (2, "", "coatcheck: out: No space left on device\n")
-    assert standin.calls() == ["GET /v1/jobs/job_a"]
-    assert [file.name for file in here.iterdir()] == [".coatcheck"]
+    assert fake_server.calls() == ["GET /v1/jobs/job_a"]
+    assert [file.name for file in stack_folder.iterdir()] == [".coatcheck"]
 
 
 @pytest.mark.parametrize(
     "location",
     ["/v1/jobs/job_a/result", "file:///etc/passwd", "http://[", f"http://{'a' * 70}.invalid/", "//\u202e", "ftp://x"],
 )
-def test_a_result_that_is_nowhere(standin: Standin, location: str) -> None:
-    standin.on("GET /v1/jobs/job_a/result", RedirectResponse(location, 303))
-    with Client(standin.url, "k", patience=0) as client, pytest.raises(CoatcheckError) as raised:
+def test_a_result_that_is_nowhere(fake_server: FakeServer, location: str) -> None:
+    fake_server.on("GET /v1/jobs/job_a/result", RedirectResponse(location, 303))
+    with Client(fake_server.url, "k", retry_timeout=0) as client, pytest.raises(CoatcheckError) as raised:
         client.read_result(job(), BytesIO())
     assert str(raised.value).isprintable()
-    assert 1 <= len(standin.seen) <= 2
-    assert all("authorization" not in seen.headers for seen in standin.seen[1:])
+    assert 1 <= len(fake_server.recorded) <= 2
+    assert all("authorization" not in recorded.headers for recorded in fake_server.recorded[1:])
 
 
 def variants(document: dict[str, Any], name: str, *wrong: Any) -> list[Any]:
@@ -152,11 +152,11 @@ WRONG_JOBS: list[Any] = [
 
 @pytest.mark.parametrize("document", WRONG_JOBS, ids=range(len(WRONG_JOBS)))
 @pytest.mark.parametrize("argv", [("status", "job_a"), ("list",)], ids=["status", "list"])
-def test_a_job_that_is_none(run: Run, standin: Standin, argv: tuple[str, ...], document: Any) -> None:
-    standin.on("GET /v1/jobs/job_a", raw_json(document))
-    standin.on("GET /v1/jobs", raw_json({"data": [document], "next": None}))
+def test_a_job_that_is_none(run: Run, fake_server: FakeServer, argv: tuple[str, ...], document: Any) -> None:
+    fake_server.on("GET /v1/jobs/job_a", raw_json(document))
+    fake_server.on("GET /v1/jobs", raw_json({"data": [document], "next": None}))
     code, out, err = run(*argv)
-    assert (code, out, err.count("\n")) == (exits.BROKEN, "", 1)
+    assert (code, out, err.count("\n")) == (exit_codes.SERVER_ERROR, "", 1)
     assert err.endswith("which is no answer of a Coatcheck server\n")
 
 
@@ -199,29 +199,29 @@ PARTS = {"id": "upl_a", "part_size": 1, "next_parts": None, "parts": [{"number":
     ],
 )
 def test_documents_that_are_none(
-    run: Run, standin: Standin, here: Path, *, argv: tuple[str, ...], call: str, documents: list[Any]
+    run: Run, fake_server: FakeServer, stack_folder: Path, *, argv: tuple[str, ...], call: str, documents: list[Any]
 ) -> None:
-    (here / "file").write_bytes(b"x")
+    (stack_folder / "file").write_bytes(b"x")
     for document in documents:
-        standin.on(call, raw_json(document))
+        fake_server.on(call, raw_json(document))
         code, out, err = run(*argv)
-        assert (code, out, err.count("\n")) == (exits.BROKEN, "", 1 + err.count("--resume upl_a")), err
+        assert (code, out, err.count("\n")) == (exit_codes.SERVER_ERROR, "", 1 + err.count("--resume upl_a")), err
         assert err.replace("\n", "").isprintable()
 
 
 @pytest.mark.parametrize("constant", ["NaN", "Infinity", "1e999"])
-def test_json_stays_json(run: Run, standin: Standin, constant: str) -> None:
+def test_json_stays_json(run: Run, fake_server: FakeServer, constant: str) -> None:
     text = json.dumps(view(attempt="here")).replace('"here"', constant)
-    standin.on("GET /v1/jobs/job_a", Response(text, media_type="application/json"))
-    assert run("status", "job_a", "--json")[:2] == (exits.BROKEN, "")
+    fake_server.on("GET /v1/jobs/job_a", Response(text, media_type="application/json"))
+    assert run("status", "job_a", "--json")[:2] == (exit_codes.SERVER_ERROR, "")
 
 
-def test_json_that_is_too_deep_to_show(run: Run, standin: Standin) -> None:
+def test_json_that_is_too_deep_to_show(run: Run, fake_server: FakeServer) -> None:
     text = json.dumps(view(metadata={"a": "here"})).replace('"here"', "[" * 900 + "]" * 900)
-    standin.on("GET /v1/jobs/job_a", Response(text, media_type="application/json"))
+    fake_server.on("GET /v1/jobs/job_a", Response(text, media_type="application/json"))
     for argv in (("status", "job_a"), ("status", "job_a", "--json")):
         code, out, err = run(*argv)
-        assert (code, bool(out)) in {(0, True), (exits.BROKEN, False)}
+        assert (code, bool(out)) in {(0, True), (exit_codes.SERVER_ERROR, False)}
         assert "Traceback" not in err
 
 
@@ -268,12 +268,12 @@ def listed(*entries: Any) -> dict[str, Any]:
 )
 @pytest.mark.parametrize("more", [(), ("--json",)], ids=["text", "json"])
 def test_no_text_of_a_server_drives_a_terminal(
-    run: Run, standin: Standin, *, argv: tuple[str, ...], more: tuple[str, ...], call: str, document: Any
+    run: Run, fake_server: FakeServer, *, argv: tuple[str, ...], more: tuple[str, ...], call: str, document: Any
 ) -> None:
-    standin.on(call, raw_json(document))
-    standin.on("GET /v1/jobs/job_a/result", raw_json(document))
+    fake_server.on(call, raw_json(document))
+    fake_server.on("GET /v1/jobs/job_a/result", raw_json(document))
     code, out, err = run(*argv, *more)
-    assert code in {exits.OK, exits.UNSUCCESSFUL}
+    assert code in {exit_codes.OK, exit_codes.UNSUCCESSFUL}
     for shown in (out, err):
         assert shown.replace("\n", "").isprintable()
     if more and out:
@@ -286,11 +286,11 @@ def raw_json(document: Any) -> Response:
     return Response(json.dumps(document), media_type="application/json")
 
 
-def test_an_evil_error_answer(run: Run, standin: Standin) -> None:
-    standin.on("POST /v1/jobs", raw_error(SAID), raw_error({"title": "x" * 5_000_000}))
+def test_an_evil_error_answer(run: Run, fake_server: FakeServer) -> None:
+    fake_server.on("POST /v1/jobs", raw_error(SAID), raw_error({"title": "x" * 5_000_000}))
     for _ in range(2):
         code, out, err = run("submit", "t")
-        assert (code, out, err.count("\n")) == (exits.INVALID, "", 1)
+        assert (code, out, err.count("\n")) == (exit_codes.INVALID, "", 1)
         assert err[:-1].isprintable()
         assert len(err) < 2100
 

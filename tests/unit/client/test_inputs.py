@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coatcheck.client import inputs
-from coatcheck.client.errors import InvalidArgumentError
+from coatcheck.cli import input_arguments
+from coatcheck.client.exceptions import InvalidArgumentError
 
 NAMES = st.text(min_size=1, max_size=8).filter(lambda t: not set(t) & set(".[]="))
 STEPS = st.one_of(NAMES, st.integers(0, 999), st.none())
@@ -22,34 +22,34 @@ JSON = st.recursive(
 
 
 @given(FIELDS)
-def test_a_field_is_read_as_it_was_written(field: tuple[inputs.Step, ...]) -> None:
-    assert inputs.parse_field(inputs.format_field(field)) == field
+def test_a_field_is_read_as_it_was_written(field: tuple[input_arguments.Step, ...]) -> None:
+    assert input_arguments.parse_field(input_arguments.format_field(field)) == field
 
 
 @given(st.text(max_size=20))
 def test_any_text_is_a_field_or_refused(text: str) -> None:
     try:
-        steps = inputs.parse_field(text)
+        steps = input_arguments.parse_field(text)
     except InvalidArgumentError:
         return
-    assert inputs.parse_field(inputs.format_field(steps)) == steps
+    assert input_arguments.parse_field(input_arguments.format_field(steps)) == steps
 
 
-def look_up(document: Any, field: tuple[inputs.Step, ...]) -> Any:
+def look_up(document: Any, field: tuple[input_arguments.Step, ...]) -> Any:
     for step in field:
         document = document[-1 if step is None else step]
     return document
 
 
 @given(REACHABLE)
-def test_what_is_placed_is_found_there(field: tuple[inputs.Step, ...]) -> None:
-    assert look_up(inputs.place({}, field, "here"), field) == "here"
+def test_what_is_placed_is_found_there(field: tuple[input_arguments.Step, ...]) -> None:
+    assert look_up(input_arguments.set_field({}, field, "here"), field) == "here"
 
 
 @given(st.dictionaries(NAMES, JSON, max_size=4), NAMES, JSON)
 def test_placing_leaves_the_rest_and_the_original_alone(document: dict[str, Any], name: str, value: Any) -> None:
     before = repr(document)
-    placed = inputs.place(document, (name,), value)
+    placed = input_arguments.set_field(document, (name,), value)
     assert placed == {**document, name: value}
     assert repr(document) == before
 
@@ -60,7 +60,7 @@ def test_placing_leaves_the_rest_and_the_original_alone(document: dict[str, Any]
 )
 def test_these_are_no_fields(text: str) -> None:
     with pytest.raises(InvalidArgumentError, match="is no field"):
-        inputs.parse_field(text)
+        input_arguments.parse_field(text)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_these_are_no_fields(text: str) -> None:
     ],
 )
 def test_place(document: Any, field: str, expected: Any) -> None:
-    assert inputs.place(document, inputs.parse_field(field), 1) == expected
+    assert input_arguments.set_field(document, input_arguments.parse_field(field), 1) == expected
 
 
 @pytest.mark.parametrize(
@@ -90,16 +90,16 @@ def test_place(document: Any, field: str, expected: Any) -> None:
 )
 def test_place_that_does_not_fit(document: Any, field: str, line: str) -> None:
     with pytest.raises(InvalidArgumentError) as raised:
-        inputs.place(document, inputs.parse_field(field), 1)
+        input_arguments.set_field(document, input_arguments.parse_field(field), 1)
     assert str(raised.value) == line
 
 
 def test_input_is_text_file_or_stdin(tmp_path: Path) -> None:
     file = tmp_path / "input.json"
     file.write_text('{"from": "file"}')
-    assert inputs.read_input('{"a": 1}', bytes) == {"a": 1}
-    assert inputs.read_input(f"@{file}", bytes) == {"from": "file"}
-    assert inputs.read_input("-", lambda _: b'{"from": "stdin"}') == {"from": "stdin"}
+    assert input_arguments.read_input('{"a": 1}', bytes) == {"a": 1}
+    assert input_arguments.read_input(f"@{file}", bytes) == {"from": "file"}
+    assert input_arguments.read_input("-", lambda _: b'{"from": "stdin"}') == {"from": "stdin"}
 
 
 @pytest.mark.parametrize(
@@ -111,43 +111,47 @@ def test_input_is_text_file_or_stdin(tmp_path: Path) -> None:
         ('{"a": -1e999}', b"", "--input is not JSON: -1e999 is too large a number"),
         ("9" * 5000, b"", "--input is not JSON: Exceeds the limit (4300 digits)"),
         ("-", b"[" * 100_000, "standard input is not JSON: nested too deeply"),
-        ("-", b" " * (inputs.LARGEST_INPUT + 1), "standard input has more than 64 MiB: send a file with --upload"),
+        (
+            "-",
+            b" " * (input_arguments.MAX_INPUT_SIZE + 1),
+            "standard input has more than 64 MiB: send a file with --upload",
+        ),
         ("@missing.json", b"", "cannot read missing.json: No such file or directory"),
     ],
 )
 def test_input_that_is_none(text: str, raw: bytes, line: str) -> None:
     with pytest.raises(InvalidArgumentError) as raised:
-        inputs.read_input(text, lambda _: raw)
+        input_arguments.read_input(text, lambda _: raw)
     assert str(raised.value).startswith(line)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0])
 def test_seconds_that_are_none(value: float) -> None:
     with pytest.raises(InvalidArgumentError, match="--delay takes a number of seconds, at least 0"):
-        inputs.read_seconds("--delay", value)
+        input_arguments.read_seconds("--delay", value)
 
 
 @pytest.mark.parametrize(
     ("name", "sent"), [("a b.csv", "a b.csv"), ("caf\udce9.csv", "caf_.csv"), ("a\\b\nc", "a_b_c"), ("...", "file")]
 )
 def test_what_an_upload_is_called(name: str, sent: str) -> None:
-    assert inputs.upload_name(Path(name)) == sent
+    assert input_arguments.upload_name(Path(name)) == sent
 
 
 def test_attachment_and_metadata(tmp_path: Path) -> None:
     file = tmp_path / "a=b.csv"
     file.touch()
-    assert inputs.read_attachment(f"tables.t={file}") == inputs.Attachment(("tables", "t"), file)
-    assert inputs.read_metadata(["a=1", "b=x=y", "c="]) == {"a": "1", "b": "x=y", "c": ""}
+    assert input_arguments.read_attachment(f"tables.t={file}") == input_arguments.Attachment(("tables", "t"), file)
+    assert input_arguments.read_metadata(["a=1", "b=x=y", "c="]) == {"a": "1", "b": "x=y", "c": ""}
 
 
 @pytest.mark.parametrize("text", ["", "images", "images=", "=x", "images=/does/not/exist", "images=/"])
 def test_attachment_that_is_none(text: str) -> None:
     with pytest.raises(InvalidArgumentError):
-        inputs.read_attachment(text)
+        input_arguments.read_attachment(text)
 
 
 @pytest.mark.parametrize("pair", ["", "novalue", "=x"])
 def test_metadata_that_is_none(pair: str) -> None:
     with pytest.raises(InvalidArgumentError, match="NAME=VALUE"):
-        inputs.read_metadata([pair])
+        input_arguments.read_metadata([pair])

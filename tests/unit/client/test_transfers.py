@@ -14,25 +14,21 @@ from typing import TYPE_CHECKING
 import pytest
 from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 
-from coatcheck.client.answers import Job
-from coatcheck.client.errors import (
-    NotFinished,
-    ProblemError,
-    TransferFailed,
-)
-from coatcheck.client.sync import Client
-from coatcheck.client.transfer import PARTIAL
+from coatcheck.client.exceptions import NotFinished, ProblemError, TransferFailed
+from coatcheck.client.file_download import PARTIAL_CONTENT
+from coatcheck.client.responses import Job
+from coatcheck.client.sync_client import Client
 
 if TYPE_CHECKING:
-    from tests.unit.client.conftest import Standin
+    from tests.unit.client.conftest import FakeServer
 
 KEY = "key-of-the-test"
 DONE = {"id": "job_a", "status": "succeeded", "done": True}
 
 
 @pytest.fixture
-def client(standin: Standin) -> Iterator[Client]:
-    with Client(standin.url + "/", KEY, patience=5) as client:
+def client(fake_server: FakeServer) -> Iterator[Client]:
+    with Client(fake_server.url + "/", KEY, retry_timeout=5) as client:
         yield client
 
 
@@ -47,8 +43,8 @@ def with_result(body: bytes, sha256: str | None = None, size: int | None = None)
     return Job({**DONE, "result": entry, "artifacts": [{**entry, "name": "sheet.png"}]})
 
 
-def test_a_small_result(client: Client, standin: Standin, tmp_path: Path) -> None:
-    standin.on("GET /v1/jobs/job_a/result", Response(b"a,b\n", media_type="text/csv"))
+def test_a_small_result(client: Client, fake_server: FakeServer, tmp_path: Path) -> None:
+    fake_server.on("GET /v1/jobs/job_a/result", Response(b"a,b\n", media_type="text/csv"))
     steps: list[tuple[int, int]] = []
     client.download(with_result(b"a,b\n"), tmp_path / "out.csv", progress=lambda *step: steps.append(step))
     assert (tmp_path / "out.csv").read_bytes() == b"a,b\n"
@@ -56,32 +52,35 @@ def test_a_small_result(client: Client, standin: Standin, tmp_path: Path) -> Non
     assert steps == [(4, 4)]
 
 
-def test_a_large_result_comes_from_the_storage_without_credentials(client: Client, standin: Standin) -> None:
+def test_a_large_result_comes_from_the_storage_without_credentials(client: Client, fake_server: FakeServer) -> None:
     # the same host and port on purpose: there a redirect that is followed blindly keeps the key
-    standin.on("GET /v1/jobs/job_a/result/sheet.png", RedirectResponse(f"{standin.url}/bucket/key?sig=1", 303))
-    standin.on("GET /bucket/key", Response(b"bytes"))
+    fake_server.on("GET /v1/jobs/job_a/result/sheet.png", RedirectResponse(f"{fake_server.url}/bucket/key?sig=1", 303))
+    fake_server.on("GET /bucket/key", Response(b"bytes"))
     sink = BytesIO()
     client.read_result(with_result(b"bytes"), sink, "sheet.png")
     assert sink.getvalue() == b"bytes"
-    asked, fetched = standin.seen
+    asked, fetched = fake_server.recorded
     assert asked.headers["authorization"] == f"Bearer {KEY}"
     assert "authorization" not in fetched.headers
     assert fetched.query == {"sig": "1"}
 
 
-def test_a_storage_that_is_busy_is_asked_again_through_a_fresh_link(client: Client, standin: Standin) -> None:
-    standin.on("GET /v1/jobs/job_a/result", RedirectResponse("/bucket/key", 303))
-    standin.on("GET /bucket/key", Response(b"<Code>SlowDown</Code>", 503), Response(b"bytes"))
+def test_a_storage_that_is_busy_is_asked_again_through_a_fresh_link(client: Client, fake_server: FakeServer) -> None:
+    fake_server.on("GET /v1/jobs/job_a/result", RedirectResponse("/bucket/key", 303))
+    fake_server.on("GET /bucket/key", Response(b"<Code>SlowDown</Code>", 503), Response(b"bytes"))
     client.read_result(with_result(b"bytes"), BytesIO())
-    assert standin.calls() == ["GET /v1/jobs/job_a/result", "GET /bucket/key"] * 2
+    assert fake_server.calls() == ["GET /v1/jobs/job_a/result", "GET /bucket/key"] * 2
 
 
-def test_a_storage_that_refuses(client: Client, standin: Standin, tmp_path: Path) -> None:
-    standin.on("GET /v1/jobs/job_a/result", RedirectResponse("/bucket/key?X-Amz-Signature=secret", 303))
-    standin.on("GET /bucket/key", Response(b"<Error><Code>AccessDenied</Code></Error>", 403))
+def test_a_storage_that_refuses(client: Client, fake_server: FakeServer, tmp_path: Path) -> None:
+    fake_server.on("GET /v1/jobs/job_a/result", RedirectResponse("/bucket/key?X-Amz-Signature=secret", 303))
+    fake_server.on("GET /bucket/key", Response(b"<Error><Code>AccessDenied</Code></Error>", 403))
     with pytest.raises(TransferFailed) as raised:
         client.download(with_result(b"bytes"), tmp_path / "out")
-    assert str(raised.value) == f"the result could not be fetched: {standin.url}/bucket/key answered 403 (AccessDenied)"
+    assert (
+        str(raised.value)
+        == f"the result could not be fetched: {fake_server.url}/bucket/key answered 403 (AccessDenied)"
+    )
     assert list(tmp_path.iterdir()) == []
 
 
@@ -95,36 +94,38 @@ def test_a_storage_that_refuses(client: Client, standin: Standin, tmp_path: Path
     ],
 )
 def test_a_download_that_is_not_what_the_job_says(
-    standin: Standin, tmp_path: Path, sent: bytes, job: Job, line: str
+    fake_server: FakeServer, tmp_path: Path, sent: bytes, job: Job, line: str
 ) -> None:
-    standin.on("GET /v1/jobs/job_a/result", Response(sent))
+    fake_server.on("GET /v1/jobs/job_a/result", Response(sent))
     (tmp_path / "out").write_text("from before")
-    with Client(standin.url, KEY) as client, pytest.raises(TransferFailed, match=line):
+    with Client(fake_server.url, KEY) as client, pytest.raises(TransferFailed, match=line):
         client.download(job, tmp_path / "out")
     assert [file.name for file in tmp_path.iterdir()] == ["out"]
     assert (tmp_path / "out").read_text() == "from before"
 
 
-def test_a_download_that_breaks_off(client: Client, standin: Standin, tmp_path: Path) -> None:
-    standin.on("GET /v1/jobs/job_a/result", Response(b"only a part", headers={"Content-Length": "1000"}))
+def test_a_download_that_breaks_off(client: Client, fake_server: FakeServer, tmp_path: Path) -> None:
+    fake_server.on("GET /v1/jobs/job_a/result", Response(b"only a part", headers={"Content-Length": "1000"}))
     with pytest.raises(TransferFailed, match="broke off after"):
         client.download(with_result(b"only a part", size=1000), tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_download_that_breaks_off_goes_on_by_a_fresh_link(client: Client, standin: Standin, tmp_path: Path) -> None:
+def test_a_download_that_breaks_off_goes_on_by_a_fresh_link(
+    client: Client, fake_server: FakeServer, tmp_path: Path
+) -> None:
     links = [RedirectResponse(f"/bucket/key?link={number}", 303) for number in range(3)]
-    standin.on("GET /v1/jobs/job_a/result", *links)
-    standin.on(
+    fake_server.on("GET /v1/jobs/job_a/result", *links)
+    fake_server.on(
         "GET /bucket/key",
         Response(b"0123", headers={"Content-Length": "10"}),
-        Response(b"4567", PARTIAL, {"Content-Length": "6", "Content-Range": "bytes 4-9/10"}),
-        Response(b"89", PARTIAL, {"Content-Range": "bytes 8-9/10"}),
+        Response(b"4567", PARTIAL_CONTENT, {"Content-Length": "6", "Content-Range": "bytes 4-9/10"}),
+        Response(b"89", PARTIAL_CONTENT, {"Content-Range": "bytes 8-9/10"}),
     )
     steps: list[tuple[int, int]] = []
     client.download(with_result(b"0123456789"), tmp_path / "out", progress=lambda *step: steps.append(step))
     assert (tmp_path / "out").read_bytes() == b"0123456789"
-    fetched = [seen for seen in standin.seen if seen.call == "GET /bucket/key"]
+    fetched = [recorded for recorded in fake_server.recorded if recorded.call == "GET /bucket/key"]
     assert [(one.query["link"], one.headers.get("range")) for one in fetched] == [
         ("0", None),
         ("1", "bytes=4-"),
@@ -133,8 +134,8 @@ def test_a_download_that_breaks_off_goes_on_by_a_fresh_link(client: Client, stan
     assert steps == [(4, 10), (8, 10), (10, 10)]
 
 
-def test_a_download_that_breaks_off_and_comes_from_its_start_again(client: Client, standin: Standin) -> None:
-    standin.on(
+def test_a_download_that_breaks_off_and_comes_from_its_start_again(client: Client, fake_server: FakeServer) -> None:
+    fake_server.on(
         "GET /v1/jobs/job_a/result",
         Response(b"0123", headers={"Content-Length": "10"}),
         Response(b"0123456789"),
@@ -144,30 +145,30 @@ def test_a_download_that_breaks_off_and_comes_from_its_start_again(client: Clien
     assert sink.getvalue() == b"0123456789"
 
 
-def test_no_result_yet(client: Client, standin: Standin) -> None:
+def test_no_result_yet(client: Client, fake_server: FakeServer) -> None:
     with pytest.raises(NotFinished):
         client.read_result(Job({"id": "job_a", "status": "running", "done": False}), BytesIO())
-    assert standin.seen == []
+    assert fake_server.recorded == []
 
 
-def test_no_result_to_come(client: Client, standin: Standin) -> None:
-    standin.on("GET /v1/jobs/job_a/result", problem(409))
+def test_no_result_to_come(client: Client, fake_server: FakeServer) -> None:
+    fake_server.on("GET /v1/jobs/job_a/result", problem(409))
     with pytest.raises(ProblemError) as raised:
         client.read_result(Job({**DONE, "status": "failed"}), BytesIO())
     assert raised.value.status == 409
 
 
-def test_a_special_file_is_written_directly(client: Client, standin: Standin) -> None:
-    standin.on("GET /v1/jobs/job_a/result", Response(b"bytes"))
+def test_a_special_file_is_written_directly(client: Client, fake_server: FakeServer) -> None:
+    fake_server.on("GET /v1/jobs/job_a/result", Response(b"bytes"))
     client.download(with_result(b"bytes"), Path("/dev/null"))
     assert Path("/dev/null").is_char_device()
 
 
-def test_memory_does_not_grow_with_the_result(client: Client, standin: Standin, tmp_path: Path) -> None:
+def test_memory_does_not_grow_with_the_result(client: Client, fake_server: FakeServer, tmp_path: Path) -> None:
     piece, pieces = bytes(1 << 16), 1024
     digest = hashlib.sha256(piece * pieces).hexdigest()
     job = with_result(b"", sha256=digest, size=len(piece) * pieces)
-    standin.on("GET /v1/jobs/job_a/result", lambda: StreamingResponse(iter([piece] * pieces)))
+    fake_server.on("GET /v1/jobs/job_a/result", lambda: StreamingResponse(iter([piece] * pieces)))
     gc.collect()
     tracemalloc.start()
     client.download(job, tmp_path / "out")
@@ -177,20 +178,20 @@ def test_memory_does_not_grow_with_the_result(client: Client, standin: Standin, 
     assert peak < 16 << 20
 
 
-def ticket(standin: Standin) -> Response:
+def ticket(fake_server: FakeServer) -> Response:
     headers = {"Content-Type": "text/csv", "x-amz-checksum-sha256": "sum"}
-    document = {"id": "upl_a", "method": "PUT", "url": f"{standin.url}/bucket/up?sig=1", "headers": headers}
+    document = {"id": "upl_a", "method": "PUT", "url": f"{fake_server.url}/bucket/up?sig=1", "headers": headers}
     return JSONResponse({**document, "expires_at": "2026-11-01T10:00:00Z"}, 201)
 
 
-def test_an_upload(client: Client, standin: Standin, tmp_path: Path) -> None:
+def test_an_upload(client: Client, fake_server: FakeServer, tmp_path: Path) -> None:
     file = tmp_path / "flights.csv"
     file.write_bytes(b"x" * 600_000)
-    standin.on("POST /v1/uploads", ticket(standin))
-    standin.on("PUT /bucket/up", Response(b"<Code>InternalError</Code>", 500), Response())
+    fake_server.on("POST /v1/uploads", ticket(fake_server))
+    fake_server.on("PUT /bucket/up", Response(b"<Code>InternalError</Code>", 500), Response())
     steps: list[tuple[int, int]] = []
     assert client.upload(file, progress=lambda *step: steps.append(step)) == "upl_a"
-    asked, first, second = standin.seen
+    asked, first, second = fake_server.recorded
     assert json.loads(asked.body) == {
         "filename": "flights.csv",
         "content_type": "text/csv",
@@ -205,31 +206,33 @@ def test_an_upload(client: Client, standin: Standin, tmp_path: Path) -> None:
     assert steps[-1] == (600_000, 600_000)
 
 
-def test_an_empty_upload_of_a_type_nobody_knows(client: Client, standin: Standin, tmp_path: Path) -> None:
+def test_an_empty_upload_of_a_type_nobody_knows(client: Client, fake_server: FakeServer, tmp_path: Path) -> None:
     (tmp_path / "empty").touch()
-    standin.on("POST /v1/uploads", ticket(standin))
-    standin.on("PUT /bucket/up", Response())
+    fake_server.on("POST /v1/uploads", ticket(fake_server))
+    fake_server.on("PUT /bucket/up", Response())
     client.upload(tmp_path / "empty")
-    assert json.loads(standin.seen[0].body)["content_type"] == "application/octet-stream"
-    assert standin.seen[1].headers["content-length"] == "0"
+    assert json.loads(fake_server.recorded[0].body)["content_type"] == "application/octet-stream"
+    assert fake_server.recorded[1].headers["content-length"] == "0"
 
 
-def test_an_upload_that_the_storage_refuses(client: Client, standin: Standin, tmp_path: Path) -> None:
+def test_an_upload_that_the_storage_refuses(client: Client, fake_server: FakeServer, tmp_path: Path) -> None:
     (tmp_path / "f").write_bytes(b"x")
-    standin.on("POST /v1/uploads", ticket(standin))
-    standin.on("PUT /bucket/up", Response(b"<Error><Code>BadDigest</Code></Error>", 400))
+    fake_server.on("POST /v1/uploads", ticket(fake_server))
+    fake_server.on("PUT /bucket/up", Response(b"<Error><Code>BadDigest</Code></Error>", 400))
     # it might have been the link
     described = {"id": "upl_a", "filename": "f", "size": 1, "sha256": None}
-    standin.on("GET /v1/uploads/upl_a", JSONResponse(described | {"ticket": json.loads(bytes(ticket(standin).body))}))
+    fake_server.on(
+        "GET /v1/uploads/upl_a", JSONResponse(described | {"ticket": json.loads(bytes(ticket(fake_server).body))})
+    )
     with pytest.raises(TransferFailed, match=r"the upload was refused: .*/bucket/up answered 400 \(BadDigest\)"):
         client.upload(tmp_path / "f")
 
 
-def test_a_file_that_grows_while_it_is_sent(client: Client, standin: Standin, tmp_path: Path) -> None:
+def test_a_file_that_grows_while_it_is_sent(client: Client, fake_server: FakeServer, tmp_path: Path) -> None:
     file = tmp_path / "log"
     file.write_bytes(b"x" * 400_000)
-    standin.on("POST /v1/uploads", ticket(standin))
-    standin.on("PUT /bucket/up", Response())
+    fake_server.on("POST /v1/uploads", ticket(fake_server))
+    fake_server.on("PUT /bucket/up", Response())
 
     def grow(sent: int, size: int) -> None:
         if sent < size:

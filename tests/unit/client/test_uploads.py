@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from starlette.responses import JSONResponse, Response
 
-from coatcheck.client.errors import InvalidArgumentError, ProblemError, TransferFailed
-from coatcheck.client.sync import Client
-from coatcheck.client.uploads import IN_PARTS_ABOVE
+from coatcheck.client.exceptions import InvalidArgumentError, ProblemError, TransferFailed
+from coatcheck.client.file_upload import MULTIPART_THRESHOLD
+from coatcheck.client.sync_client import Client
 
 if TYPE_CHECKING:
-    from tests.unit.client.conftest import Standin
+    from tests.unit.client.conftest import FakeServer
 
 PART = 300_000
 BODY = b"".join(bytes([n]) * PART for n in range(4)) + b"the rest"
@@ -25,8 +25,8 @@ SIZE, SHA256 = len(BODY), hashlib.sha256(BODY).hexdigest()
 
 
 @pytest.fixture
-def client(standin: Standin) -> Iterator[Client]:
-    with Client(standin.url, "key-of-the-test", patience=5) as client:
+def client(fake_server: FakeServer) -> Iterator[Client]:
+    with Client(fake_server.url, "key-of-the-test", retry_timeout=5) as client:
         yield client
 
 
@@ -37,14 +37,14 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def page(standin: Standin, *numbers: int, more: bool = False, link: str = "part") -> dict[str, Any]:
+def page(fake_server: FakeServer, *numbers: int, more: bool = False, link: str = "part") -> dict[str, Any]:
     """Where to send these parts."""
-    parts = [{"number": number, "url": f"{standin.url}/{link}/{number}?sig=1"} for number in numbers]
+    parts = [{"number": number, "url": f"{fake_server.url}/{link}/{number}?sig=1"} for number in numbers]
     return {"parts": parts, "next_parts": "https://elsewhere/" if more else None, "expires_at": "-"}
 
 
-def ticket(standin: Standin, *numbers: int, more: bool = False) -> dict[str, Any]:
-    return {"id": "upl_a", "part_size": PART, **page(standin, *numbers, more=more)}
+def ticket(fake_server: FakeServer, *numbers: int, more: bool = False) -> dict[str, Any]:
+    return {"id": "upl_a", "part_size": PART, **page(fake_server, *numbers, more=more)}
 
 
 def view(ticket: dict[str, Any] | None, **more: Any) -> Response:
@@ -53,158 +53,164 @@ def view(ticket: dict[str, Any] | None, **more: Any) -> Response:
     return JSONResponse(document | more)
 
 
-def takes_parts(standin: Standin, *numbers: int, link: str = "part") -> None:
+def takes_parts(fake_server: FakeServer, *numbers: int, link: str = "part") -> None:
     for number in numbers:
-        standin.on(f"PUT /{link}/{number}", Response())
-    standin.on("POST /v1/uploads/upl_a/complete", view(None))
+        fake_server.on(f"PUT /{link}/{number}", Response())
+    fake_server.on("POST /v1/uploads/upl_a/complete", view(None))
 
 
-def parts_sent(standin: Standin) -> list[str]:
-    return sorted(call for call in standin.calls() if call.startswith("PUT "))
+def parts_sent(fake_server: FakeServer) -> list[str]:
+    return sorted(call for call in fake_server.calls() if call.startswith("PUT "))
 
 
-def test_parts_are_sent_page_by_page(client: Client, standin: Standin, file: Path) -> None:
-    standin.on("POST /v1/uploads", JSONResponse(ticket(standin, 1, 2, 3, more=True), 201))
-    standin.on("GET /v1/uploads/upl_a/parts", JSONResponse(page(standin, 4, 5)))
-    takes_parts(standin, 1, 2, 3, 4, 5)
+def test_parts_are_sent_page_by_page(client: Client, fake_server: FakeServer, file: Path) -> None:
+    fake_server.on("POST /v1/uploads", JSONResponse(ticket(fake_server, 1, 2, 3, more=True), 201))
+    fake_server.on("GET /v1/uploads/upl_a/parts", JSONResponse(page(fake_server, 4, 5)))
+    takes_parts(fake_server, 1, 2, 3, 4, 5)
     steps: list[tuple[int, int]] = []
     begun: list[str] = []
-    assert client.upload(file, progress=lambda *step: steps.append(step), begun=begun.append) == "upl_a"
+    assert client.upload(file, progress=lambda *step: steps.append(step), on_started=begun.append) == "upl_a"
     assert begun == ["upl_a"]
     assert steps[-1] == (SIZE, SIZE)
     assert [done for done, _ in steps] == sorted(done for done, _ in steps)
-    sent = {seen.call: seen for seen in standin.seen if seen.call.startswith("PUT ")}
+    sent = {recorded.call: recorded for recorded in fake_server.recorded if recorded.call.startswith("PUT ")}
     assert b"".join(sent[f"PUT /part/{number}"].body for number in range(1, 6)) == BODY
-    for seen in sent.values():
-        digest = hashlib.md5(seen.body, usedforsecurity=False).digest()
-        assert seen.headers["content-md5"] == base64.b64encode(digest).decode()
-        assert seen.headers["content-length"] == str(len(seen.body))
-        assert {"authorization", "transfer-encoding"}.isdisjoint(seen.headers)
+    for recorded in sent.values():
+        digest = hashlib.md5(recorded.body, usedforsecurity=False).digest()
+        assert recorded.headers["content-md5"] == base64.b64encode(digest).decode()
+        assert recorded.headers["content-length"] == str(len(recorded.body))
+        assert {"authorization", "transfer-encoding"}.isdisjoint(recorded.headers)
     # the next page is asked of the server that is known, whatever address it names
-    asked = next(seen for seen in standin.seen if seen.call.endswith("/parts"))
+    asked = next(recorded for recorded in fake_server.recorded if recorded.call.endswith("/parts"))
     assert (asked.query, asked.headers["authorization"]) == ({"after": "3"}, "Bearer key-of-the-test")
-    assert standin.calls()[-1] == "POST /v1/uploads/upl_a/complete"
+    assert fake_server.calls()[-1] == "POST /v1/uploads/upl_a/complete"
 
 
-def test_what_arrived_is_not_sent_again(client: Client, standin: Standin, file: Path) -> None:
-    standin.on("GET /v1/uploads/upl_a", view(ticket(standin, 2, 5)))
-    takes_parts(standin, 2, 5)
+def test_what_arrived_is_not_sent_again(client: Client, fake_server: FakeServer, file: Path) -> None:
+    fake_server.on("GET /v1/uploads/upl_a", view(ticket(fake_server, 2, 5)))
+    takes_parts(fake_server, 2, 5)
     steps: list[tuple[int, int]] = []
     assert client.upload(file, resume="upl_a", progress=lambda *step: steps.append(step)) == "upl_a"
-    assert parts_sent(standin) == ["PUT /part/2", "PUT /part/5"]
+    assert parts_sent(fake_server) == ["PUT /part/2", "PUT /part/5"]
     assert steps[-1] == (SIZE, SIZE)
 
 
-def test_of_a_complete_upload_nothing_is_sent(client: Client, standin: Standin, file: Path) -> None:
-    standin.on("GET /v1/uploads/upl_a", view(None))
+def test_of_a_complete_upload_nothing_is_sent(client: Client, fake_server: FakeServer, file: Path) -> None:
+    fake_server.on("GET /v1/uploads/upl_a", view(None))
     assert client.upload(file, resume="upl_a") == "upl_a"
-    assert standin.calls() == ["GET /v1/uploads/upl_a"]
+    assert fake_server.calls() == ["GET /v1/uploads/upl_a"]
 
 
 @pytest.mark.parametrize("other", [{"size": SIZE + 1}, {"sha256": "0" * 64}, {"sha256": None}])
 def test_an_upload_of_another_file_is_left_alone(
-    client: Client, standin: Standin, file: Path, other: dict[str, Any]
+    client: Client, fake_server: FakeServer, file: Path, other: dict[str, Any]
 ) -> None:
-    standin.on("GET /v1/uploads/upl_a", view(ticket(standin, 1), **other))
+    fake_server.on("GET /v1/uploads/upl_a", view(ticket(fake_server, 1), **other))
     with pytest.raises(InvalidArgumentError, match=r"upl_a is not an upload of .*flights\.csv"):
         client.upload(file, resume="upl_a")
-    assert len(standin.seen) == 1
+    assert len(fake_server.recorded) == 1
 
 
-def test_a_part_that_fails_for_a_while_is_sent_again(client: Client, standin: Standin, file: Path) -> None:
-    standin.on("POST /v1/uploads", JSONResponse(ticket(standin, 1, 2, 3, 4, 5), 201))
-    takes_parts(standin, 1, 2, 3, 4, 5)
-    standin.on("PUT /part/2", Response(b"<Code>SlowDown</Code>", 503), Response())
+def test_a_part_that_fails_for_a_while_is_sent_again(client: Client, fake_server: FakeServer, file: Path) -> None:
+    fake_server.on("POST /v1/uploads", JSONResponse(ticket(fake_server, 1, 2, 3, 4, 5), 201))
+    takes_parts(fake_server, 1, 2, 3, 4, 5)
+    fake_server.on("PUT /part/2", Response(b"<Code>SlowDown</Code>", 503), Response())
     steps: list[tuple[int, int]] = []
     client.upload(file, progress=lambda *step: steps.append(step))
-    assert parts_sent(standin).count("PUT /part/2") == 2
+    assert parts_sent(fake_server).count("PUT /part/2") == 2
     assert steps[-1] == (SIZE, SIZE)
 
 
 @pytest.mark.parametrize("status", [400, 403])
-def test_a_link_that_has_expired_is_asked_for_anew(client: Client, standin: Standin, file: Path, status: int) -> None:
-    standin.on("POST /v1/uploads", JSONResponse(ticket(standin, 1, 2, 3, 4, 5), 201))
-    takes_parts(standin, 1, 3, 4, 5)
-    standin.on("PUT /part/2", Response(b"<Code>AccessDenied</Code>", status))
-    standin.on("GET /v1/uploads/upl_a/parts", JSONResponse(page(standin, 2, link="fresh")))
-    takes_parts(standin, 2, link="fresh")
+def test_a_link_that_has_expired_is_asked_for_anew(
+    client: Client, fake_server: FakeServer, file: Path, status: int
+) -> None:
+    fake_server.on("POST /v1/uploads", JSONResponse(ticket(fake_server, 1, 2, 3, 4, 5), 201))
+    takes_parts(fake_server, 1, 3, 4, 5)
+    fake_server.on("PUT /part/2", Response(b"<Code>AccessDenied</Code>", status))
+    fake_server.on("GET /v1/uploads/upl_a/parts", JSONResponse(page(fake_server, 2, link="fresh")))
+    takes_parts(fake_server, 2, link="fresh")
     client.upload(file)
-    assert standin.calls().count("PUT /fresh/2") == 1
-    assert [seen.query for seen in standin.seen if seen.call.startswith("GET ")] == [{"after": "1"}]
-    assert standin.calls()[-1] == "POST /v1/uploads/upl_a/complete"
+    assert fake_server.calls().count("PUT /fresh/2") == 1
+    assert [recorded.query for recorded in fake_server.recorded if recorded.call.startswith("GET ")] == [{"after": "1"}]
+    assert fake_server.calls()[-1] == "POST /v1/uploads/upl_a/complete"
 
 
-def test_a_part_that_is_refused_ends_the_upload(client: Client, standin: Standin, file: Path) -> None:
-    standin.on("POST /v1/uploads", JSONResponse(ticket(standin, 1, 2, 3, 4, 5), 201))
-    takes_parts(standin, 2, 3, 4, 5)
-    standin.on("PUT /part/1", Response(b"<Code>NoSuchUpload</Code>", 404))
+def test_a_part_that_is_refused_ends_the_upload(client: Client, fake_server: FakeServer, file: Path) -> None:
+    fake_server.on("POST /v1/uploads", JSONResponse(ticket(fake_server, 1, 2, 3, 4, 5), 201))
+    takes_parts(fake_server, 2, 3, 4, 5)
+    fake_server.on("PUT /part/1", Response(b"<Code>NoSuchUpload</Code>", 404))
     with pytest.raises(TransferFailed, match=r"/part/1 answered 404 \(NoSuchUpload\)"):
         client.upload(file)
-    assert "POST /v1/uploads/upl_a/complete" not in standin.calls()
+    assert "POST /v1/uploads/upl_a/complete" not in fake_server.calls()
 
 
-def test_a_file_that_is_written_to_is_not_completed(client: Client, standin: Standin, file: Path) -> None:
-    standin.on("POST /v1/uploads", JSONResponse(ticket(standin, 1, 2, 3, 4, 5), 201))
-    takes_parts(standin, 1, 2, 3, 4, 5)
+def test_a_file_that_is_written_to_is_not_completed(client: Client, fake_server: FakeServer, file: Path) -> None:
+    fake_server.on("POST /v1/uploads", JSONResponse(ticket(fake_server, 1, 2, 3, 4, 5), 201))
+    takes_parts(fake_server, 1, 2, 3, 4, 5)
 
     def write(_: str) -> None:
         with file.open("r+b") as same_size:
             same_size.write(b"other")
 
     with pytest.raises(TransferFailed, match="changed while it was being uploaded"):
-        client.upload(file, begun=write)
-    assert "POST /v1/uploads/upl_a/complete" not in standin.calls()
+        client.upload(file, on_started=write)
+    assert "POST /v1/uploads/upl_a/complete" not in fake_server.calls()
 
 
-@pytest.mark.parametrize(("size", "asked"), [(IN_PARTS_ABOVE, None), (IN_PARTS_ABOVE + 1, True)])
+@pytest.mark.parametrize(("size", "asked"), [(MULTIPART_THRESHOLD, None), (MULTIPART_THRESHOLD + 1, True)])
 def test_parts_are_asked_for_where_they_are_worth_it(
-    client: Client, standin: Standin, tmp_path: Path, *, size: int, asked: bool | None
+    client: Client, fake_server: FakeServer, tmp_path: Path, *, size: int, asked: bool | None
 ) -> None:
     with (tmp_path / "sparse").open("wb") as sparse:
         sparse.truncate(size)
-    standin.on("POST /v1/uploads", JSONResponse({"title": "No", "status": 422}, 422))
+    fake_server.on("POST /v1/uploads", JSONResponse({"title": "No", "status": 422}, 422))
     with pytest.raises(ProblemError):
         client.upload(tmp_path / "sparse")
-    assert json.loads(standin.seen[0].body).get("multipart") is asked
+    assert json.loads(fake_server.recorded[0].body).get("multipart") is asked
 
 
-def single(standin: Standin, link: str = "whole") -> dict[str, Any]:
+def single(fake_server: FakeServer, link: str = "whole") -> dict[str, Any]:
     """How to send a file in one request."""
     headers = {"content-type": "text/csv", "if-none-match": "*"}
-    url = f"{standin.url}/{link}?sig=1"
+    url = f"{fake_server.url}/{link}?sig=1"
     return {"id": "upl_a", "method": "PUT", "url": url, "headers": headers, "expires_at": "-"}
 
 
-def test_a_file_that_has_arrived_is_not_refused(client: Client, standin: Standin, file: Path) -> None:
+def test_a_file_that_has_arrived_is_not_refused(client: Client, fake_server: FakeServer, file: Path) -> None:
     """S3 takes an upload once: when the answer to the first PUT was lost, the second is answered 412."""
-    standin.on("POST /v1/uploads", JSONResponse(single(standin), 201))
-    standin.on("PUT /whole", Response(status_code=503), Response(b"<Code>PreconditionFailed</Code>", 412))
-    standin.on("GET /v1/uploads/upl_a", view(None))
+    fake_server.on("POST /v1/uploads", JSONResponse(single(fake_server), 201))
+    fake_server.on("PUT /whole", Response(status_code=503), Response(b"<Code>PreconditionFailed</Code>", 412))
+    fake_server.on("GET /v1/uploads/upl_a", view(None))
     assert client.upload(file) == "upl_a"
-    assert standin.calls().count("PUT /whole") == 2
-    assert [seen.headers["if-none-match"] for seen in standin.seen if seen.call == "PUT /whole"] == ["*", "*"]
+    assert fake_server.calls().count("PUT /whole") == 2
+    assert [
+        recorded.headers["if-none-match"] for recorded in fake_server.recorded if recorded.call == "PUT /whole"
+    ] == ["*", "*"]
 
 
-def test_a_file_that_another_put_there_is_an_error(client: Client, standin: Standin, file: Path) -> None:
-    standin.on("POST /v1/uploads", JSONResponse(single(standin), 201))
-    standin.on("PUT /whole", Response(b"<Code>PreconditionFailed</Code>", 412))
-    standin.on("GET /v1/uploads/upl_a", view(single(standin)))
+def test_a_file_that_another_put_there_is_an_error(client: Client, fake_server: FakeServer, file: Path) -> None:
+    fake_server.on("POST /v1/uploads", JSONResponse(single(fake_server), 201))
+    fake_server.on("PUT /whole", Response(b"<Code>PreconditionFailed</Code>", 412))
+    fake_server.on("GET /v1/uploads/upl_a", view(single(fake_server)))
     with pytest.raises(TransferFailed, match="PreconditionFailed"):
         client.upload(file)
 
 
-def test_two_that_are_sent_at_once_are_sent_again(client: Client, standin: Standin, file: Path) -> None:
-    standin.on("POST /v1/uploads", JSONResponse(single(standin), 201))
-    standin.on("PUT /whole", Response(b"<Code>ConditionalRequestConflict</Code>", 409), Response())
+def test_two_that_are_sent_at_once_are_sent_again(client: Client, fake_server: FakeServer, file: Path) -> None:
+    fake_server.on("POST /v1/uploads", JSONResponse(single(fake_server), 201))
+    fake_server.on("PUT /whole", Response(b"<Code>ConditionalRequestConflict</Code>", 409), Response())
     assert client.upload(file) == "upl_a"
-    assert standin.calls().count("PUT /whole") == 2
+    assert fake_server.calls().count("PUT /whole") == 2
 
 
 @pytest.mark.parametrize("status", [400, 403])
-def test_a_link_of_a_whole_file_is_asked_for_anew(client: Client, standin: Standin, file: Path, status: int) -> None:
-    standin.on("POST /v1/uploads", JSONResponse(single(standin), 201))
-    standin.on("PUT /whole", Response(b"<Code>AccessDenied</Code>", status))
-    standin.on("GET /v1/uploads/upl_a", view(single(standin, "fresh")))
-    standin.on("PUT /fresh", Response())
+def test_a_link_of_a_whole_file_is_asked_for_anew(
+    client: Client, fake_server: FakeServer, file: Path, status: int
+) -> None:
+    fake_server.on("POST /v1/uploads", JSONResponse(single(fake_server), 201))
+    fake_server.on("PUT /whole", Response(b"<Code>AccessDenied</Code>", status))
+    fake_server.on("GET /v1/uploads/upl_a", view(single(fake_server, "fresh")))
+    fake_server.on("PUT /fresh", Response())
     assert client.upload(file) == "upl_a"
-    assert standin.calls()[-1] == "PUT /fresh"
+    assert fake_server.calls()[-1] == "PUT /fresh"

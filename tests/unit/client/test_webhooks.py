@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from starlette.responses import JSONResponse, Response
 
-from coatcheck.client import exits
-from coatcheck.client.errors import ConnectionFailed, ProblemError
-from coatcheck.client.sync import Client
+from coatcheck.cli import exit_codes
+from coatcheck.client.exceptions import ConnectionFailed, ProblemError
+from coatcheck.client.sync_client import Client
 from tests.unit.client.conftest import problem
 
 if TYPE_CHECKING:
-    from tests.unit.client.conftest import Run, Standin
+    from tests.unit.client.conftest import FakeServer, Run
 
 ALL = "/v1/webhook-endpoints"
 ENDPOINT: dict[str, Any] = {
@@ -45,57 +45,59 @@ DELIVERY: dict[str, Any] = {
 
 
 @pytest.fixture
-def client(standin: Standin) -> Iterator[Client]:
-    with Client(standin.url, "k", patience=5) as client:
+def client(fake_server: FakeServer) -> Iterator[Client]:
+    with Client(fake_server.url, "k", retry_timeout=5) as client:
         yield client
 
 
-def body(standin: Standin) -> Any:
+def body(fake_server: FakeServer) -> Any:
     """The JSON that was sent last."""
-    return json.loads(standin.seen[-1].body)
+    return json.loads(fake_server.recorded[-1].body)
 
 
 def listing(*data: Any, after: str | None = None) -> Response:
     return JSONResponse({"data": data, "next": after})
 
 
-def test_endpoints_of_the_sdk(client: Client, standin: Standin) -> None:
-    standin.on(f"POST {ALL}", JSONResponse(SHOWN, 201))
+def test_endpoints_of_the_sdk(client: Client, fake_server: FakeServer) -> None:
+    fake_server.on(f"POST {ALL}", JSONResponse(SHOWN, 201))
     assert client.webhooks.create("https://example.com/hook")["secret"] == SHOWN["secret"]
-    assert body(standin) == {"url": "https://example.com/hook"}
+    assert body(fake_server) == {"url": "https://example.com/hook"}
     client.webhooks.create("https://example.com/hook", events=["job.failed"], description="", enabled=False)
-    assert body(standin) == {
+    assert body(fake_server) == {
         "url": "https://example.com/hook",
         "events": ["job.failed"],
         "description": "",
         "enabled": False,
     }
-    standin.on(f"GET {ALL}", listing(ENDPOINT, after="c"), listing(ENDPOINT))
+    fake_server.on(f"GET {ALL}", listing(ENDPOINT, after="c"), listing(ENDPOINT))
     assert list(client.webhooks.endpoints()) == [ENDPOINT, ENDPOINT]
-    standin.on(f"GET {ALL}/whe_a", JSONResponse(ENDPOINT))
+    fake_server.on(f"GET {ALL}/whe_a", JSONResponse(ENDPOINT))
     assert client.webhooks.endpoint("whe_a") == ENDPOINT
-    standin.on(f"PATCH {ALL}/whe_a", problem(503, "unavailable", "Later"), JSONResponse(ENDPOINT))
+    fake_server.on(f"PATCH {ALL}/whe_a", problem(503, "unavailable", "Later"), JSONResponse(ENDPOINT))
     assert client.webhooks.update("whe_a", enabled=True) == ENDPOINT
-    assert body(standin) == {"enabled": True}
-    standin.on(f"DELETE {ALL}/whe_a", Response(status_code=204))
+    assert body(fake_server) == {"enabled": True}
+    fake_server.on(f"DELETE {ALL}/whe_a", Response(status_code=204))
     client.webhooks.delete("whe_a")
-    standin.on(f"POST {ALL}/whe_a/rotate-secret", JSONResponse(SHOWN))
+    fake_server.on(f"POST {ALL}/whe_a/rotate-secret", JSONResponse(SHOWN))
     assert client.webhooks.rotate_secret("whe_a") == SHOWN
 
 
-def test_deliveries_of_the_sdk(client: Client, standin: Standin) -> None:
-    standin.on(f"POST {ALL}/whe_a/test", JSONResponse(DELIVERY, 202))
+def test_deliveries_of_the_sdk(client: Client, fake_server: FakeServer) -> None:
+    fake_server.on(f"POST {ALL}/whe_a/test", JSONResponse(DELIVERY, 202))
     assert client.webhooks.test("whe_a") == DELIVERY
-    standin.on("GET /v1/jobs/job_a/deliveries", listing(DELIVERY, after="dlv_a"), listing(DELIVERY))
+    fake_server.on("GET /v1/jobs/job_a/deliveries", listing(DELIVERY, after="dlv_a"), listing(DELIVERY))
     assert list(client.webhooks.deliveries("job_a")) == [DELIVERY, DELIVERY]
-    assert standin.seen[-1].query == {"after": "dlv_a"}
-    standin.on("POST /v1/jobs/job_a/deliveries/dlv_a/resend", problem(503, "x", "Later"), JSONResponse(DELIVERY, 202))
+    assert fake_server.recorded[-1].query == {"after": "dlv_a"}
+    fake_server.on(
+        "POST /v1/jobs/job_a/deliveries/dlv_a/resend", problem(503, "x", "Later"), JSONResponse(DELIVERY, 202)
+    )
     assert client.webhooks.resend("job_a", "dlv_a") == DELIVERY
 
 
 @pytest.mark.parametrize("below", ["", "/whe_a/rotate-secret", "/whe_a/test"])
-def test_what_would_be_done_twice_is_not_sent_again(client: Client, standin: Standin, below: str) -> None:
-    standin.on(f"POST {ALL}{below}", problem(503, "unavailable", "Later"))
+def test_what_would_be_done_twice_is_not_sent_again(client: Client, fake_server: FakeServer, below: str) -> None:
+    fake_server.on(f"POST {ALL}{below}", problem(503, "unavailable", "Later"))
     calls = {
         "": lambda: client.webhooks.create("https://example.com/hook"),
         "/whe_a/rotate-secret": lambda: client.webhooks.rotate_secret("whe_a"),
@@ -103,40 +105,40 @@ def test_what_would_be_done_twice_is_not_sent_again(client: Client, standin: Sta
     }
     with pytest.raises((ProblemError, ConnectionFailed)):
         calls[below]()
-    assert len(standin.seen) == 1
+    assert len(fake_server.recorded) == 1
 
 
-def test_a_job_brings_its_webhook(client: Client, standin: Standin) -> None:
-    standin.on("POST /v1/jobs", JSONResponse({"id": "job_a", "status": "queued", "done": False}, 202))
+def test_a_job_brings_its_webhook(client: Client, fake_server: FakeServer) -> None:
+    fake_server.on("POST /v1/jobs", JSONResponse({"id": "job_a", "status": "queued", "done": False}, 202))
     client.submit("demo.sleep", {}, webhook={"url": "https://example.com/hook", "events": ["job.failed"]})
-    assert body(standin)["webhook"] == {"url": "https://example.com/hook", "events": ["job.failed"]}
+    assert body(fake_server)["webhook"] == {"url": "https://example.com/hook", "events": ["job.failed"]}
 
 
-def test_create_prints_the_secret_alone(run: Run, standin: Standin) -> None:
-    standin.on(f"POST {ALL}", JSONResponse(SHOWN, 201))
+def test_create_prints_the_secret_alone(run: Run, fake_server: FakeServer) -> None:
+    fake_server.on(f"POST {ALL}", JSONResponse(SHOWN, 201))
     code, out, err = run("webhooks", "create", "https://example.com/hook", "--event", "job.failed")
     assert (code, out) == (0, "whsec_c2VjcmV0\n")
     assert err == "whe_a is what this secret belongs to; it is not shown again\n"
-    assert body(standin) == {"url": "https://example.com/hook", "events": ["job.failed"]}
+    assert body(fake_server) == {"url": "https://example.com/hook", "events": ["job.failed"]}
     given = ("--event", "job.failed", "--event", "job.started", "--description", "mine")
     assert json.loads(run("webhooks", "create", "https://example.com/hook", *given, "--json")[1]) == SHOWN
-    assert body(standin) == {
+    assert body(fake_server) == {
         "url": "https://example.com/hook",
         "events": ["job.failed", "job.started"],
         "description": "mine",
     }
 
 
-def test_rotate_prints_the_secret_alone(run: Run, standin: Standin) -> None:
-    standin.on(f"POST {ALL}/whe_jobs/rotate-secret", JSONResponse({**SHOWN, "id": "whe_jobs"}))
+def test_rotate_prints_the_secret_alone(run: Run, fake_server: FakeServer) -> None:
+    fake_server.on(f"POST {ALL}/whe_jobs/rotate-secret", JSONResponse({**SHOWN, "id": "whe_jobs"}))
     assert run("webhooks", "rotate-secret", "whe_jobs")[:2] == (0, "whsec_c2VjcmV0\n")
     assert json.loads(run("webhooks", "rotate-secret", "whe_jobs", "--json")[1])["id"] == "whe_jobs"
 
 
-def test_endpoints_are_shown(run: Run, standin: Standin) -> None:
+def test_endpoints_are_shown(run: Run, fake_server: FakeServer) -> None:
     disabled = {**ENDPOINT, "id": "whe_b", "enabled": False, "disabled_reason": "answered 410 Gone\x1b[2J"}
-    standin.on(f"GET {ALL}", listing(ENDPOINT, disabled))
-    standin.on(f"GET {ALL}/whe_b", JSONResponse(disabled))
+    fake_server.on(f"GET {ALL}", listing(ENDPOINT, disabled))
+    fake_server.on(f"GET {ALL}/whe_b", JSONResponse(disabled))
     assert [line.split("   ")[0].strip() for line in run("webhooks", "list")[1].splitlines()] == [
         "ENDPOINT",
         "whe_a",
@@ -159,23 +161,25 @@ def test_endpoints_are_shown(run: Run, standin: Standin) -> None:
         (["--description", ""], {"description": ""}),
     ],
 )
-def test_update_sends_what_is_named(run: Run, standin: Standin, options: list[str], sent: dict[str, Any]) -> None:
-    standin.on(f"PATCH {ALL}/whe_a", JSONResponse(ENDPOINT))
+def test_update_sends_what_is_named(
+    run: Run, fake_server: FakeServer, options: list[str], sent: dict[str, Any]
+) -> None:
+    fake_server.on(f"PATCH {ALL}/whe_a", JSONResponse(ENDPOINT))
     code, out, _ = run("webhooks", "update", "whe_a", *options)
     assert (code, out.splitlines()[0].split()) == (0, ["endpoint", "whe_a"])
-    assert body(standin) == sent
+    assert body(fake_server) == sent
 
 
-def test_update_of_nothing(run: Run, standin: Standin) -> None:
+def test_update_of_nothing(run: Run, fake_server: FakeServer) -> None:
     code, out, err = run("webhooks", "update", "whe_a")
-    assert (code, out, standin.seen) == (exits.USAGE, "", [])
+    assert (code, out, fake_server.recorded) == (exit_codes.USAGE, "", [])
     assert err.startswith("coatcheck: nothing to change: give --target")
 
 
-def test_delete_and_test(run: Run, standin: Standin) -> None:
-    standin.on(f"DELETE {ALL}/whe_a", Response(status_code=204))
+def test_delete_and_test(run: Run, fake_server: FakeServer) -> None:
+    fake_server.on(f"DELETE {ALL}/whe_a", Response(status_code=204))
     assert run("webhooks", "delete", "whe_a") == (0, "", "whe_a is deleted\n")
-    standin.on(f"POST {ALL}/whe_a/test", JSONResponse(DELIVERY, 202))
+    fake_server.on(f"POST {ALL}/whe_a/test", JSONResponse(DELIVERY, 202))
     assert run("webhooks", "test", "whe_a") == (
         0,
         "dlv_a\n",
@@ -184,9 +188,9 @@ def test_delete_and_test(run: Run, standin: Standin) -> None:
     assert json.loads(run("webhooks", "test", "whe_a", "--json")[1]) == DELIVERY
 
 
-def test_deliveries_are_shown_with_every_attempt(run: Run, standin: Standin) -> None:
+def test_deliveries_are_shown_with_every_attempt(run: Run, fake_server: FakeServer) -> None:
     delivered = {**DELIVERY, "id": "dlv_b", "status": "delivered", "next_attempt_at": None, "attempts": TRIED[:1]}
-    standin.on("GET /v1/jobs/job_a/deliveries", listing(DELIVERY, delivered))
+    fake_server.on("GET /v1/jobs/job_a/deliveries", listing(DELIVERY, delivered))
     assert [line.split() for line in run("webhooks", "deliveries", "job_a")[1].splitlines()] == [
         ["DELIVERY", "EVENT", "URL", "AT", "ANSWER", "TOOK"],
         ["dlv_a", "job.failed", ENDPOINT["url"], TRIED[0]["at"], "503", "12", "ms"],
@@ -198,11 +202,11 @@ def test_deliveries_are_shown_with_every_attempt(run: Run, standin: Standin) -> 
     assert [json.loads(line) for line in lines] == [DELIVERY, delivered]
 
 
-def test_resend(run: Run, standin: Standin) -> None:
-    standin.on("POST /v1/jobs/job_a/deliveries/dlv_a/resend", JSONResponse(DELIVERY, 202))
+def test_resend(run: Run, fake_server: FakeServer) -> None:
+    fake_server.on("POST /v1/jobs/job_a/deliveries/dlv_a/resend", JSONResponse(DELIVERY, 202))
     assert run("webhooks", "resend", "job_a", "dlv_a")[:2] == (0, "dlv_a\n")
-    standin.on("POST /v1/jobs/job_a/deliveries/dlv_b/resend", problem(404, "not-found", "No such thing"))
-    assert run("webhooks", "resend", "job_a", "dlv_b")[0] == exits.NOT_FOUND
+    fake_server.on("POST /v1/jobs/job_a/deliveries/dlv_b/resend", problem(404, "not-found", "No such thing"))
+    assert run("webhooks", "resend", "job_a", "dlv_b")[0] == exit_codes.NOT_FOUND
 
 
 def test_the_group_explains_itself(run: Run) -> None:

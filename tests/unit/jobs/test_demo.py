@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coatcheck.context import Stopped
-from coatcheck.retry import Reject
-from coatcheck.testing import run_handler
-from coatcheck.types import Result
-from jobs.demo import CHUNK, make_bytes, reproducible, sleep
+from coatcheck.authoring.context import Stopped
+from coatcheck.authoring.retry import Reject
+from coatcheck.authoring.testing import run_handler
+from coatcheck.authoring.types import Result
+from jobs.demo import CHUNK, deterministic_bytes, make_bytes, sleep
 
 MEASURE = """
 import os, sys
@@ -32,7 +32,7 @@ memory of the tests is large: it is to be started by a small process. https://ma
 def sleeping(wanted: dict[str, Any], before: str = "") -> str:
     """A program that runs `demo.sleep`."""
     return (
-        f"{before}\nfrom coatcheck.testing import run_handler\nfrom jobs.demo import sleep\n"
+        f"{before}\nfrom coatcheck.authoring.testing import run_handler\nfrom jobs.demo import sleep\n"
         f"run_handler(sleep, {wanted!r})"
     )
 
@@ -113,11 +113,11 @@ def test_a_spin_does_not_end(tmp_path: Path) -> None:
 def test_bytes_are_what_the_documentation_says(size: int, seed: int) -> None:
     block = hashlib.shake_128(f"coatcheck demo.bytes {seed}".encode()).digest(CHUNK)
     stream = b"".join(n.to_bytes(8, "big") + block[8:] for n in range(4))
-    assert b"".join(reproducible(size, seed)) == stream[:size]
+    assert b"".join(deterministic_bytes(size, seed)) == stream[:size]
 
 
 def test_bytes_never_change() -> None:
-    digest = hashlib.sha256(b"".join(reproducible(3_000_000, 7))).hexdigest()
+    digest = hashlib.sha256(b"".join(deterministic_bytes(3_000_000, 7))).hexdigest()
     assert digest == "037e35ee2e2239200134b8ae7c92770bc7f78be643d395ff2ecbc5df9282cb19"
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from coatcheck.retry import Reject
-from coatcheck.testing import Outcome
+from coatcheck.authoring.retry import Reject
+from coatcheck.authoring.testing import Outcome
 
 Query = Callable[..., Outcome]
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from coatcheck.context import Stopped
-from coatcheck.retry import Reject
-from tests.unit.jobs.pictures import GREEN, RED, chunk, close, opened, picture, shrink
+from coatcheck.authoring.context import Stopped
+from coatcheck.authoring.retry import Reject
+from tests.unit.jobs.image_samples import GREEN, RED, chunk, close, opened, picture, shrink
 
 
 def test_each_image_becomes_an_artifact_and_part_of_the_sheet() -> None:
@@ -206,7 +206,7 @@ def test_fifty_images_fit_a_page_of_small_cells() -> None:
 MANY_LARGE = """
 import io
 from PIL import Image
-from coatcheck.testing import run_handler
+from coatcheck.authoring.testing import run_handler
 from jobs.images import thumbnails
 file = io.BytesIO()
 Image.new("L", (6000, 4000)).save(file, "PNG", compress_level=1)

@@ -9,7 +9,7 @@ import zlib
 import pytest
 from PIL import Image
 
-from tests.unit.jobs.pictures import RED, chunk, close, opened, picture, shrink
+from tests.unit.jobs.image_samples import RED, chunk, close, opened, picture, shrink
 
 
 def after(image: bytes, mark: bytes, *parts: bytes) -> bytes:

@@ -8,7 +8,7 @@ import os
 import duckdb
 import pytest
 
-from jobs.query_errors import Rejected, blaming, presentable
+from jobs.query_errors import QueryError, sanitize_message, translate_errors
 
 
 @pytest.mark.parametrize(
@@ -25,13 +25,15 @@ from jobs.query_errors import Rejected, blaming, presentable
     ],
 )
 def test_no_path_is_shown_but_the_clients_own(said: str, shown: str) -> None:
-    assert presentable(said, "FROM '/etc/passwd'") == shown
+    assert sanitize_message(said, "FROM '/etc/passwd'") == shown
 
 
 def test_a_statement_of_ours_is_not_shown() -> None:
     said = "Binder Error: no such thing\n\nLINE 1: CREATE TABLE t AS FROM '/tmp/x...\n        ^"
-    assert presentable(said) == "Binder Error: no such thing"
-    assert presentable(said, "") == "Binder Error: no such thing\n\nLINE 1: CREATE TABLE t AS FROM 'a file\n        ^"
+    assert sanitize_message(said) == "Binder Error: no such thing"
+    assert (
+        sanitize_message(said, "") == "Binder Error: no such thing\n\nLINE 1: CREATE TABLE t AS FROM 'a file\n        ^"
+    )
 
 
 @pytest.mark.parametrize(
@@ -60,11 +62,11 @@ def test_a_statement_of_ours_is_not_shown() -> None:
         (OSError(errno.EFBIG, "File too large"), "t: more disk was needed than a query may have"),
         (duckdb.OutOfMemoryException("Out of Memory Error: x"), "t: more memory was needed than a query may have"),
         (MemoryError(), "t: more memory was needed than a query may have"),
-        (Rejected("it is empty"), "t: it is empty"),
+        (QueryError("it is empty"), "t: it is empty"),
     ],
 )
 def test_what_the_client_can_mend_is_rejected(error: Exception, reason: str) -> None:
-    with pytest.raises(Rejected) as rejected, blaming("t: "):
+    with pytest.raises(QueryError) as rejected, translate_errors("t: "):
         raise error
     assert str(rejected.value) == reason
 
@@ -81,5 +83,5 @@ def test_what_the_client_can_mend_is_rejected(error: Exception, reason: str) -> 
     ],
 )
 def test_what_this_machine_lacks_is_tried_again(error: Exception) -> None:
-    with pytest.raises(type(error)), blaming("t: "):
+    with pytest.raises(type(error)), translate_errors("t: "):
         raise error

@@ -15,12 +15,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from coatcheck.retry import Reject
-from coatcheck.testing import Outcome
-from coatcheck.types import Result
+from coatcheck.authoring.retry import Reject
+from coatcheck.authoring.testing import Outcome
+from coatcheck.authoring.types import Result
 from jobs import query_process
 from jobs.models import CsvOptions
-from jobs.query_errors import Rejected
+from jobs.query_errors import QueryError
 
 Query = Callable[..., Outcome]
 REQUEST = {"memory": 512 * 1024**2, "disk": 1024**3, "threads": 2, "csv": {"t": CsvOptions().model_dump()}}
@@ -186,7 +186,7 @@ def test_a_damaged_parquet_file_is_the_clients_fault(tmp_path: Path) -> None:
         folder.mkdir()
         try:
             query_process.load(folder, REQUEST | {"tables": {"t": str(path)}})
-        except Rejected as error:
+        except QueryError as error:
             refused.append(str(error))
     assert len(refused) > 60
     assert all(reason.startswith("table t: ") for reason in refused)

@@ -14,11 +14,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from coatcheck.retry import Reject
-from coatcheck.testing import Outcome
-from jobs.csv_tables import Options, create_from_csv
+from coatcheck.authoring.retry import Reject
+from coatcheck.authoring.testing import Outcome
+from jobs.csv_tables import CsvReadOptions, create_from_csv
 from jobs.models import CsvOptions
-from jobs.query_errors import Rejected
+from jobs.query_errors import QueryError
 
 Query = Callable[..., Outcome]
 Rows = list[list[str]]
@@ -30,7 +30,7 @@ def read(folder: Path, text: str, **options: Any) -> Rows:
     path.write_bytes(text.encode(options.get("encoding", "utf-8")))
     said = CsvOptions.model_validate({"types": "text", "header": True} | options).model_dump()
     with duckdb.connect() as base:
-        create_from_csv(base, "t", path, Options(**said), folder)
+        create_from_csv(base, "t", path, CsvReadOptions(**said), folder)
         table = base.sql("FROM t")
         return [list(table.columns), *[["" if cell is None else str(cell) for cell in row] for row in table.fetchall()]]
 
@@ -85,7 +85,7 @@ LONG = "a,b\n" + "".join(f"{n},{n}\n" for n in range(30_000))
     ],
 )
 def test_what_cannot_be_read_is_refused_with_the_line(tmp_path: Path, text: str, why: str) -> None:
-    with pytest.raises(Rejected, match=f"^{re.escape(why)}"):
+    with pytest.raises(QueryError, match=f"^{re.escape(why)}"):
         read(tmp_path, text)
 
 
@@ -157,7 +157,7 @@ def test_rows_and_fields_are_those_that_python_reads(tmp_path: Path, *, named: b
 def attempt(folder: Path, text: str, **options: Any) -> tuple[Rows, str]:
     try:
         return read(folder, text, **options), ""
-    except Rejected as error:
+    except QueryError as error:
         return [], str(error)
 
 

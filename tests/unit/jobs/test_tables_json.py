@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from coatcheck.testing import Outcome
-from jobs.json_numbers import BUFFER, write_null_for_nan
+from coatcheck.authoring.testing import Outcome
+from jobs.json_nan import BUFFER, write_null_for_nan
 
 Query = Callable[..., Outcome]
 Value = tuple[str, Any]

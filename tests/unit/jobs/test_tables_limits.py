@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from coatcheck.context import Stopped
-from coatcheck.retry import Reject
-from coatcheck.testing import LocalContext, Outcome
+from coatcheck.authoring.context import Stopped
+from coatcheck.authoring.retry import Reject
+from coatcheck.authoring.testing import LocalContext, Outcome
 from jobs.models import TableQuery
 from jobs.tables import Limits, run
 
@@ -94,7 +94,7 @@ def eventually(look: Callable[[], Any]) -> Any:
 WORKER = f"""
 import sys
 from pathlib import Path
-from coatcheck.testing import LocalContext
+from coatcheck.authoring.testing import LocalContext
 from jobs.models import TableQuery
 from jobs.tables import Limits, run
 

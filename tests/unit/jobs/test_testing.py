@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from coatcheck.context import Context, Stopped
-from coatcheck.retry import RetryLater
-from coatcheck.testing import run_handler
-from coatcheck.types import Body, Continue, JobType, Result, Upload, handles
+from coatcheck.authoring.context import Context, Stopped
+from coatcheck.authoring.retry import RetryLater
+from coatcheck.authoring.testing import run_handler
+from coatcheck.authoring.types import Body, Continue, JobType, Result, Upload, handles
 
 
 class Copy(BaseModel):

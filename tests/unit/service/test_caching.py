@@ -8,9 +8,9 @@ import pytest
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
-from coatcheck.calls import AwsRefused, AwsUnavailable
-from service.caching import KEPT
-from tests.unit.service.served import app, client
+from coatcheck.core.aws.call import AwsRefused, AwsUnavailable
+from coatcheck_service.http.caching import CACHE_POLICIES
+from tests.unit.service.in_process import app, client
 
 OPEN = {
     "/": "no-store",
@@ -34,8 +34,8 @@ def routes(served: FastAPI) -> Iterator[tuple[str, str]]:
 
 def test_the_table_has_every_operation_and_no_other() -> None:
     operations = [route.operation_id for route in app().state.routes]
-    assert len(operations) == len(KEPT)
-    assert set(operations) == set(KEPT)
+    assert len(operations) == len(CACHE_POLICIES)
+    assert set(operations) == set(CACHE_POLICIES)
 
 
 @pytest.mark.parametrize("error", [RuntimeError, AwsRefused, AwsUnavailable])

@@ -7,11 +7,11 @@ from html.parser import HTMLParser
 
 import pytest
 
-from service.routes.docs import ASSETS
-from tests.unit.service.served import app, client
+from coatcheck_service.routes.docs import ASSETS
+from tests.unit.service.in_process import app, client
 
 
-class Loaded(HTMLParser):
+class LoadedResources(HTMLParser):
     """What a page loads, and the scripts and styles written into it."""
 
     def __init__(self) -> None:
@@ -31,7 +31,7 @@ class Loaded(HTMLParser):
 async def test_the_page_loads_what_the_service_has_and_nothing_else() -> None:
     async with client(app()) as http:
         page = await http.get("/docs", headers={"Authorization": ""})
-        loaded = Loaded()
+        loaded = LoadedResources()
         loaded.feed(page.text)
         assert len(loaded.addresses) == len(ASSETS)
         assert loaded.inline == []

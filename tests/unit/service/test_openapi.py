@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from coatcheck.deployment import Deployment
+from coatcheck.core.settings import Settings
+from coatcheck_service.aioboto_transport import AioBotoTransport
+from coatcheck_service.app import create_app
+from coatcheck_service.http.front_door import UVICORN
+from coatcheck_service.http.problems import MEDIA_TYPE
 from jobs.catalog import CATALOG
-from service.app import create_app
-from service.aws import AioBoto
-from service.front_door import UVICORN
-from service.problems import MEDIA_TYPE
 
 OPEN = {"/v1/health", "/problems/{code}"}
 
@@ -59,8 +59,8 @@ CALLS = {
 def document() -> dict[str, Any]:
     queues = json.dumps({"default": "-", "webhooks": "-"})
     stores = {"table": "-", "bucket": "-", "queues": queues, "dead_letters": queues, "webhook_key": "-"}
-    settings = Deployment.model_validate(stores)
-    made: dict[str, Any] = create_app(settings, CATALOG, AioBoto(), UVICORN).openapi()
+    settings = Settings.model_validate(stores)
+    made: dict[str, Any] = create_app(settings, CATALOG, AioBotoTransport(), UVICORN).openapi()
     return made
 
 

@@ -7,15 +7,15 @@ from dataclasses import replace
 
 import pytest
 
-from coatcheck import errors
-from coatcheck.calls import AwsRefused, AwsUnavailable
-from coatcheck.deployment import BadSettings
-from coatcheck.errors import JOB_ERRORS, SERVICE_ERRORS, Flaw, JobErrorKind, ServiceError
+from coatcheck.core import errors
+from coatcheck.core.aws.call import AwsRefused, AwsUnavailable
+from coatcheck.core.errors import JOB_ERRORS, SERVICE_ERRORS, FieldError, JobErrorKind, ServiceError
+from coatcheck.core.settings import BadSettings
+from coatcheck_service.http.field_errors import invalid_request, pointer
+from coatcheck_service.http.front_door import LAMBDA
+from coatcheck_service.http.problems import HEADERS, STATUS
 from jobs.catalog import CATALOG
-from service.flaws import pointer, refused
-from service.front_door import LAMBDA
-from service.problems import HEADERS, STATUS
-from tests.unit.service.served import KEY, app, client
+from tests.unit.service.in_process import KEY, app, client
 
 WEBHOOKS_ALONE = json.dumps({"webhooks": "-"})
 
@@ -91,7 +91,7 @@ async def test_a_request_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
     async with client(app(AwsUnavailable)) as http:
         await http.get("/v1/jobs/job_1")
         await http.head("/v1/health")
-    lines = [record for record in caplog.records if record.name == "service.edge"]
+    lines = [record for record in caplog.records if record.name == "coatcheck_service.http.middleware"]
     assert [line.message for line in lines] == ["GET /v1/jobs/{job_id} 503", "HEAD /v1/health 200"]
     assert [vars(line)["tenant"] for line in lines] == ["alpha", None]
     assert KEY not in [str(value) for value in vars(lines[0]).values()]
@@ -126,6 +126,6 @@ def test_pointers(place: tuple[int | str, ...], text: str) -> None:
 
 
 def test_a_refusal_names_the_first_flaw() -> None:
-    assert refused([Flaw("/a", "is wrong")]).detail == "/a: is wrong."
-    assert refused([Flaw("/a", "is wrong"), Flaw("", "too")]).detail == "/a: is wrong, and more."
-    assert refused([Flaw("", "too")]).flaws == [errors.Flaw("", "too")]
+    assert invalid_request([FieldError("/a", "is wrong")]).detail == "/a: is wrong."
+    assert invalid_request([FieldError("/a", "is wrong"), FieldError("", "too")]).detail == "/a: is wrong, and more."
+    assert invalid_request([FieldError("", "too")]).field_errors == [errors.FieldError("", "too")]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from fastapi import Request
 
-from coatcheck.errors import RangeNotSatisfiable
-from service.ranges import Piece, piece_asked
+from coatcheck.core.errors import RangeNotSatisfiable
+from coatcheck_service.http.ranges import ByteRange, requested_range
 
 TAG = '"tag"'
 
@@ -35,14 +35,14 @@ def request(*ranges: str, head: bool = False, if_range: str | None = None) -> Re
     ],
 )
 def test_one_range(given: str, first: int, last: int) -> None:
-    assert piece_asked(request(given), TAG, 10) == Piece(first, last, 10)
-    assert piece_asked(request(given, if_range=TAG), TAG, 10) == Piece(first, last, 10)
+    assert requested_range(request(given), TAG, 10) == ByteRange(first, last, 10)
+    assert requested_range(request(given, if_range=TAG), TAG, 10) == ByteRange(first, last, 10)
 
 
 @pytest.mark.parametrize("given", ["bytes=10-", "bytes=10-20", "bytes=999999999999999999-", "bytes=-0"])
 def test_what_begins_behind_the_end(given: str) -> None:
     with pytest.raises(RangeNotSatisfiable):
-        piece_asked(request(given), TAG, 10)
+        requested_range(request(given), TAG, 10)
 
 
 @pytest.mark.parametrize(
@@ -53,25 +53,25 @@ def test_what_begins_behind_the_end(given: str) -> None:
     ],
 )
 def test_what_is_no_range_is_all(given: str) -> None:
-    assert piece_asked(request(given), TAG, 10) is None
+    assert requested_range(request(given), TAG, 10) is None
 
 
 def test_two_headers_are_no_range() -> None:
-    assert piece_asked(request("bytes=0-1", "bytes=0-1"), TAG, 10) is None
+    assert requested_range(request("bytes=0-1", "bytes=0-1"), TAG, 10) is None
 
 
 @pytest.mark.parametrize(
     "known", ['"other"', 'W/"tag"', "tag", "Sat, 28 Nov 2026 00:00:00 GMT", '"tag", "tag"', "*", ""]
 )
 def test_a_piece_of_another_version_is_no_use(known: str) -> None:
-    assert piece_asked(request("bytes=4-", if_range=known), TAG, 10) is None
+    assert requested_range(request("bytes=4-", if_range=known), TAG, 10) is None
 
 
 def test_nothing_has_no_pieces() -> None:
-    assert piece_asked(request("bytes=-5"), TAG, 0) is None
+    assert requested_range(request("bytes=-5"), TAG, 0) is None
     with pytest.raises(RangeNotSatisfiable):
-        piece_asked(request("bytes=0-"), TAG, 0)
+        requested_range(request("bytes=0-"), TAG, 0)
 
 
 def test_head_has_no_ranges() -> None:
-    assert piece_asked(request("bytes=4-", head=True), TAG, 10) is None
+    assert requested_range(request("bytes=4-", head=True), TAG, 10) is None

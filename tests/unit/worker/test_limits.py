@@ -8,7 +8,7 @@ import textwrap
 
 import pytest
 
-from worker import memory
+from coatcheck_worker import memory
 
 
 def run(code: str) -> subprocess.CompletedProcess[str]:
@@ -19,7 +19,7 @@ def run(code: str) -> subprocess.CompletedProcess[str]:
 def test_a_process_in_which_nothing_runs_any_more_is_ended_and_says_where_it_hung() -> None:
     ended = run("""
         import re
-        from worker.watchdog import watchdog
+        from coatcheck_worker.run.watchdog import watchdog
         def hang():
             re.match(r"(a+)+$", "a" * 64 + "b")
         with watchdog(1):
@@ -32,7 +32,7 @@ def test_a_process_in_which_nothing_runs_any_more_is_ended_and_says_where_it_hun
 def test_a_busy_process_and_one_after_the_watch_are_left_alone() -> None:
     ended = run("""
         import re, time
-        from worker.watchdog import watchdog
+        from coatcheck_worker.run.watchdog import watchdog
         until = time.monotonic() + 1.5
         with watchdog(0.5):
             while time.monotonic() < until:
@@ -49,7 +49,7 @@ def test_a_busy_process_and_one_after_the_watch_are_left_alone() -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="macOS does not heed the limit")
 def test_asking_for_too_much_memory_fails_in_who_asks() -> None:
     ended = run("""
-        from worker import memory
+        from coatcheck_worker import memory
         memory.limit(200)
         kept = []
         try:
@@ -66,5 +66,5 @@ def test_asking_for_too_much_memory_fails_in_who_asks() -> None:
 
 
 def test_the_memory_of_a_machine_is_shared_out() -> None:
-    assert 128 < memory.share(1) < 64 * 1024 * 1024
-    assert abs(memory.share(4) * 4 - memory.share(1)) <= 4
+    assert 128 < memory.per_process(1) < 64 * 1024 * 1024
+    assert abs(memory.per_process(4) * 4 - memory.per_process(1)) <= 4

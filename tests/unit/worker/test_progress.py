@@ -12,21 +12,21 @@ from typing import Any, TypeVar
 import numpy as np
 import pytest
 
-from coatcheck.calls import Call
-from coatcheck.clock import MINUTE
-from coatcheck.record import Progress
-from coatcheck.table import moves
-from coatcheck.table.codec import decode_job, encode_job
-from tests.rows import NOW, a_job
-from worker.context import JobContext
-from worker.heart import Heart
+from coatcheck.core.aws.call import Call
+from coatcheck.core.aws.dynamodb import transitions
+from coatcheck.core.aws.dynamodb.codec import decode_job, encode_job
+from coatcheck.core.clock import MINUTE
+from coatcheck.core.job import Progress
+from coatcheck_worker.run.heartbeat import Heartbeat
+from coatcheck_worker.run.job_context import JobContext
+from tests.job_rows import NOW, make_job
 
 T = TypeVar("T")
 
-JOB = a_job(attempt=1)
+JOB = make_job(attempt=1)
 
 
-class Unreached:
+class UnusedTransport:
     """Nothing is sent here."""
 
     def send(self, call: Call[T]) -> T:
@@ -35,21 +35,21 @@ class Unreached:
 
 def in_the_row(fraction: Any, message: Any) -> Progress | None:
     """What a client is told of it: the beat that takes it along is made, and the row with it read."""
-    door = Unreached()
-    heart = Heart(
-        door,
+    transport = UnusedTransport()
+    heartbeat = Heartbeat(
+        transport,
         "table",
         JOB,
         lease=MINUTE,
         deadline=NOW + MINUTE,
         clock=lambda: NOW,
-        on_stubborn=lambda _: None,
-        pace=lambda *_: nullcontext(),
+        on_unresponsive=lambda _: None,
+        ticker=lambda *_: nullcontext(),
     )
-    context = JobContext(door, "bucket", JOB, heart, checkpoint=None, workdir=Path(), clock=lambda: NOW)
+    context = JobContext(transport, "bucket", JOB, heartbeat, checkpoint=None, workdir=Path(), clock=lambda: NOW)
     context.progress(fraction, message)
-    beat = moves.beat("table", JOB, now=NOW, lease=MINUTE, progress=heart._progress)
-    (written,) = (v for v in beat.params["ExpressionAttributeValues"].values() if "B" in v)
+    renew_lease = transitions.renew_lease("table", JOB, now=NOW, lease=MINUTE, progress=heartbeat._progress)
+    (written,) = (v for v in renew_lease.params["ExpressionAttributeValues"].values() if "B" in v)
     return decode_job({**encode_job(JOB), "progress": written}).progress
 
 

@@ -9,17 +9,17 @@ from typing import Any
 
 import pytest
 
-from coatcheck.clock import DAY, MINUTE, SECOND, rfc3339
-from coatcheck.lifecycle import Status
-from coatcheck.record import Blob, Job, JobError, Progress
-from tests.rows import NOW, a_job
-from worker.webhooks.body import LONGEST_BODY, body_of
+from coatcheck.core.clock import DAY, MINUTE, SECOND, rfc3339
+from coatcheck.core.job import Blob, Job, JobError, Progress
+from coatcheck.core.lifecycle import Status
+from coatcheck_worker.webhooks.event_body import MAX_BODY, event_body
+from tests.job_rows import NOW, make_job
 
 RESULT = Blob.of(b"abc", "text/plain")
 
 
 def ended(**changes: Any) -> Job:
-    job = a_job(
+    job = make_job(
         type="demo.sleep",
         status=Status.SUCCEEDED,
         version=4,
@@ -39,8 +39,8 @@ def ended(**changes: Any) -> Job:
 
 
 def test_it_is_json_without_blanks_and_the_same_each_time() -> None:
-    body = body_of(ended(metadata={"name": "Jörg"}), "job.succeeded", ())
-    assert body == body_of(ended(metadata={"name": "Jörg"}), "job.succeeded", ())
+    body = event_body(ended(metadata={"name": "Jörg"}), "job.succeeded", ())
+    assert body == event_body(ended(metadata={"name": "Jörg"}), "job.succeeded", ())
     told = json.loads(body)
     assert body == json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode()
     assert body.startswith(b'{"type":"job.succeeded","timestamp":"' + rfc3339(NOW + MINUTE).encode())
@@ -51,7 +51,7 @@ def test_it_is_json_without_blanks_and_the_same_each_time() -> None:
 
 def test_a_start_has_the_time_of_the_start_and_nothing_of_the_end() -> None:
     made = [Blob(3, b"d" * 32, "text/plain", "a.txt")]
-    told = json.loads(body_of(ended(artifact_count=1), "job.started", made))
+    told = json.loads(event_body(ended(artifact_count=1), "job.started", made))
     assert told["timestamp"] == rfc3339(NOW + SECOND)
     data = told["data"]
     assert (data["status"], data["done"], data["version"], data["attempt"]) == ("running", False, 2, 1)
@@ -87,8 +87,8 @@ def test_the_largest_job_there_can_be_is_told_of_in_20_kb(
         base_url=f"https://{'h' * 250}",
         replayed_from=f"job_{'x' * 60}",
     )
-    body = body_of(job, "job.failed", artifacts)
-    assert len(body) < LONGEST_BODY
+    body = event_body(job, "job.failed", artifacts)
+    assert len(body) < MAX_BODY
     told = json.loads(body)
     assert told["omitted"] == omitted
     assert told["data"]["error"]["detail"] == LONG
@@ -97,6 +97,6 @@ def test_the_largest_job_there_can_be_is_told_of_in_20_kb(
 
 
 def test_nothing_is_left_out_of_what_fits() -> None:
-    told = json.loads(body_of(ended(metadata={"a": "x" * 500}, artifact_count=3), "job.succeeded", ARTIFACTS[:3]))
+    told = json.loads(event_body(ended(metadata={"a": "x" * 500}, artifact_count=3), "job.succeeded", ARTIFACTS[:3]))
     assert "omitted" not in told
     assert len(told["data"]["artifacts"]) == 3

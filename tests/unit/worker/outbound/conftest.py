@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.worker.outbound.receivers import Authority
+from tests.unit.worker.outbound.scripted_receivers import Authority
 
 
 @pytest.fixture(scope="session")

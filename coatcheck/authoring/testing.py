@@ -1,0 +1,213 @@
+"""Run a handler in a test: in this process, on local files, without AWS."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import logging
+import re
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from inspect import isawaitable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, BinaryIO, cast
+
+from pydantic import BaseModel
+
+from coatcheck.authoring.context import Context, Stopped
+from coatcheck.authoring.types import Body, Continue, Handler, Result, Upload
+
+_ARTIFACT_NAME = re.compile(r"(?!\.)[A-Za-z0-9._-]{1,100}")
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """An artifact a handler wrote."""
+
+    body: bytes
+    content_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a handler made of its input.
+
+    `output` is what it returned: a model, a `Result`, a `Continue` or None. `body` is the result's bytes as a client
+    would download them: those of a `Result`, or the model as JSON.
+    """
+
+    output: Any
+    body: bytes
+    artifacts: Mapping[str, Artifact]
+    progress: list[tuple[float, str | None]]
+
+
+@dataclass
+class LocalContext:
+    """A `Context` on local files: `uploads` gives the bytes, or the path of the file, for each upload id.
+
+    After `timeout` seconds `check` and `progress` raise `Stopped`, as they do when a job is canceled.
+    """
+
+    workdir: Path
+    uploads: Mapping[str, bytes | Path] = field(default_factory=dict)
+    attempt: int = 1
+    max_attempts: int = 3
+    timeout: float = 60.0
+    checkpoint: Any = None
+    job_id: str = "job_test"
+    tenant: str = "test"
+
+    def __post_init__(self) -> None:
+        self.log = logging.LoggerAdapter(logging.getLogger("coatcheck.authoring.testing"), {"job": self.job_id})
+        self.artifacts: dict[str, Artifact] = {}
+        self.reported: list[tuple[float, str | None]] = []
+        self._deadline = time.monotonic() + self.timeout
+
+    @property
+    def remaining(self) -> float:
+        """Seconds until the timeout; never below 0."""
+        return max(0.0, self._deadline - time.monotonic())
+
+    def progress(self, fraction: float, message: str | None = None) -> None:
+        """Keep the report. Raises ValueError for a fraction or a message that clients could not be shown."""
+        if not 0 <= fraction <= 1 or len(message or "") > 200:
+            raise ValueError(f"progress is 0 to 1 with at most 200 characters, not {fraction!r}, {message!r}")
+        self.reported.append((fraction, message))
+        self.check()
+
+    def check(self) -> None:
+        """Raise `Stopped` when the timeout has passed."""
+        if not self.remaining:
+            raise Stopped
+
+    def open_input(self, upload: Upload) -> BinaryIO:
+        """The upload as a file that is read and seeks."""
+        given = self._given(upload)
+        file = given.open("rb", buffering=0) if isinstance(given, Path) else io.BytesIO(given)
+        return cast("BinaryIO", io.BufferedReader(_Upload(file)))
+
+    def input_path(self, upload: Upload) -> Path:
+        """The upload as a file."""
+        given = self._given(upload)
+        if isinstance(given, Path):
+            return given
+        path = self.workdir / upload.id
+        path.write_bytes(given)
+        return path
+
+    def _given(self, upload: Upload) -> bytes | Path:
+        if upload.id not in self.uploads:
+            raise KeyError(f"the test gave no upload {upload.id}; it gave {sorted(self.uploads)}")
+        return self.uploads[upload.id]
+
+    @contextmanager
+    def artifact(self, name: str, content_type: str = "application/octet-stream") -> Iterator[BinaryIO]:
+        """A file that can only be written, from start to end; kept when the block ends without an exception.
+
+        Raises ValueError for a name that is not allowed or that this run has used.
+        """
+        if not _ARTIFACT_NAME.fullmatch(name) or name in self.artifacts:
+            raise ValueError(f"an artifact needs a new name of 1 to 100 of [A-Za-z0-9._-], no dot first, not {name!r}")
+        file = _Artifact()
+        yield cast("BinaryIO", file)
+        self.artifacts[name] = Artifact(bytes(file.written), content_type)
+
+
+class _Upload(io.RawIOBase):
+    """As little of a file as the worker promises: no writing, no file descriptor."""
+
+    def __init__(self, file: io.RawIOBase | io.BytesIO) -> None:
+        self._file = file
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        return self._file.readinto(buffer)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+class _Artifact(io.RawIOBase):
+    """As little of a file as the worker promises: no seeking, no reading, no file descriptor."""
+
+    def __init__(self) -> None:
+        self.written = bytearray()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        before = len(self.written)
+        self.written += data
+        return len(self.written) - before
+
+
+def run_handler(
+    handler: Handler[Any, Any],
+    given: BaseModel | Mapping[str, Any],
+    uploads: Mapping[str, bytes | Path] | None = None,
+    *,
+    attempt: int = 1,
+    timeout: float | None = None,
+    checkpoint: Any = None,
+) -> Outcome:
+    """Run `handler` once on `given` (its input model, or the JSON object a client would send) and collect what it made.
+
+    Whatever the handler raises comes out: `Reject`, `RetryLater`, `Stopped` after `timeout` seconds (the job type's
+    own by default). Raises pydantic's ValidationError for an input the service would refuse, and TypeError when the
+    handler returns something else than its job type says. The result is held in memory: keep it small.
+    """
+    job_type = handler.job_type
+    wanted = given if isinstance(given, BaseModel) else job_type.input.model_validate(given)
+    with TemporaryDirectory(prefix="coatcheck-test-") as folder:
+        ctx = LocalContext(
+            workdir=Path(folder),
+            uploads=uploads or {},
+            attempt=attempt,
+            max_attempts=job_type.max_attempts,
+            timeout=job_type.timeout if timeout is None else timeout,
+            checkpoint=checkpoint,
+        )
+        output = _finished(handler, wanted, ctx)
+        if not isinstance(output, (job_type.output, Continue)):
+            raise TypeError(f"{job_type.name} returned {type(output).__name__}, not {job_type.output.__name__}")
+        return Outcome(output, _body(output), ctx.artifacts, ctx.reported)
+
+
+def _finished(handler: Handler[Any, Any], wanted: BaseModel, ctx: Context) -> object:
+    returned = handler.run(wanted, ctx)
+    if not isawaitable(returned):
+        return returned
+
+    async def wait() -> object:
+        return await returned
+
+    return asyncio.run(wait())
+
+
+def _body(output: object) -> bytes:
+    if isinstance(output, BaseModel):
+        return output.model_dump_json().encode()
+    return _bytes(output.body) if isinstance(output, Result) else b""
+
+
+def _bytes(body: Body) -> bytes:
+    if isinstance(body, bytes):
+        return body
+    return body.read_bytes() if isinstance(body, Path) else b"".join(body)

@@ -1,0 +1,115 @@
+"""What clients are shown, made of what the kernel knows. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from coatcheck.core.api.models import (
+    ArtifactView,
+    EventView,
+    FlawView,
+    JobView,
+    Problem,
+    ProgressView,
+    ResultView,
+    Urls,
+)
+from coatcheck.core.clock import rfc3339
+from coatcheck.core.errors import JOB_ERRORS, FieldError, JobErrorKind
+from coatcheck.core.job import Blob, Job, JobError, JobEvent, Progress
+
+_KINDS = {kind.code: kind for kind in JOB_ERRORS}
+
+
+def problem_uri(base_url: str, code: str) -> str:
+    """Where the kind of error `code` is documented."""
+    return f"{base_url}/problems/{code}"
+
+
+def field_error_views(field_errors: Sequence[FieldError]) -> list[FlawView]:
+    """Flaws as clients see them."""
+    return [FlawView(pointer=field_error.pointer, detail=field_error.detail) for field_error in field_errors]
+
+
+def job_url(job_id: str, base_url: str) -> str:
+    """The job's own address."""
+    return f"{base_url}/v1/jobs/{job_id}"
+
+
+def job_view(job: Job, artifacts: Sequence[Blob], base_url: str) -> JobView:
+    """`job` as clients see it. `artifacts` is what its last attempt made, `base_url` the service without /v1."""
+    own = job_url(job.id, base_url)
+    return JobView(
+        id=job.id,
+        type=job.type,
+        status=job.status,
+        done=job.done,
+        version=job.version,
+        created_at=rfc3339(job.created_at),
+        updated_at=rfc3339(job.updated_at),
+        started_at=_time(job.started_at),
+        finished_at=_time(job.finished_at),
+        run_at=_time(job.run_at),
+        expires_at=_time(job.expires_at),
+        attempt=job.attempt,
+        max_attempts=job.max_attempts,
+        progress=_progress(job.progress),
+        error=_job_problem(job.error, job.id, base_url),
+        result=None if job.result is None else ResultView(**_stored(job.result, job)),
+        artifacts=[ArtifactView(name=made.filename or "", **_stored(made, job)) for made in artifacts],
+        metadata=dict(job.metadata),
+        replayed_from=job.replayed_from,
+        urls=Urls(self=own, result=f"{own}/result", cancel=f"{own}/cancel", events=f"{own}/events"),
+    )
+
+
+def event_views(
+    events: Sequence[JobEvent], job_id: str, base_url: str, *, offset: int = 0, attempts: int = 0
+) -> list[EventView]:
+    """A job's history as clients see it, oldest first: what follows `offset` events, which began so many `attempts`."""
+    views = []
+    attempt = attempts
+    for number, event in enumerate(events, start=offset + 1):
+        attempt += event.type == "job.started"
+        views.append(
+            EventView(
+                id=f"evt_{number:06d}",
+                type=event.type,
+                at=rfc3339(event.at),
+                attempt=attempt,
+                error=_job_problem(event.error, job_id, base_url),
+            )
+        )
+    return views
+
+
+def _time(at: int | None) -> str | None:
+    return None if at is None else rfc3339(at)
+
+
+def _progress(progress: Progress | None) -> ProgressView | None:
+    return None if progress is None else ProgressView(fraction=progress.fraction, message=progress.message)
+
+
+def _stored(blob: Blob, job: Job) -> dict[str, Any]:
+    return {
+        "size": blob.size,
+        "content_type": blob.content_type,
+        "sha256": blob.sha256.hex(),
+        "expires_at": _time(job.expires_at),
+    }
+
+
+def _job_problem(error: JobError | None, job_id: str, base_url: str) -> Problem | None:
+    if error is None:
+        return None
+    kind = _KINDS.get(error.code) or JobErrorKind(error.code, "The job ended badly", "", retryable=True)
+    return Problem(
+        type=problem_uri(base_url, kind.code),
+        title=kind.title,
+        detail=error.detail,
+        instance=f"/v1/jobs/{job_id}",
+        code=kind.code,
+        retryable=kind.retryable,
+    )

@@ -1,0 +1,47 @@
+"""What another version wrote that this one does not know: it is kept, and written back as it was.
+
+A dataclass that is saved whole, as JSON within an attribute, has a field `unknown` for it. What is an attribute of its
+own is kept by itself: no update names more attributes than it changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, fields
+from typing import Any, ClassVar, Protocol
+
+from coatcheck.core.aws.dynamodb.keys import Item
+
+SCHEMA = "schema"
+"""The attribute of an item that only versions newer than this one may read or write; this one's items have none."""
+
+
+class Dataclass(Protocol):
+    """An instance of any dataclass."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+
+class NewerRow(Exception):
+    """A newer version wrote this item in a way that this one does not know. It is that one's to deal with."""
+
+
+def require_known(item: Item) -> Item:
+    """The item itself. Raises NewerRow for one that only newer versions may read."""
+    if SCHEMA in item:
+        raise NewerRow(f"{item['sk']['S']} of {item['pk']['S']} was written by a newer version of the service")
+    return item
+
+
+def to_saved(value: Dataclass, *, but: Collection[str] = ()) -> dict[str, Any]:
+    """What is to be saved of a value: its fields, but for some, and what was not known of it when it was read."""
+    known = asdict(value)
+    unknown: dict[str, Any] = known.pop("unknown")
+    return unknown | {name: kept for name, kept in known.items() if name not in but}
+
+
+def from_saved(kind: type[Dataclass], saved: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments for a dataclass, from what was saved of it: what it has no field for is in `unknown`."""
+    names = {field.name for field in fields(kind)}
+    known = {name: value for name, value in saved.items() if name in names}
+    return known | {"unknown": {name: value for name, value in saved.items() if name not in names}}

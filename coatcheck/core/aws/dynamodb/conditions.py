@@ -1,0 +1,66 @@
+"""The conditions of moves, made from the lifecycle table: none is spelled anywhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from coatcheck.core.aws.dynamodb.expressions import Expression
+from coatcheck.core.job import Job
+from coatcheck.core.lifecycle import Guard, Transition
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who makes a move, as far as guards ask: its time, the job as it has read it, and the lease that it asks for."""
+
+    now: int
+    job: Job | None = None
+    lease_until: int | None = None
+
+    @property
+    def read(self) -> Job:
+        """The job as it was read."""
+        return _needed(self.job, "the job that was read")
+
+
+def _needed(given: T | None, what: str) -> T:
+    if given is None:
+        raise ValueError(f"this move needs {what}")
+    return given
+
+
+_GUARDS: Mapping[Guard, Callable[[Expression, Actor], str]] = {
+    Guard.FENCE: lambda e, actor: f"{e.name('attempt')} = {e.number(actor.read.attempt)}",
+    Guard.UNCHANGED: lambda e, actor: f"{e.name('version')} = {e.number(actor.read.version)}",
+    Guard.LEASE_EXPIRED: lambda e, actor: f"{e.name('lease_until')} < {e.number(actor.now)}",
+    Guard.START_DUE: lambda e, actor: (
+        f"(attribute_not_exists({e.name('start_at')}) OR {e.name('start_at')} <= {e.number(actor.now)})"
+    ),
+    Guard.WITHIN_TTL: lambda e, actor: (
+        f"(attribute_not_exists({e.name('queue_deadline')}) OR {e.name('queue_deadline')} > {e.number(actor.now)})"
+    ),
+    Guard.TTL_PASSED: lambda e, actor: f"{e.name('queue_deadline')} <= {e.number(actor.now)}",
+    Guard.ATTEMPTS_LEFT: lambda e, _: f"{e.name('attempt')} < {e.name('max_attempts')}",
+    Guard.LEASE_NOT_SHORTENED: lambda e, actor: (
+        f"{e.name('lease_until')} <= {e.number(_needed(actor.lease_until, 'the lease it asks for'))}"
+    ),
+}
+
+
+def condition(e: Expression, transition: Transition, actor: Actor, *, sweeper: bool = False) -> str:
+    """The DynamoDB condition under which `actor` may make `transition`."""
+    alternatives = [
+        " AND ".join(
+            [
+                f"{e.name('status')} = {e.text(status)}",
+                *(_GUARDS[guard](e, actor) for guard in sorted(guards)),
+            ]
+        )
+        for status, guards in transition.guards(sweeper=sweeper).items()
+    ]
+    # DynamoDB refuses redundant parentheses, and whoever asks puts a pair round the whole
+    return alternatives[0] if len(alternatives) == 1 else " OR ".join(f"({one})" for one in alternatives)

@@ -1,0 +1,73 @@
+"""DynamoDB update and condition expressions, put together name by name and value by value."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from coatcheck.core.aws.dynamodb.keys import AttributeValue
+
+
+class Expression:
+    """Collects the clauses, names and values of one request.
+
+    Every name is an alias, since more words are reserved in DynamoDB than one can remember:
+    https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ReservedWords.html
+    """
+
+    def __init__(self) -> None:
+        self._names: dict[str, str] = {}
+        self._values: dict[str, AttributeValue] = {}
+        self._sets: list[str] = []
+        self._removes: list[str] = []
+
+    def name(self, attribute: str) -> str:
+        """The alias of an attribute."""
+        alias = f"#{attribute}"
+        self._names[alias] = attribute
+        return alias
+
+    def value(self, value: AttributeValue) -> str:
+        """The placeholder of a value; the same for equal values."""
+        for placeholder, known in self._values.items():
+            if known == value:
+                return placeholder
+        placeholder = f":{len(self._values)}"
+        self._values[placeholder] = value
+        return placeholder
+
+    def number(self, number: int) -> str:
+        """The placeholder of a number."""
+        return self.value({"N": str(number)})
+
+    def text(self, text: str) -> str:
+        """The placeholder of a text."""
+        return self.value({"S": str(text)})
+
+    def assign(self, attribute: str, value: AttributeValue | None) -> None:
+        """Set an attribute, or remove it when `value` is None."""
+        if value is None:
+            self._removes.append(self.name(attribute))
+        else:
+            self.add(f"{self.name(attribute)} = {self.value(value)}")
+
+    def append(self, attribute: str, values: AttributeValue) -> None:
+        """Append to a list attribute that is there."""
+        self.add(f"{self.name(attribute)} = list_append({self.name(attribute)}, {self.value(values)})")
+
+    def add(self, clause: str) -> None:
+        """One more SET clause."""
+        self._sets.append(clause)
+
+    def update(self) -> dict[str, Any]:
+        """The request's parameters for all that was collected."""
+        # DynamoDB refuses a SET of nothing
+        clauses = (("SET", self._sets), ("REMOVE", self._removes))
+        update = " ".join(f"{verb} {', '.join(changes)}" for verb, changes in clauses if changes)
+        return {"UpdateExpression": update, **self.placeholders()}
+
+    def placeholders(self) -> dict[str, Any]:
+        """The names and values alone, for requests that only have a condition."""
+        placeholders: dict[str, Any] = {"ExpressionAttributeNames": dict(self._names)}
+        if self._values:
+            placeholders["ExpressionAttributeValues"] = dict(self._values)
+        return placeholders

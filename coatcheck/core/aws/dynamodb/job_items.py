@@ -1,0 +1,196 @@
+"""Reads of the table, by key and by index, and the items beside a job's row."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from coatcheck.core.aws.call import AwsResponse, Call
+from coatcheck.core.aws.dynamodb.codec import decode_job, encode_job
+from coatcheck.core.aws.dynamodb.compatibility import SCHEMA, NewerRow, require_known
+from coatcheck.core.aws.dynamodb.expressions import Expression
+from coatcheck.core.aws.dynamodb.keys import TENANT_INDEX, Item, JobKey, artifacts, job_created_at
+from coatcheck.core.aws.dynamodb.transitions import ttl
+from coatcheck.core.job import Blob, Job
+from coatcheck.core.lifecycle import FINAL
+from coatcheck.core.pack import pack, to_json, unpack
+
+
+def put_job(table: str, job: Job, *, now: int) -> Call[Job | None]:
+    """Create the row, unless one stands there whose retention is not over. Answers that one, or None when created.
+
+    One write is creation and idempotency at once. Reading the answer raises NewerRow: what a newer version wrote is
+    never replaced, whatever this one reads in it.
+    """
+    e = Expression()
+    ended = f"{e.name('status')} IN ({', '.join(e.text(status) for status in sorted(FINAL))})"
+    over = f"attribute_not_exists({e.name(SCHEMA)}) AND {ended} AND {e.name('expires_at')} <= {e.number(now)}"
+    unless = f"attribute_not_exists({e.name('pk')}) OR ({over})"
+    params = {
+        "TableName": table,
+        "Item": encode_job(job),
+        "ConditionExpression": unless,
+        **e.placeholders(),
+        "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+    }
+    return Call(
+        "dynamodb",
+        "PutItem",
+        params,
+        read=lambda _: None,
+        expected_errors={"ConditionalCheckFailedException": lambda response: decode_job(response["Item"])},
+    )
+
+
+def get_job(table: str, key: JobKey) -> Call[Job | None]:
+    """The job as it is now (a strongly consistent read), or None."""
+    params = {"TableName": table, "Key": key.item(), "ConsistentRead": True}
+    return Call("dynamodb", "GetItem", params, read=lambda a: decode_job(a["Item"]) if "Item" in a else None)
+
+
+@dataclass(frozen=True, slots=True)
+class JobBatch:
+    """The jobs a batch read found, and the keys to be asked for again.
+
+    `newer` were written by newer versions, and `broken` are keys of rows that no version wrote.
+    """
+
+    jobs: Sequence[Job]
+    unprocessed: Sequence[JobKey]
+    newer: int = 0
+    broken: Sequence[str] = ()
+
+
+def get_jobs(table: str, keys: Sequence[JobKey], *, consistent: bool = False) -> Call[JobBatch]:
+    """Up to 100 jobs at once, in no order, as they were a moment ago or, for twice the price, as they are now."""
+
+    def read(response: AwsResponse) -> JobBatch:
+        read = [_decoded(item) for item in response.get("Responses", {}).get(table, [])]
+        unprocessed = response.get("UnprocessedKeys", {}).get(table, {}).get("Keys", [])
+        return JobBatch(
+            [job for job in read if isinstance(job, Job)],
+            [JobKey.of(item) for item in unprocessed],
+            newer=read.count(None),
+            broken=[key for key in read if isinstance(key, str)],
+        )
+
+    asked = {"Keys": [key.item() for key in keys], "ConsistentRead": consistent}
+    return Call("dynamodb", "BatchGetItem", {"RequestItems": {table: asked}}, read)
+
+
+def _decoded(item: Item) -> Job | str | None:
+    """The job in a row, None for one of a newer version, or the key of one that cannot be read: it hides no other."""
+    try:
+        return decode_job(item)
+    except NewerRow:
+        return None
+    except (ValueError, LookupError, TypeError, zlib.error):
+        return str(item["pk"]["S"])
+
+
+@dataclass(frozen=True, slots=True)
+class JobListEntry:
+    """One entry of the `by_tenant` index."""
+
+    key: JobKey
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class JobPage:
+    """Entries of `by_tenant`, newest first; `more` tells whether older ones follow."""
+
+    entries: Sequence[JobListEntry]
+    more: bool
+
+
+def list_jobs(
+    table: str,
+    tenant: str,
+    *,
+    limit: int,
+    after: JobListEntry | None = None,
+    created_from: int = 0,
+    created_until: int = 10**13 - 1,
+) -> Call[JobPage]:
+    """A tenant's jobs created between two times (both included), newest first, behind the entry `after`."""
+    e = Expression()
+    within = (
+        f"{e.name('tenant')} = {e.text(tenant)} AND {e.name('listed')} "
+        f"BETWEEN {e.text(_sortable(created_from))} AND {e.text(_sortable(created_until))}"
+    )
+    params: dict[str, Any] = {
+        "TableName": table,
+        "IndexName": TENANT_INDEX,
+        "KeyConditionExpression": within,
+        **e.placeholders(),
+        "ScanIndexForward": False,
+        "Limit": limit,
+    }
+    if after is not None:
+        params["ExclusiveStartKey"] = {
+            **after.key.item(),
+            "tenant": {"S": tenant},
+            "listed": {"S": _sortable(after.created_at)},
+        }
+
+    def read(response: AwsResponse) -> JobPage:
+        entries = [JobListEntry(JobKey.of(item), int(item["listed"]["S"])) for item in response["Items"]]
+        return JobPage(entries, "LastEvaluatedKey" in response)
+
+    return Call("dynamodb", "Query", params, read)
+
+
+def _sortable(at: int) -> str:
+    return f"{min(max(at, 0), 10**13 - 1):013d}"
+
+
+def list_job_items(table: str, job: Job) -> Call[Sequence[Item]]:
+    """The keys of up to 25 items that belong to a job, other than its row, or to one before it under its id."""
+    e = Expression()
+    beside = f"{e.name('pk')} = {e.text(JobKey(job.tenant, job.id).partition)}"
+    params = {
+        "TableName": table,
+        "KeyConditionExpression": beside,
+        "ProjectionExpression": "pk, sk",
+        # what was made a moment ago is not to be missed
+        "ConsistentRead": True,
+    }
+
+    def read(response: AwsResponse) -> list[Item]:
+        made = [(job_created_at(item), item) for item in response["Items"]]
+        return [item for created_at, item in made if created_at is not None and created_at <= job.created_at][:25]
+
+    return Call("dynamodb", "Query", {**params, **e.placeholders()}, read)
+
+
+def delete_items(table: str, keys: Sequence[Item]) -> Call[None]:
+    """Delete up to 25 items. One that DynamoDB puts off is found again by whoever looks after."""
+    requests = [{"DeleteRequest": {"Key": key}} for key in keys]
+    return Call("dynamodb", "BatchWriteItem", {"RequestItems": {table: requests}}, read=lambda _: None)
+
+
+def put_artifacts(table: str, job: Job, made: Sequence[Blob]) -> Call[None]:
+    """The list of what this attempt made, written before the move that points to it."""
+    listing = pack(to_json([[b.filename, b.size, b.sha256.hex(), b.content_type] for b in made]))
+    # the row's own retention starts when it is settled: in a moment, or after a large result
+    kept_until = (job.claimed_at or job.updated_at) + job.timeout + job.retention
+    item = JobKey(job.tenant, job.id).item(artifacts(job.created_at, job.attempt))
+    item |= {"list": {"B": listing}, "ttl": {"N": str(ttl(kept_until))}}
+    return Call("dynamodb", "PutItem", {"TableName": table, "Item": item}, read=lambda _: None)
+
+
+def get_artifacts(table: str, job: Job) -> Call[Sequence[Blob]]:
+    """The artifacts of the attempt that settled the job."""
+
+    def read(response: AwsResponse) -> list[Blob]:
+        if "Item" not in response:
+            return []
+        rows = json.loads(unpack(bytes(require_known(response["Item"])["list"]["B"])))
+        return [Blob(size, bytes.fromhex(digest), kind, name) for name, size, digest, kind, *_ in rows]
+
+    key = JobKey(job.tenant, job.id).item(artifacts(job.created_at, job.attempt))
+    return Call("dynamodb", "GetItem", {"TableName": table, "Key": key, "ConsistentRead": True}, read)

@@ -1,0 +1,300 @@
+"""The writes that move a job, each made from the lifecycle table: its condition is generated, never spelled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from coatcheck.core import due
+from coatcheck.core.aws.call import AwsResponse, Call
+from coatcheck.core.aws.dynamodb.codec import attribute_name, decode_job, encode_events, encode_field
+from coatcheck.core.aws.dynamodb.compatibility import SCHEMA
+from coatcheck.core.aws.dynamodb.conditions import Actor, condition
+from coatcheck.core.aws.dynamodb.expressions import Expression
+from coatcheck.core.aws.dynamodb.keys import JobKey, removal_shard
+from coatcheck.core.clock import DAY, SECOND
+from coatcheck.core.job import Blob, Job, JobError, JobEvent, Progress
+from coatcheck.core.lifecycle import (
+    CANCEL,
+    CANCEL_WAITING,
+    CLAIM,
+    CONTINUE,
+    EXPIRE,
+    RELEASE,
+    RENEW_LEASE,
+    REQUEST_CANCEL,
+    RETRY,
+    SUCCEED,
+    Transition,
+)
+
+GONE_ROW_RETENTION = DAY
+"""How long the row of a job whose retention is over stays to answer 410, in milliseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class TransitionRefused:
+    """The move was not made: the row is not as it must be for it. `job` is the row as it was instead, if any."""
+
+    job: Job | None
+
+
+TransitionOutcome = Job | TransitionRefused
+Sets = Sequence[Callable[[Expression], str]]
+
+
+def _make(
+    table: str,
+    job: Job,
+    transition: Transition,
+    *,
+    now: int,
+    changes: Mapping[str, Any],
+    sweeper: bool = False,
+    error: JobError | None = None,
+) -> Call[TransitionOutcome]:
+    """The write of `transition`. `changes` maps fields of Job to new values, None to remove."""
+    e = _changed(transition, now=now, changes=changes, error=error)
+    actor = Actor(now, job, changes.get("lease_until"))
+    return update_if(table, job, e, condition(e, transition, actor, sweeper=sweeper))
+
+
+def _start(
+    table: str, key: JobKey, transition: Transition, *, now: int, changes: Mapping[str, Any], sets: Sets = ()
+) -> Call[TransitionOutcome]:
+    """The write of a move of whichever job has the key now: all that a message names.
+
+    Only the moves that start a job may be made so. They ask for nothing that was read before, so it does not matter
+    whether the message was sent for this job or for one before it: what is due is started, and the answer tells which.
+    """
+    e = _changed(transition, now=now, changes=changes, error=None)
+    for clause in sets:
+        e.add(clause(e))
+    return _update(table, key, e, [f"({condition(e, transition, Actor(now))})"])
+
+
+def _changed(transition: Transition, *, now: int, changes: Mapping[str, Any], error: JobError | None) -> Expression:
+    e = Expression()
+    e.assign("updated_at", {"N": str(now)})
+    e.add(f"{e.name('version')} = {e.name('version')} + {e.number(1)}")
+    if transition.target is not None:
+        e.assign("status", {"S": transition.target})
+    for field, value in changes.items():
+        e.assign(attribute_name(field), None if value is None else encode_field(field, value))
+    if "expires_at" in changes:
+        e.assign("ttl", {"N": str(ttl(changes["expires_at"]))})
+    if transition.event and "history" not in changes:
+        e.append("history", encode_events([JobEvent(transition.event, now, error)]))
+    return e
+
+
+def update_if(table: str, job: Job, e: Expression, holds: str) -> Call[TransitionOutcome]:
+    """The update that `e` has collected, made if the condition `holds`; answers the row as it is then, or as it was.
+
+    The row is changed if it still is that very job's: its id may be used again when it is gone, by the very call
+    that is repeated because the reply was lost.
+    """
+    created = e.value(encode_field("created_at", job.created_at))
+    same = f"{e.name(attribute_name('created_at'))} = {created}"
+    return _update(table, JobKey(job.tenant, job.id), e, [same, f"({holds})"])
+
+
+def _update(table: str, key: JobKey, e: Expression, conditions: Sequence[str]) -> Call[TransitionOutcome]:
+    """Reading the answer raises NewerRow: what a newer version wrote is never changed."""
+    params = {
+        "TableName": table,
+        "Key": key.item(),
+        "ConditionExpression": " AND ".join([f"attribute_not_exists({e.name(SCHEMA)})", *conditions]),
+        **e.update(),
+        "ReturnValues": "ALL_NEW",
+        "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+    }
+    return Call(
+        "dynamodb",
+        "UpdateItem",
+        params,
+        read=lambda response: decode_job(response["Attributes"]),
+        expected_errors={"ConditionalCheckFailedException": _transition_refused},
+    )
+
+
+def _transition_refused(response: AwsResponse) -> TransitionRefused:
+    return TransitionRefused(decode_job(response["Item"]) if response.get("Item") else None)
+
+
+def release(table: str, key: JobKey, *, now: int) -> Call[TransitionOutcome]:
+    """A scheduled job whose time has come is queued; the claim follows at once."""
+    return _start(table, key, RELEASE, now=now, changes={})
+
+
+def claim(table: str, key: JobKey, *, now: int, lease: int, owner: str) -> Call[TransitionOutcome]:
+    """Start the next attempt and hold it for `lease` milliseconds.
+
+    `owner` is unique to this try: when the reply is lost and the write repeated, it tells the claimant from others.
+    """
+    lease_until = now + lease
+    changes = {
+        "claimed_at": now,
+        "lease_until": lease_until,
+        "due_at": due.for_lease(lease_until),
+        "owner": owner,
+        "start_at": None,
+        "queue_deadline": None,
+        "progress": None,
+    }
+    sets: Sets = (
+        lambda e: f"{e.name('attempt')} = {e.name('attempt')} + {e.number(1)}",
+        lambda e: f"{e.name('started_at')} = if_not_exists({e.name('started_at')}, {e.number(now)})",
+        lambda e: f"{e.name('started_version')} = if_not_exists({e.name('started_version')}, {e.name('version')})",
+    )
+    return _start(table, key, CLAIM, now=now, changes=changes, sets=sets)
+
+
+def renew_lease(table: str, job: Job, *, now: int, lease: int, progress: Progress | None) -> Call[TransitionOutcome]:
+    """Hold the attempt for another `lease` milliseconds and tell how far it is; the answer tells of a cancel.
+
+    One that arrives late, after a later one, is refused: it would move the lease back.
+    """
+    lease_until = now + lease
+    changes: dict[str, Any] = {"lease_until": lease_until, "due_at": due.for_lease(lease_until)}
+    if progress is not None:
+        changes["progress"] = progress
+    return _make(table, job, RENEW_LEASE, now=now, changes=changes)
+
+
+_WAITING_AGAIN: Mapping[str, Any] = {"lease_until": None, "owner": None, "claimed_at": None, "progress": None}
+
+
+def retry(
+    table: str,
+    job: Job,
+    *,
+    now: int,
+    start_at: int,
+    error: JobError,
+    counted: bool = True,
+    sweeper: bool = False,
+    type_missed_at: int | None = None,
+) -> Call[TransitionOutcome]:
+    """Queue the job for another attempt at `start_at`, for the reason `error`.
+
+    Unless it is `counted`, the attempt that ends is not one of `max_attempts`: the job was handed back. A worker that
+    lacks its type says since when it is missed; the sweeper does not know.
+    """
+    changes = _queued_again(now, start_at) | _history_after_spill(job, JobEvent("job.retrying", now, error))
+    if not sweeper:
+        changes["type_missed_at"] = type_missed_at
+    if not counted:
+        changes["max_attempts"] = job.max_attempts + 1
+    return _make(table, job, RETRY, now=now, changes=changes, sweeper=sweeper, error=error)
+
+
+def continue_later(table: str, job: Job, *, now: int, checkpoint: Blob) -> Call[TransitionOutcome]:
+    """Queue the job for its next leg, which is no new attempt in the count of `max_attempts`."""
+    changes = (
+        _queued_again(now, now)
+        | {"checkpoint": checkpoint, "max_attempts": job.max_attempts + 1, "type_missed_at": None}
+        | _history_after_spill(job, JobEvent("job.continuing", now))
+    )
+    return _make(table, job, CONTINUE, now=now, changes=changes)
+
+
+def _queued_again(now: int, start_at: int) -> dict[str, Any]:
+    due_at = due.for_retry(now=now, start_at=start_at)
+    return {**_WAITING_AGAIN, "start_at": start_at, "due_at": due_at, "dispatches": None}
+
+
+def settle(
+    table: str,
+    job: Job,
+    transition: Transition,
+    *,
+    now: int,
+    error: JobError | None = None,
+    result: Blob | None = None,
+    artifact_count: int = 0,
+    sweeper: bool = False,
+) -> Call[TransitionOutcome]:
+    """End the job by `transition`, one that leads to a final status, under the fence of `job.attempt`."""
+    made = {"error": error, "result": result, "artifact_count": artifact_count or None}
+    changes = _final(replace(job, result=result, artifact_count=artifact_count), transition, now=now) | made
+    if transition is SUCCEED:
+        changes["progress"] = Progress(1.0)
+    return _make(table, job, transition, now=now, changes=changes, sweeper=sweeper, error=error)
+
+
+def cancel_waiting(table: str, job: Job, *, now: int, error: JobError) -> Call[TransitionOutcome]:
+    """Cancel a job that nobody has started."""
+    return _make(
+        table,
+        job,
+        CANCEL_WAITING,
+        now=now,
+        changes=_final(job, CANCEL_WAITING, now=now) | {"error": error},
+        error=error,
+    )
+
+
+def request_cancel(table: str, job: Job, *, now: int) -> Call[TransitionOutcome]:
+    """Tell the worker that runs the job to stop."""
+    return _make(table, job, REQUEST_CANCEL, now=now, changes={})
+
+
+def cancel(table: str, job: Job, *, now: int, error: JobError, sweeper: bool = False) -> Call[TransitionOutcome]:
+    """The worker has stopped, or is gone: the cancel is done."""
+    return settle(table, job, CANCEL, now=now, error=error, sweeper=sweeper)
+
+
+def expire(table: str, job: Job, *, now: int, error: JobError) -> Call[TransitionOutcome]:
+    """Give up a job that was not started within its `queue_ttl`."""
+    return _make(
+        table,
+        job,
+        EXPIRE,
+        now=now,
+        changes=_final(job, EXPIRE, now=now) | {"error": error},
+        error=error,
+    )
+
+
+def _final(job: Job, transition: Transition, *, now: int) -> dict[str, Any]:
+    """What ends a job as `job` will be then, by `transition`.
+
+    Until somebody has been told whom it concerns, the sweeper looks after it as after a job that waits. Where there is
+    nothing to tell, `notify` goes: what it names cannot happen any more.
+    """
+    expires_at = now + job.retention
+    ended: dict[str, Any] = {
+        "finished_at": now,
+        "expires_at": expires_at,
+        "dispatches": None,
+        "start_at": None,
+        "queue_deadline": None,
+        "lease_until": None,
+        "owner": None,
+    }
+    if {transition.event, CLAIM.event if job.started_at else None}.isdisjoint(job.notify):
+        due_at = due.for_removal(replace(job, expires_at=expires_at))
+        return ended | {"due_at": due_at, "due_shard": removal_shard(job.due_shard), "notify": None}
+    return ended | {"due_at": due.for_dispatch(now=now, start_at=None, queue_deadline=None, dispatches=0)}
+
+
+MAX_HISTORY_IN_ROW = 12
+
+
+def must_spill(job: Job) -> bool:
+    """Whether the row's history is full, so that `items.put_history_page` has to go before the next requeue."""
+    return len(job.history) >= MAX_HISTORY_IN_ROW
+
+
+def _history_after_spill(job: Job, event: JobEvent) -> dict[str, Any]:
+    """The fence holds the history still: whoever appends to it also changes the status or the attempt."""
+    if not must_spill(job):
+        return {}
+    return {"history": (event,), "history_from": job.history_from + len(job.history)}
+
+
+def ttl(expires_at: int) -> int:
+    """The value of the `ttl` attribute, in seconds, of what clients are told of until `expires_at`."""
+    return (expires_at + GONE_ROW_RETENTION) // SECOND

@@ -1,0 +1,311 @@
+"""Every S3 request, and where bytes lie. Keys are derived, never stored: no row can point at another's bytes."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from coatcheck.core.aws.call import PERMISSION_CODES, AwsResponse, Call, Presign, log_denial
+from coatcheck.core.job import Job
+
+DOWNLOAD_URL_SECONDS = 600
+"""How long a presigned download is good for. Minutes: it dies with the session of the role that signed it anyway."""
+
+UPLOAD_URL_SECONDS = 3600
+"""How long a presigned upload is good for, where the credentials last as long that sign it."""
+
+DECLARED_SHA256 = "declared-sha256"
+"""Name of the user metadata of an object that came in parts: the hex sha256 that the client declared, if it did."""
+
+
+def _folder(job: Job) -> str:
+    """The time is there because an id is used again when its job is gone."""
+    return f"{job.tenant}/{job.id}/{job.created_at:013d}"
+
+
+def input_key(job: Job) -> str:
+    """Where an input lies that is too large for the row.
+
+    Named by its content: it is stored before the row is won, and one idempotency key may come with two bodies.
+    """
+    return f"inputs/{_folder(job)}/input-{job.input.sha256.hex()}"
+
+
+def checkpoint_key(job: Job, sha256: bytes) -> str:
+    """Where a checkpoint lies, named by its content: any later attempt may need it."""
+    return f"inputs/{_folder(job)}/checkpoint-{sha256.hex()}"
+
+
+def attempt_prefix(job: Job) -> str:
+    """What an attempt makes lies under its own prefix, so that no attempt overwrites another's."""
+    return f"results/{_folder(job)}/{job.attempt}/"
+
+
+def result_key(job: Job) -> str:
+    """Where the result of the attempt `job.attempt` lies."""
+    return f"{attempt_prefix(job)}result"
+
+
+def artifact_key(job: Job, name: str) -> str:
+    """Where an artifact of the attempt `job.attempt` lies."""
+    return f"{attempt_prefix(job)}artifacts/{name}"
+
+
+def upload_key(tenant: str, upload_id: str) -> str:
+    """Where an upload lies."""
+    return f"uploads/{tenant}/{upload_id}"
+
+
+def job_prefixes(tenant: str, job_id: str) -> tuple[str, str]:
+    """What the keys of all jobs begin with that have, or had, this id."""
+    return f"inputs/{tenant}/{job_id}/", f"results/{tenant}/{job_id}/"
+
+
+def keys_left_by(job: Job, keys: Iterable[str]) -> list[str]:
+    """Those of the keys under `job_prefixes` that go when `job` has expired.
+
+    Submits that came too late under its idempotency key left theirs while it was there; the next job of its id is
+    created no earlier than it expires.
+    """
+    return [key for key in keys if job.expires_at is not None and int(key.split("/")[3]) < job.expires_at]
+
+
+def put(bucket: str, key: str, body: bytes | bytearray, *, content_type: str, sha256: bytes) -> Call[None]:
+    """Store an object whole. S3 refuses it when the bytes that arrive have another sha256."""
+    params = {
+        "Bucket": bucket,
+        "Key": key,
+        "Body": body,
+        "ContentType": content_type,
+        "ChecksumSHA256": base64.b64encode(sha256).decode(),
+    }
+    return Call("s3", "PutObject", params, read=lambda _: None)
+
+
+def get(bucket: str, key: str, *, first: int = 0, last: int | None = None) -> Call[Any]:
+    """The object, or its bytes `first` to `last`, as the door's own stream; None when there is none."""
+    piece = {} if last is None else {"Range": f"bytes={first}-{last}"}
+    return Call(
+        "s3",
+        "GetObject",
+        {"Bucket": bucket, "Key": key, **piece},
+        read=lambda response: response["Body"],
+        expected_errors=dict.fromkeys(("NoSuchKey", "404"), _none),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedObject:
+    """An object that is being read: the door's own stream, and which object it is.
+
+    `declared` is the hex sha256 that the client said it would have, where S3 has not checked it.
+    """
+
+    stream: Any
+    size: int
+    etag: str
+    declared: str | None = None
+
+
+def open_object(bucket: str, key: str) -> Call[OpenedObject | None]:
+    """The object from its start, or None when there is none."""
+    return Call(
+        "s3",
+        "GetObject",
+        {"Bucket": bucket, "Key": key},
+        read=lambda response: OpenedObject(
+            response["Body"],
+            response["ContentLength"],
+            response["ETag"],
+            response.get("Metadata", {}).get(DECLARED_SHA256),
+        ),
+        expected_errors=dict.fromkeys(("NoSuchKey", "404"), _none),
+    )
+
+
+def read_range(bucket: str, key: str, etag: str, *, first: int, last: int) -> Call[Any]:
+    """Bytes `first` to `last` of the object with this ETag, as the door's own stream; None when it is not there."""
+    return Call(
+        "s3",
+        "GetObject",
+        {"Bucket": bucket, "Key": key, "IfMatch": etag, "Range": f"bytes={first}-{last}"},
+        read=lambda response: response["Body"],
+        expected_errors=dict.fromkeys(("NoSuchKey", "404", "PreconditionFailed", "412", "InvalidRange"), _none),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """What S3 knows of an object."""
+
+    size: int
+    content_type: str
+
+
+def head(bucket: str, key: str) -> Call[ObjectInfo | None]:
+    """What lies under a key, or None."""
+    return Call(
+        "s3",
+        "HeadObject",
+        {"Bucket": bucket, "Key": key},
+        read=lambda response: ObjectInfo(response["ContentLength"], response.get("ContentType", "")),
+        expected_errors=dict.fromkeys(("NoSuchKey", "NotFound", "404"), _none),
+    )
+
+
+def copy(bucket: str, source: str, target: str) -> Call[bool]:
+    """Copy an object of at most 5 GB inside the bucket; False when there is none."""
+    params = {"Bucket": bucket, "Key": target, "CopySource": {"Bucket": bucket, "Key": source}}
+    return Call(
+        "s3",
+        "CopyObject",
+        params,
+        read=lambda _: True,
+        expected_errors=dict.fromkeys(("NoSuchKey", "404"), lambda _: False),
+    )
+
+
+def list_keys(bucket: str, prefix: str) -> Call[Sequence[str]]:
+    """The first 1,000 keys under a prefix."""
+    return Call(
+        "s3",
+        "ListObjectsV2",
+        {"Bucket": bucket, "Prefix": prefix},
+        read=lambda response: [entry["Key"] for entry in response.get("Contents", [])],
+    )
+
+
+def delete(bucket: str, keys: Sequence[str]) -> Call[Mapping[str, str]]:
+    """Delete up to 1,000 objects; what is not there is no error. Answers those that stay, and each error's code."""
+    objects = {"Objects": [{"Key": key} for key in keys], "Quiet": True}
+
+    def read(response: AwsResponse) -> dict[str, str]:
+        stay = {error["Key"]: error["Code"] for error in response.get("Errors", [])}
+        # S3 answers 200 also where it denies it for all of them
+        for code in sorted(PERMISSION_CODES.intersection(stay.values())):
+            log_denial("s3", "DeleteObjects", code)
+        return stay
+
+    return Call("s3", "DeleteObjects", {"Bucket": bucket, "Delete": objects}, read)
+
+
+def start_multipart(bucket: str, key: str, *, content_type: str) -> Call[str]:
+    """Begin an object that is sent in parts, each with its CRC-32; the answer is the upload's id."""
+    params = {"Bucket": bucket, "Key": key, "ContentType": content_type, "ChecksumAlgorithm": "CRC32"}
+    return Call("s3", "CreateMultipartUpload", params, read=lambda response: str(response["UploadId"]))
+
+
+@dataclass(frozen=True, slots=True)
+class CompletedPart:
+    """A part that S3 has: its ETag, and its CRC-32 as S3 writes it."""
+
+    etag: str
+    crc32: str
+
+
+def put_part(
+    bucket: str, key: str, upload_id: str, *, number: int, body: bytes | bytearray, crc32: int
+) -> Call[CompletedPart]:
+    """Send part `number` (1 to 10,000; 5 MB or more, the last excepted).
+
+    S3 refuses it when the bytes that arrive have not this CRC-32.
+    """
+    checksum = base64.b64encode(crc32.to_bytes(4, "big")).decode()
+    params = {
+        "Bucket": bucket,
+        "Key": key,
+        "UploadId": upload_id,
+        "PartNumber": number,
+        "Body": body,
+        "ChecksumCRC32": checksum,
+    }
+    return Call("s3", "UploadPart", params, read=lambda response: CompletedPart(str(response["ETag"]), checksum))
+
+
+def complete_multipart(bucket: str, key: str, upload_id: str, parts: Sequence[CompletedPart]) -> Call[None]:
+    """Make the object of its parts, in order. S3 refuses when it has others than these."""
+    named = [
+        {"PartNumber": number, "ETag": part.etag, "ChecksumCRC32": part.crc32}
+        for number, part in enumerate(parts, start=1)
+    ]
+    params = {"Bucket": bucket, "Key": key, "UploadId": upload_id, "MultipartUpload": {"Parts": named}}
+    return Call("s3", "CompleteMultipartUpload", params, read=lambda _: None)
+
+
+def abort_multipart(bucket: str, key: str, upload_id: str) -> Call[None]:
+    """Throw away the parts that were sent."""
+    params = {"Bucket": bucket, "Key": key, "UploadId": upload_id}
+    return Call(
+        "s3",
+        "AbortMultipartUpload",
+        params,
+        read=lambda _: None,
+        expected_errors=dict.fromkeys(("NoSuchUpload",), _none),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class MultipartUpload:
+    """A multipart upload that was neither completed nor aborted."""
+
+    key: str
+    upload_id: str
+
+
+def list_multipart_uploads(bucket: str, prefix: str) -> Call[Sequence[MultipartUpload]]:
+    """Up to 1,000 multipart uploads under a prefix that are not finished."""
+    return Call(
+        "s3",
+        "ListMultipartUploads",
+        {"Bucket": bucket, "Prefix": prefix},
+        read=lambda response: [
+            MultipartUpload(entry["Key"], entry["UploadId"]) for entry in response.get("Uploads", [])
+        ],
+    )
+
+
+def presign_download(bucket: str, key: str, *, content_type: str, disposition: str, head: bool = False) -> Presign:
+    """A download of one object, with the headers it is to be answered with; with `head`, a look at these alone.
+
+    The method is part of what is signed, so that a URL for GET refuses HEAD:
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
+    """
+    params = {
+        "Bucket": bucket,
+        "Key": key,
+        "ResponseContentType": content_type,
+        "ResponseContentDisposition": disposition,
+    }
+    return Presign("head_object" if head else "get_object", params, DOWNLOAD_URL_SECONDS)
+
+
+def presign_upload(bucket: str, key: str, *, content_type: str, size: int, sha256: bytes | None) -> Presign:
+    """An upload of one object of exactly this type, size and, where it is known, sha256: all three are signed.
+
+    So is that there must be none yet: S3 takes the first one that arrives whole, and answers 412 to all others.
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
+    """
+    params: dict[str, Any] = {
+        "Bucket": bucket,
+        "Key": key,
+        "ContentType": content_type,
+        "ContentLength": size,
+        "IfNoneMatch": "*",
+    }
+    if sha256 is not None:
+        params["ChecksumSHA256"] = base64.b64encode(sha256).decode()
+    return Presign("put_object", params, UPLOAD_URL_SECONDS)
+
+
+def attachment(filename: str) -> str:
+    """A Content-Disposition that downloads as `filename`, whatever characters it has (RFC 6266, RFC 8187)."""
+    ascii_name = "".join(c if c.isascii() and c.isprintable() and c not in '"\\/%' else "_" for c in filename)
+    extended = f"; filename*=UTF-8''{quote(filename, safe='')}" if ascii_name != filename else ""
+    return f'attachment; filename="{ascii_name}"{extended}'
+
+
+def _none(_: AwsResponse) -> None:
+    return None

@@ -1,0 +1,154 @@
+"""Every SQS request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from coatcheck.core.aws.call import AwsResponse, Call
+from coatcheck.core.messages import DeliveryMessage, JobMessage
+
+MAX_VISIBILITY = 12 * 3600
+"""Seconds: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ChangeMessageVisibility.html"""
+
+MAX_REASON = 256
+_REASON = "reason"
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedMessage:
+    """A message as it was received: `receipt_handle` is what it is deleted by, `receive_count` how often it was
+    received so far.
+
+    `sent_at` is in milliseconds since the epoch; `reason` says why it was put aside, if it was.
+    """
+
+    queue_url: str
+    receipt_handle: str
+    body: str
+    message_id: str = ""
+    receive_count: int = 1
+    sent_at: int = 0
+    reason: str | None = None
+
+
+def send_job(queue_url: str, message: JobMessage, *, delay: int = 0) -> Call[None]:
+    """Wake a worker for a job, in `delay` seconds (at most 900).
+
+    The tenant is the message group, by which SQS shares a standard queue fairly between tenants:
+    https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-fair-queues.html
+    """
+    params = {
+        "QueueUrl": queue_url,
+        "MessageBody": message.model_dump_json(),
+        "MessageGroupId": message.tenant,
+        **({"DelaySeconds": delay} if delay else {}),
+    }
+    return Call("sqs", "SendMessage", params, read=_ignore)
+
+
+MAX_BATCH = 10
+"""Messages of one SendMessageBatch."""
+
+
+def send_jobs(queue_url: str, messages: Sequence[tuple[JobMessage, int]]) -> Call[frozenset[int]]:
+    """Wake a worker for each of up to 10 jobs, in so many seconds each. Answers which were sent, by their positions."""
+    entries = [
+        {
+            "Id": str(position),
+            "MessageBody": message.model_dump_json(),
+            "MessageGroupId": message.tenant,
+            **({"DelaySeconds": delay} if delay else {}),
+        }
+        for position, (message, delay) in enumerate(messages)
+    ]
+
+    def read(response: AwsResponse) -> frozenset[int]:
+        return frozenset(int(entry["Id"]) for entry in response.get("Successful", []))
+
+    return Call("sqs", "SendMessageBatch", {"QueueUrl": queue_url, "Entries": entries}, read)
+
+
+def depth(queue_url: str) -> Call[int]:
+    """About how many messages wait in a queue that can be received now."""
+    wanted = "ApproximateNumberOfMessages"
+    params = {"QueueUrl": queue_url, "AttributeNames": [wanted]}
+    return Call("sqs", "GetQueueAttributes", params, read=lambda response: int(response["Attributes"][wanted]))
+
+
+def send_delivery(queue_url: str, message: DeliveryMessage, *, delay: int = 0) -> Call[None]:
+    """Wake a deliverer for one delivery, in `delay` seconds (at most 900). The message group is as for `send_job`."""
+    params = {
+        "QueueUrl": queue_url,
+        "MessageBody": message.model_dump_json(),
+        "MessageGroupId": message.tenant,
+        **({"DelaySeconds": delay} if delay else {}),
+    }
+    return Call("sqs", "SendMessage", params, read=_ignore)
+
+
+def receive(
+    queue_url: str, *, wait: int, limit: int = 1, visibility_timeout: int | None = None
+) -> Call[Sequence[ReceivedMessage]]:
+    """Up to `limit` messages (at most 10), waiting up to `wait` seconds (at most 20) for the first.
+
+    Nobody else receives them for `visibility_timeout` seconds, or the queue's own visibility timeout.
+    """
+    params = {
+        "QueueUrl": queue_url,
+        "MaxNumberOfMessages": limit,
+        "WaitTimeSeconds": wait,
+        "MessageSystemAttributeNames": ["ApproximateReceiveCount", "SentTimestamp"],
+        "MessageAttributeNames": [_REASON],
+        **({} if visibility_timeout is None else {"VisibilityTimeout": visibility_timeout}),
+    }
+    return Call("sqs", "ReceiveMessage", params, lambda a: [_received(queue_url, m) for m in a.get("Messages", [])])
+
+
+def _received(queue_url: str, message: Mapping[str, Any]) -> ReceivedMessage:
+    attributes = message["Attributes"]
+    reason = message.get("MessageAttributes", {}).get(_REASON, {}).get("StringValue")
+    return ReceivedMessage(
+        queue_url,
+        message["ReceiptHandle"],
+        message["Body"],
+        message["MessageId"],
+        int(attributes["ApproximateReceiveCount"]),
+        int(attributes["SentTimestamp"]),
+        reason,
+    )
+
+
+def send_dead_letter(dead_letters_url: str, body: str, reason: str) -> Call[None]:
+    """Send a copy of a message that is of no use to the dead letters, with the reason."""
+    # SQS takes neither control characters nor an empty value
+    shown = "".join(c for c in reason if c.isprintable())[:MAX_REASON] or "unknown"
+    params = {
+        "QueueUrl": dead_letters_url,
+        "MessageBody": body,
+        "MessageAttributes": {_REASON: {"DataType": "String", "StringValue": shown}},
+    }
+    return Call("sqs", "SendMessage", params, read=_ignore)
+
+
+def delete(message: ReceivedMessage) -> Call[None]:
+    """The message has done its work. Deleting what is already gone is no error."""
+    params = {"QueueUrl": message.queue_url, "ReceiptHandle": message.receipt_handle}
+    gone = dict.fromkeys(("ReceiptHandleIsInvalid", "InvalidParameterValue"), _ignore)
+    return Call("sqs", "DeleteMessage", params, read=_ignore, expected_errors=gone)
+
+
+def change_visibility(message: ReceivedMessage, seconds: int) -> Call[None]:
+    """Let the message be received again in `seconds` (0 to 43,200). One that is gone is no error."""
+    params = {
+        "QueueUrl": message.queue_url,
+        "ReceiptHandle": message.receipt_handle,
+        "VisibilityTimeout": min(max(seconds, 0), MAX_VISIBILITY),
+    }
+    gone = dict.fromkeys(("ReceiptHandleIsInvalid", "MessageNotInflight", "InvalidParameterValue"), _ignore)
+    return Call("sqs", "ChangeMessageVisibility", params, read=_ignore, expected_errors=gone)
+
+
+def _ignore(_: AwsResponse) -> None:
+    return None

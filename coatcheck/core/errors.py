@@ -1,0 +1,300 @@
+"""Every expected error, named once. HTTP knows them by their `code`; nothing here knows HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """One thing wrong with what a client sent: where (RFC 6901 JSON pointer) and what."""
+
+    pointer: str
+    detail: str
+
+
+@dataclass(eq=False)
+class ServiceError(Exception):
+    """An error a client is told about. `code` is stable, `detail` says what was wrong this time.
+
+    `retry_after` is in how many seconds the same again may succeed, where that is known.
+    """
+
+    detail: str
+    retry_after: int | None = field(default=None, kw_only=True)
+
+    code = "internal"
+    title = "Something went wrong on our side"
+    advice = "Try again; if it goes on, tell the owner of this service the request_id."
+    retryable = True
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.detail}"
+
+
+@dataclass(eq=False)
+class InvalidRequest(ServiceError):
+    """What was sent is not what the contract asks for."""
+
+    field_errors: Sequence[FieldError] = field(default=())
+
+    code = "invalid-request"
+    title = "The request does not fit the contract"
+    advice = "Mend what `errors` points at. The contract is at /docs, a job type's input at /v1/job-types/{type}."
+    retryable = False
+
+
+class MalformedJson(ServiceError):
+    """The body is not JSON."""
+
+    code = "malformed-json"
+    title = "The body is not valid JSON"
+    advice = "Send one JSON object in UTF-8, without NaN, infinities or lone surrogates."
+    retryable = False
+
+
+class PayloadTooLarge(ServiceError):
+    """The body is larger than a request may be."""
+
+    code = "payload-too-large"
+    title = "The body is too large"
+    advice = 'Send large inputs through POST /v1/uploads and name them in the input as {"$upload": "upl_…"}.'
+    retryable = False
+
+
+class UnsupportedMediaType(ServiceError):
+    """The body is in a format or an encoding that is not taken."""
+
+    code = "unsupported-media-type"
+    title = "The body's media type or encoding is not supported"
+    advice = "Send application/json in UTF-8 without Content-Encoding."
+    retryable = False
+
+
+class NotFound(ServiceError):
+    """Nothing of this tenant's has this id."""
+
+    code = "not-found"
+    title = "There is no such thing here"
+    advice = "Check the id, and that the key belongs to the tenant that made it."
+    retryable = False
+
+
+class MethodNotAllowed(ServiceError):
+    """The path exists, the method on it does not."""
+
+    code = "method-not-allowed"
+    title = "This method is not allowed here"
+    advice = "The Allow header names the methods that are."
+    retryable = False
+
+
+class Unauthenticated(ServiceError):
+    """No credentials, or none that are known."""
+
+    code = "unauthenticated"
+    title = "Credentials are missing or not valid"
+    advice = "Send `Authorization: Bearer <API key>`."
+    retryable = False
+
+
+class IdempotencyKeyReused(ServiceError):
+    """The key was used for another job."""
+
+    code = "idempotency-key-reused"
+    title = "This Idempotency-Key was used with another body"
+    advice = "Use a new key for a new job; to retry, send the very same body."
+    retryable = False
+
+
+class NotFinished(ServiceError):
+    """The job must have ended for this."""
+
+    code = "not-finished"
+    title = "The job has not finished"
+    advice = "Wait until `done` is true, or cancel the job first."
+    retryable = True
+
+
+class AlreadyFinished(ServiceError):
+    """The job has ended: there is nothing to cancel."""
+
+    code = "already-finished"
+    title = "The job has already finished"
+    advice = "Its status is in the job; a finished job can be replayed or deleted."
+    retryable = False
+
+
+class NoResult(ServiceError):
+    """The job ended without a result."""
+
+    code = "no-result"
+    title = "The job ended without a result"
+    advice = "The job's `status` and `error` say why; POST …/replay runs it again."
+    retryable = False
+
+
+class Gone(ServiceError):
+    """It was there, and its retention is over or it was deleted."""
+
+    code = "gone"
+    title = "The job and its result are no longer kept"
+    advice = "Submit it again, with a longer `retention` if results are fetched late."
+    retryable = False
+
+
+class RangeNotSatisfiable(ServiceError):
+    """The range begins behind the end of the bytes."""
+
+    code = "range-not-satisfiable"
+    title = "There are no such bytes"
+    advice = "Nothing is missing where the file has as many bytes as the result; else fetch it without a `Range`."
+    retryable = False
+
+
+class NotMultipart(ServiceError):
+    """The upload is not sent in parts."""
+
+    code = "not-multipart"
+    title = "The upload is not sent in parts"
+    advice = "Send it whole, as its ticket says; nothing has to be completed."
+    retryable = False
+
+
+class UploadIncomplete(InvalidRequest):
+    """Parts of an upload are missing, or are not those that were meant."""
+
+    code = "upload-incomplete"
+    title = "The upload cannot be completed as it is"
+    advice = "Send the parts that `errors` names: GET /v1/uploads/{id} has fresh URLs. Then complete it again."
+    retryable = False
+
+
+class TooManyUploads(ServiceError):
+    """The tenant has as many unfinished uploads as it may."""
+
+    code = "too-many-uploads"
+    title = "Too many uploads in parts are unfinished"
+    advice = "Complete those that were begun, or wait: one that is not completed is dropped after a day or two."
+    retryable = True
+
+
+class UploadQuotaExceeded(ServiceError):
+    """The tenant has announced as many bytes today as it may."""
+
+    code = "upload-quota-exceeded"
+    title = "The day's bytes of uploads are used up"
+    advice = "Wait for the next day (UTC), or ask the owner of this service for more."
+    retryable = True
+
+
+class TooManyEndpoints(ServiceError):
+    """The tenant has as many webhook endpoints as it may."""
+
+    code = "too-many-endpoints"
+    title = "There are too many webhook endpoints"
+    advice = "Delete one that is no longer called, or let one endpoint take more events."
+    retryable = False
+
+
+class ReservedEndpoint(ServiceError):
+    """The endpoint stands for the URLs of jobs: it has a secret, and nothing else of its own."""
+
+    code = "reserved-endpoint"
+    title = "This endpoint only stands for the URLs that jobs bring along"
+    advice = "Rotate its secret, or look at it. What is called, and when, is in the `webhook` of each submit."
+    retryable = False
+
+
+class ChangedMeanwhile(ServiceError):
+    """Somebody else changed it at the same time."""
+
+    code = "changed-meanwhile"
+    title = "It was changed by somebody else in this moment"
+    advice = "Look at how it is now, then repeat the call if it is still wanted."
+    retryable = True
+
+
+class Unavailable(ServiceError):
+    """What the service stands on did not answer."""
+
+    code = "unavailable"
+    title = "The service cannot do this right now"
+    advice = "Try again after `Retry-After` seconds. Submits are safe to repeat under an Idempotency-Key."
+    retryable = True
+
+
+SERVICE_ERRORS: tuple[type[ServiceError], ...] = (
+    ServiceError,
+    InvalidRequest,
+    MalformedJson,
+    PayloadTooLarge,
+    UnsupportedMediaType,
+    NotFound,
+    MethodNotAllowed,
+    Unauthenticated,
+    IdempotencyKeyReused,
+    NotFinished,
+    AlreadyFinished,
+    NoResult,
+    Gone,
+    RangeNotSatisfiable,
+    NotMultipart,
+    UploadIncomplete,
+    TooManyUploads,
+    UploadQuotaExceeded,
+    TooManyEndpoints,
+    ReservedEndpoint,
+    ChangedMeanwhile,
+    Unavailable,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class JobErrorKind:
+    """A way a job can end badly, as `JobView.error` names it. `retryable`: whether a replay may go better."""
+
+    code: str
+    title: str
+    advice: str
+    retryable: bool
+
+
+HANDLER_ERROR = JobErrorKind(
+    "handler-error", "The handler raised an error on every attempt", "Replay the job when the cause is mended.", True
+)
+REJECTED = JobErrorKind("rejected", "The handler refused the job", "`detail` says what to send instead.", False)
+TIMED_OUT = JobErrorKind(
+    "timed-out", "The last attempt ran past its timeout", "Ask for a longer `timeout`, or for less work.", True
+)
+WORKER_LOST = JobErrorKind(
+    "worker-lost",
+    "The worker died in the last attempt",
+    "The process crashed, was killed or ran out of memory. Replay the job, or give its lane more memory.",
+    True,
+)
+QUEUE_TTL_PASSED = JobErrorKind(
+    "queue-ttl-passed", "The job was not started in time", "Replay it, with a longer `queue_ttl` or none.", True
+)
+CANCELED = JobErrorKind("canceled", "The job was canceled", "Replay it if it is wanted after all.", True)
+BAD_RESULT = JobErrorKind(
+    "bad-result", "The handler returned what is no result", "Tell the owner of the job type.", False
+)
+UNKNOWN_TYPE = JobErrorKind(
+    "unknown-type", "No worker knows this job type", "Tell the owner: the deployed workers lack its handler.", True
+)
+HANDED_BACK = JobErrorKind(
+    "handed-back", "The worker was stopped and gave the job back", "Nothing: another worker runs it again.", True
+)
+DEAD_LETTERED = JobErrorKind(
+    "dead-lettered",
+    "The job's message was put aside",
+    "Nothing: the job is still waiting and is woken again. Its owner finds the message with `coatcheck dlq list`.",
+    True,
+)
+
+JOB_ERRORS = (
+    *(HANDLER_ERROR, REJECTED, TIMED_OUT, WORKER_LOST, HANDED_BACK, QUEUE_TTL_PASSED, CANCELED, BAD_RESULT),
+    *(UNKNOWN_TYPE, DEAD_LETTERED),
+)

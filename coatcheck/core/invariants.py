@@ -1,0 +1,62 @@
+"""What holds of every job's row after every write, whoever made it. Each layer of tests checks its rows by this.
+
+A move of a row of which this holds leaves one of which it holds. That is how it is proved, so a test that begins with
+a row made by hand has to begin with a whole one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from coatcheck.core.job import Job
+from coatcheck.core.lifecycle import Status
+
+_WAITS = frozenset({Status.SCHEDULED, Status.QUEUED})
+_LEASED = frozenset({Status.RUNNING, Status.CANCELING})
+
+
+def broken_invariants(job: Job) -> list[str]:
+    """What does not hold of the row that should, one line each; empty for a row that is whole."""
+    rules = (*_of_what_is_due(job), *_of_the_lease(job), *_of_the_end(job), *_of_attempts(job))
+    return [f"{job.id}, {job.status} in version {job.version}: {what}" for what, holds in rules if not holds]
+
+
+Rule = tuple[str, bool]
+
+
+def _of_what_is_due(job: Job) -> Iterator[Rule]:
+    """The row is the outbox: what is still to be done or told is found by `due_at` alone."""
+    due = job.due_at is not None
+    yield "it has not ended and has no due_at, so no sweeper ever finds it", job.done or due
+    yield f"it is to tell of {job.notify} and has no due_at, so nobody ever does", not job.notify or due
+    yield "its history has no number to begin with", job.history_from >= 1
+
+
+def _of_the_lease(job: Job) -> Iterator[Rule]:
+    """An attempt is held by somebody, and for a time, exactly while it runs."""
+    leased = job.status in _LEASED
+    yield f"its lease is until {job.lease_until}", leased is (job.lease_until is not None)
+    yield f"its owner is {job.owner}", leased is (job.owner is not None)
+    yield "it runs and was not claimed", not leased or (job.claimed_at is not None and job.started_at is not None)
+    waits = job.status in _WAITS
+    yield f"it does not wait, and is to start at {job.start_at}", waits or job.start_at is None
+    yield f"it does not wait, and expires at {job.queue_deadline}", waits or job.queue_deadline is None
+
+
+def _of_the_end(job: Job) -> Iterator[Rule]:
+    """What has not ended is never forgotten, and what has ended is, some day."""
+    yield f"its end was at {job.finished_at}", job.done is (job.finished_at is not None)
+    yield f"its retention is over at {job.expires_at}", job.done is (job.expires_at is not None)
+    yield "it has a result", job.result is None or job.status is Status.SUCCEEDED
+    yield "it has artifacts", not job.artifact_count or job.status is Status.SUCCEEDED
+    yield "it has an error", job.error is None or (job.done and job.status is not Status.SUCCEEDED)
+
+
+def _of_attempts(job: Job) -> Iterator[Rule]:
+    left = job.max_attempts - job.attempt
+    yield f"it is in attempt {job.attempt} of {job.max_attempts}", left >= 0
+    yield f"it waits after attempt {job.attempt} of {job.max_attempts}", left > 0 or job.status not in _WAITS
+    yield (
+        f"it was started at {job.started_at} in attempt {job.attempt}",
+        (job.attempt > 0) is (job.started_at is not None),
+    )

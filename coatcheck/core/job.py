@@ -1,0 +1,142 @@
+"""A job as its row tells it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from coatcheck.core.clock import SECOND
+from coatcheck.core.lifecycle import Status
+
+JSON = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """Bytes that are kept: a result, an artifact or an input.
+
+    `inline` holds them when they are few; otherwise they are in S3, under the key that `coatcheck.core.aws.s3` derives.
+    """
+
+    size: int
+    sha256: bytes
+    content_type: str
+    filename: str | None = None
+    inline: bytes | None = None
+
+    @classmethod
+    def of(cls, data: bytes, content_type: str, filename: str | None = None) -> Self:
+        """A blob that holds `data` itself."""
+        return cls(len(data), hashlib.sha256(data).digest(), content_type, filename, data)
+
+
+@dataclass(frozen=True, slots=True)
+class JobError:
+    """Why a job or an attempt ended badly: a code of `errors.JOB_ERRORS`, and what happened this time."""
+
+    code: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobEvent:
+    """One entry of a job's history; `error` says why an attempt or the job ended badly."""
+
+    type: str
+    at: int
+    error: JobError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the handler says it is."""
+
+    fraction: float
+    message: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One job. Times are milliseconds since the epoch, durations too.
+
+    `expires_at` is set when the job ends: what has not ended is never forgotten. `due_at` is when the sweeper has to
+    look at the row: always set until the job ends, and afterwards if there is something of it in the bucket.
+    `due_shard` is the partition of the `due` index that it is found in.
+    `start_at`: not to be claimed before (delay or backoff). `queue_deadline`: to expire when not started by then.
+    `max_attempts` grows by one with each `continue`, since that leg was no failed attempt. `history_from` is the
+    number of the first event in `history`; earlier ones were moved to items of their own. `digest` is of the
+    request that made the job, for idempotency, and `meant` of what that request means where this is another (see
+    `coatcheck_service.actions.idempotency`). `dispatches` counts the messages the sweeper sent for it;
+    `dead_letter` is the id of the last one that its history tells of as put aside. `notify` are the events that
+    somebody is to be told of by webhook and has not been told of yet, `base_url` where the links in them lead, and
+    `started_version` the version that its first claim was made on. `type_missed_at`: when the first of the workers met
+    it that, since then, all have lacked a handler of its type.
+    """
+
+    tenant: str
+    id: str
+    type: str
+    lane: str
+    status: Status
+    version: int
+    created_at: int
+    updated_at: int
+    attempt: int
+    max_attempts: int
+    timeout: int
+    retention: int
+    digest: bytes
+    input: Blob
+    due_shard: str = "due-0"
+    expires_at: int | None = None
+    due_at: int | None = None
+    run_at: int | None = None
+    start_at: int | None = None
+    queue_deadline: int | None = None
+    started_at: int | None = None
+    claimed_at: int | None = None
+    finished_at: int | None = None
+    lease_until: int | None = None
+    owner: str | None = None
+    progress: Progress | None = None
+    error: JobError | None = None
+    result: Blob | None = None
+    artifact_count: int = 0
+    checkpoint: Blob | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    webhook: Mapping[str, Any] | None = None
+    notify: tuple[str, ...] = ()
+    base_url: str | None = None
+    started_version: int | None = None
+    replayed_from: str | None = None
+    dispatches: int = 0
+    history: tuple[JobEvent, ...] = ()
+    history_from: int = 1
+    dead_letter: str | None = None
+    type_missed_at: int | None = None
+    meant: bytes | None = None
+
+    @property
+    def done(self) -> bool:
+        """Whether the job has ended, one way or another."""
+        return self.status.final
+
+    def gone(self, now: int) -> bool:
+        """Whether its retention is over: what is left of it waits for DynamoDB's late deletion."""
+        return self.expires_at is not None and now >= self.expires_at
+
+    def queue_ttl_passed(self, now: int) -> bool:
+        """Whether its `queue_ttl` has passed."""
+        return self.queue_deadline is not None and now >= self.queue_deadline
+
+    @property
+    def run_deadline(self) -> int | None:
+        """When the attempt that runs now has to end."""
+        return None if self.claimed_at is None else self.claimed_at + self.timeout
+
+    @property
+    def timeout_seconds(self) -> float:
+        """How long an attempt may run."""
+        return self.timeout / SECOND

@@ -1,0 +1,127 @@
+"""The life of a job: every status and every move between them, once, as data.
+
+The condition of each DynamoDB write is made from this table (`coatcheck.core.aws.dynamodb.transitions`), the diagram
+in the documentation is drawn from it, and the tests enumerate it. Nothing else spells a transition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Status(StrEnum):
+    """Where a job is. The five final ones are never left."""
+
+    SCHEDULED = "scheduled"
+    QUEUED = "queued"
+    RUNNING = "running"
+    CANCELING = "canceling"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+    TIMED_OUT = "timed_out"
+    EXPIRED = "expired"
+
+    @property
+    def final(self) -> bool:
+        """Whether nothing leaves this status."""
+        return self in FINAL
+
+
+FINAL = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELED, Status.TIMED_OUT, Status.EXPIRED})
+
+
+class Guard(StrEnum):
+    """What must hold of the row, besides its status, for a move to be made."""
+
+    FENCE = "the attempt is the mover's own"
+    UNCHANGED = "the version is the one the mover has read"
+    LEASE_EXPIRED = "the lease has run out"
+    START_DUE = "the time to start has come"
+    WITHIN_TTL = "its queue_ttl has not passed"
+    TTL_PASSED = "its queue_ttl has passed"
+    ATTEMPTS_LEFT = "attempts are left"
+    LEASE_NOT_SHORTENED = "the lease ends no sooner for it"
+
+
+Sources = Mapping[Status, frozenset[Guard]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Transition:
+    """One way a job's row may change.
+
+    `sources` says from which statuses, and what else must hold in each. `target` is the status after it (None:
+    the same). `event` is what the job's history calls it (None: not kept). `by_sweeper`: the sweeper may make the
+    move for a worker that is gone, when the lease has run out as well.
+    """
+
+    name: str
+    sources: Sources
+    target: Status | None
+    event: str | None = None
+    by_sweeper: bool = False
+
+    def guards(self, *, sweeper: bool = False) -> Sources:
+        """The sources with what must hold in each when made by the sweeper, or by anyone else."""
+        if not sweeper or not self.by_sweeper:
+            return self.sources
+        return {status: guards | {Guard.LEASE_EXPIRED} for status, guards in self.sources.items()}
+
+
+def _from(*statuses: Status, when: tuple[Guard, ...] = ()) -> dict[Status, frozenset[Guard]]:
+    return dict.fromkeys(statuses, frozenset(when))
+
+
+_FENCED = (Guard.FENCE,)
+
+SUBMIT = Transition("submit", {}, Status.QUEUED, "job.queued")
+SUBMIT_FOR_LATER = Transition("submit for later", {}, Status.SCHEDULED, "job.scheduled")
+RELEASE = Transition("release", _from(Status.SCHEDULED, when=(Guard.START_DUE,)), Status.QUEUED, "job.queued")
+CLAIM = Transition(
+    "claim",
+    _from(Status.QUEUED, when=(Guard.START_DUE, Guard.WITHIN_TTL))
+    | _from(Status.RUNNING, when=(Guard.LEASE_EXPIRED, Guard.ATTEMPTS_LEFT)),
+    Status.RUNNING,
+    "job.started",
+)
+RENEW_LEASE = Transition(
+    "beat", _from(Status.RUNNING, Status.CANCELING, when=(Guard.FENCE, Guard.LEASE_NOT_SHORTENED)), None
+)
+RETRY = Transition("retry", _from(Status.RUNNING, when=_FENCED), Status.QUEUED, "job.retrying", by_sweeper=True)
+CONTINUE = Transition("continue", _from(Status.RUNNING, when=_FENCED), Status.QUEUED, "job.continuing")
+SUCCEED = Transition("succeed", _from(Status.RUNNING, when=_FENCED), Status.SUCCEEDED, "job.succeeded")
+FAIL = Transition("fail", _from(Status.RUNNING, when=_FENCED), Status.FAILED, "job.failed", by_sweeper=True)
+TIME_OUT = Transition(
+    "time out", _from(Status.RUNNING, when=_FENCED), Status.TIMED_OUT, "job.timed_out", by_sweeper=True
+)
+CANCEL_WAITING = Transition(
+    "cancel waiting",
+    _from(Status.SCHEDULED) | _from(Status.QUEUED, when=(Guard.UNCHANGED,)),
+    Status.CANCELED,
+    "job.canceled",
+)
+REQUEST_CANCEL = Transition("request cancel", _from(Status.RUNNING), Status.CANCELING, "job.canceling")
+CANCEL = Transition("cancel", _from(Status.CANCELING, when=_FENCED), Status.CANCELED, "job.canceled", by_sweeper=True)
+EXPIRE = Transition(
+    "expire", _from(Status.SCHEDULED, Status.QUEUED, when=(Guard.TTL_PASSED,)), Status.EXPIRED, "job.expired"
+)
+
+TRANSITIONS = (
+    SUBMIT,
+    SUBMIT_FOR_LATER,
+    RELEASE,
+    CLAIM,
+    RENEW_LEASE,
+    RETRY,
+    CONTINUE,
+    SUCCEED,
+    FAIL,
+    TIME_OUT,
+    CANCEL_WAITING,
+    REQUEST_CANCEL,
+    CANCEL,
+    EXPIRE,
+)

@@ -1,0 +1,92 @@
+"""The REST API's routes in template.yaml, made from the OpenAPI: `python -m coatcheck_infra.build.template_routes`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping
+
+from fastapi import FastAPI
+from starlette.routing import Route
+
+from coatcheck.core.settings import WEBHOOKS, Settings
+from coatcheck_infra.template import TEMPLATE
+from coatcheck_service.aioboto_transport import AioBotoTransport
+from coatcheck_service.app import create_app
+from coatcheck_service.http.front_door import LAMBDA
+from jobs.catalog import CATALOG
+
+BEGIN = "          # made by `python -m coatcheck_infra.build.template_routes` from the service's own OpenAPI\n"
+END = "          # end of what `python -m coatcheck_infra.build.template_routes` makes\n"
+
+URI = (
+    "arn:${AWS::Partition}:apigateway:${AWS::Region}:lambda:path/2015-03-31/functions/${ApiFunction.Alias}/invocations"
+)
+# API Gateway waits 29 s for an integration, the most it allows without a raised quota
+OPERATION = f"""\
+              responses: {{}}
+              x-amazon-apigateway-integration:
+                {{type: aws_proxy, httpMethod: POST, timeoutInMillis: 29000, uri: !Sub "{URI}"}}
+"""
+
+
+def service() -> FastAPI:
+    """The service as it stands behind API Gateway, good for asking what it serves: no call to AWS leads anywhere."""
+    queues = json.dumps(dict.fromkeys([WEBHOOKS, *(job_type.lane for job_type in CATALOG.values())], "nowhere"))
+    stores = {"table": "none", "bucket": "none", "queues": queues, "dead_letters": queues, "webhook_key": "none"}
+    settings = Settings.model_validate(stores)
+    return create_app(settings, CATALOG, AioBotoTransport(), LAMBDA)
+
+
+def list_operations(app: FastAPI) -> Mapping[str, list[str]]:
+    """Every path of the app with its verbs in lower case: what its OpenAPI lists, and the pages beside it.
+
+    The pages (/, /openapi.json, /docs) are the routes that the app keeps out of its schema. HEAD goes with each GET,
+    and OPTIONS with every path: API Gateway hands on only what is written down.
+    """
+    found: dict[str, set[str]] = {path: set(operations) for path, operations in app.openapi()["paths"].items()}
+    for route in app.state.routes:
+        if isinstance(route, Route) and not route.include_in_schema:
+            found.setdefault(route.path, set()).update(verb.lower() for verb in route.methods or ())
+    for verbs in found.values():
+        verbs.update({"options"} | ({"head"} if "get" in verbs else set()))
+    return {path: sorted(found[path]) for path in sorted(found)}
+
+
+def render_routes(paths: Mapping[str, list[str]]) -> str:
+    """The YAML of those paths, indented as it stands in the template."""
+    return "".join(
+        f"          {path}:\n" + "".join(f"            {verb}:\n{OPERATION}" for verb in verbs)
+        for path, verbs in paths.items()
+    )
+
+
+def splice_routes(template: str, routes: str) -> str:
+    """The template with `routes` between its two markers. Raises ValueError where they are not there once."""
+    if template.count(BEGIN) != 1 or template.count(END) != 1:
+        raise ValueError(f"wants these two lines, each once:\n{BEGIN}{END}")
+    head, rest = template.split(BEGIN)
+    return head + BEGIN + routes + END + rest.split(END)[1]
+
+
+def main() -> str | None:
+    """Write the routes, or with --check only say whether they are up to date; one line on what is wrong."""
+    arguments = argparse.ArgumentParser(prog="python -m coatcheck_infra.build.template_routes", description=__doc__)
+    arguments.add_argument("--check", action="store_true", help="change nothing; fail if the template is stale")
+    check = arguments.parse_args().check
+    template = TEMPLATE.read_text()
+    try:
+        wanted = splice_routes(template, render_routes(list_operations(service())))
+    except ValueError as wrong:
+        return f"{TEMPLATE.name}: {wrong}"
+    if template == wanted:
+        return None
+    if check:
+        return f"{TEMPLATE.name}: its routes are not those of the service; run: make routes"
+    TEMPLATE.write_text(wanted)
+    return None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

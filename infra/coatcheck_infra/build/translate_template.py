@@ -1,0 +1,40 @@
+"""The template as CloudFormation gets it, for linters and scanners.
+
+`python -m coatcheck_infra.build.translate_template FILE` writes it.
+
+A wrong value in a SAM template is often right by SAM's own schema and wrong only in what SAM makes of it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+import boto3
+from samtranslator.parser.parser import Parser  # type: ignore[import-untyped]
+from samtranslator.translator.translator import Translator  # type: ignore[import-untyped]
+
+from coatcheck_infra.template import read_template
+
+
+def translate_template(parameters: dict[str, str] | None = None) -> dict[str, Any]:
+    """The template without SAM's own resources, made offline as for us-east-1; defaults where none are given."""
+    template = read_template()
+    for resource in template["Resources"].values():
+        if resource["Type"] == "AWS::Serverless::Function":
+            # `sam deploy` puts the uploaded zip's address here
+            resource["Properties"]["CodeUri"] = f"s3://uploaded/{Path(resource['Properties']['CodeUri']).name}"
+    translator = Translator(None, Parser(), boto_session=boto3.Session(region_name="us-east-1"))
+    made: dict[str, Any] = translator.translate(template, parameter_values=dict(parameters or {}))
+    return made
+
+
+if __name__ == "__main__":
+    # it warns of features of its own that only its service has
+    logging.getLogger("samtranslator").setLevel(logging.ERROR)
+    output = Path(sys.argv[1])
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(json.dumps(translate_template(), indent=1))

@@ -1,0 +1,106 @@
+"""The front door of `up --whole`: hands each request to the template's API Gateway in the emulator.
+
+It stands for the custom domain name that API Gateway has on AWS, and does what the emulator leaves out of API
+Gateway: its two limits, the template's words for what it answers by itself, and what it does to headers.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections.abc import Iterable, Mapping
+
+import httpx
+from starlette.applications import Starlette
+from starlette.background import BackgroundTask
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from coatcheck_infra.local.gateway_responses import gateway_response, remap_headers, unknown_route_kind
+
+API_GATEWAY = "COATCHECK_API_GATEWAY"
+GATEWAY_RESPONSES = "COATCHECK_GATEWAY_RESPONSES"
+
+# https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html
+TIMEOUT_SECONDS = 29.0
+MAX_BODY_BYTES = 10 * 1024 * 1024
+
+# RFC 9110, section 7.6.1: they belong to one connection and stay on it; each server dates its own answer
+HOP_BY_HOP_HEADERS = {
+    b"connection",
+    b"date",
+    b"keep-alive",
+    b"proxy-connection",
+    b"te",
+    b"transfer-encoding",
+    b"upgrade",
+}
+
+METHODS = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"]
+
+
+def app() -> Starlette:
+    """The proxy to the API whose URL is in COATCHECK_API_GATEWAY."""
+    proxy = ApiGatewayProxy(os.environ[API_GATEWAY], json.loads(os.environ[GATEWAY_RESPONSES]))
+    return Starlette(routes=[Route("/{path:path}", proxy.forward, methods=METHODS)])
+
+
+class ApiGatewayProxy:
+    """`api` is the URL to lead to; `custom_responses` the template's GatewayResponses."""
+
+    def __init__(self, api: str, custom_responses: Mapping[str, object]) -> None:
+        self._api = api
+        self._custom_responses = custom_responses
+        no_limit = httpx.Limits(max_connections=None)
+        self._http = httpx.AsyncClient(
+            trust_env=False, timeout=httpx.Timeout(TIMEOUT_SECONDS, pool=None), limits=no_limit
+        )
+
+    async def forward(self, request: Request) -> Response:
+        body = bytearray()
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > MAX_BODY_BYTES:
+                return self._gateway_response("REQUEST_TOO_LARGE")
+        query = f"?{request.url.query}" if request.url.query else ""
+        target = f"{self._api}{request.scope['raw_path'].decode()}{query}"
+        headers = end_to_end_headers(request.headers.raw)
+        upstream_request = self._http.build_request(request.method, target, headers=headers, content=bytes(body))
+        try:
+            response = await self._http.send(upstream_request, stream=True)
+        except httpx.TimeoutException:
+            return self._gateway_response("INTEGRATION_TIMEOUT")
+        kind = gateway_response_kind(response, request.headers.get("authorization"))
+        if kind:
+            await response.aclose()
+            return self._gateway_response(kind, response.headers.get("x-amzn-requestid"))
+        streamed = StreamingResponse(
+            response.aiter_raw(), response.status_code, background=BackgroundTask(response.aclose)
+        )
+        streamed.raw_headers = remap_headers(end_to_end_headers(response.headers.raw))
+        return streamed
+
+    def _gateway_response(self, kind: str, request_id: str | None = None) -> Response:
+        return gateway_response(kind, self._custom_responses, request_id or str(uuid.uuid4()))
+
+
+def gateway_response_kind(response: httpx.Response, authorization: str | None) -> str | None:
+    """What kind of answer this is where the gateway itself gave it; None where the service did.
+
+    `authorization` is the request's header. 502 is the gateway's: the service has no use for it.
+    """
+    match response.headers.get("x-amzn-errortype"):
+        case "MissingAuthenticationTokenException":
+            return unknown_route_kind(authorization)
+        case "InvalidSignatureException":
+            return "INVALID_SIGNATURE"
+        case str() if response.is_client_error:
+            return "DEFAULT_4XX"
+    return "DEFAULT_5XX" if response.status_code == httpx.codes.BAD_GATEWAY else None
+
+
+def end_to_end_headers(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """The headers that are for the other end, not for this connection."""
+    return [(name.lower(), value) for name, value in headers if name.lower() not in HOP_BY_HOP_HEADERS]

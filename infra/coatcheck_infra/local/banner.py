@@ -1,0 +1,52 @@
+"""What a newcomer reads when the stack is ready."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from coatcheck_infra.local.home import StackEndpoint
+from coatcheck_infra.local.stack_context import WEBHOOK_TARGETS
+
+SETTING = " ".join(f"{variable}={value}" for variable, value in WEBHOOK_TARGETS.items())
+EXAMPLE = '{"seconds": 5, "steps": 5}'
+
+
+def banner(endpoint: StackEndpoint, home: Path, seconds: float) -> RenderableType:
+    """Where the stack is, the key, where webhooks may go, and three commands to try."""
+    places = {"API": endpoint.url, "Docs": f"{endpoint.url}/docs", "Key": endpoint.api_key}
+    return Group(
+        Text(f"\n  Coatcheck is ready ({seconds:.1f} s).\n", style="bold green"),
+        *(Text.assemble(f"  {name:<6}", (place, "bold")) for name, place in places.items()),
+        Text(f"\n  Webhooks may go to this machine, over http too ({SETTING})."),
+        Text("\n  Try, in another terminal:\n"),
+        *(Text(f"    {command}") for command in commands(endpoint, home)),
+        Text("\n  Ctrl-C stops everything. Jobs are kept in memory and are gone then.\n", style="dim"),
+    )
+
+
+def commands(endpoint: StackEndpoint, home: Path) -> list[str]:
+    """Three commands to try, ready to be pasted where `up` was started."""
+    body = f'{{"type": "demo.sleep", "input": {EXAMPLE}}}'
+    headers = f"-H 'Authorization: Bearer {endpoint.api_key}' -H 'Content-Type: application/json'"
+    # the commands look in .coatcheck by themselves
+    elsewhere = "" if home == Path(".coatcheck").resolve() else f"COATCHECK_HOME={shlex.quote(str(home))} "
+    return [
+        f"curl -s {endpoint.url}/v1/jobs {headers} -d '{body}'",
+        f"{elsewhere}{_coatcheck()} submit demo.sleep --input '{EXAMPLE}' --wait",
+        f"{elsewhere}{_coatcheck()} list",
+    ]
+
+
+def _coatcheck() -> str:
+    """The command as it can be typed here: by its name where the shell finds it, else by its path."""
+    script = Path(sys.executable).with_name("coatcheck")
+    if shutil.which("coatcheck") == str(script):
+        return "coatcheck"
+    here = Path.cwd()
+    return str(script.relative_to(here) if script.is_relative_to(here) else script)

@@ -1,0 +1,137 @@
+"""MiniStack, the AWS emulator: started in its own environment, watched, stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import socket
+from collections import deque
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import BinaryIO, NoReturn
+
+import httpx
+
+from coatcheck_infra.local import environment
+from coatcheck_infra.local.code_cache import CODE_CACHE_VARIABLE
+from coatcheck_infra.local.home import Home
+from coatcheck_infra.local.processes import ROOT, ProcessManager, ProcessSpec, RunningProcess, describe_exit
+from coatcheck_infra.local.terminal import Terminal
+from coatcheck_infra.local.up_error import UpError, user_message
+
+PYTHON = ROOT / ".coatcheck" / "ministack" / "bin" / "python"
+HEALTH_LIMIT = 30.0
+HEALTH_PAUSE = 0.03
+STOP_GRACE = 1.0
+TAIL = 5
+
+_LEVEL = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d (?P<level>[A-Z]+) ")
+_LAMBDA = re.compile(r"^lambda (?P<function>\S+) (?P<text>.*)$")
+SHOWN_LEVELS = {"WARNING", "ERROR", "CRITICAL"}
+
+
+class EmulatorLog:
+    """Keeps the emulator's whole log in a file, and shows what matters of it on the terminal.
+
+    Shown are warnings and errors with the lines that belong to them, and everything with `verbose`; what a
+    Lambda function writes is shown always, as a line of the part that `function_labels` names.
+    """
+
+    def __init__(self, file: BinaryIO, terminal: Terminal, *, verbose: bool) -> None:
+        self.tail: deque[str] = deque(maxlen=TAIL)
+        self.function_labels: Mapping[str, str] = {}
+        self._file: BinaryIO | None = file
+        self._terminal = terminal
+        self._verbose = verbose
+        self._showing = False
+        self.write_line = terminal.line_writer("aws")
+
+    def __call__(self, line: str) -> None:
+        self.tail.append(line)
+        self._keep(line)
+        if function_line := _LAMBDA.match(line):
+            label = self.function_labels.get(function_line["function"], "aws")
+            self._terminal.line_writer(label)(function_line["text"])
+            return
+        if leveled_line := _LEVEL.match(line):
+            self._showing = leveled_line["level"] in SHOWN_LEVELS
+        if self._showing or self._verbose:
+            self.write_line(line)
+
+    def _keep(self, line: str) -> None:
+        if self._file is None:
+            return
+        try:
+            self._file.write(f"{line}\n".encode())
+        except OSError as error:
+            self._file = None
+            self.write_line(f"its log is no longer kept: {user_message(error)}")
+
+
+@dataclass(frozen=True)
+class Emulator:
+    url: str
+    log: EmulatorLog
+    running: RunningProcess
+
+    async def ended(self) -> NoReturn:
+        """Raises `UpError` when the emulator ends: nothing works without it, and what it kept is lost."""
+        status = await self.running.wait()
+        raise UpError(f"the AWS emulator {describe_exit(status)}: {self.log.tail[-1] if self.log.tail else 'no word'}")
+
+
+@contextlib.asynccontextmanager
+async def emulator(
+    home: Home, inherited: Mapping[str, str], process_manager: ProcessManager, *, verbose: bool
+) -> AsyncIterator[Emulator]:
+    """Run MiniStack on a free port of the loopback interface; it is healthy when this begins.
+
+    Raises `UpError` where it is not installed or does not become healthy within 30 s.
+    """
+    if not PYTHON.exists():
+        raise UpError("the AWS emulator is not installed; run: make setup")
+    port = _free_port()
+    url = f"http://{environment.LOOPBACK}:{port}"
+    env = environment.child_environment(inherited, home.scratch, url) | {
+        "AUTH": "true",
+        # its interpreter has not installed us; what the functions import is in their zips
+        "PYTHONPATH": str(ROOT / "infra"),
+        CODE_CACHE_VARIABLE: str(home.code_cache),
+        "BIND_HOST": environment.LOOPBACK,
+        "GATEWAY_PORT": str(port),
+        "IOT_MTLS_ENABLED": "0",
+        "SFTP_ENABLED": "0",
+    }
+    spec = ProcessSpec("aws", (str(PYTHON), "-m", "coatcheck_infra.local.ministack"), env)
+    with (home.logs / "ministack.log").open("wb", buffering=0) as file:
+        log = EmulatorLog(file, process_manager.terminal, verbose=verbose)
+        running = await process_manager.start(spec, log)
+        try:
+            await _wait_until_healthy(Emulator(url, log, running))
+            yield Emulator(url, log, running)
+        finally:
+            await running.stop(STOP_GRACE)
+
+
+async def _wait_until_healthy(emulator: Emulator) -> None:
+    try:
+        async with asyncio.timeout(HEALTH_LIMIT), httpx.AsyncClient(trust_env=False) as http:
+            while emulator.running.status is None:
+                with contextlib.suppress(httpx.TransportError):
+                    if (await http.get(f"{emulator.url}/_ministack/health")).is_success:
+                        return
+                await asyncio.sleep(HEALTH_PAUSE)
+            outcome = describe_exit(await emulator.running.wait())
+    except TimeoutError:
+        outcome = f"was not healthy after {HEALTH_LIMIT:g} s"
+    for line in emulator.log.tail:
+        emulator.log.write_line(line)
+    raise UpError(f"the AWS emulator {outcome}; its last lines are above")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((environment.LOOPBACK, 0))
+        port: int = probe.getsockname()[1]
+        return port

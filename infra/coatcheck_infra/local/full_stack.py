@@ -1,0 +1,114 @@
+"""The other way of running: the whole template in the emulator, API Gateway and Lambda functions and all."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from coatcheck_infra.local import api_gateway_proxy
+from coatcheck_infra.local.code_cache import unpack
+from coatcheck_infra.local.gateway_responses import read_custom_responses
+from coatcheck_infra.local.processes import ROOT, ProcessSpec
+from coatcheck_infra.local.resources import POLL, Json, client, deploy_stack
+from coatcheck_infra.local.stack_context import WEBHOOK_TARGETS, StackContext, api_keys
+from coatcheck_infra.local.up_error import UpError
+from coatcheck_infra.template import read_template
+
+ZIPS = ROOT / "build" / "local"
+CODE_BUCKET = "coatcheck-code"
+TEMPLATE_KEY = "template.json"
+
+FUNCTION_LABELS = {
+    "coatcheck_service.aws_lambda.handler": "api",
+    "coatcheck_worker.aws_lambda.run": "worker",
+    "coatcheck_worker.aws_lambda.deliver": "deliverer",
+    "coatcheck_worker.aws_lambda.sweep": "sweeper",
+}
+"""The part in whose name a function's lines are shown, by its handler."""
+
+
+async def full_stack_specs(stack: StackContext) -> list[ProcessSpec]:
+    """Build the zips, deploy the template; the answer is the proxy to its API Gateway.
+
+    The proxy is what a custom domain name is on AWS: it knows the API's id and stage, and clients need not.
+    """
+    build = ProcessSpec(
+        "build", (sys.executable, "-m", "coatcheck_infra.build.lambda_zips", "--target", "local"), stack.env
+    )
+    stack.write_line("building the zips of the Lambda functions")
+    await stack.process_manager.run(build)
+    await asyncio.to_thread(unpack, ZIPS.glob("*.zip"), stack.home.code_cache)
+    stack.write_line("deploying infra/coatcheck_infra/template.yaml")
+    parameters = {"ApiKeys": api_keys(stack.api_key), "PublicUrl": stack.url}
+    api = await asyncio.to_thread(deploy_full_stack, stack.emulator.url, parameters)
+    stack.emulator.log.function_labels = await asyncio.to_thread(function_labels, stack.emulator.url)
+    await asyncio.to_thread(wait_for_snapshots, stack.emulator.url, stack.emulator.log.function_labels)
+    env = {
+        **stack.env,
+        api_gateway_proxy.API_GATEWAY: api,
+        api_gateway_proxy.GATEWAY_RESPONSES: json.dumps(read_custom_responses(read_template())),
+    }
+    command = (
+        sys.executable,
+        "-m",
+        "coatcheck_infra.local.serve",
+        "coatcheck_infra.local.api_gateway_proxy:app",
+        str(stack.listener),
+    )
+    return [ProcessSpec("door", command, env, (stack.listener,))]
+
+
+def deploy_full_stack(aws_endpoint_url: str, parameters: dict[str, str]) -> str:
+    """Deploy the template with the zips in `ZIPS`; the answer is the URL of its API in the emulator.
+
+    Raises `UpError` with CloudFormation's reason.
+    """
+    template = read_template()
+    # https alone, and no address of this machine, is right for the internet; this is the loopback interface
+    del template["Parameters"]["PublicUrl"]["AllowedPattern"]
+    template["Globals"]["Function"]["Environment"]["Variables"] |= WEBHOOK_TARGETS
+    s3 = client("s3", aws_endpoint_url)
+    s3.create_bucket(Bucket=CODE_BUCKET)
+    for properties in function_properties(template):
+        key = Path(properties["CodeUri"]).name
+        s3.put_object(Bucket=CODE_BUCKET, Key=key, Body=(ZIPS / key).read_bytes())
+        properties["CodeUri"] = {"Bucket": CODE_BUCKET, "Key": key}
+    # by URL: a template of this size is over what a request may carry
+    s3.put_object(Bucket=CODE_BUCKET, Key=TEMPLATE_KEY, Body=json.dumps(template))
+    where = {"TemplateURL": f"{aws_endpoint_url}/{CODE_BUCKET}/{TEMPLATE_KEY}"}
+    outputs = deploy_stack(client("cloudformation", aws_endpoint_url), where, parameters)
+    stage = template["Parameters"]["StageName"]["Default"]
+    return f"{aws_endpoint_url}/restapis/{outputs['ApiId']}/{stage}/_user_request_"
+
+
+def function_properties(template: Json) -> Iterator[Json]:
+    """The properties of each function of `template`."""
+    for resource in template["Resources"].values():
+        if resource["Type"] == "AWS::Serverless::Function":
+            yield resource["Properties"]
+
+
+def function_labels(aws_endpoint_url: str) -> dict[str, str]:
+    """The part in whose name each deployed function speaks, by the function's name."""
+    listed: Any = client("lambda", aws_endpoint_url).list_functions()["Functions"]
+    return {one["FunctionName"]: FUNCTION_LABELS[one["Handler"]] for one in listed}
+
+
+def wait_for_snapshots(aws_endpoint_url: str, names: Iterable[str]) -> None:
+    """Wait until the published versions of the functions `names` have been initialized, as a deploy on AWS does.
+
+    Raises `UpError` with the reason where one cannot be.
+    """
+    functions_api = client("lambda", aws_endpoint_url)
+    for name in names:
+        for version in functions_api.list_versions_by_function(FunctionName=name)["Versions"]:
+            which = {"FunctionName": name, "Qualifier": version["Version"]}
+            while (now := functions_api.get_function_configuration(**which))["State"] == "Pending":
+                time.sleep(POLL)
+            if now["State"] == "Failed":
+                raise UpError(f"the {FUNCTION_LABELS[now['Handler']]} function cannot start: {now.get('StateReason')}")

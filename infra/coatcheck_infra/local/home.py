@@ -1,0 +1,122 @@
+"""The directory of one local stack: its lock, its API key, and what it tells other programs of itself."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from coatcheck_infra.local.up_error import UpError, user_message
+
+MIN_FREE_BYTES = 100 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class StackEndpoint:
+    """How to reach a stack that is ready: what `endpoint.json` holds."""
+
+    url: str
+    api_key: str
+    aws_endpoint_url: str
+    pid: int
+
+
+@dataclass(frozen=True)
+class Home:
+    path: Path
+
+    @property
+    def scratch(self) -> Path:
+        """TMPDIR of every part; gone when the stack has stopped.
+
+        Each start has its own: after a kill -9 the old one may be removed while the next stack begins.
+        """
+        return self.path / f"tmp-{os.getpid()}"
+
+    @property
+    def logs(self) -> Path:
+        return self.path / "logs"
+
+    @property
+    def code_cache(self) -> Path:
+        """The code of the Lambda functions, for `up --whole`; kept."""
+        return self.path / "code"
+
+    @property
+    def endpoint(self) -> Path:
+        return self.path / "endpoint.json"
+
+    def api_key(self) -> str:
+        """The key of this home, the same at each start; made at the first."""
+        path = self.path / "api-key"
+        with contextlib.suppress(FileNotFoundError):
+            if key := path.read_text().strip():
+                return key
+        key = f"cck_{secrets.token_urlsafe(24)}"
+        _write_private(path, key + "\n")
+        return key
+
+    @contextlib.contextmanager
+    def publish_endpoint(self, endpoint: StackEndpoint) -> Iterator[None]:
+        """Let other programs find the stack, through `endpoint.json`, for as long as this lasts."""
+        _write_private(self.endpoint, json.dumps(asdict(endpoint)) + "\n")
+        try:
+            yield
+        finally:
+            self.endpoint.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def lock_home(path: Path) -> Iterator[Home]:
+    """Make the directory `path` ready and hold it for this process alone.
+
+    Raises `UpError` where another `up` holds it, where it cannot be written, and where the disk is full.
+    The lock is the system's own: it ends with the process, so that none is ever left behind.
+    """
+    home = Home(path.resolve())
+    with contextlib.ExitStack() as held:
+        try:
+            home.logs.mkdir(parents=True, exist_ok=True)
+            lock = held.enter_context((home.path / "lock").open("a+"))
+            _take_lock(lock.fileno(), home)
+            _clean(home)
+        except OSError as error:
+            raise UpError(f"cannot use --home {path}: {user_message(error)}") from error
+        yield home
+
+
+def _take_lock(lock: int, home: Home) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        holder = os.pread(lock, 20, 0).decode().strip() or "unknown"
+        raise UpError(
+            f"another coatcheck up (pid {holder}) runs on {home.path}: stop it, or choose another with --home"
+        ) from error
+    os.ftruncate(lock, 0)
+    os.write(lock, b"%d\n" % os.getpid())
+
+
+def _clean(home: Home) -> None:
+    free = shutil.disk_usage(home.path).free
+    if free < MIN_FREE_BYTES:
+        raise UpError(f"the disk of {home.path} is full: {free // 2**20} MB free, {MIN_FREE_BYTES // 2**20} MB needed")
+    home.endpoint.unlink(missing_ok=True)
+    for left in home.path.glob("tmp-*"):
+        shutil.rmtree(left, ignore_errors=True)
+    home.scratch.mkdir()
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner reads, whole or not at all."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+    draft.replace(path)

@@ -1,0 +1,126 @@
+"""From nothing to a stack that works, and back."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from coatcheck_infra.local import environment
+from coatcheck_infra.local.banner import banner
+from coatcheck_infra.local.emulator import emulator
+from coatcheck_infra.local.full_stack import full_stack_specs
+from coatcheck_infra.local.home import StackEndpoint, lock_home
+from coatcheck_infra.local.process_stack import process_stack_specs
+from coatcheck_infra.local.process_supervisor import ProcessSupervisor
+from coatcheck_infra.local.processes import process_manager
+from coatcheck_infra.local.readiness import wait_until_ready
+from coatcheck_infra.local.reload import reload
+from coatcheck_infra.local.stack_context import StackContext
+from coatcheck_infra.local.terminal import Terminal
+from coatcheck_infra.local.up_error import UpError
+
+BACKLOG = 512
+READY_LIMIT = 60.0
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@dataclass(frozen=True)
+class LaunchOptions:
+    """What the command line says; `port` 0 is any free one."""
+
+    port: int
+    home: Path
+    full_stack: bool
+    workers: int
+    reload: bool
+    verbose: bool
+
+
+async def launch(options: LaunchOptions, inherited: Mapping[str, str], terminal: Terminal) -> None:
+    """Run the stack until SIGINT, SIGTERM or SIGHUP; nothing of it is left afterwards.
+
+    Raises `UpError`, alone or in groups, when it cannot start or go on.
+    """
+    began = time.monotonic()
+    stop_on_signals()
+    write_line = terminal.line_writer("up")
+    with (
+        contextlib.suppress(asyncio.CancelledError),
+        open_listener(options.port) as listener,
+        lock_home(options.home) as home,
+        process_manager(terminal, home.endpoint, home.scratch) as started,
+    ):
+        write_line("starting the AWS emulator")
+        async with emulator(home, inherited, started, verbose=options.verbose) as aws:
+            stack = StackContext(
+                url=f"http://{environment.LOOPBACK}:{listener.getsockname()[1]}",
+                listener=listener.fileno(),
+                api_key=home.api_key(),
+                workers=options.workers,
+                emulator=aws,
+                env=environment.child_environment(inherited, home.scratch, aws.url),
+                home=home,
+                process_manager=started,
+                write_line=write_line,
+            )
+            endpoint = StackEndpoint(stack.url, stack.api_key, aws.url, os.getpid())
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(aws.ended())
+                await start_processes(stack, tasks, options)
+                with home.publish_endpoint(endpoint):
+                    terminal.show(banner(endpoint, home.path, time.monotonic() - began))
+                    await asyncio.Event().wait()
+    write_line("stopped")
+
+
+async def start_processes(stack: StackContext, tasks: asyncio.TaskGroup, options: LaunchOptions) -> None:
+    """Make the resources and keep the parts running; a job has gone through them when this returns."""
+    specs = await (full_stack_specs if options.full_stack else process_stack_specs)(stack)
+    reloads = options.reload and not options.full_stack
+    supervisor = ProcessSupervisor(stack.process_manager, tasks, reloads=reloads)
+    changed = {spec.name: supervisor.keep_running(spec) for spec in specs}
+    if reloads:
+        tasks.create_task(reload(changed, stack.write_line))
+    stack.write_line(f"starting {', '.join(changed)}; waiting for a first job to go through")
+    await wait_until_ready(stack.url, stack.api_key, READY_LIMIT)
+    supervisor.ready = True
+
+
+def stop_on_signals() -> None:
+    """Make the first of `STOP_SIGNALS` cancel the current task, and the others do nothing: it is stopping already.
+
+    One that is ignored, as SIGHUP is under nohup, stays so.
+    """
+    loop = asyncio.get_running_loop()
+    task = asyncio.current_task()
+    assert task is not None
+
+    handled_signals = [number for number in STOP_SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+
+    def stop() -> None:
+        for number in handled_signals:
+            loop.add_signal_handler(number, lambda: None)
+        task.cancel()
+
+    for number in handled_signals:
+        loop.add_signal_handler(number, stop)
+
+
+@contextlib.contextmanager
+def open_listener(port: int) -> Iterator[socket.socket]:
+    """Listen on `port` of the loopback interface. Raises `UpError` where that cannot be."""
+    try:
+        listener = socket.create_server((environment.LOOPBACK, port), backlog=BACKLOG)
+    except OSError as error:
+        why = "is taken" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror})"
+        raise UpError(f"port {port} {why}: choose another with --port, or any free one with --port 0") from error
+    with listener:
+        yield listener

@@ -1,0 +1,70 @@
+"""Runs MiniStack with its patches: `python -m coatcheck_infra.local.ministack`, under MiniStack's own interpreter.
+
+The patches reach into private names of the pinned MiniStack: a name that is not there ends the start with a line
+that says so. The template never bends to the emulator.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import os
+import sys
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from coatcheck_infra.local.code_cache import CODE_CACHE_VARIABLE
+from coatcheck_infra.local.ministack import cloudwatch_patches, http_patches, lambda_patches
+from coatcheck_infra.local.ministack.environment_limiter import EnvironmentLimiter
+
+Patch = Callable[[Any], Any]
+
+
+def main() -> None:
+    for module, name, make_replacement in patches(Path(os.environ.get(CODE_CACHE_VARIABLE, "nowhere"))):
+        apply_patch(module, name, make_replacement)
+    importlib.import_module("ministack.app").main()
+
+
+def patches(code_cache: Path) -> list[tuple[str, str, Patch]]:
+    """What is replaced: a module, a name in it, and what makes the new from the old.
+
+    `code_cache` is where code may be that needs no unpacking.
+    """
+    limiters: dict[str, EnvironmentLimiter] = defaultdict(EnvironmentLimiter)
+    return [
+        (
+            "ministack.services.lambda_svc",
+            "_execute_function_dispatch",
+            functools.partial(lambda_patches.limit_environments, limiters),
+        ),
+        ("ministack.services.lambda_svc", "_sqs_esm_concurrency", lambda_patches.numeric_concurrency),
+        ("ministack.core.lambda_runtime", "Worker._spawn", functools.partial(lambda_patches.report_start, limiters)),
+        ("ministack.core.lambda_runtime", "Worker._read_stderr", lambda_patches.stream_stderr),
+        ("ministack.core.lambda_runtime", "Worker._drain_stderr_bounded", lambda_patches.skip_stderr_drain),
+        ("ministack.core.lambda_runtime", "zipfile", functools.partial(lambda_patches.link_unpacked_code, code_cache)),
+        (
+            "ministack.services.cloudformation.provisioners",
+            "_cw_metric_alarm_record",
+            cloudwatch_patches.accept_metric_math,
+        ),
+        ("ministack.services.apigateway_v1", "_media_type_matches", http_patches.match_any_media_type),
+        ("ministack.app", "pin_request_origin", http_patches.treat_as_tls),
+        ("ministack.app", "app", http_patches.cancel_on_disconnect),
+    ]
+
+
+def apply_patch(module: str, name: str, make_replacement: Patch) -> None:
+    """Replace `name` of `module`. Ends the process with one line where there is none."""
+    *owners, last = name.split(".")
+    try:
+        owner = functools.reduce(getattr, owners, importlib.import_module(module))
+        setattr(owner, last, make_replacement(getattr(owner, last)))
+    except (ImportError, AttributeError):
+        sys.exit(f"this MiniStack has no {module}.{name}: the patches fit the version in requirements/ministack.txt")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""Starts parts afresh when the code they run changes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from watchfiles import PythonFilter, awatch
+
+from coatcheck_infra.local.processes import ROOT
+from coatcheck_infra.local.terminal import LineWriter
+
+PROCESSES_BY_PACKAGE = {
+    "coatcheck": ("api", "worker", "sweeper"),
+    "jobs": ("api", "worker", "sweeper"),
+    "service": ("api",),
+    "worker": ("worker", "sweeper"),
+}
+"""The parts that run the code of each package."""
+
+
+async def reload(restart_events: Mapping[str, asyncio.Event], write_line: LineWriter, root: Path = ROOT) -> None:
+    """Watch the packages under `root`; set the event of each part that runs a changed file.
+
+    Code that cannot be compiled is told of and left alone: the parts go on with the code they have.
+    """
+    try:
+        async for changes in awatch(*(root / package for package in PROCESSES_BY_PACKAGE), watch_filter=PythonFilter()):
+            files = sorted({Path(path).relative_to(root) for _, path in changes})
+            if compile_error := first_compile_error(root, files):
+                write_line(f"not reloaded: {compile_error}")
+                continue
+            for name in {name for file in files for name in PROCESSES_BY_PACKAGE[file.parts[0]]}:
+                restart_events[name].set()
+            write_line(f"reloaded: {', '.join(map(str, files))}")
+    except (OSError, RuntimeError) as error:
+        write_line(f"changes of the code are not seen: {error}")
+
+
+def first_compile_error(root: Path, files: Iterable[Path]) -> str | None:
+    """What keeps the first of `files` from being compiled, on one line; a file that is gone has no fault."""
+    for file in files:
+        with contextlib.suppress(FileNotFoundError):
+            try:
+                compile((root / file).read_bytes(), file, "exec")
+            except SyntaxError as error:
+                return f"{file}, line {error.lineno}: {error.msg}"
+            except ValueError as error:
+                return f"{file}: {error}"
+    return None

@@ -1,0 +1,113 @@
+"""From infra/coatcheck_infra/template.yaml to resources in the emulator: there is no second description of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import boto3
+import botocore.session
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from coatcheck_infra.local import environment
+from coatcheck_infra.local.up_error import UpError
+from coatcheck_infra.template import TEMPLATE, read_template
+
+STACK = "coatcheck"
+STORE_TYPES = {"AWS::DynamoDB::Table", "AWS::S3::Bucket", "AWS::SQS::Queue", "AWS::SecretsManager::Secret"}
+POLL = 0.05
+
+Json = dict[str, Any]
+
+
+def stores_template(template: Json) -> tuple[Json, list[str]]:
+    """The part of `template` that keeps things, and the names of the variables its outputs stand for, in order.
+
+    The tables, buckets, queues and secrets are as they are in the template, and so are the outputs that name them.
+    Further outputs are the environment that it gives every function, so that CloudFormation itself fills in the names
+    that the parts look for.
+    """
+    variables: Json = template["Globals"]["Function"]["Environment"]["Variables"]
+    stores = {name: one for name, one in template["Resources"].items() if one["Type"] in STORE_TYPES}
+    kept = {section: template[section] for section in ("Parameters", "Mappings", "Conditions") if section in template}
+    outputs = {name: one for name, one in template["Outputs"].items() if not stores.keys().isdisjoint(_refers_to(one))}
+    outputs |= {f"Variable{n}": {"Value": value} for n, value in enumerate(variables.values())}
+    return kept | {"Resources": stores, "Outputs": outputs}, list(variables)
+
+
+def _refers_to(value: Any) -> Iterator[str]:
+    """The names in every `Ref` of a value."""
+    match value:
+        case {"Ref": str(name)}:
+            yield name
+        case dict():
+            yield from (name for inner in value.values() for name in _refers_to(inner))
+        case list():
+            yield from (name for inner in value for name in _refers_to(inner))
+
+
+def create_stores(aws_endpoint_url: str) -> dict[str, str]:
+    """Make the template's tables, buckets, queues and secrets; the answer is the environment that names them.
+
+    Raises `UpError` with CloudFormation's reason.
+    """
+    template, names = stores_template(read_template())
+    outputs = deploy_stack(client("cloudformation", aws_endpoint_url), {"TemplateBody": json.dumps(template)}, {})
+    return {name: outputs[f"Variable{n}"] for n, name in enumerate(names)}
+
+
+def session() -> boto3.Session:
+    """A session for the emulator: nothing in the user's shell or AWS configuration can send its clients elsewhere.
+
+    They are to be given the emulator's URL.
+    """
+    nowhere = (None, None, os.devnull, None)
+    bare = botocore.session.Session(
+        {"profile": (None, None, None, None), "config_file": nowhere, "credentials_file": nowhere}
+    )
+    bare.set_default_client_config(Config(proxies={}))
+    return boto3.Session(environment.ACCESS_KEY, environment.SECRET_KEY, None, environment.REGION, bare)
+
+
+def client(service: str, aws_endpoint_url: str) -> Any:
+    """A client of the emulator, of such a session."""
+    config = Config(retries={"total_max_attempts": 1})
+    return session().client(service, endpoint_url=aws_endpoint_url, config=config)
+
+
+def deploy_stack(cloudformation: Any, template: Mapping[str, str], parameters: Mapping[str, str]) -> dict[str, str]:
+    """Create the stack and wait for it; the answer is its outputs.
+
+    `template` is `TemplateBody` or `TemplateURL`, as the request names them. Raises `UpError` with
+    CloudFormation's reason.
+    """
+    given = [{"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()]
+    capabilities = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
+    try:
+        cloudformation.create_stack(StackName=STACK, Parameters=given, Capabilities=capabilities, **template)
+        while (stack := _describe_stack(cloudformation))["StackStatus"].endswith("_IN_PROGRESS"):
+            time.sleep(POLL)
+        if stack["StackStatus"] == "CREATE_COMPLETE":
+            return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+        why = _first_failure(cloudformation) or stack["StackStatus"]
+    except (ClientError, BotoCoreError) as error:
+        why = str(error)
+    raise UpError(f"cannot make the resources of {TEMPLATE.name}: {why}")
+
+
+def _describe_stack(cloudformation: Any) -> Json:
+    stack: Json = cloudformation.describe_stacks(StackName=STACK)["Stacks"][0]
+    return stack
+
+
+def _first_failure(cloudformation: Any) -> str | None:
+    events = cloudformation.describe_stack_events(StackName=STACK)["StackEvents"]
+    failed = [event for event in events if event["ResourceStatus"].endswith("_FAILED")]
+    if not failed:
+        return None
+    first = min(failed, key=lambda event: event["Timestamp"])
+    return f"{first['LogicalResourceId']}: {first.get('ResourceStatusReason', first['ResourceStatus'])}"

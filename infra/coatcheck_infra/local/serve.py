@@ -1,0 +1,22 @@
+"""Serves an app under uvicorn on a socket that `up` opened: `python -m coatcheck_infra.local.serve APP FD`.
+
+The socket outlives each server, so that requests which come during a reload wait instead of being refused.
+uvicorn's own --fd takes every socket for a Unix one, and asyncio then leaves TCP's delay on: 40 ms a request.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+
+import uvicorn
+
+
+def main(app: str, descriptor: int) -> None:
+    """Serve `app`, the `module:name` of a factory, until SIGTERM."""
+    listener = socket.socket(fileno=descriptor)
+    uvicorn.Server(uvicorn.Config(app, factory=True)).run(sockets=[listener])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))

@@ -1,0 +1,46 @@
+"""The command `coatcheck up`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from coatcheck_infra.local.up_error import UpError, user_message
+
+
+def up(
+    *,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Where the API listens; 0 for any free port.")] = 8000,
+    home: Annotated[Path, typer.Option(envvar="COATCHECK_HOME", help="Where its lock, key and logs are kept.")] = Path(
+        ".coatcheck"
+    ),
+    full_stack: Annotated[
+        bool, typer.Option("--whole", help="Deploy the whole template: API Gateway and Lambda functions.")
+    ] = False,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Jobs that run at the same time.")] = 2,
+    reload: Annotated[bool, typer.Option(help="Start parts afresh when their code changes.")] = True,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Show all that the AWS emulator says.")] = False,
+) -> None:
+    """Start everything on this machine: an AWS emulator, the API, a worker, the deliverer, the sweeper."""
+    # what these import takes half a second, which `coatcheck --help` need not wait for
+    from coatcheck_infra.local.launch import LaunchOptions, launch  # noqa: PLC0415
+    from coatcheck_infra.local.terminal import Terminal  # noqa: PLC0415
+
+    options = LaunchOptions(
+        port=port, home=home, full_stack=full_stack, workers=workers, reload=reload, verbose=verbose
+    )
+    failed: BaseException | None = None
+    try:
+        asyncio.run(launch(options, os.environ, Terminal()))
+    except* (UpError, OSError) as failures:
+        failed = failures
+    if failed:
+        while isinstance(failed, BaseExceptionGroup):
+            failed = failed.exceptions[0]
+        print(f"coatcheck up: {user_message(failed)}", file=sys.stderr)
+        raise typer.Exit(1)

@@ -1,0 +1,78 @@
+"""What AWS refuses an owner, in one line and with an exit code."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from types import MappingProxyType
+
+import typer
+from botocore.exceptions import BotoCoreError, ClientError
+
+from coatcheck.cli import exit_codes
+from coatcheck.cli.display import print_message
+from coatcheck.core.aws.call import PERMISSION_CODES, AwsError, AwsUnavailable
+from coatcheck.core.settings import BadSettings
+
+SIGN_IN = "sign in (`aws sso login`), or set AWS_PROFILE to a profile that is allowed to"
+REGION = "set AWS_DEFAULT_REGION, or AWS_PROFILE to a profile that has one"
+
+_UNKNOWN = (
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "InvalidClientTokenId",
+    "InvalidSignatureException",
+    "SignatureDoesNotMatch",
+    "UnrecognizedClientException",
+)
+_UNSIGNED = ("NoCredentialsError", "PartialCredentialsError", "TokenRetrievalError", "UnauthorizedSSOTokenError")
+_GONE = ("AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist", "ResourceNotFoundException")
+
+ADVICE: Mapping[str, tuple[int, str]] = MappingProxyType(
+    {
+        **dict.fromkeys(
+            PERMISSION_CODES,
+            (exit_codes.UNAUTHORIZED, "these AWS credentials may not; docs/operate.md says what is needed"),
+        ),
+        **dict.fromkeys(
+            _UNKNOWN, (exit_codes.UNAUTHORIZED, f"AWS does not know these credentials, or no longer: {SIGN_IN}")
+        ),
+        **dict.fromkeys(_UNSIGNED, (exit_codes.UNAUTHORIZED, f"there are no AWS credentials: {SIGN_IN}")),
+        **dict.fromkeys(_GONE, (exit_codes.USAGE, "this deployment has no such queue or table")),
+        "NoRegionError": (exit_codes.USAGE, f"no AWS region: {REGION}"),
+        "ProfileNotFound": (exit_codes.USAGE, "AWS_PROFILE names no profile of this machine"),
+    }
+)
+"""The exit code and the advice for an error, by AWS's code or the SDK's name for it."""
+
+
+_SILENT = logging.NullHandler()
+
+
+@contextmanager
+def report_errors() -> Iterator[None]:
+    """Tell an error of AWS or of the settings in one line, and exit with its code."""
+    # without a handler, Python would print what the kernel logs beside that line
+    logging.getLogger("coatcheck").addHandler(_SILENT)
+    try:
+        yield
+    except BadSettings as error:
+        _end(exit_codes.USAGE, str(error))
+    except AwsError as error:
+        unadvised = exit_codes.UNREACHABLE if isinstance(error, AwsUnavailable) else exit_codes.SERVER_ERROR
+        _end_with(error.code, f"{error.call.service} {error.call.operation}", unadvised)
+    except ClientError as error:
+        _end_with(error.response["Error"]["Code"], f"cloudformation {error.operation_name}", exit_codes.SERVER_ERROR)
+    except BotoCoreError as error:
+        _end_with(type(error).__name__, "AWS", exit_codes.UNREACHABLE)
+
+
+def _end_with(code: str, what: str, unadvised: int) -> None:
+    status, advice = ADVICE.get(code, (unadvised, "AWS did not do it, or could not be reached"))
+    _end(status, f"{what}: {code}: {advice}")
+
+
+def _end(status: int, line: str) -> None:
+    print_message(f"coatcheck dlq: {line}")
+    raise typer.Exit(status) from None

@@ -1,0 +1,88 @@
+"""Which deployment is meant: a stack on AWS, the one in the environment, or the one that runs on this machine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from coatcheck.client.exceptions import InvalidArgumentError, NoServerError
+from coatcheck.client.server_config import START_HINT, find_endpoint_file, is_listening, read_endpoint_file
+from coatcheck.core.settings import Settings
+from coatcheck_worker.boto_transport import BotoTransport, Transport
+
+OUTPUT_NAMES = {
+    "COATCHECK_TABLE": "TableName",
+    "COATCHECK_BUCKET": "BucketName",
+    "COATCHECK_WEBHOOK_KEY": "WebhookKeyArn",
+}
+LANE_OUTPUT_SUFFIXES = {"COATCHECK_QUEUES": "QueueUrl", "COATCHECK_DEAD_LETTERS": "DeadLettersUrl"}
+"""The outputs of a stack that hold a setting: by their whole name, and by how they end after the lane's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class TargetDeployment:
+    """A deployment and the way to it."""
+
+    aws: Transport
+    settings: Settings
+
+
+def find_deployment(stack: str | None, environ: Mapping[str, str], here: Path) -> TargetDeployment:
+    """The deployment of `stack` on AWS, else that in `environ`, else that of the `coatcheck up` in the folder `here`.
+
+    Raises InvalidArgumentError or NoServerError where there is none, BadSettings for a wrong variable, and botocore's
+    errors where AWS cannot be asked.
+    """
+    if stack:
+        return from_stack(stack, boto3.Session())
+    if any(environ.get(variable) for variable in (*OUTPUT_NAMES, *LANE_OUTPUT_SUFFIXES)):
+        settings = Settings.from_env(environ)
+        return TargetDeployment(BotoTransport(), settings)
+    return _from_local_stack(environ, here)
+
+
+def from_stack(name: str, session: boto3.Session, endpoint_url: str | None = None) -> TargetDeployment:
+    """The deployment that a CloudFormation stack describes in its outputs. Raises as `find_deployment` does."""
+    config = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 3})
+    cloudformation = session.client("cloudformation", endpoint_url=endpoint_url, config=config)
+    try:
+        described = cloudformation.describe_stacks(StackName=name)["Stacks"][0]
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ValidationError":
+            raise
+        raise InvalidArgumentError(f"--stack {name}: there is none of this name in {session.region_name}") from None
+    outputs = {output["OutputKey"]: output["OutputValue"] for output in described.get("Outputs", [])}
+    return TargetDeployment(BotoTransport(session, endpoint_url=endpoint_url), settings_from_outputs(name, outputs))
+
+
+def settings_from_outputs(stack: str, outputs: Mapping[str, str]) -> Settings:
+    """The deployment in the outputs of a stack. Raises InvalidArgumentError where they are not those of Coatcheck."""
+    lanes = {
+        variable: {key.removesuffix(end).lower(): url for key, url in outputs.items() if key.endswith(end)}
+        for variable, end in LANE_OUTPUT_SUFFIXES.items()
+    }
+    absent = [name for name in OUTPUT_NAMES.values() if name not in outputs]
+    absent += [f"Default{end}" for variable, end in LANE_OUTPUT_SUFFIXES.items() if not lanes[variable]]
+    if absent:
+        raise InvalidArgumentError(f"--stack {stack}: it is no Coatcheck, it has no output {', '.join(absent)}")
+    named = {variable: outputs[name] for variable, name in OUTPUT_NAMES.items()}
+    return Settings.from_env(named | {variable: json.dumps(queues) for variable, queues in lanes.items()})
+
+
+def _from_local_stack(environ: Mapping[str, str], here: Path) -> TargetDeployment:
+    # a worker's container, which has its environment, has nothing of what the local stack is made with
+    from coatcheck_infra.local.resources import STACK, session  # noqa: PLC0415
+
+    file = find_endpoint_file(environ, here)
+    if file is None:
+        raise NoServerError(f"no deployment here: {START_HINT}, or give --stack NAME, a stack of your AWS account")
+    url = read_endpoint_file(file, "aws_endpoint_url")["aws_endpoint_url"]
+    if not is_listening(url):
+        raise NoServerError(f"no answer from {url}, which {file} names: {START_HINT}")
+    return from_stack(STACK, session(), url)

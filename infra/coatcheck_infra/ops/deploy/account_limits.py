@@ -1,0 +1,55 @@
+"""Whether the account has room for what the stack runs at the same time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+LANE_PARAMETERS = ("DefaultLaneConcurrency", "HeavyLaneConcurrency", "WebhookConcurrency")
+RESERVED = {"ApiReservedConcurrency": 2, "SweeperReservedConcurrency": 1}
+"""What is reserved, and the room that is needed where it is not: two requests and a sweep."""
+
+MIN_LANE_CONCURRENCY = 2
+MIN_UNRESERVED = 100
+"""https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html: what Lambda keeps for the others."""
+
+ASK_FOR_MORE = "ask for more in Service Quotas (Lambda, Concurrent executions)"
+
+
+@dataclass(frozen=True)
+class Account:
+    """What Lambda runs at once in this account and region, and how much of it no function has reserved."""
+
+    limit: int
+    unreserved: int
+
+
+def concurrency_warnings(account: Account, values: Mapping[str, str], before: Mapping[str, str]) -> Iterator[str]:
+    """What of the parameters `values` does not fit the account, and what to set instead.
+
+    `before` are the live stack's own, whose reservations are free for it.
+    """
+    requested, ours = (sum(int(one.get(name, 0)) for name in RESERVED) for one in (values, before))
+    free = account.unreserved + ours - requested
+    if requested and free < MIN_UNRESERVED:
+        yield (
+            f"{requested} cannot be reserved: of {account.limit} that this account runs at once, Lambda keeps "
+            f"{MIN_UNRESERVED} unreserved. Set {' and '.join(f'{name}=0' for name in RESERVED)}, or {ASK_FOR_MORE}."
+        )
+    lanes = {name: int(values[name]) for name in LANE_PARAMETERS}
+    left = free - sum(needed for name, needed in RESERVED.items() if not int(values[name]))
+    if sum(lanes.values()) > left:
+        yield (
+            f"The lanes run up to {sum(lanes.values())} at once, and this account {free} of everything: "
+            f"long jobs would keep out the API and the sweeper. {_advice(lanes, left)}"
+        )
+
+
+def _advice(lanes: Mapping[str, int], left: int) -> str:
+    if left < MIN_LANE_CONCURRENCY * len(lanes):
+        return f"That is too few for any setting: {ASK_FOR_MORE}."
+    first, *others = lanes
+    fitting = {name: min(lanes[name], max(MIN_LANE_CONCURRENCY, left // 4)) for name in others}
+    fitting = {first: min(lanes[first], left - sum(fitting.values())), **fitting}
+    lower = " ".join(f"{name}={fitting[name]}" for name in lanes if fitting[name] < lanes[name])
+    return f"Set {lower}, or {ASK_FOR_MORE}."

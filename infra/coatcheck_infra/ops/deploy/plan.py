@@ -1,0 +1,110 @@
+"""What a deploy would change: parameters of the template, of the live stack, and what was asked for."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+IMMUTABLE_PARAMETERS = ("ExistingTable", "ExistingBucket", "ExistingWebhookKey")
+"""Parameters that a stack is made with. The API would go on with the store before, its version being published."""
+
+
+class DeployRefused(Exception):
+    """This deploy must not be, and why, in words for whoever asked for it."""
+
+
+@dataclass(frozen=True)
+class LiveStack:
+    """A stack that is there: its status, and the values of its parameters."""
+
+    status: str
+    parameters: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Change:
+    """A parameter that gets another value; `before` is None where the live stack does not have it, or is not there."""
+
+    name: str
+    before: str | None
+    after: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`values` is what every parameter of the template will be, `changes` the difference to the live stack."""
+
+    live: LiveStack | None
+    values: Mapping[str, str]
+    changes: Sequence[Change]
+
+
+def parse_parameters(texts: Sequence[str]) -> dict[str, str]:
+    """The values in texts like `Name=value Name=value`; a value may have spaces, as JSON does. Raises DeployRefused."""
+    requested: dict[str, str] = {}
+    for pair in (pair for text in texts for pair in re.split(r"\s+(?=[A-Z]\w*=)", text.strip()) if pair):
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise DeployRefused(f"{pair!r} is not of the form Name=value")
+        requested[name] = value
+    return requested
+
+
+def make_plan(declared: Mapping[str, Any], live: LiveStack | None, requested: Mapping[str, str]) -> Plan:
+    """What becomes of the template's parameters, `declared`: what is not asked for stays as it is.
+
+    Raises DeployRefused.
+    """
+    for name, value in requested.items():
+        if name not in declared:
+            near = difflib.get_close_matches(name, declared, n=1)
+            raise DeployRefused(f"the template has no parameter {name}" + (f"; is it {near[0]}?" if near else ""))
+        if wrong := _parameter_error(declared[name], value):
+            raise DeployRefused(f"{name}={value}: {wrong}")
+    before = live.parameters if live else {}
+    values = {name: requested.get(name, before.get(name, str(one["Default"]))) for name, one in declared.items()}
+    changes = [Change(name, before.get(name), value) for name, value in values.items() if before.get(name) != value]
+    for change in changes:
+        if live and change.name in IMMUTABLE_PARAMETERS and (change.before or "") != change.after:
+            raise DeployRefused(
+                f"{change.name} is said when a stack is made: make a new stack with it (docs/deploy.md)"
+            )
+    if int(values["DefaultRetentionDays"]) > int(values["MaxRetentionDays"]):
+        raise DeployRefused("DefaultRetentionDays is more than MaxRetentionDays: no function would start")
+    return Plan(live, values, changes)
+
+
+def _parameter_error(declared: Mapping[str, Any], value: str) -> str | None:
+    """What CloudFormation would refuse about the value of a parameter, before anything is uploaded."""
+    allowed = [str(one) for one in declared.get("AllowedValues", ())]
+    if allowed and value not in allowed:
+        return f"is none of {', '.join(allowed)}"
+    if declared["Type"] == "Number":
+        least, most = declared.get("MinValue", 0), declared.get("MaxValue", 2**31)
+        in_range = value.isdecimal() and least <= int(value) <= most
+        return None if in_range else f"is no number from {least} to {most}"
+    if re.fullmatch(declared.get("AllowedPattern", ".*"), value) is None:
+        return str(declared.get("ConstraintDescription", f"does not match {declared['AllowedPattern']}"))
+    return None
+
+
+def warnings(plan: Plan) -> Iterator[str]:
+    """What is easily overlooked in it."""
+    values, before = plan.values, plan.live.parameters if plan.live else {}
+    if not values["AlarmTopicArn"]:
+        yield "AlarmTopicArn is empty: the alarms tell nobody. Give the ARN of an SNS topic."
+    keys, keys_before = (set(json.loads(one.get("ApiKeys") or "{}")) for one in (values, before))
+    if not keys:
+        yield "ApiKeys is empty: everyone gets 401."
+    if keys_before - keys:
+        yield f"ApiKeys: {len(keys_before - keys)} of {len(keys_before)} keys of the live stack will get 401."
+    longest, longest_before = values["MaxRetentionDays"], before.get("MaxRetentionDays", "0")
+    if int(longest) < int(longest_before):
+        yield (
+            f"MaxRetentionDays goes from {longest_before} to {longest}: the bucket deletes all that is older, "
+            "results among it that jobs were promised to keep for longer."
+        )

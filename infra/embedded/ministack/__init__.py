@@ -1,1 +1,0 @@
-"""MiniStack, mended where it is weaker than AWS: run by MiniStack's own interpreter, imported by nothing of ours."""

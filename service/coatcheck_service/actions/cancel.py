@@ -1,0 +1,54 @@
+"""Stopping a job."""
+
+from __future__ import annotations
+
+from coatcheck.core.aws.call import Call
+from coatcheck.core.aws.dynamodb import transitions
+from coatcheck.core.aws.dynamodb.transitions import TransitionOutcome, TransitionRefused
+from coatcheck.core.aws.sqs import send_job
+from coatcheck.core.errors import CANCELED, AlreadyFinished, NotFound, Unavailable
+from coatcheck.core.job import Job, JobError
+from coatcheck.core.lifecycle import Status
+from coatcheck.core.messages import JobMessage
+from coatcheck.core.settings import WEBHOOKS
+from coatcheck.core.webhooks import pending_events
+from coatcheck_service.actions.enqueue import enqueue
+from coatcheck_service.actions.job_lookup import require_retained
+from coatcheck_service.dependencies import Dependencies
+from coatcheck_service.http.authentication import RequestContext
+
+MAX_TRIES = 5
+"""A job that was queued may be running a moment later: the row is asked again, but not for ever."""
+
+CANCELED_BY_CLIENT = JobError(CANCELED.code, "The client canceled the job before it had started.")
+
+
+async def cancel(context: RequestContext, job: Job) -> Job:
+    """The job, canceled or about to be. Raises AlreadyFinished when it ended before."""
+    for _ in range(MAX_TRIES):
+        if job.status in {Status.CANCELED, Status.CANCELING}:
+            return job
+        if job.done:
+            raise AlreadyFinished(f"The job is {job.status}.")
+        outcome = await context.dependencies.transport.send(_cancel_call(context, job))
+        if not isinstance(outcome, TransitionRefused):
+            await _enqueue_notification(context.dependencies, outcome)
+            return outcome
+        if outcome.job is None:
+            raise NotFound("There is no such job.")
+        job = require_retained(outcome.job, context.dependencies.clock())
+    raise Unavailable("The job changes too fast at the moment.")
+
+
+async def _enqueue_notification(dependencies: Dependencies, job: Job) -> None:
+    """Wake a deliverer, if somebody wants to be told that the job has ended."""
+    if pending_events(job):
+        message = JobMessage(tenant=job.tenant, job=job.id)
+        await enqueue(dependencies, send_job(dependencies.settings.queues[WEBHOOKS], message), job.id)
+
+
+def _cancel_call(context: RequestContext, job: Job) -> Call[TransitionOutcome]:
+    table, now = context.dependencies.table, context.dependencies.clock()
+    if job.status is Status.RUNNING:
+        return transitions.request_cancel(table, job, now=now)
+    return transitions.cancel_waiting(table, job, now=now, error=CANCELED_BY_CLIENT)

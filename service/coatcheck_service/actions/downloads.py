@@ -1,0 +1,158 @@
+"""Handing out results and artifacts: the bytes themselves where the front door carries them, a link where not."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+
+from fastapi import Request, Response
+from fastapi.responses import StreamingResponse
+
+from coatcheck.core import sanitize
+from coatcheck.core.api.models import LinkView
+from coatcheck.core.api.views import job_url
+from coatcheck.core.aws import s3
+from coatcheck.core.aws.call import PresignedUrl
+from coatcheck.core.clock import SECOND, rfc3339
+from coatcheck.core.errors import Gone, NoResult, NotFound, RangeNotSatisfiable
+from coatcheck.core.job import Blob, Job
+from coatcheck_service.actions.job_lookup import load_artifacts
+from coatcheck_service.aioboto_transport import chunks
+from coatcheck_service.http import etags
+from coatcheck_service.http.authentication import RequestContext
+from coatcheck_service.http.problems import problem_response
+from coatcheck_service.http.ranges import ByteRange, requested_range
+
+CHUNK_SIZE = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """What is to be handed out: where it lies in the bucket (if not in the row), and the service's address of it."""
+
+    blob: Blob
+    key: str
+    url: str
+    filename: str
+
+    @property
+    def content_type(self) -> str:
+        """The content type the handler named, or the one of bytes of which nothing is known."""
+        return sanitize.media_type(self.blob.content_type)
+
+
+async def find_download(context: RequestContext, job: Job, name: str | None) -> Download:
+    """The result of a job that is done, or its artifact `name`. Raises NoResult, or NotFound for the artifact."""
+    url = f"{job_url(job.id, context.base_url)}/result"
+    if name is not None:
+        for blob in await load_artifacts(context.dependencies, job):
+            if blob.filename == name:
+                return Download(blob, s3.artifact_key(job, name), f"{url}/{name}", name)
+        raise NotFound("The job has no artifact of this name.")
+    if job.result is None:
+        reason = f" ({job.error.code})" if job.error else ""
+        raise NoResult(f"The job is {job.status}{reason}: there is no result to come.")
+    extension = ".json" if job.result.content_type == "application/json" else ""
+    filename = sanitize.filename(job.result.filename or "") or f"{job.id}{extension}"
+    return Download(job.result, s3.result_key(job), url, filename)
+
+
+async def download_response(context: RequestContext, request: Request, download: Download) -> Response:
+    """200 with the bytes or 206 with those asked for, 304 when the client has them, or 303 to where they are.
+
+    416 where none of them was asked for. Raises Gone when the bucket has lost them.
+    """
+    response = _headers_only(download)
+    blob, etag = download.blob, response.headers["etag"]
+    if etags.matches_etag(request, etag):
+        return etags.not_modified(response)
+    if blob.inline is None and blob.size > context.dependencies.front_door.inline_limit:
+        signed = await _presign(context, download, head=request.state.head)
+        return Response(status_code=303, headers={"Location": signed.url})
+    if request.state.head:
+        return response
+    try:
+        byte_range = requested_range(request, etag, blob.size)
+    except RangeNotSatisfiable as error:
+        return problem_response(request, error, {"Content-Range": f"bytes */{blob.size}"})
+    if byte_range is not None:
+        _make_partial(response, byte_range)
+    if blob.inline is not None:
+        content = blob.inline if byte_range is None else blob.inline[byte_range.first : byte_range.last + 1]
+        return Response(content, response.status_code, headers=dict(response.headers))
+    return await _stream(context, download, byte_range, response)
+
+
+async def link_view(context: RequestContext, job: Job, download: Download) -> LinkView:
+    """Where the bytes are: a presigned URL for those in S3, the service's own address for those in the row."""
+    if download.blob.inline is None:
+        now = context.dependencies.clock()
+        signed = await _presign(context, download, head=False)
+        url, expires_at = signed.url, now + signed.seconds * SECOND
+    else:
+        url, expires_at = download.url, job.expires_at or context.dependencies.clock()
+    return LinkView(
+        url=url,
+        expires_at=rfc3339(expires_at),
+        size=download.blob.size,
+        sha256=download.blob.sha256.hex(),
+        content_type=download.content_type,
+    )
+
+
+def _headers_only(download: Download) -> Response:
+    """The answer to HEAD: every header, no bytes. A handler's bytes are never to run as a page of this origin.
+
+    Both digests are of all the bytes (RFC 9530).
+    """
+    blob = download.blob
+    digest = f"sha-256=:{base64.b64encode(blob.sha256).decode()}:"
+    response = Response(
+        headers={
+            "Content-Type": download.content_type,
+            "Content-Disposition": s3.attachment(download.filename),
+            "Content-Digest": digest,
+            "Repr-Digest": digest,
+            "Accept-Ranges": "bytes",
+            "ETag": f'"{blob.sha256.hex()}"',
+            "Content-Security-Policy": "sandbox; default-src 'none'",
+        }
+    )
+    response.headers["Content-Length"] = str(blob.size)
+    return response
+
+
+def _make_partial(response: Response, byte_range: ByteRange) -> None:
+    """Make 206 of it. What `Content-Digest` tells of is the content sent, which nobody has hashed (RFC 9530, 2)."""
+    response.status_code = 206
+    del response.headers["Content-Digest"]
+    response.headers["Content-Range"] = byte_range.content_range
+    response.headers["Content-Length"] = str(byte_range.length)
+
+
+async def _presign(context: RequestContext, download: Download, *, head: bool) -> PresignedUrl:
+    disposition = s3.attachment(download.filename)
+    link = s3.presign_download(
+        context.dependencies.bucket,
+        download.key,
+        content_type=download.content_type,
+        disposition=disposition,
+        head=head,
+    )
+    return await context.dependencies.transport.presign(link)
+
+
+async def _stream(
+    context: RequestContext, download: Download, byte_range: ByteRange | None, response: Response
+) -> Response:
+    range_params = {} if byte_range is None else {"first": byte_range.first, "last": byte_range.last}
+    s3_object = await context.dependencies.transport.send(
+        s3.get(context.dependencies.bucket, download.key, **range_params)
+    )
+    if s3_object is None:
+        raise Gone("The bytes are no longer kept.")
+    body = chunks(s3_object, CHUNK_SIZE)
+    status, headers = response.status_code, dict(response.headers)
+    if context.dependencies.front_door.buffers:
+        return Response(b"".join([chunk async for chunk in body]), status, headers=headers)
+    return StreamingResponse(body, status, headers=headers)

@@ -1,0 +1,78 @@
+"""Finding jobs, and answering with them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from fastapi import Response
+
+from coatcheck.core.api.models import JobView
+from coatcheck.core.api.views import job_view
+from coatcheck.core.aws.dynamodb import job_items
+from coatcheck.core.aws.dynamodb.keys import JobKey
+from coatcheck.core.clock import SECOND
+from coatcheck.core.errors import Gone, NotFound
+from coatcheck.core.ids import is_id
+from coatcheck.core.job import Blob, Job
+from coatcheck.core.lifecycle import Status
+from coatcheck_service.dependencies import Dependencies
+from coatcheck_service.http.authentication import RequestContext
+from coatcheck_service.http.etags import job_etag
+
+MAX_RETRY_AFTER = 10
+MAX_RETRY_AFTER_SCHEDULED = 60
+
+
+async def find(context: RequestContext, job_id: str) -> Job:
+    """The caller's job, whether or not its retention is over. Raises NotFound."""
+    job = None
+    if is_id("job", job_id):
+        job = await context.dependencies.transport.send(
+            job_items.get_job(context.dependencies.table, JobKey(context.tenant, job_id))
+        )
+    if job is None:
+        raise NotFound("There is no such job.")
+    return job
+
+
+async def find_retained(context: RequestContext, job_id: str) -> Job:
+    """The caller's job. Raises NotFound, or Gone when its retention is over."""
+    return require_retained(await find(context, job_id), context.dependencies.clock())
+
+
+def require_retained(job: Job, now: int) -> Job:
+    """The job itself. Raises Gone when its retention is over."""
+    if job.gone(now):
+        raise Gone("The job was deleted, or its retention is over.")
+    return job
+
+
+async def load_artifacts(dependencies: Dependencies, job: Job) -> Sequence[Blob]:
+    """What the job made besides its result; costs a read only where there is something."""
+    return (
+        await dependencies.transport.send(job_items.get_artifacts(dependencies.table, job))
+        if job.artifact_count
+        else ()
+    )
+
+
+async def load_job_view(context: RequestContext, job: Job) -> JobView:
+    """The job as clients see it."""
+    return job_view(job, await load_artifacts(context.dependencies, job), context.base_url)
+
+
+def job_response(
+    context: RequestContext, job: Job, view: JobView, *, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    """An answer that shows the job, and says when to look again if it is not done."""
+    retry_after = {} if job.done else {"Retry-After": str(retry_after_seconds(job, context.dependencies.clock()))}
+    all_headers = {"ETag": job_etag(job)} | retry_after | dict(headers or {})
+    return Response(view.model_dump_json(), status, headers=all_headers, media_type="application/json")
+
+
+def retry_after_seconds(job: Job, now: int) -> int:
+    """Seconds until it is worth looking at an unfinished job again: more, the longer it takes."""
+    if job.status is Status.SCHEDULED and job.start_at is not None:
+        return min(max(-(-(job.start_at - now) // SECOND), 1), MAX_RETRY_AFTER_SCHEDULED)
+    since = job.claimed_at or job.start_at or job.created_at
+    return min(max((now - since) // (10 * SECOND), 1), MAX_RETRY_AFTER)

@@ -1,0 +1,154 @@
+"""An upload that a client sends in parts: which have arrived, where to send the others, and making one object of them.
+
+S3's own list of the parts is the state: nothing is written while they arrive, and a client that died asks again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
+
+from coatcheck.core.api.models import PartsPage, PartView, SentPart
+from coatcheck.core.aws import s3, s3_multipart
+from coatcheck.core.aws.dynamodb.upload_items import Multipart, UploadRecord
+from coatcheck.core.aws.s3_multipart import UploadedPart
+from coatcheck.core.clock import SECOND, rfc3339
+from coatcheck.core.errors import FieldError, NotMultipart, TooManyUploads, UploadIncomplete
+from coatcheck.core.part_plan import PartPlan
+from coatcheck_service.http.authentication import RequestContext
+from coatcheck_service.http.field_errors import MAX_FIELD_ERRORS
+
+PARTS_PER_PAGE = 100
+"""Parts that are signed at once."""
+
+MAX_OPEN_UPLOADS = 100
+"""Uploads in parts that a tenant may have begun and not completed. S3 keeps, and bills, what was sent of them."""
+
+PartsByNumber = Mapping[int, UploadedPart]
+"""The parts that S3 has, by their numbers."""
+
+
+async def check_open_uploads(context: RequestContext) -> None:
+    """Raises TooManyUploads when the caller has begun as many as it may."""
+    dependencies = context.dependencies
+    # S3's list is the count: it cannot drift from what is there, as a counter could
+    unfinished = await dependencies.transport.send(
+        s3.list_multipart_uploads(dependencies.bucket, s3.upload_key(context.tenant, ""))
+    )
+    if len(unfinished) >= MAX_OPEN_UPLOADS:
+        raise TooManyUploads(f"{MAX_OPEN_UPLOADS} uploads in parts are not completed.")
+
+
+async def initiate_upload(context: RequestContext, upload: UploadRecord) -> Multipart:
+    """Let S3 expect parts of this upload."""
+    dependencies, key = context.dependencies, s3.upload_key(upload.tenant, upload.id)
+    started = s3_multipart.start(dependencies.bucket, key, content_type=upload.content_type, sha256=upload.sha256)
+    return Multipart(await dependencies.transport.send(started), PartPlan.of(upload.size).part_size)
+
+
+@dataclass(frozen=True, slots=True)
+class MultipartUpload:
+    """An upload of the caller's, in parts."""
+
+    context: RequestContext
+    id: str
+    key: str
+    multipart_id: str
+    parts: PartPlan
+
+    @classmethod
+    def of(cls, context: RequestContext, upload: UploadRecord) -> MultipartUpload:
+        """Raises NotMultipart for an upload that is sent whole."""
+        if upload.multipart is None:
+            raise NotMultipart("The upload is sent whole.")
+        parts = PartPlan(upload.size, upload.multipart.part_size)
+        return cls(context, upload.id, s3.upload_key(upload.tenant, upload.id), upload.multipart.id, parts)
+
+    async def uploaded_parts(self, after: int = 0) -> PartsByNumber | None:
+        """The parts behind number `after` that S3 has; None when it was completed or thrown away."""
+        dependencies, found = self.context.dependencies, dict[int, UploadedPart]()
+        while True:
+            page = await dependencies.transport.send(
+                s3_multipart.list_parts(dependencies.bucket, self.key, self.multipart_id, after=after)
+            )
+            if page is None:
+                return None
+            found |= {part.number: part for part in page.parts}
+            if not page.more:
+                return found
+            after = page.parts[-1].number
+
+    async def page(self, uploaded_parts: PartsByNumber, after: int = 0) -> PartsPage:
+        """Where to send the first parts behind number `after` that have not arrived."""
+        dependencies, numbers = (
+            self.context.dependencies,
+            list(islice(self._missing(uploaded_parts, after), PARTS_PER_PAGE + 1)),
+        )
+        views, now, valid_seconds = [], dependencies.clock(), s3.UPLOAD_URL_SECONDS
+        for number in numbers[:PARTS_PER_PAGE]:
+            length = self.parts.length(number)
+            link = s3_multipart.presign_part(
+                dependencies.bucket, self.key, self.multipart_id, number=number, length=length
+            )
+            signed = await dependencies.transport.presign(link)
+            views.append(PartView(number=number, url=signed.url))
+            valid_seconds = min(valid_seconds, signed.seconds)
+        return PartsPage(
+            parts=views,
+            next_parts=self._url(after=views[-1].number) if len(numbers) > PARTS_PER_PAGE else None,
+            expires_at=rfc3339(now + valid_seconds * SECOND),
+        )
+
+    async def complete(self, uploaded_parts: PartsByNumber, client_parts: Sequence[SentPart] | None) -> bool:
+        """Make one object of the parts. False when they are no longer there as they were, or it was made already.
+
+        `client_parts` is the client's own list of them, if it has sent one. Raises UploadIncomplete.
+        """
+        errors = list(
+            islice(
+                chain(self._missing_errors(uploaded_parts), self._mismatches(uploaded_parts, client_parts)),
+                MAX_FIELD_ERRORS,
+            )
+        )
+        if errors:
+            more = ", and more" if len(errors) > 1 else ""
+            raise UploadIncomplete(f"{errors[0].pointer}: {errors[0].detail}{more}.", field_errors=errors)
+        dependencies, listed = self.context.dependencies, [uploaded_parts[number] for number in self._numbers()]
+        return await dependencies.transport.send(
+            s3_multipart.complete(dependencies.bucket, self.key, self.multipart_id, listed)
+        )
+
+    def _numbers(self, after: int = 0) -> range:
+        return range(after + 1, self.parts.count + 1)
+
+    def _missing(self, uploaded_parts: PartsByNumber, after: int = 0) -> Iterator[int]:
+        for number in self._numbers(after):
+            if number not in uploaded_parts or uploaded_parts[number].size != self.parts.length(number):
+                yield number
+
+    def _missing_errors(self, uploaded_parts: PartsByNumber) -> Iterator[FieldError]:
+        for number in self._missing(uploaded_parts):
+            actual = f"has {uploaded_parts[number].size}" if number in uploaded_parts else "was not sent"
+            yield FieldError("/parts", f"part {number}, of {self.parts.length(number)} bytes, {actual}")
+
+    def _mismatches(
+        self, uploaded_parts: PartsByNumber, client_parts: Sequence[SentPart] | None
+    ) -> Iterator[FieldError]:
+        if client_parts is None:
+            return
+        seen: set[int] = set()
+        for index, part in enumerate(client_parts):
+            if part.number > self.parts.count:
+                yield FieldError(f"/parts/{index}/number", f"is above {self.parts.count}, the last part")
+            elif part.number in seen:
+                yield FieldError(f"/parts/{index}/number", f"names part {part.number} twice")
+            elif part.number in uploaded_parts and uploaded_parts[part.number].etag != part.etag.strip('"'):
+                yield FieldError(f"/parts/{index}/etag", f"is not that of part {part.number} as it arrived")
+            seen.add(part.number)
+        for number in self._numbers():
+            if number not in seen:
+                yield FieldError("/parts", f"part {number} is not named")
+
+    def _url(self, *, after: int) -> str:
+        return f"{self.context.base_url}/v1/uploads/{self.id}/parts?after={after}"

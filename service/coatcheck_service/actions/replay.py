@@ -1,0 +1,55 @@
+"""Running a job again, as a new one."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from pydantic_core import from_json
+
+from coatcheck.core.api.models import SubmitRequest
+from coatcheck.core.api.webhook_models import JobWebhook
+from coatcheck.core.aws import s3
+from coatcheck.core.clock import SECOND
+from coatcheck.core.errors import Gone, NotFinished
+from coatcheck.core.job import Job
+from coatcheck_service.actions.downloads import CHUNK_SIZE
+from coatcheck_service.actions.submit import Submission, SubmitResult, submit
+from coatcheck_service.aioboto_transport import chunks
+from coatcheck_service.http.authentication import RequestContext
+
+
+async def replay(context: RequestContext, job: Job, idempotency_key: str | None) -> SubmitResult:
+    """A new job with the type and the input of this one; it goes through every check of a submit again.
+
+    Raises NotFinished, and Gone when the input is no longer kept.
+    """
+    if not job.done:
+        raise NotFinished(f"The job is {job.status}: running it twice at once is rarely meant.")
+    text = await _input(context, job)
+    given = await context.dependencies.offload.run(context.tenant, len(text), partial(from_json, text))
+    request = _submit_request(context, job, given)
+    return await submit(context, Submission(request, idempotency_key, replayed_from=job.id, size=job.input.size))
+
+
+def _submit_request(context: RequestContext, job: Job, given: Any) -> SubmitRequest:
+    """The submit that would make the job, within the limits of today."""
+    limits = context.dependencies.catalog.get(job.type)
+    return SubmitRequest(
+        type=job.type,
+        input=given,
+        timeout=min(job.timeout_seconds, limits.timeout) if limits else None,
+        max_attempts=min(job.max_attempts, limits.max_attempts) if limits else None,
+        retention=min(job.retention // SECOND, context.dependencies.settings.max_retention),
+        metadata=dict(job.metadata),
+        webhook=JobWebhook(**job.webhook) if job.webhook else None,
+    )
+
+
+async def _input(context: RequestContext, job: Job) -> bytes:
+    if job.input.inline is not None:
+        return job.input.inline
+    s3_object = await context.dependencies.transport.send(s3.get(context.dependencies.bucket, s3.input_key(job)))
+    if s3_object is None:
+        raise Gone("The input is no longer kept.")
+    return b"".join([chunk async for chunk in chunks(s3_object, CHUNK_SIZE)])

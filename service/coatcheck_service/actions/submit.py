@@ -1,0 +1,231 @@
+"""Handing in a job: what it must be, and the writes that make it, in the order that survives a crash."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from coatcheck.authoring.types import JobType
+from coatcheck.core import due
+from coatcheck.core.api.models import MAX_SECONDS_AHEAD, SubmitRequest
+from coatcheck.core.aws import sqs
+from coatcheck.core.aws.dynamodb import job_items
+from coatcheck.core.aws.dynamodb.item_size import with_input
+from coatcheck.core.aws.dynamodb.keys import JobKey, ShardKind, due_shard
+from coatcheck.core.clock import milliseconds
+from coatcheck.core.errors import FieldError, IdempotencyKeyReused, InvalidRequest
+from coatcheck.core.ids import job_id_for_key, make_id
+from coatcheck.core.job import JSON, Blob, Job, JobEvent
+from coatcheck.core.lifecycle import SUBMIT, SUBMIT_FOR_LATER
+from coatcheck.core.messages import JobMessage
+from coatcheck.core.webhooks import sorted_events
+from coatcheck_service.actions import idempotency, job_inputs
+from coatcheck_service.actions.enqueue import enqueue
+from coatcheck_service.actions.webhook_endpoints import subscribed_events
+from coatcheck_service.actions.webhook_urls import url_errors
+from coatcheck_service.dependencies import Dependencies
+from coatcheck_service.http.authentication import RequestContext
+from coatcheck_service.http.field_errors import invalid_request
+
+MAX_BASE_URL_LENGTH = 1000
+"""Characters of a base URL that links in webhooks can begin with: their bodies are to stay small."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What a client asks for: a job of its own, or `replayed_from` another. `size`: bytes of JSON that it came as."""
+
+    request: SubmitRequest
+    idempotency_key: str | None = None
+    replayed_from: str | None = None
+    size: int = 0
+
+    def digest(self) -> bytes:
+        """The digest of what it says."""
+        return idempotency.digest(
+            {"replay": self.replayed_from} if self.replayed_from else idempotency.as_written(self.request)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitResult:
+    """The job of a submit; `deduplicated`: an earlier submit under the same idempotency key made it."""
+
+    job: Job
+    deduplicated: bool = False
+
+
+async def submit(context: RequestContext, submission: Submission) -> SubmitResult:
+    """Make the job that is asked for, unless its idempotency key has made it before.
+
+    The row goes before the message: a job without a message is found by the sweeper, a message without a job
+    would be nothing. Raises InvalidRequest and IdempotencyKeyReused.
+    """
+    dependencies = context.dependencies
+    now = dependencies.clock()
+    written_digest = await dependencies.offload.run(context.tenant, submission.size, submission.digest)
+    try:
+        job = await _build_job(context, submission, written_digest, now)
+    except InvalidRequest:
+        # what was right when the key was first used (an upload that was there) may be wrong by now
+        existing = await _find_existing(context, submission.idempotency_key)
+        if existing is None:
+            raise
+        return _deduplicated(existing, written_digest)
+    existing = await dependencies.transport.send(job_items.put_job(dependencies.table, job, now=now))
+    if existing is None or _is_same_write(existing, job):
+        await _dispatch(dependencies, job, now)
+        return SubmitResult(job)
+    return _deduplicated(existing, written_digest, job.meant)
+
+
+async def _build_job(context: RequestContext, submission: Submission, written_digest: bytes, now: int) -> Job:
+    """The job to be written, when all that is asked for can be had; a large input lies in the bucket by then."""
+    dependencies = context.dependencies
+    job_type = _job_type(dependencies, submission.request)
+    if errors := list(_field_errors(context, submission.request, job_type, now)):
+        raise invalid_request(errors)
+    prepared = await dependencies.offload.run(
+        context.tenant, submission.size, partial(_prepare, submission, job_type, written_digest)
+    )
+    job = await _with_webhooks(context, submission.request, _new_job(context, submission, job_type, prepared, now))
+    job = with_input(job, prepared.given.text)
+    await job_inputs.check_uploads(dependencies, context.tenant, prepared.given.uploads, needed_at=job.start_at or now)
+    await job_inputs.store_input(dependencies, job, prepared.given.text)
+    return job
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """What is worked out of a submit: its input, and the digests of what it says and of what it means."""
+
+    given: job_inputs.CheckedInput
+    blob: Blob
+    written_digest: bytes
+    meant: bytes | None
+
+
+def _prepare(submission: Submission, job_type: JobType[Any, Any], written_digest: bytes) -> _Prepared:
+    """Raises InvalidRequest when the input is none of this type's. Sends nothing, and may take long."""
+    given = job_inputs.check_input(job_type, submission.request.input)
+    meant = _truncated(
+        written_digest
+        if submission.replayed_from
+        else idempotency.digest(idempotency.normalized(submission.request, given.model))
+    )
+    blob = Blob(len(given.text), hashlib.sha256(given.text).digest(), JSON)
+    return _Prepared(given, blob, written_digest, None if meant == _truncated(written_digest) else meant)
+
+
+def _truncated(digest: bytes) -> bytes:
+    return digest[: idempotency.NORMALIZED_DIGEST_BYTES]
+
+
+async def _find_existing(context: RequestContext, idempotency_key: str | None) -> Job | None:
+    if idempotency_key is None:
+        return None
+    key = JobKey(context.tenant, job_id_for_key(context.tenant, idempotency_key))
+    job = await context.dependencies.transport.send(job_items.get_job(context.dependencies.table, key))
+    return None if job is None or job.gone(context.dependencies.clock()) else job
+
+
+def _deduplicated(existing: Job, written_digest: bytes, meant: bytes | None = None) -> SubmitResult:
+    if existing.digest != written_digest and (existing.meant or _truncated(existing.digest)) != (
+        meant or _truncated(written_digest)
+    ):
+        raise IdempotencyKeyReused(f"The key was used before, for {existing.id}, with another request.")
+    return SubmitResult(existing, deduplicated=True)
+
+
+def _job_type(dependencies: Dependencies, request: SubmitRequest) -> JobType[Any, Any]:
+    job_type = dependencies.catalog.get(request.type)
+    if job_type is None:
+        raise invalid_request([FieldError("/type", "is no job type of this deployment: see /v1/job-types")])
+    return job_type
+
+
+def _field_errors(
+    context: RequestContext, request: SubmitRequest, job_type: JobType[Any, Any], now: int
+) -> Iterator[FieldError]:
+    """What a model alone cannot tell."""
+    if request.run_at is not None and request.delay is not None:
+        yield FieldError("/delay", "cannot be given together with run_at")
+    if request.run_at is not None and request.run_at > now + milliseconds(MAX_SECONDS_AHEAD):
+        yield FieldError("/run_at", "is more than 366 days ahead")
+    if request.timeout is not None and request.timeout > job_type.timeout:
+        yield FieldError("/timeout", f"is more than the {job_type.timeout:g} seconds that {job_type.name} allows")
+    if request.max_attempts is not None and request.max_attempts > job_type.max_attempts:
+        yield FieldError("/max_attempts", f"is more than the {job_type.max_attempts} that {job_type.name} allows")
+    most = context.dependencies.settings.max_retention
+    if request.retention is not None and request.retention > most:
+        yield FieldError("/retention", f"is more than the {most} seconds that this deployment allows")
+    if request.webhook is not None:
+        yield from url_errors(context, request.webhook.url, "/webhook/url")
+
+
+def _new_job(
+    context: RequestContext, submission: Submission, job_type: JobType[Any, Any], prepared: _Prepared, now: int
+) -> Job:
+    dependencies, request, key = context.dependencies, submission.request, submission.idempotency_key
+    run_at = request.run_at if request.delay is None else now + milliseconds(request.delay)
+    start_at = run_at if run_at is not None and run_at > now else None
+    deadline = None if request.queue_ttl is None else (start_at or now) + milliseconds(request.queue_ttl)
+    transition = SUBMIT if start_at is None else SUBMIT_FOR_LATER
+    assert transition.target is not None
+    assert transition.event is not None
+    retention = request.retention or min(dependencies.settings.default_retention, dependencies.settings.max_retention)
+    job_id = job_id_for_key(context.tenant, key) if key else make_id("job", dependencies.entropy(16))
+    return Job(
+        tenant=context.tenant,
+        id=job_id,
+        type=job_type.name,
+        lane=job_type.lane,
+        status=transition.target,
+        version=1,
+        created_at=now,
+        updated_at=now,
+        attempt=0,
+        max_attempts=request.max_attempts or job_type.max_attempts,
+        timeout=milliseconds(request.timeout or job_type.timeout),
+        retention=milliseconds(retention),
+        digest=prepared.written_digest,
+        meant=prepared.meant,
+        input=prepared.blob,
+        due_shard=due_shard(ShardKind.DUE, job_id, dependencies.settings.due_shards),
+        due_at=due.for_dispatch(now=now, start_at=start_at, queue_deadline=deadline, dispatches=0),
+        run_at=run_at,
+        start_at=start_at,
+        queue_deadline=deadline,
+        metadata=request.metadata,
+        replayed_from=submission.replayed_from,
+        history=(JobEvent(transition.event, now),),
+    )
+
+
+async def _with_webhooks(context: RequestContext, request: SubmitRequest, job: Job) -> Job:
+    """The job with whom it is to tell of what. Raises InvalidRequest for a Host that no link can begin with."""
+    job_webhook = request.webhook
+    job_events = sorted_events(job_webhook.events) if job_webhook else ()
+    notify = sorted_events([*job_events, *await subscribed_events(context, job.created_at)])
+    if not notify:
+        return job
+    if len(context.base_url) > MAX_BASE_URL_LENGTH:
+        raise InvalidRequest("The Host header is too long for the links in webhooks.")
+    webhook = {"url": job_webhook.url, "events": list(job_events)} if job_webhook else None
+    return replace(job, webhook=webhook, notify=notify, base_url=context.base_url)
+
+
+def _is_same_write(existing: Job, job: Job) -> bool:
+    """Whether the row is the one we just wrote: the reply was lost, and the SDK wrote again."""
+    return (existing.created_at, existing.version, existing.digest) == (job.created_at, 1, job.digest)
+
+
+async def _dispatch(dependencies: Dependencies, job: Job, now: int) -> None:
+    """Wake a worker."""
+    delay = due.message_delay(now=now, start_at=job.start_at)
+    if delay is not None:
+        message = JobMessage(tenant=job.tenant, job=job.id)
+        await enqueue(dependencies, sqs.send_job(dependencies.settings.queues[job.lane], message, delay=delay), job.id)

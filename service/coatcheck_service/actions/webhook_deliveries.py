@@ -1,0 +1,144 @@
+"""What was sent for a job, or to try an endpoint, and sending it again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import takewhile
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from coatcheck.core.api.models import Listing
+from coatcheck.core.api.webhook_models import DeliveryView
+from coatcheck.core.api.webhook_views import delivery_view
+from coatcheck.core.aws.call import Call
+from coatcheck.core.aws.dynamodb import webhook_items as table
+from coatcheck.core.aws.sqs import send_delivery
+from coatcheck.core.clock import DAY, rfc3339
+from coatcheck.core.errors import ChangedMeanwhile, FieldError, NotFound
+from coatcheck.core.ids import is_id, make_id
+from coatcheck.core.job import Job
+from coatcheck.core.messages import DeliveryMessage
+from coatcheck.core.pack import to_json
+from coatcheck.core.settings import WEBHOOKS
+from coatcheck.core.webhooks import (
+    DELIVERY_RETENTION,
+    TEST_EVENT,
+    Delivery,
+    DeliveryKey,
+    DeliveryStatus,
+    WebhookEndpoint,
+    delivery_id,
+)
+from coatcheck_service.actions.enqueue import enqueue
+from coatcheck_service.dependencies import Dependencies
+from coatcheck_service.http.authentication import RequestContext
+from coatcheck_service.http.field_errors import invalid_request
+from coatcheck_service.http.page_size import PageBudget
+
+MAX_TRIES = 5
+"""The deliverer writes to a delivery too: what was read a moment ago may be out of date."""
+
+TEST_RETENTION = 7 * DAY
+"""How long the delivery of a test is kept, in milliseconds: longer than it may be retried."""
+
+
+class DeliveryQuery(BaseModel):
+    """Which deliveries to list."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    limit: int = Field(default=25, ge=1, le=50, description="deliveries on a page, at most")
+    after: str | None = Field(default=None, max_length=200, description="`next` of the page before")
+
+
+async def list_deliveries(
+    context: RequestContext, source: Job | WebhookEndpoint, query: DeliveryQuery
+) -> Listing[DeliveryView]:
+    """A page of what was sent for a job, or to try an endpoint. Raises InvalidRequest for a cursor that is none."""
+    if query.after is not None and not is_id("dlv", query.after):
+        raise invalid_request([FieldError("/after", "is not the `next` of a list of deliveries")])
+    page = await context.dependencies.transport.send(
+        table.list_deliveries(
+            context.dependencies.table,
+            context.tenant,
+            source.id,
+            made=source.created_at,
+            limit=query.limit,
+            after=query.after,
+        )
+    )
+    now, budget = context.dependencies.clock(), PageBudget(context.dependencies.front_door)
+    views = {one.key.id: delivery_view(one) for one in page.deliveries if one.keep_until > now}
+    # the next page goes on by id, whatever is older
+    shown_ids = list(takewhile(lambda which: budget.fits(views[which]), sorted(views)))
+    page_views = [view for which, view in views.items() if which in shown_ids]
+    return Listing(data=page_views, next=page.next if len(page_views) == len(views) else shown_ids[-1])
+
+
+async def resend(context: RequestContext, source: Job | WebhookEndpoint, which: str) -> Delivery:
+    """Begin the schedule of a delivery anew; one that is on its way at this moment is left alone.
+
+    Raises NotFound and ChangedMeanwhile.
+    """
+    dependencies = context.dependencies
+    for _ in range(MAX_TRIES):
+        delivery = await _find(context, source, which)
+        now = dependencies.clock()
+        if _in_flight(delivery, now):
+            return delivery
+        # a schedule is begun that must not outlast it
+        retention = TEST_RETENTION if delivery.event == TEST_EVENT else DELIVERY_RETENTION
+        keep_until = max(delivery.keep_until, now + retention)
+        restarted = replace(delivery, status=DeliveryStatus.PENDING, tries=0, keep_until=keep_until)
+        written = await dependencies.transport.send(
+            table.update_delivery(dependencies.table, table.postponed(restarted, now, now=now))
+        )
+        if written is not None:
+            await enqueue(dependencies, _message(dependencies, written), written.key.id)
+            return written
+    raise ChangedMeanwhile("The delivery changes too fast at the moment.")
+
+
+async def send_test(context: RequestContext, endpoint: WebhookEndpoint) -> Delivery:
+    """Send an endpoint an event that says nothing, in the way that all go."""
+    dependencies, now = context.dependencies, context.dependencies.clock()
+    event_id = make_id("evt", dependencies.entropy(16))
+    body = {"type": TEST_EVENT, "timestamp": rfc3339(now), "data": {"endpoint": endpoint.id}}
+    unscheduled = Delivery(
+        key=DeliveryKey(context.tenant, endpoint.id, endpoint.created_at, delivery_id(event_id, endpoint.id)),
+        event_id=event_id,
+        event=TEST_EVENT,
+        endpoint=endpoint.id,
+        url=endpoint.url,
+        body=to_json(body),
+        created_at=now,
+        keep_until=now + TEST_RETENTION,
+    )
+    delivery = table.postponed(unscheduled, now, now=now)
+    await dependencies.transport.send(
+        table.put_delivery(dependencies.table, delivery, shards=dependencies.settings.due_shards)
+    )
+    await enqueue(dependencies, _message(dependencies, delivery), delivery.key.id)
+    return delivery
+
+
+async def _find(context: RequestContext, source: Job | WebhookEndpoint, which: str) -> Delivery:
+    delivery = None
+    if is_id("dlv", which):
+        key = DeliveryKey(context.tenant, source.id, source.created_at, which)
+        delivery = await context.dependencies.transport.send(table.get_delivery(context.dependencies.table, key))
+    if delivery is None or delivery.keep_until <= context.dependencies.clock():
+        raise NotFound("There is no such delivery.")
+    return delivery
+
+
+def _in_flight(delivery: Delivery, now: int) -> bool:
+    """Whether an attempt is under way, or about to be made."""
+    at = delivery.next_attempt_at
+    return delivery.trying_since is not None or (at is not None and at <= now)
+
+
+def _message(dependencies: Dependencies, delivery: Delivery) -> Call[None]:
+    key = delivery.key
+    message = DeliveryMessage(tenant=key.tenant, of=key.of, made=key.made, delivery=key.id, endpoint=delivery.endpoint)
+    return send_delivery(dependencies.settings.queues[WEBHOOKS], message)

@@ -1,0 +1,199 @@
+"""A tenant's webhook endpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from coatcheck.core.api.webhook_models import EndpointChange, EndpointRequest, EndpointWithSecret
+from coatcheck.core.api.webhook_views import endpoint_with_secret
+from coatcheck.core.aws.dynamodb import webhook_items as table
+from coatcheck.core.aws.dynamodb.compatibility import NewerRow
+from coatcheck.core.errors import ChangedMeanwhile, NotFound, ReservedEndpoint, TooManyEndpoints
+from coatcheck.core.ids import is_id, make_id
+from coatcheck.core.webhooks import EVENTS, JOBS_ENDPOINT, MAX_ENDPOINTS, WebhookEndpoint, sorted_events
+from coatcheck_service.actions.webhook_key import webhook_secret
+from coatcheck_service.actions.webhook_urls import url_errors
+from coatcheck_service.dependencies import Dependencies
+from coatcheck_service.http.authentication import RequestContext
+from coatcheck_service.http.field_errors import invalid_request
+
+MAX_TRIES = 5
+"""The deliverer writes to an endpoint too, how it fares: what was read a moment ago may be out of date."""
+
+DISABLED_BY_CLIENT = "disabled by hand"
+
+
+async def create(context: RequestContext, request: EndpointRequest) -> EndpointWithSecret:
+    """A new endpoint, with its secret. Raises InvalidRequest and TooManyEndpoints."""
+    dependencies = context.dependencies
+    _check_url(context, request.url)
+    key = await _read_webhook_key(dependencies)
+    endpoint = WebhookEndpoint(
+        tenant=context.tenant,
+        id=make_id("whe", dependencies.entropy(16)),
+        url=request.url,
+        events=sorted_events(request.events),
+        created_at=dependencies.clock(),
+        description=request.description,
+        enabled=request.enabled,
+        disabled_reason=None if request.enabled else DISABLED_BY_CLIENT,
+    )
+    try:
+        await dependencies.transport.send(table.put_endpoint(dependencies.table, endpoint))
+        await _enforce_endpoint_limit(context, endpoint)
+    finally:
+        dependencies.subscriptions.invalidate(context.tenant)
+    return endpoint_with_secret(endpoint, webhook_secret(endpoint, key))
+
+
+async def list_registered(context: RequestContext) -> Sequence[WebhookEndpoint]:
+    """The tenant's endpoints, the oldest first, without the one that stands for the URLs of jobs."""
+    errors = await context.dependencies.transport.send(table.list_endpoints(context.dependencies.table, context.tenant))
+    return [endpoint for endpoint in errors if endpoint.id != JOBS_ENDPOINT]
+
+
+async def subscribed_events(context: RequestContext, now: int) -> tuple[str, ...]:
+    """What the tenant's endpoints are to be told of, as they were some seconds ago at most."""
+
+    async def read() -> tuple[str, ...]:
+        try:
+            return sorted_events(
+                [event for one in await list_registered(context) if one.enabled for event in one.events]
+            )
+        except NewerRow:
+            # what an endpoint of a newer version wants is not for this one to say
+            return EVENTS
+
+    return await context.dependencies.subscriptions.get(context.tenant, now=now, read=read)
+
+
+async def find(context: RequestContext, endpoint_id: str) -> WebhookEndpoint:
+    """The caller's endpoint, or the one that stands for the URLs of jobs. Raises NotFound."""
+    endpoint = None
+    if is_id("whe", endpoint_id):
+        endpoint = await context.dependencies.transport.send(
+            table.get_endpoint(context.dependencies.table, context.tenant, endpoint_id)
+        )
+    if endpoint is None:
+        raise NotFound("There is no such webhook endpoint.")
+    return endpoint
+
+
+async def find_registered(context: RequestContext, endpoint_id: str) -> WebhookEndpoint:
+    """The caller's endpoint. Raises NotFound, and ReservedEndpoint for the one that stands for the URLs of jobs."""
+    _refuse_reserved(endpoint_id)
+    return await find(context, endpoint_id)
+
+
+async def change(context: RequestContext, endpoint_id: str, request: EndpointChange) -> WebhookEndpoint:
+    """Change what was asked for. Raises InvalidRequest, NotFound, ReservedEndpoint and ChangedMeanwhile."""
+    dependencies, changes = context.dependencies, request.changes()
+    if "url" in changes:
+        _check_url(context, changes["url"])
+    try:
+        for _ in range(MAX_TRIES):
+            endpoint = await find_registered(context, endpoint_id)
+            updated = apply_changes(endpoint, changes)
+            if updated == endpoint:
+                return endpoint
+            written = await dependencies.transport.send(table.update_endpoint(dependencies.table, updated))
+            if written is not None:
+                return written
+    finally:
+        # a write whose reply was lost may have been made
+        dependencies.subscriptions.invalidate(context.tenant)
+    raise ChangedMeanwhile("The endpoint changes too fast at the moment.")
+
+
+def apply_changes(endpoint: WebhookEndpoint, changes: Mapping[str, Any]) -> WebhookEndpoint:
+    """The endpoint with new values for some of its fields.
+
+    To enable it, or to name another URL, is to forget how it fared before.
+    """
+    result = replace(endpoint, **{**changes, "events": sorted_events(changes.get("events", endpoint.events))})
+    if changes.get("enabled") or result.url != endpoint.url:
+        result = replace(result, failures=0, failing_since=None, resting_until=None)
+    if result.enabled:
+        return replace(result, disabled_reason=None)
+    return replace(result, disabled_reason=DISABLED_BY_CLIENT) if endpoint.enabled else result
+
+
+async def delete(context: RequestContext, endpoint_id: str) -> None:
+    """Remove an endpoint: what is on its way to it is not sent any more. Raises NotFound and ReservedEndpoint."""
+    _refuse_reserved(endpoint_id)
+    dependencies = context.dependencies
+    try:
+        await find(context, endpoint_id)
+        await dependencies.transport.send(table.delete_endpoint(dependencies.table, context.tenant, endpoint_id))
+    finally:
+        dependencies.subscriptions.invalidate(context.tenant)
+
+
+async def rotate(context: RequestContext, endpoint_id: str) -> EndpointWithSecret:
+    """Give an endpoint a new secret, beside which the one before is used for a while.
+
+    The one that stands for the URLs of jobs is shown its first secret at first. Raises NotFound and ChangedMeanwhile.
+    """
+    key = await _read_webhook_key(context.dependencies)
+    now = context.dependencies.clock()
+    endpoint = await _create_jobs_endpoint(context, now) if endpoint_id == JOBS_ENDPOINT else None
+    if endpoint is None:
+        endpoint = await _rotate(context, await find(context, endpoint_id), now)
+    return endpoint_with_secret(endpoint, webhook_secret(endpoint, key))
+
+
+async def _create_jobs_endpoint(context: RequestContext, now: int) -> WebhookEndpoint | None:
+    """The endpoint that stands for the URLs of jobs, if it was made just now."""
+    endpoint = WebhookEndpoint(
+        context.tenant, JOBS_ENDPOINT, url="", events=(), created_at=now, description="the URLs that jobs bring along"
+    )
+    return (
+        endpoint
+        if await context.dependencies.transport.send(table.put_endpoint(context.dependencies.table, endpoint))
+        else None
+    )
+
+
+async def _rotate(context: RequestContext, endpoint: WebhookEndpoint, now: int) -> WebhookEndpoint:
+    """The endpoint with the next secret.
+
+    Nobody rotates twice by rotating at the same time as another: the secret before last is good for nothing.
+    """
+    dependencies, updated = context.dependencies, endpoint.generation + 1
+    for _ in range(MAX_TRIES):
+        rotated = replace(endpoint, generation=updated, rotated_at=now)
+        written = await dependencies.transport.send(table.update_endpoint(dependencies.table, rotated))
+        if written is not None:
+            return written
+        endpoint = await find(context, endpoint.id)
+        if (endpoint.generation, endpoint.rotated_at) == (updated, now):
+            return endpoint
+        if endpoint.generation >= updated:
+            break
+    raise ChangedMeanwhile("The secret is being rotated by another call.")
+
+
+async def _enforce_endpoint_limit(context: RequestContext, endpoint: WebhookEndpoint) -> None:
+    """Take a new endpoint back if there are too many before it: of several at once, none counts on the others."""
+    registered_ids = [one.id for one in await list_registered(context)]
+    if endpoint.id not in registered_ids[:MAX_ENDPOINTS]:
+        await context.dependencies.transport.send(
+            table.delete_endpoint(context.dependencies.table, context.tenant, endpoint.id)
+        )
+        raise TooManyEndpoints(f"A tenant has {MAX_ENDPOINTS} at the most.")
+
+
+async def _read_webhook_key(dependencies: Dependencies) -> bytes:
+    return await dependencies.webhook_key.read(dependencies.transport, dependencies.settings.webhook_key)
+
+
+def _refuse_reserved(endpoint_id: str) -> None:
+    if endpoint_id == JOBS_ENDPOINT:
+        raise ReservedEndpoint(f"{JOBS_ENDPOINT} is looked at and rotated, and nothing else.")
+
+
+def _check_url(context: RequestContext, url: str) -> None:
+    if errors := url_errors(context, url, "/url"):
+        raise invalid_request(errors)

@@ -1,0 +1,143 @@
+"""The async door to AWS: sends the kernel's calls with aioboto3."""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_left
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack
+from typing import Any, Literal, Protocol, TypeVar, cast
+
+import aioboto3  # type: ignore[import-untyped]
+from botocore import xform_name
+from botocore.config import Config
+from botocore.credentials import RefreshableCredentials
+from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
+
+from coatcheck.core.aws.call import AwsRefused, AwsUnavailable, Call, Presign, PresignedUrl, Service, error_from
+from coatcheck.core.errors import Unavailable
+
+T = TypeVar("T")
+
+SERVICES: tuple[Service, ...] = ("dynamodb", "sqs", "s3")
+
+
+MIN_CREDENTIAL_SECONDS = 600
+"""Seconds that credentials last at least when something is signed by them: botocore's mandatory refresh."""
+
+
+class AsyncTransport(Protocol):
+    """What the service needs of AWS. Tests wrap it to lose, refuse and repeat calls."""
+
+    async def send(self, call: Call[T]) -> T:
+        """Send `call` and read its answer. Raises AwsUnavailable or AwsRefused."""
+
+    async def presign(self, presign: Presign) -> PresignedUrl:
+        """Sign a URL; nothing is sent."""
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+
+
+class AioBotoTransport:
+    """AWS by aioboto3. Clients are made when first needed, once; all calls are to come from one event loop.
+
+    `endpoint_url` is an emulator's, None for AWS itself. `session` says by what credentials, in which region.
+    """
+
+    def __init__(self, endpoint_url: str | None = None, session: aioboto3.Session | None = None) -> None:
+        self.endpoint_url = endpoint_url
+        self._session = session or aioboto3.Session()
+        self._clients: dict[Service, Any] = {}
+        self._client_lock = asyncio.Lock()
+        self._exit_stack = AsyncExitStack()
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> AioBotoTransport:
+        """The door that the SDK's own variables ask for."""
+        return cls(environ.get("AWS_ENDPOINT_URL") or None)
+
+    async def send(self, call: Call[T]) -> T:
+        """Send `call` and read its answer. Raises AwsUnavailable or AwsRefused."""
+        try:
+            client = await self._client(call.service)
+            result = await getattr(client, xform_name(call.operation))(**call.params)
+        except ClientError as error:
+            response = cast("dict[str, Any]", error.response)
+            refused = call.expected_errors.get(response.get("Error", {}).get("Code", ""))
+            if refused is None:
+                raise error_from(call, response) from error
+            return refused(response)
+        except ParamValidationError as error:
+            raise AwsRefused(call, type(error).__name__) from error
+        except (BotoCoreError, OSError, TimeoutError) as error:
+            raise AwsUnavailable(call, type(error).__name__) from error
+        return call.read(result)
+
+    async def presign(self, presign: Presign) -> PresignedUrl:
+        """Sign a URL; nothing is sent."""
+        client = await self._client("s3")
+        seconds = await self._valid_seconds(presign.expires_in)
+        url = await client.generate_presigned_url(presign.operation, Params=dict(presign.params), ExpiresIn=seconds)
+        return PresignedUrl(url, seconds)
+
+    async def open(self) -> None:
+        """Make every client now, before they are needed; connects nowhere."""
+        for service in SERVICES:
+            await self._client(service)
+
+    async def aclose(self) -> None:
+        """Close every connection. The door can be used again: it makes new ones."""
+        self._clients.clear()
+        await self._exit_stack.aclose()
+
+    async def _valid_seconds(self, seconds: int) -> int:
+        """For how many of these seconds a signature of now is good: it dies with the session of the role that signed.
+
+        botocore renews what is about to expire, so that ten minutes are always left; it knows not how long what it
+        finds in the environment lasts, a function's credentials without SnapStart for one.
+        https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-presigned-url.html#PresignedUrl-Expiration
+        """
+        credentials = await self._session.get_credentials()
+        if credentials is None or (await credentials.get_frozen_credentials()).token is None:
+            return seconds
+        if not isinstance(credentials, RefreshableCredentials):
+            return min(seconds, MIN_CREDENTIAL_SECONDS)
+        valid = bisect_left(range(seconds + 1), 1, key=lambda ahead: int(credentials.refresh_needed(refresh_in=ahead)))
+        return max(valid - 1, 1)
+
+    async def _client(self, service: Service) -> Any:
+        if service not in self._clients:
+            async with self._client_lock:
+                if service not in self._clients:
+                    self._clients[service] = await self._create_client(service)
+        return self._clients[service]
+
+    async def _create_client(self, service: Service) -> Any:
+        client = self._session.client(service, endpoint_url=self.endpoint_url, config=self._config(service))
+        return await self._exit_stack.enter_async_context(client)
+
+    def _config(self, service: Service) -> Config:
+        config = Config(
+            connect_timeout=2,
+            read_timeout=8,
+            max_pool_connections=100,
+            retries={"mode": "standard", "total_max_attempts": 3},
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+        )
+        if service != "s3":
+            return config
+        # an emulator's host name has no bucket in front of it
+        style: Literal["path", "virtual"] = "path" if self.endpoint_url else "virtual"
+        return config.merge(Config(signature_version="s3v4", s3={"addressing_style": style}))
+
+
+async def chunks(s3_body: Any, size: int) -> AsyncIterator[bytes]:
+    """What `s3.get` found, in pieces of at most `size` bytes; closed at the end. Raises Unavailable."""
+    try:
+        async with s3_body:
+            async for chunk in s3_body.iter_chunks(size):
+                yield chunk
+    except (BotoCoreError, OSError, TimeoutError) as error:
+        raise Unavailable("A store broke off in the middle of its answer.") from error

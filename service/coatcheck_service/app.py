@@ -1,0 +1,94 @@
+"""The API as one ASGI app, made of what it is given: nothing is read from the environment here."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+
+from coatcheck.authoring.types import Catalog
+from coatcheck.core.settings import WEBHOOKS, BadSettings, Settings
+from coatcheck_service.aioboto_transport import AsyncTransport
+from coatcheck_service.dependencies import Dependencies, system_clock
+from coatcheck_service.http.front_door import FrontDoor
+from coatcheck_service.http.middleware import RequestMiddleware
+from coatcheck_service.http.openapi import document_problems
+from coatcheck_service.http.problems import add_problem_handlers
+from coatcheck_service.routes import deliveries, docs, job_types, jobs, meta, results, uploads, webhooks
+
+ROUTERS = (
+    jobs.router,
+    results.router,
+    deliveries.router,
+    uploads.router,
+    job_types.router,
+    webhooks.router,
+    meta.router,
+    docs.router,
+)
+
+DESCRIPTION = """\
+Hand in work that does not fit in an HTTP request, and come back for the result.
+
+`POST /v1/jobs` answers with a job at once. Look at it with `GET /v1/jobs/{id}` until `done` is true, then collect
+`GET /v1/jobs/{id}/result`. Large inputs go through `POST /v1/uploads`. To be called instead of asking, name a URL in
+`POST /v1/webhook-endpoints`, or in the job itself.
+"""
+
+
+def create_app(
+    settings: Settings,
+    catalog: Catalog,
+    transport: AsyncTransport,
+    front_door: FrontDoor,
+    *,
+    clock: Callable[[], int] = system_clock,
+    entropy: Callable[[int], bytes] = secrets.token_bytes,
+    on_start: Callable[[], Awaitable[None]] | None = None,
+) -> FastAPI:
+    """The API of `settings`, which closes `transport` at shutdown. `on_start` comes before the first request.
+
+    `clock` tells milliseconds since the epoch, `entropy` gives so many random bytes. Raises BadSettings when a job
+    type's lane has no queue, or is that of the webhooks.
+    """
+    for job_type in catalog.values():
+        if job_type.lane == WEBHOOKS:
+            raise BadSettings(f"the lane {WEBHOOKS} of {job_type.name} is reserved: give the job type another")
+        if job_type.lane not in settings.lanes:
+            raise BadSettings(f"COATCHECK_QUEUES: has no queue for lane {job_type.lane} of {job_type.name}")
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        if on_start is not None:
+            await on_start()
+        yield
+        await transport.aclose()
+
+    app = _CoatcheckApi(
+        title="Coatcheck",
+        version="1",
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        openapi_url=None,  # `routes.docs` serves the document and the page, so that they need no other origin
+        redirect_slashes=False,
+    )
+    app.state.dependencies = Dependencies(settings, catalog, transport, front_door, clock, entropy)
+    for router in ROUTERS:
+        app.include_router(router)
+    app.state.routes = [route for router in ROUTERS for route in router.routes]
+    add_problem_handlers(app)
+    app.add_middleware(RequestMiddleware, entropy=entropy)
+    return app
+
+
+class _CoatcheckApi(FastAPI):
+    """FastAPI, whose document shows errors as they are."""
+
+    def openapi(self) -> dict[str, Any]:
+        """The OpenAPI document, made once."""
+        if not self.openapi_schema:
+            self.openapi_schema = document_problems(super().openapi())
+        return self.openapi_schema

@@ -1,0 +1,70 @@
+"""The API as a Lambda function behind API Gateway.
+
+Everything is made when the module is imported: SnapStart takes its snapshot after that, and what is in it costs
+the first request nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import Any
+from urllib.parse import urlsplit
+
+from mangum import Mangum
+from mangum.types import ASGI
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from coatcheck.core.log import configure
+from coatcheck.core.settings import Settings
+from coatcheck_service.aioboto_transport import AioBotoTransport
+from coatcheck_service.app import create_app
+from coatcheck_service.gc_freeze import freeze_heap
+from coatcheck_service.http.front_door import LAMBDA
+from jobs.catalog import CATALOG
+
+NO_TEXT_MIME_TYPES = ["\n"]
+"""Mangum sends media types that contain one of these as text, which JSON may make up to six times as long. No media
+type contains this one, so everything goes out in base64, and `FrontDoor` can know how long it gets."""
+
+
+def with_root_path(app: ASGIApp, public_url: str) -> ASGI:
+    """`app` at the `root_path` that clients see: of `public_url`, or else the stage or base path in API Gateway."""
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        event: dict[str, Any] = scope["aws.event"]
+        # the resource says how much of the path is ours: as many segments as it has
+        resource, full_path = event["resource"].strip("/"), event["requestContext"]["path"]
+        segments = resource.count("/") + 1 if resource else 0
+        prefix = full_path.split("/")[:-segments] if segments else full_path.rstrip("/").split("/")
+        root = urlsplit(public_url).path if public_url else "/".join(prefix)
+        path = root + "/" + "/".join(scope["path"].split("/")[-segments:] if segments else ())
+        client_send = without_body(send) if scope["method"] == "HEAD" else send
+        await app({**scope, "root_path": root, "path": path}, receive, client_send)
+
+    return serve
+
+
+def without_body(send: Send) -> Send:
+    """`send` for HEAD: a server leaves the body out, and no server stands behind API Gateway."""
+
+    async def send_without_body(message: Message) -> None:
+        await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+    return send_without_body
+
+
+def make_handler() -> Mangum:
+    """The function's handler, on one event loop of its own, with its clients made."""
+    settings = Settings.from_env(os.environ)
+    configure(settings.log)
+    transport = AioBotoTransport.from_env(os.environ)
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    loop.run_until_complete(transport.open())
+    app = create_app(settings, CATALOG, transport, LAMBDA)
+    freeze_heap()
+    return Mangum(with_root_path(app, settings.public_url), lifespan="off", text_mime_types=NO_TEXT_MIME_TYPES)
+
+
+handler = make_handler()

@@ -1,0 +1,48 @@
+"""What every request of this process shares."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from coatcheck.authoring.types import Catalog
+from coatcheck.core.settings import Settings
+from coatcheck_service.actions.long_poll_slots import LongPollSlots
+from coatcheck_service.actions.subscription_cache import SubscriptionCache
+from coatcheck_service.actions.webhook_key import WebhookKey
+from coatcheck_service.aioboto_transport import AsyncTransport
+from coatcheck_service.http.front_door import FrontDoor
+from coatcheck_service.http.offload import Offload
+
+
+def system_clock() -> int:
+    """The time of this machine, in milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Dependencies:
+    """The service's tools. `clock` tells milliseconds since the epoch, `entropy` gives so many random bytes."""
+
+    settings: Settings
+    catalog: Catalog
+    transport: AsyncTransport
+    front_door: FrontDoor
+    clock: Callable[[], int] = system_clock
+    entropy: Callable[[int], bytes] = secrets.token_bytes
+    subscriptions: SubscriptionCache = field(default_factory=SubscriptionCache)
+    webhook_key: WebhookKey = field(default_factory=WebhookKey)
+    long_poll_slots: LongPollSlots = field(default_factory=LongPollSlots)
+    offload: Offload = field(default_factory=Offload)
+
+    @property
+    def table(self) -> str:
+        """The table's name."""
+        return self.settings.table
+
+    @property
+    def bucket(self) -> str:
+        """The bucket's name."""
+        return self.settings.bucket

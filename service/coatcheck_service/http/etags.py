@@ -1,0 +1,28 @@
+"""Entity tags: whether the client has already seen what it asks for (RFC 9110, 13.1.2)."""
+
+from __future__ import annotations
+
+import re
+
+from fastapi import Request, Response
+
+from coatcheck.core.job import Job
+
+_TAG = re.compile(r'(?:W/)?("[^"]*")')
+
+
+def job_etag(job: Job) -> str:
+    """Changes with every change of the job, and is another for a later job under the same id."""
+    return f'"{job.created_at:x}-{job.version}"'
+
+
+def matches_etag(request: Request, etag: str) -> bool:
+    """Whether `If-None-Match` names `etag`."""
+    values = ",".join(request.headers.getlist("if-none-match"))
+    return values.strip() == "*" or etag in _TAG.findall(values)
+
+
+def not_modified(response: Response) -> Response:
+    """304 in place of `response`, with the headers that it would have had but for those of its body."""
+    kept_headers = {name: value for name, value in response.headers.items() if not name.startswith("content-")}
+    return Response(status_code=304, headers=kept_headers)

@@ -1,0 +1,29 @@
+"""Which media type a request's body has."""
+
+from __future__ import annotations
+
+from fastapi import Request
+
+from coatcheck.core.errors import UnsupportedMediaType
+from coatcheck.core.sanitize import parameters
+
+_UTF_8 = {"utf-8", "utf8"}
+
+
+def require_json(request: Request) -> None:
+    """Raises UnsupportedMediaType unless the body is JSON in UTF-8, uncompressed.
+
+    `charset` may say so again; other parameters say nothing that matters, as JSON has none (RFC 8259, 11).
+    """
+    values = request.headers.getlist("content-type")
+    if len(values) != 1 or values[0].partition(";")[0].strip().lower() != "application/json":
+        raise UnsupportedMediaType("The Content-Type must be application/json.")
+    found = parameters(values[0])
+    if found is None:
+        raise UnsupportedMediaType(
+            "The parameters of the Content-Type cannot be read: leave them out, they are not needed."
+        )
+    if any(name == "charset" and value.lower() not in _UTF_8 for name, value in found):
+        raise UnsupportedMediaType("The body must be in UTF-8: leave the charset out, or name utf-8.")
+    if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
+        raise UnsupportedMediaType("The body must come without Content-Encoding.")

@@ -1,0 +1,93 @@
+"""Around every request: its id, HEAD, how long its answer may be kept, its line in the log, and a problem for what
+nobody expected."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+from starlette.datastructures import MutableHeaders
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from coatcheck_service.http.caching import cache_headers
+from coatcheck_service.http.problems import unexpected_response
+
+log = logging.getLogger(__name__)
+
+REQUEST_ID = "X-Request-Id"
+
+
+class RequestMiddleware:
+    """ASGI middleware, the outermost of the app's own."""
+
+    def __init__(self, app: ASGIApp, entropy: Callable[[int], bytes]) -> None:
+        self._app = app
+        self._entropy = entropy
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        inner_scope = self._inner_scope(scope)
+        recorder = _ResponseRecorder(send, inner_scope)
+        try:
+            await self._app(inner_scope, receive, recorder.send)
+        except ClientDisconnect:
+            recorder.status = 499
+        except Exception:
+            log.exception("unexpected", extra={"request_id": recorder.request_id})
+            if recorder.status is not None:
+                raise
+            await unexpected_response(Request(inner_scope))(inner_scope, receive, recorder.send)
+        finally:
+            _log(inner_scope, scope["method"], recorder, time.perf_counter() - started)
+
+    def _inner_scope(self, scope: Scope) -> Scope:
+        """The request as the routes see it. HEAD is GET to them; the server leaves the body out (RFC 9110, 9.3.2)."""
+        head = scope["method"] == "HEAD"
+        state = {**scope.get("state", {}), "request_id": self._request_id(scope), "head": head, "tenant": None}
+        return {**scope, "method": "GET" if head else scope["method"], "state": state}
+
+    def _request_id(self, scope: Scope) -> str:
+        context = scope.get("aws.event", {}).get("requestContext", {})
+        return str(context.get("requestId") or self._entropy(16).hex())
+
+
+class _ResponseRecorder:
+    """Notes the status on its way to the client, and adds what every answer says."""
+
+    def __init__(self, send: Send, scope: Scope) -> None:
+        self._send = send
+        self._scope = scope
+        self.request_id: str = scope["state"]["request_id"]
+        self.status: int | None = None
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = status = message["status"]
+            operation = getattr(self._scope.get("route"), "operation_id", None)
+            headers = MutableHeaders(raw=list(message["headers"]))
+            headers[REQUEST_ID] = self.request_id
+            for name, value in {"X-Content-Type-Options": "nosniff", **cache_headers(operation, status)}.items():
+                headers.setdefault(name, value)
+            message = {**message, "headers": headers.raw}
+        await self._send(message)
+
+
+def _log(scope: Scope, method: str, recorder: _ResponseRecorder, seconds: float) -> None:
+    route = getattr(scope.get("route"), "path", None)
+    log.info(
+        "%s %s %s",
+        method,
+        route or "(no route)",
+        recorder.status,
+        extra={
+            "ms": round(seconds * 1000, 1),
+            "tenant": scope["state"]["tenant"],
+            "request_id": recorder.request_id,
+        },
+    )

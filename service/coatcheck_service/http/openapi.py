@@ -1,0 +1,128 @@
+"""Words of the OpenAPI document: what every answer carries, said once."""
+
+from __future__ import annotations
+
+from types import UnionType
+from typing import Annotated, Any, Literal
+
+from fastapi import Path
+from pydantic import BaseModel
+
+from coatcheck.core.api.base_models import ResponseModel
+from coatcheck.core.api.models import Problem
+from coatcheck.core.errors import ServiceError, Unauthenticated, Unavailable
+from coatcheck_service.http.problems import MEDIA_TYPE, STATUS
+
+
+class Health(ResponseModel):
+    """The service answers."""
+
+    status: Literal["ok"]
+
+
+class ProblemKind(ResponseModel):
+    """A kind of error."""
+
+    code: str
+    title: str
+    advice: str
+    retryable: bool
+
+
+JobId = Annotated[str, Path(description="a job's id", examples=["job_0h2j4kq8c5v1m9d3s7n6p0r4t0"])]
+
+UploadId = Annotated[str, Path(description="an upload's id", examples=["upl_0h2j4kq8c5v1m9d3s7n6p0r4t0"])]
+
+EndpointId = Annotated[str, Path(description="a webhook endpoint's id", examples=["whe_0h2j4kq8c5v1m9d3s7n6p0r4t0"])]
+
+DeliveryId = Annotated[str, Path(description="a delivery's id", examples=["dlv_0h2j4kq8c5v1m9d3s7n6p0r4t0"])]
+
+_REQUEST_HEADERS = {
+    "Prefer": "`wait=N`: hold the answer until the job is done, or N seconds have passed (0 to 25; a deployment may"
+    " wait less, or not at all when too many wait)",
+    "Idempotency-Key": "1 to 255 visible ASCII characters; the same key and the same body are the same job",
+    "If-None-Match": "an ETag that is known already: 304 if it still holds",
+    "Range": "`bytes=N-`, `bytes=N-M` or `bytes=-N`: only these bytes; several ranges at once are answered with all",
+    "If-Range": "the ETag of the bytes that are there already: if it is another by now, all of them come",
+}
+_RESPONSE_HEADERS = {
+    "Location": "where the job, the result or the endpoint is",
+    "Content-Location": "where the job is that this answer shows",
+    "Retry-After": "seconds until it is worth asking again; while the job is not done",
+    "ETag": "changes with what it is of",
+    "Idempotent-Replayed": "`true` when an earlier request under this key made the job",
+    "Preference-Applied": "`wait=N` as it was honoured",
+    "Content-Digest": "sha-256 of the bytes in this answer (RFC 9530)",
+    "Content-Range": "which bytes these are, and of how many",
+    "Accept-Ranges": "`bytes`: `Range` may ask for some of them",
+    "Repr-Digest": "sha-256 of all the bytes, also where this answer has some of them (RFC 9530)",
+    "Content-Disposition": "what to call the file",
+}
+
+
+def response_doc(
+    status: int, description: str, *headers: str, model: type[BaseModel] | UnionType | None = None
+) -> dict[int | str, Any]:
+    """The `responses` entry of one status."""
+    entry: dict[str, Any] = {"description": description}
+    if headers:
+        entry["headers"] = {
+            name: {"description": _RESPONSE_HEADERS[name], "schema": {"type": "string"}} for name in headers
+        }
+    if model is not None:
+        entry["model"] = model
+    return {status: entry}
+
+
+def public_problem_docs(*errors: type[ServiceError]) -> dict[int | str, Any]:
+    """The `responses` entries of errors; those that share a status share an entry."""
+    entries: dict[int | str, Any] = {}
+    for error in errors:
+        entry = entries.setdefault(STATUS[error], {"description": "", "model": Problem})
+        entry["description"] = "; ".join(filter(None, [entry["description"], f"{error.title} (`{error.code}`)"]))
+    return entries
+
+
+def problem_docs(*errors: type[ServiceError]) -> dict[int | str, Any]:
+    """As `public_problem_docs`, with what any call may meet that needs a key and a store."""
+    return public_problem_docs(*errors, Unauthenticated, Unavailable)
+
+
+def request_doc(*headers: str, body: type[BaseModel] | None = None, required: bool = True) -> dict[str, Any]:
+    """The `openapi_extra` of a route that reads these headers, and its body, itself."""
+    extra: dict[str, Any] = {
+        "parameters": [
+            {
+                "name": name,
+                "in": "header",
+                "required": False,
+                "description": _REQUEST_HEADERS[name],
+                "schema": {"type": "string"},
+            }
+            for name in headers
+        ]
+    }
+    if body is not None:
+        schema = body.model_json_schema(ref_template="#/components/schemas/{model}")
+        content = {"application/json": {"schema": schema}}
+        extra["requestBody"] = {"required": required, "content": content}
+    return extra
+
+
+def document_problems(document: dict[str, Any]) -> dict[str, Any]:
+    """The OpenAPI document with errors under their true media type, and without the framework's own error model.
+
+    The models within bodies are put where references look for them.
+    """
+    schemas = document["components"]["schemas"]
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            for status, entry in operation["responses"].items():
+                if status >= "4":
+                    entry["content"] = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+            for body in (operation.get("requestBody", {}), *operation["responses"].values()):
+                for content in body.get("content", {}).values():
+                    schemas |= content["schema"].pop("$defs", {})
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)
+    return document

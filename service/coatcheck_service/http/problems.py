@@ -1,0 +1,167 @@
+"""Errors as HTTP: which status each has, and the problem that tells of it (RFC 9457)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from urllib.parse import quote
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+from starlette.routing import Match
+
+from coatcheck.core.api.models import Problem
+from coatcheck.core.api.views import field_error_views, problem_uri
+from coatcheck.core.aws.call import AwsError, AwsUnavailable
+from coatcheck.core.aws.dynamodb.compatibility import NewerRow
+from coatcheck.core.errors import (
+    AlreadyFinished,
+    ChangedMeanwhile,
+    Gone,
+    IdempotencyKeyReused,
+    InvalidRequest,
+    MalformedJson,
+    MethodNotAllowed,
+    NoResult,
+    NotFinished,
+    NotFound,
+    NotMultipart,
+    PayloadTooLarge,
+    RangeNotSatisfiable,
+    ReservedEndpoint,
+    ServiceError,
+    TooManyEndpoints,
+    TooManyUploads,
+    Unauthenticated,
+    Unavailable,
+    UnsupportedMediaType,
+    UploadIncomplete,
+    UploadQuotaExceeded,
+)
+from coatcheck_service.http.authentication import base_url
+from coatcheck_service.http.field_errors import field_errors, invalid_request
+
+log = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+
+STATUS: Mapping[type[ServiceError], int] = {
+    ServiceError: 500,
+    InvalidRequest: 422,
+    MalformedJson: 400,
+    PayloadTooLarge: 413,
+    UnsupportedMediaType: 415,
+    NotFound: 404,
+    MethodNotAllowed: 405,
+    Unauthenticated: 401,
+    IdempotencyKeyReused: 422,
+    NotFinished: 409,
+    AlreadyFinished: 409,
+    NoResult: 409,
+    Gone: 410,
+    RangeNotSatisfiable: 416,
+    NotMultipart: 409,
+    UploadIncomplete: 422,
+    TooManyUploads: 429,
+    UploadQuotaExceeded: 429,
+    TooManyEndpoints: 409,
+    ReservedEndpoint: 409,
+    ChangedMeanwhile: 409,
+    Unavailable: 503,
+}
+
+HEADERS: Mapping[type[ServiceError], Mapping[str, str]] = {
+    Unauthenticated: {"WWW-Authenticate": 'Bearer realm="coatcheck"'},
+    NotFinished: {"Retry-After": "1"},
+    Unavailable: {"Retry-After": "2"},
+}
+
+
+def add_problem_handlers(app: FastAPI) -> None:
+    """Let every error of `app` be answered as a problem; what is unexpected is left to `middleware`."""
+    app.add_exception_handler(ServiceError, _on_service_error)
+    app.add_exception_handler(AwsError, _on_aws_error)
+    app.add_exception_handler(NewerRow, _on_newer_row)
+    app.add_exception_handler(RequestValidationError, _on_invalid_parameters)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+
+
+def problem_response(request: Request, error: ServiceError, headers: Mapping[str, str] | None = None) -> Response:
+    """The answer that tells of `error`."""
+    status = STATUS[type(error)]
+    found = field_error_views(error.field_errors) if isinstance(error, InvalidRequest) and error.field_errors else None
+    body = Problem(
+        type=problem_uri(base_url(request), error.code),
+        title=error.title,
+        status=status,
+        detail=error.detail,
+        instance=quote(request.url.path),
+        code=error.code,
+        retryable=error.retryable,
+        request_id=request.state.request_id,
+        errors=found,
+    )
+    all_headers = {**HEADERS.get(type(error), {}), **(headers or {})}
+    if error.retry_after is not None:
+        all_headers["Retry-After"] = str(error.retry_after)
+    return Response(body.model_dump_json(), status, headers=all_headers, media_type=MEDIA_TYPE)
+
+
+def unexpected_response(request: Request) -> Response:
+    """The answer to what nobody expected: nothing of the inside is told."""
+    return problem_response(request, ServiceError("This request could not be carried out."))
+
+
+async def _on_service_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ServiceError)
+    return problem_response(request, error)
+
+
+async def _on_aws_error(request: Request, error: Exception) -> Response:
+    unavailable = isinstance(error, AwsUnavailable)
+    log.log(
+        logging.WARNING if unavailable else logging.ERROR,
+        "%s",
+        error,
+        extra={"request_id": request.state.request_id},
+        exc_info=None if unavailable else error,
+    )
+    if unavailable:
+        return problem_response(request, Unavailable("A store did not answer in time."))
+    return unexpected_response(request)
+
+
+async def _on_newer_row(request: Request, error: Exception) -> Response:
+    log.warning("%s", error, extra={"request_id": request.state.request_id})
+    return problem_response(
+        request, Unavailable("What was asked for is in the hands of a newer version of this service.")
+    )
+
+
+async def _on_invalid_parameters(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    errors = [{**found, "loc": found["loc"][1:]} for found in error.errors()]
+    return problem_response(request, invalid_request(field_errors(errors)))
+
+
+async def _on_http_exception(request: Request, error: Exception) -> Response:
+    """What the framework itself refuses: a path or a method that is not there."""
+    assert isinstance(error, HTTPException)
+    if error.status_code == 405:
+        not_allowed = MethodNotAllowed(f"{request.method} is not allowed on this path.")
+        return problem_response(request, not_allowed, {"Allow": _allowed(request, error)})
+    if error.status_code == 404:
+        return problem_response(request, NotFound("There is no such path."))
+    return problem_response(request, MalformedJson("The request cannot be read."))
+
+
+def _allowed(request: Request, error: HTTPException) -> str:
+    """The methods of every route at this path, where Starlette names those of the first alone."""
+    routes: Sequence[APIRoute] = request.app.state.routes
+    matching = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
+    methods = {method for route in matching for method in route.methods or ()} or {
+        (error.headers or {}).get("Allow", "GET")
+    }
+    return ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))

@@ -1,0 +1,62 @@
+"""`Range` (RFC 9110, 14): the piece of a result that a client asks for, to go on with a download."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from fastapi import Request
+
+from coatcheck.core.errors import RangeNotSatisfiable
+
+# the unit is in any case (14.1); longer numbers are beyond any result
+_SINGLE_RANGE = re.compile(r"(?i:bytes)=[\t ]*(\d{0,18})-(\d{0,18})[\t ]*", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class ByteRange:
+    """Bytes `first` to `last`, both included, of `size`."""
+
+    first: int
+    last: int
+    size: int
+
+    @property
+    def length(self) -> int:
+        """How many bytes it has."""
+        return self.last - self.first + 1
+
+    @property
+    def content_range(self) -> str:
+        """What `Content-Range` says of it."""
+        return f"bytes {self.first}-{self.last}/{self.size}"
+
+
+def requested_range(request: Request, etag: str, size: int) -> ByteRange | None:
+    """The one range of bytes that the request asks for, of the `size` bytes that have this ETag; None for all of them.
+
+    All of them is the answer to several ranges at once, to other units and to what is no range (14.2 leaves that
+    open), to HEAD, and to an `If-Range` that names another version (13.1.5). Raises RangeNotSatisfiable for a range
+    that begins behind the end.
+    """
+    ranges, if_range = request.headers.getlist("range"), request.headers.getlist("if-range")
+    match = _SINGLE_RANGE.fullmatch(ranges[0]) if len(ranges) == 1 else None
+    if match is None or request.state.head or if_range not in ([], [etag]):
+        return None
+    first, last = match.groups()
+    if not first:
+        return _suffix_range(last, size)
+    if last and int(last) < int(first):
+        return None
+    if int(first) >= size:
+        raise RangeNotSatisfiable(f"The result has {size} bytes.")
+    return ByteRange(int(first), min(int(last), size - 1) if last else size - 1, size)
+
+
+def _suffix_range(length: str, size: int) -> ByteRange | None:
+    """The last bytes. No range can be named of what is empty, so that it comes whole."""
+    if not length:
+        return None
+    if int(length) == 0:
+        raise RangeNotSatisfiable("The last 0 bytes are none.")
+    return ByteRange(max(size - int(length), 0), size - 1, size) if size else None

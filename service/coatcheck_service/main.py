@@ -1,0 +1,52 @@
+"""The API under uvicorn: `uvicorn --factory coatcheck_service.main:app`."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from functools import partial
+
+from botocore.exceptions import BotoCoreError
+from fastapi import FastAPI
+
+from coatcheck.core.log import configure
+from coatcheck.core.settings import BadSettings, Settings
+from coatcheck_service.aioboto_transport import AioBotoTransport
+from coatcheck_service.app import create_app
+from coatcheck_service.gc_freeze import freeze_heap
+from coatcheck_service.http.front_door import UVICORN
+from jobs.catalog import CATALOG
+
+log = logging.getLogger(__name__)
+
+
+def app() -> FastAPI:
+    """The app that the environment asks for; ends the process with one line when the environment is wrong."""
+    try:
+        settings = Settings.from_env(os.environ)
+        transport = AioBotoTransport.from_env(os.environ)
+        application = create_app(settings, CATALOG, transport, UVICORN, on_start=partial(_warm_up, transport))
+    except BadSettings as error:
+        print(error, file=sys.stderr)  # noqa: T201 - there is no log yet, and nobody to log for
+        raise SystemExit(2) from None
+    configure(settings.log)
+    _configure_uvicorn_logging()
+    return application
+
+
+async def _warm_up(transport: AioBotoTransport) -> None:
+    try:
+        await transport.open()
+    except (BotoCoreError, OSError) as error:
+        # made when they are needed, then
+        log.warning("no AWS clients yet: %s", type(error).__name__)
+    freeze_heap()
+
+
+def _configure_uvicorn_logging() -> None:
+    """One line for each request is enough, and it is ours; uvicorn's other lines go where all go."""
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.propagate = name != "uvicorn.access"

@@ -1,0 +1,48 @@
+"""Job types: what this deployment does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+
+from coatcheck.authoring.types import JobType
+from coatcheck.core.api.models import JobTypeView, Limits, Listing
+from coatcheck.core.errors import NotFound
+from coatcheck_service.http.authentication import Authenticated
+from coatcheck_service.http.openapi import problem_docs
+
+router = APIRouter(prefix="/v1/job-types", tags=["job types"])
+
+
+@router.get("", operation_id="list_job_types", responses=problem_docs())
+async def get_job_types(context: Authenticated) -> Listing[JobTypeView]:
+    """List the job types."""
+    return Listing(
+        data=[job_type_view(context.dependencies.catalog[name]) for name in sorted(context.dependencies.catalog)],
+        next=None,
+    )
+
+
+@router.get("/{name}", operation_id="get_job_type", responses=problem_docs(NotFound))
+async def get_job_type(context: Authenticated, name: str) -> JobTypeView:
+    """What one job type takes, gives and allows."""
+    job_type = context.dependencies.catalog.get(name)
+    if job_type is None:
+        raise NotFound("There is no such job type.")
+    return job_type_view(job_type)
+
+
+def job_type_view(job_type: JobType[Any, Any]) -> JobTypeView:
+    """A job type as clients see it."""
+    gives_json = issubclass(job_type.output, BaseModel)
+    return JobTypeView(
+        name=job_type.name,
+        title=job_type.title,
+        description=job_type.description,
+        lane=job_type.lane,
+        input_schema=job_type.input.model_json_schema(),
+        output_schema=job_type.output.model_json_schema(mode="serialization") if gives_json else None,
+        limits=Limits(timeout=job_type.timeout, max_attempts=job_type.max_attempts),
+    )

@@ -1,0 +1,162 @@
+"""Jobs: submit, look, list, cancel, replay, delete, history."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+
+from coatcheck.core.api.models import EventView, JobView, Listing, SubmitRequest
+from coatcheck.core.api.views import job_url, job_view
+from coatcheck.core.aws.call import AwsError
+from coatcheck.core.errors import (
+    AlreadyFinished,
+    Gone,
+    IdempotencyKeyReused,
+    InvalidRequest,
+    MalformedJson,
+    NotFinished,
+    NotFound,
+    PayloadTooLarge,
+    UnsupportedMediaType,
+)
+from coatcheck_service.actions.cancel import cancel
+from coatcheck_service.actions.job_lookup import find, find_retained, job_response, load_job_view
+from coatcheck_service.actions.list_events import EventQuery, list_events
+from coatcheck_service.actions.list_jobs import JobQuery, list_jobs
+from coatcheck_service.actions.long_poll import wait_until_done
+from coatcheck_service.actions.purge import purge
+from coatcheck_service.actions.replay import replay
+from coatcheck_service.actions.submit import Submission, SubmitResult, submit
+from coatcheck_service.http.authentication import Authenticated, RequestContext
+from coatcheck_service.http.body import read_json
+from coatcheck_service.http.etags import job_etag, matches_etag, not_modified
+from coatcheck_service.http.openapi import JobId, problem_docs, request_doc, response_doc
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+
+_VISIBLE_ASCII = re.compile(r"[!-~]{1,255}")
+
+_JOB_HEADERS = ("Content-Location", "ETag", "Idempotent-Replayed", "Preference-Applied")
+_SUBMIT_RESPONSES = response_doc(
+    202, "Accepted.", "Location", "Retry-After", *_JOB_HEADERS, model=JobView
+) | response_doc(200, "Finished already.", *_JOB_HEADERS, model=JobView)
+
+
+@router.post(
+    "",
+    operation_id="submit",
+    status_code=202,
+    responses=_SUBMIT_RESPONSES
+    | problem_docs(InvalidRequest, IdempotencyKeyReused, MalformedJson, PayloadTooLarge, UnsupportedMediaType),
+    openapi_extra=request_doc("Idempotency-Key", "Prefer", body=SubmitRequest),
+)
+async def submit_job(context: Authenticated, request: Request) -> Response:
+    """Hand in a job."""
+    key = _idempotency_key(request)
+    received = await read_json(context, request, SubmitRequest)
+    return await _submitted_response(
+        context, request, await submit(context, Submission(received.value, key, size=received.size))
+    )
+
+
+@router.get(
+    "",
+    operation_id="list_jobs",
+    responses=problem_docs(InvalidRequest),
+)
+async def get_jobs(context: Authenticated, query: Annotated[JobQuery, Query()]) -> Listing[JobView]:
+    """List jobs, the newest first."""
+    return await list_jobs(context, query)
+
+
+@router.get(
+    "/{job_id}",
+    operation_id="get_job",
+    responses=response_doc(200, "The job.", "Retry-After", "ETag", "Preference-Applied", model=JobView)
+    | response_doc(304, "The job is as the ETag says.", "Retry-After", "ETag")
+    | problem_docs(NotFound, Gone),
+    openapi_extra=request_doc("Prefer", "If-None-Match"),
+)
+async def get_job(context: Authenticated, request: Request, job_id: JobId) -> Response:
+    """Look at a job."""
+    job = await find_retained(context, job_id)
+    waited = await wait_until_done(context, job, request)
+    response = job_response(context, waited.job, await load_job_view(context, waited.job), headers=waited.headers)
+    return not_modified(response) if matches_etag(request, job_etag(waited.job)) else response
+
+
+@router.delete(
+    "/{job_id}",
+    operation_id="delete_job",
+    status_code=204,
+    responses=response_doc(204, "Nothing is kept of the job.") | problem_docs(NotFound, NotFinished),
+)
+async def delete_job(context: Authenticated, job_id: JobId) -> Response:
+    """Purge a finished job with its input, result and artifacts now."""
+    await purge(context, await find(context, job_id))
+    return Response(status_code=204)
+
+
+@router.post(
+    "/{job_id}/cancel",
+    operation_id="cancel_job",
+    responses=response_doc(200, "The job is canceled.", "Content-Location", "ETag", model=JobView)
+    | response_doc(202, "The worker has been told to stop.", "Retry-After", "Content-Location", "ETag", model=JobView)
+    | problem_docs(NotFound, Gone, AlreadyFinished),
+)
+async def cancel_job(context: Authenticated, job_id: JobId) -> Response:
+    """Stop a job."""
+    job = await cancel(context, await find_retained(context, job_id))
+    headers = {"Content-Location": job_url(job.id, context.base_url)}
+    return job_response(
+        context, job, await load_job_view(context, job), status=200 if job.done else 202, headers=headers
+    )
+
+
+@router.post(
+    "/{job_id}/replay",
+    operation_id="replay_job",
+    status_code=202,
+    responses=_SUBMIT_RESPONSES | problem_docs(NotFound, Gone, NotFinished, InvalidRequest, IdempotencyKeyReused),
+    openapi_extra=request_doc("Idempotency-Key", "Prefer"),
+)
+async def replay_job(context: Authenticated, request: Request, job_id: JobId) -> Response:
+    """Run a finished job again, as a new job with the same type and input."""
+    key = _idempotency_key(request)
+    return await _submitted_response(context, request, await replay(context, await find_retained(context, job_id), key))
+
+
+@router.get("/{job_id}/events", operation_id="list_events", responses=problem_docs(NotFound, Gone, InvalidRequest))
+async def get_events(
+    context: Authenticated, job_id: JobId, query: Annotated[EventQuery, Query()]
+) -> Listing[EventView]:
+    """The job's history, the first event first."""
+    return await list_events(context, await find_retained(context, job_id), query)
+
+
+async def _submitted_response(context: RequestContext, request: Request, submitted: SubmitResult) -> Response:
+    waited = await wait_until_done(context, submitted.job, request)
+    job = waited.job
+    try:
+        view = await load_job_view(context, job)
+    except AwsError:
+        # the job is accepted, whatever can be read of it now
+        job = submitted.job
+        view = job_view(job, (), context.base_url)
+    replayed = {"Idempotent-Replayed": "true"} if submitted.deduplicated else {}
+    url = job_url(job.id, context.base_url)
+    # the content is the job itself (RFC 9110, 8.7); `Location` means something with 202, and nothing with 200 (10.2.2)
+    locations = {"Content-Location": url} | ({} if job.done else {"Location": url})
+    headers = {**locations, **replayed, **waited.headers}
+    return job_response(context, job, view, status=200 if job.done else 202, headers=headers)
+
+
+def _idempotency_key(request: Request) -> str | None:
+    values = request.headers.getlist("idempotency-key")
+    if not values:
+        return None
+    if len(values) > 1 or not _VISIBLE_ASCII.fullmatch(values[0]):
+        raise InvalidRequest("The Idempotency-Key must be one of 1 to 255 visible ASCII characters.")
+    return values[0]

@@ -1,0 +1,59 @@
+"""Where the command finds the queues, and how it is interrupted."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from coatcheck.client.exceptions import InvalidArgumentError
+from coatcheck.core.settings import Settings
+from coatcheck_infra.local.resources import STACK
+from coatcheck_infra.ops.dead_letters.target_deployment import find_deployment
+from tests.aws.dead_letters.dead_letter_harness import DeadLetterHarness, environment_of
+from tests.journeys.up_process import eventually
+
+
+class TestPlace:
+    def test_a_stack_is_read_from_its_outputs(self, settings: Settings, shell: dict[str, str]) -> None:
+        target = find_deployment(STACK, shell, Path("/"))
+        assert target.settings.table == settings.table
+        assert target.settings.bucket == settings.bucket
+        assert {
+            (lane, url.rpartition("/")[2])
+            for queues in (target.settings.queues, target.settings.dead_letters)
+            for lane, url in queues.items()
+        } == {
+            (lane, url.rpartition("/")[2])
+            for queues in (settings.queues, settings.dead_letters)
+            for lane, url in queues.items()
+        }
+
+    @pytest.mark.usefixtures("settings")
+    def test_a_stack_that_is_not_there(self, shell: dict[str, str]) -> None:
+        with pytest.raises(InvalidArgumentError, match=r"^--stack nowhere: there is none of this name in us-east-1$"):
+            find_deployment("nowhere", shell, Path("/"))
+
+    def test_the_environment_is_taken_before_the_folder(self, dlq: DeadLetterHarness, shell: dict[str, str]) -> None:
+        target = find_deployment(None, {**shell, **environment_of(dlq.target.settings)}, Path("/"))
+        assert target.settings.model_copy(update={"log": "json"}) == dlq.target.settings
+
+    def test_control_c_ends_the_command_with_what_was_done(self, dlq: DeadLetterHarness, shell: dict[str, str]) -> None:
+        for _ in range(2):
+            dlq.put_job()
+        env = {**shell, **environment_of(dlq.target.settings)}
+        command = [sys.executable, "-c", "from coatcheck.cli.main import main; main()"]
+        arguments = ["dlq", "redrive", "--rate", "0.1"]
+        with subprocess.Popen([*command, *arguments], env=env, stdout=subprocess.PIPE, text=True) as process:
+            try:
+                # it has the second one when it has done the first
+                eventually(lambda: dlq.counts() == (0, 1), 30)
+                process.send_signal(signal.SIGINT)
+                said, _ = process.communicate(timeout=30)
+            finally:
+                process.kill()
+        assert (process.returncode, said) == (130, "redriven 1\n")
+        assert (len(dlq.queued()), len(dlq.dead())) == (1, 1)

@@ -1,0 +1,147 @@
+"""The heartbeat goes on whatever happens to it, and with it what rests on it: lease, timeout and cancel."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import pytest
+
+from coatcheck.authoring.context import Context
+from coatcheck.core.aws.call import AwsDenied, AwsUnavailable, Call
+from coatcheck.core.aws.dynamodb import transitions
+from coatcheck.core.aws.dynamodb.compatibility import NewerRow
+from coatcheck.core.clock import SECOND
+from coatcheck.core.job import Job, Progress
+from coatcheck.core.lifecycle import Status
+from coatcheck_worker.boto_transport import Transport
+from coatcheck_worker.dependencies import Ack, Dependencies, Redeliver
+from tests.aws.worker.test_stops import HandlerNotStopped
+from tests.aws.worker.worker_harness import Number, WorkerHarness
+
+T = TypeVar("T")
+
+PATIENCE = 60
+"""Seconds in which a handler must have been told to stop."""
+
+pytestmark = pytest.mark.parametrize("emulator_url", ["ministack"], indirect=True)
+
+
+class HeartbeatFailingTransport:
+    """Fails each beat, before it is sent, as `fails` says; the others go through."""
+
+    def __init__(self, transport: Transport, fails: Callable[[Call[Any]], Exception | None]) -> None:
+        self._transport, self._fails = transport, fails
+        self.failed = threading.Event()
+
+    def send(self, call: Call[T]) -> T:
+        error = self._fails(call) if call.urgent else None
+        if error is not None:
+            self.failed.set()
+            raise error
+        return self._transport.send(call)
+
+
+ERRORS: dict[str, Callable[[Call[Any]], Exception]] = {
+    "out of memory": lambda _: MemoryError(),
+    "a row of a newer version": lambda _: NewerRow("job_1 was written by a newer version of the service"),
+    "a library's": lambda _: RuntimeError("cannot schedule new futures after shutdown"),
+    "AWS out of reach": lambda call: AwsUnavailable(call, "ReadTimeoutError"),
+    "AWS denies it": lambda call: AwsDenied(call, "AccessDeniedException"),
+}
+ANY_ERROR = pytest.mark.parametrize("error", ERRORS.values(), ids=ERRORS)
+
+
+def polling_for_stop(_: Number, ctx: Context) -> Number:
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until:
+        ctx.check()
+        time.sleep(0.02)
+    raise HandlerNotStopped
+
+
+def with_lease(dependencies: Dependencies, seconds: float) -> Dependencies:
+    return replace(dependencies, settings=dependencies.settings.model_copy(update={"lease": seconds}))
+
+
+@ANY_ERROR
+def test_an_attempt_none_of_whose_beats_go_through_ends_at_its_timeout(
+    harness: WorkerHarness, error: Callable[[Call[Any]], Exception]
+) -> None:
+    # beats are due before the timeout, and the lease is not out by then
+    job = harness.submit(timeout=3 * SECOND)
+    transport = HeartbeatFailingTransport(harness.transport, error)
+    assert harness.run(with_lease(harness.dependencies(polling_for_stop, transport), 8), job) == Redeliver(0)
+    assert transport.failed.is_set()
+    assert harness.row(job).history[-1].error is not None
+
+
+@ANY_ERROR
+def test_an_attempt_none_of_whose_beats_go_through_ends_with_its_lease(
+    harness: WorkerHarness, error: Callable[[Call[Any]], Exception]
+) -> None:
+    job = harness.submit()
+    assert (
+        harness.run(
+            with_lease(harness.dependencies(polling_for_stop, HeartbeatFailingTransport(harness.transport, error)), 2),
+            job,
+        )
+        == Ack()
+    )
+    assert harness.row(job).status is Status.RUNNING
+
+
+def test_a_cancel_is_heard_after_beats_that_failed_and_for_all_a_progress_that_cannot_be_encoded(
+    harness: WorkerHarness,
+) -> None:
+    errors = iter([MemoryError(), MemoryError()])
+    transport = HeartbeatFailingTransport(harness.transport, lambda _: next(errors, None))
+
+    def report(value: Number, ctx: Context) -> Number:
+        ctx._heartbeat.set_progress(Progress(0.5, "\ud800"))  # type: ignore[attr-defined]  # past the border that mends it
+        return polling_for_stop(value, ctx)
+
+    job = harness.submit()
+    canceling = threading.Thread(target=cancel_after, args=(transport.failed, harness, job), daemon=True)
+    canceling.start()
+    assert harness.run(with_lease(harness.dependencies(report, transport), 8), job) == Ack()
+    canceling.join()
+    assert [event.type for event in harness.row(job).history][-2:] == ["job.canceling", "job.canceled"]
+
+
+def cancel_after(event: threading.Event, harness: WorkerHarness, job: Job) -> None:
+    assert event.wait(PATIENCE)
+    outcome = harness.transport.send(
+        transitions.request_cancel(harness.settings.table, harness.row(job), now=harness.clock())
+    )
+    assert isinstance(outcome, Job)
+
+
+def test_a_clock_that_is_put_back_costs_no_lease_and_moves_it_not_back(harness: WorkerHarness) -> None:
+    """Its beats are refused then, as one is that arrives after a later one: the lease that stands is its own."""
+    beats: list[Any] = []
+
+    class RecordingTransport:
+        def send(self, call: Call[T]) -> T:
+            answer = harness.transport.send(call)
+            if call.urgent:
+                beats.append(answer)
+            return answer
+
+    def waiting(_: Number, ctx: Context) -> Number:
+        harness.clock.ahead -= 20 * SECOND
+        until = time.monotonic() + PATIENCE
+        while len(beats) < 2:
+            ctx.check()
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        return Number(n=7)
+
+    job = harness.submit()
+    assert harness.run(with_lease(harness.dependencies(waiting, RecordingTransport()), 8), job) == Ack()
+    row = harness.row(job)
+    assert all(isinstance(answer, transitions.TransitionRefused) for answer in beats)
+    assert (row.status, row.attempt) == (Status.SUCCEEDED, 1)

@@ -1,0 +1,109 @@
+"""One tenant's jobs on real stores, and a worker whose handler the test chooses."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from pydantic import BaseModel
+
+from coatcheck.authoring.context import Context
+from coatcheck.authoring.retry import RetryPolicy
+from coatcheck.authoring.types import Handler, JobType, handlers
+from coatcheck.core import due, pack
+from coatcheck.core.aws import s3
+from coatcheck.core.aws.dynamodb import job_items
+from coatcheck.core.aws.dynamodb.keys import JobKey
+from coatcheck.core.clock import SECOND
+from coatcheck.core.ids import make_id
+from coatcheck.core.job import JSON, Blob, Job
+from coatcheck.core.messages import JobMessage
+from coatcheck.core.settings import Settings
+from coatcheck_worker.boto_transport import Transport
+from coatcheck_worker.dependencies import Dependencies, Disposition, system_clock
+from coatcheck_worker.run.claim import run_job
+from coatcheck_worker.sweep import sweep
+from tests.job_rows import make_job
+
+
+class Number(BaseModel):
+    """What the handlers of these tests take and give."""
+
+    n: int = 0
+
+
+KEPT_IN_ROW = 384
+"""Bytes of an input that goes into the row here."""
+
+
+@dataclass
+class Clock:
+    """The machine's clock, with an offset the test moves."""
+
+    ahead: int = 0
+
+    def __call__(self) -> int:
+        return system_clock() + self.ahead
+
+
+@dataclass
+class WorkerHarness:
+    """One tenant's jobs, and a worker whose handler the test chooses."""
+
+    transport: Transport
+    settings: Settings
+    tenant: str
+    clock: Clock = field(default_factory=Clock)
+
+    def dependencies(
+        self, run: Callable[..., Any], transport: Transport | None = None, output: type[Any] = Number
+    ) -> Dependencies:
+        policy = RetryPolicy(base=0, cap=0)
+        job_type = JobType("test.job", Number, output, timeout=60, max_attempts=3, retry=policy)
+        bound = handlers(Handler(job_type, run))
+        return Dependencies(transport or self.transport, self.settings, bound, self.clock, roll=lambda: 0.5)
+
+    def submit(self, value: Any = None, **changes: Any) -> Job:
+        now = self.clock()
+        text = pack.to_json(value or {"n": 1})
+        job = make_job(
+            now=now,
+            tenant=self.tenant,
+            id=make_id("job", secrets.token_bytes(16)),
+            input=Blob(len(text), hashlib.sha256(text).digest(), JSON),
+            due_at=due.for_dispatch(now=now, start_at=None, queue_deadline=None, dispatches=0),
+        )
+        job = replace(job, **changes)
+        if len(text) > KEPT_IN_ROW:
+            key, bucket = s3.input_key(job), self.settings.bucket
+            self.transport.send(s3.put(bucket, key, text, content_type=JSON, sha256=job.input.sha256))
+        else:
+            job = replace(job, input=Blob.of(text, JSON))
+        assert self.transport.send(job_items.put_job(self.settings.table, job, now=now)) is None
+        return job
+
+    def row(self, job: Job) -> Job:
+        found = self.transport.send(job_items.get_job(self.settings.table, JobKey(job.tenant, job.id)))
+        assert found is not None
+        return found
+
+    def run(self, dependencies: Dependencies, job: Job) -> Disposition:
+        return run_job(dependencies, JobMessage(tenant=job.tenant, job=job.id), on_forced_exit=_not_expected)
+
+    def sweep(self, dependencies: Dependencies) -> dict[str, int]:
+        return dict(sweep(dependencies, until=self.clock() + 30 * SECOND))
+
+    def stored(self, job: Job) -> list[str]:
+        prefixes = s3.job_prefixes(job.tenant, job.id)
+        return [key for p in prefixes for key in self.transport.send(s3.list_keys(self.settings.bucket, p))]
+
+
+def _not_expected(_: Disposition) -> None:
+    raise AssertionError("the process was to be ended")
+
+
+def double(value: Number, _: Context) -> Number:
+    return Number(n=2 * value.n)

@@ -1,0 +1,155 @@
+"""`python -m coatcheck_worker`: a polling worker of several processes, for containers and for the local stack."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from coatcheck.core.log import configure
+from coatcheck.core.settings import WEBHOOKS, BadSettings, Settings
+from coatcheck_worker import memory
+
+log = logging.getLogger(__name__)
+
+RESTART_DELAY = 1.0
+"""Seconds between two starts of one place's process. Doubled, up to LONGEST_PAUSE, while they end before LIVED.
+
+One that was killed by a signal did start: it is not made to wait for it.
+"""
+MAX_RESTART_DELAY = 30.0
+MIN_UPTIME = 10.0
+
+MIN_MEMORY = 128
+"""Megabytes that a process takes to do anything at all."""
+
+
+@dataclass(slots=True)
+class ChildProcess:
+    """One process to be kept running: what `command` starts, for a lane."""
+
+    lane: str
+    command: Sequence[str]
+    process: subprocess.Popen[bytes] | None = None
+    started: float = 0.0
+    next_start: float = 0.0
+    restart_delay: float = RESTART_DELAY
+    scratch: tempfile.TemporaryDirectory[str] | None = None
+
+    def ended(self, status: int) -> None:
+        """Note that its process has ended: one that cannot start is not started over and over."""
+        killed = status < 0
+        uptime = time.monotonic() - self.started
+        self.restart_delay = (
+            RESTART_DELAY if killed or uptime >= MIN_UPTIME else min(2 * self.restart_delay, MAX_RESTART_DELAY)
+        )
+        self.next_start = self.started + self.restart_delay
+        self.process = None
+        self.remove_scratch()
+
+    def remove_scratch(self) -> None:
+        """Remove the files of its last process: one that was killed has not."""
+        if self.scratch is not None:
+            self.scratch.cleanup()
+            self.scratch = None
+
+
+class ChildSupervisor:
+    """Keeps the process of each place running: a poller dies with a handler that crashes or will not stop."""
+
+    def __init__(self, children: Sequence[ChildProcess], grace: float) -> None:
+        self._children, self._grace = children, grace
+        self._draining = False
+
+    def run(self) -> None:
+        """Keep every place filled until told to drain, then wait for each to end."""
+        while not self._draining:
+            for child in self._children:
+                self._keep_running(child)
+            time.sleep(0.2)
+        for child in self._children:
+            if child.process is not None:
+                child.process.terminate()
+        kill_at = time.monotonic() + self._grace + 10
+        for child in self._children:
+            self._await_end(child, kill_at)
+
+    def drain(self, *_: object) -> None:
+        """Start no more processes and end those that run. A signal handler."""
+        self._draining = True
+
+    def _keep_running(self, child: ChildProcess) -> None:
+        if child.process is not None and child.process.poll() is not None:
+            status = child.process.returncode
+            log.warning("process %d of lane %s ended with status %d", child.process.pid, child.lane, status)
+            child.ended(status)
+        if child.process is None and time.monotonic() >= child.next_start:
+            child.scratch = tempfile.TemporaryDirectory(prefix="coatcheck-worker-", ignore_cleanup_errors=True)
+            env = {**os.environ, "TMPDIR": child.scratch.name}
+            child.process = subprocess.Popen(child.command, stdin=subprocess.PIPE, env=env)  # noqa: S603 - our own module
+            child.started = time.monotonic()
+
+    def _await_end(self, child: ChildProcess, kill_at: float) -> None:
+        if child.process is None:
+            return
+        try:
+            child.process.wait(max(0.0, kill_at - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            child.process.kill()
+            child.process.wait()
+        child.remove_scratch()
+
+
+def main(poller: str = "coatcheck_worker.poller", deliverer: str = "coatcheck_worker.webhooks") -> None:
+    """Parse the command line and supervise processes of the modules `poller` and, for webhooks, `deliverer`."""
+    parser = argparse.ArgumentParser(
+        prog="python -m coatcheck_worker", description="Work off the queues of some lanes."
+    )
+    parser.add_argument("--lane", action="append", help="a lane to work for; repeat for more (default: every lane)")
+    parser.add_argument(
+        "--processes", type=int, default=1, help="processes per lane of jobs; each runs one job at a time"
+    )
+    parser.add_argument(
+        "--grace", type=float, default=25.0, help="seconds a running job is given on SIGTERM before it is handed back"
+    )
+    parser.add_argument(
+        "--memory", type=int, help="MB that a process may take (default: an equal share of what the machine has)"
+    )
+    options = parser.parse_args()
+    try:
+        settings = Settings.from_env(os.environ)
+    except BadSettings as error:
+        sys.exit(str(error))
+    configure(settings.log)
+    lanes = options.lane or sorted(settings.queues)
+    if unknown := [lane for lane in lanes if lane not in settings.queues]:
+        parser.error(f"no lane {', '.join(unknown)}; COATCHECK_QUEUES has: {', '.join(sorted(settings.queues))}")
+    if options.processes < 1:
+        parser.error("--processes must be 1 or more")
+    job_lanes = [lane for lane in lanes if lane != WEBHOOKS]
+    megabytes = options.memory or memory.per_process(options.processes * len(job_lanes) + (WEBHOOKS in lanes))
+    if megabytes < MIN_MEMORY:
+        parser.error(f"--memory must be {MIN_MEMORY} or more; a share here is {megabytes}: use fewer --processes")
+    limits = ["--grace", str(options.grace), "--memory", str(megabytes)]
+    children = [
+        ChildProcess(lane, [sys.executable, "-m", poller, *limits, "--lane", lane])
+        for lane in job_lanes
+        for _ in range(options.processes)
+    ]
+    if WEBHOOKS in lanes:
+        children.append(ChildProcess(WEBHOOKS, [sys.executable, "-m", deliverer]))
+    supervisor = ChildSupervisor(children, options.grace)
+    signal.signal(signal.SIGTERM, supervisor.drain)
+    signal.signal(signal.SIGINT, supervisor.drain)
+    supervisor.run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,163 @@
+"""The worker, the sweeper and the deliverer of webhooks as Lambda functions."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import random
+from dataclasses import replace
+from typing import Any
+
+from coatcheck.core.aws.call import AwsError
+from coatcheck.core.aws.dynamodb.keys import ShardKind
+from coatcheck.core.aws.lambda_functions import invoke_async
+from coatcheck.core.aws.sqs import ReceivedMessage
+from coatcheck.core.clock import MINUTE, SECOND
+from coatcheck.core.log import configure
+from coatcheck.core.settings import Settings
+from coatcheck_worker.boto_transport import BotoTransport
+from coatcheck_worker.dependencies import Dependencies, system_clock, threaded_map
+from coatcheck_worker.message_consumer import handle, log_context_of
+from coatcheck_worker.sweep import SWEEP_THREADS, ShardAssignmentMessage, ShardCursors, shards_of
+from coatcheck_worker.sweep import sweep as sweep_once
+from coatcheck_worker.sweep.shard_assignment import FULL_SWEEP_INTERVAL
+from coatcheck_worker.webhooks.delivery_context import DeliveryContext
+from coatcheck_worker.webhooks.fair_pool import ConcurrencyLimits, FairPool
+from coatcheck_worker.webhooks.webhook_messages import process_message, redeliver_later
+
+log = logging.getLogger(__name__)
+
+MARGIN = 15 * SECOND
+"""Time kept back from the Lambda's own deadline: to stop a handler, settle and end before Lambda kills."""
+
+ATTEMPT_MARGIN = 25 * SECOND
+"""Time that one attempt at a delivery may take, with what is read before and written after."""
+
+SWEEP_MARGIN = 5 * SECOND
+"""Time kept back from the deadline of a sweep: for the rows that are being attended to when its time is up."""
+
+ENDPOINT_LIMIT = 2
+"""Records of one batch that go to the same endpoint at a time: of a batch of ten, no more than a quarter or so."""
+
+
+def run(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """SQS event source: run each record's job; those to be seen again are reported as batch item failures.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
+    """
+    dependencies = _dependencies(with_handlers=True)
+    deadline = dependencies.clock() + context.get_remaining_time_in_millis() - MARGIN
+    failures = [
+        {"itemIdentifier": record["messageId"]}
+        for record in event["Records"]
+        if not _handled(dependencies, record, deadline)
+    ]
+    return {"batchItemFailures": failures}
+
+
+def deliver(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """SQS event source of the lane of webhooks: attend to the records side by side; failures are reported as by `run`.
+
+    A record that cannot be begun in time is one of them.
+    """
+    if not event["Records"]:
+        return {"batchItemFailures": []}
+    delivery_context = _delivery_context()
+    dependencies = delivery_context.dependencies
+    begin_until = dependencies.clock() + context.get_remaining_time_in_millis() - ATTEMPT_MARGIN
+    received = [_received(dependencies, record) for record in event["Records"]]
+    done: set[str] = set()
+
+    def process_in_time(one: ReceivedMessage) -> None:
+        in_time = dependencies.clock() < begin_until
+        if process_message(delivery_context, one) if in_time else redeliver_later(dependencies, one):
+            done.add(one.message_id)
+
+    # whose messages come is SQS's matter, which shares the queue among its groups
+    every = len(received)
+    limits = ConcurrencyLimits(
+        endpoint=ENDPOINT_LIMIT, max_waiting_per_endpoint=every, tenant=every, max_waiting_per_tenant=every
+    )
+    with FairPool(every, limits, process_message=process_in_time, reject=process_in_time) as pool:
+        for one in received:
+            pool.submit(one)
+    return {"batchItemFailures": [{"itemIdentifier": r.message_id} for r in received if r.message_id not in done]}
+
+
+def sweep(event: dict[str, Any], context: Any) -> dict[str, int]:
+    """Schedule: attend to what is overdue, and call this function again beside itself for what is too much for one.
+
+    Answers how many were attended to, by what was done.
+    """
+    dependencies = _sweeper_dependencies()
+    until = dependencies.clock() + context.get_remaining_time_in_millis() - SWEEP_MARGIN
+    delegated = ShardAssignmentMessage.model_validate(event)
+    shards = (
+        dependencies.settings.due_shards
+        if delegated.shards
+        else shards_of(dependencies.settings, _since_full_sweep(dependencies.clock()))
+    )
+
+    def delegate(kind: ShardKind, cursors: ShardCursors) -> None:
+        message = ShardAssignmentMessage.model_validate({"shards": {kind: cursors}})
+        dependencies.transport.send(invoke_async(context.invoked_function_arn, message.model_dump_json()))
+
+    return sweep_once(
+        dependencies,
+        until=until,
+        assignment=delegated.assignment(shards),
+        # what was handed over is not handed on: one schedule's event makes so many calls, and no more
+        delegate=None if delegated.shards else delegate,
+    )
+
+
+def _handled(dependencies: Dependencies, record: dict[str, Any], deadline: int) -> bool:
+    """Whether the record's message has done its work; Lambda deletes those that have."""
+    received = _received(dependencies, record)
+    with log_context_of(dependencies, received):
+        try:
+            return handle(dependencies, received, deadline=deadline)
+        except AwsError:
+            log.exception("message %s: AWS did not answer; it will come again", received.message_id)
+            return False
+
+
+def _received(dependencies: Dependencies, record: dict[str, Any]) -> ReceivedMessage:
+    receive_count = int(record["attributes"]["ApproximateReceiveCount"])
+    return ReceivedMessage(
+        _queue_url(dependencies, record), record["receiptHandle"], record["body"], record["messageId"], receive_count
+    )
+
+
+def _queue_url(dependencies: Dependencies, record: dict[str, Any]) -> str:
+    name = record["eventSourceARN"].rsplit(":", 1)[-1]
+    return next(url for url in dependencies.settings.queues.values() if url.rsplit("/", 1)[-1] == name)
+
+
+@functools.cache
+def _delivery_context() -> DeliveryContext:
+    return DeliveryContext.of(_dependencies(with_handlers=False), os.environ)
+
+
+def _since_full_sweep(now: int) -> int:
+    """How long ago all shards were looked through: in every tenth minute it is time to."""
+    return FULL_SWEEP_INTERVAL if now % FULL_SWEEP_INTERVAL < MINUTE else 0
+
+
+@functools.cache
+def _sweeper_dependencies() -> Dependencies:
+    return replace(_dependencies(with_handlers=False), parallel_map=threaded_map(SWEEP_THREADS))
+
+
+@functools.cache
+def _dependencies(*, with_handlers: bool) -> Dependencies:
+    """Made once per container. The sweeper needs no handler, and none of what handlers import."""
+    settings = Settings.from_env(os.environ)
+    configure(settings.log)
+    handlers = {}
+    if with_handlers:
+        from jobs.handlers import HANDLERS  # noqa: PLC0415
+
+        handlers = dict(HANDLERS)
+    return Dependencies(BotoTransport(), settings, handlers, clock=system_clock, roll=random.random)

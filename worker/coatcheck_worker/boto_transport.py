@@ -1,0 +1,115 @@
+"""The sync door to AWS: sends the kernel's calls with boto3."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, Protocol, TypeVar, cast
+from urllib.parse import urlsplit
+
+import boto3
+import urllib3
+from botocore import xform_name
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
+
+from coatcheck.core.aws.call import AwsRefused, AwsUnavailable, Call, Service, error_from
+
+T = TypeVar("T")
+
+_LONG_POLL = 20
+_CONNECT_TIMEOUT = 3
+_URGENT_CONNECT_TIMEOUT, _URGENT_READ_TIMEOUT, _URGENT_ATTEMPTS = 2, 3, 2
+"""Seconds, and sendings: an urgent call has failed after about ten seconds, less than a quarter of the usual lease."""
+
+_CONNECTIONS = 40
+"""Of each service that are kept: more than the deliverer has threads, unless it is told to have many."""
+
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+STREAM_ERRORS = (BotoCoreError, urllib3.exceptions.HTTPError, OSError)
+"""What reading a stream raises, that a call was answered with, when its connection breaks."""
+
+
+class Transport(Protocol):
+    """What the worker needs of AWS. Tests wrap it to lose, refuse and repeat calls."""
+
+    def send(self, call: Call[T]) -> T:
+        """Send `call` and read its answer. Raises AwsUnavailable or AwsRefused."""
+
+
+class BotoTransport:
+    """AWS by boto3. Clients are made once; they may be used from several threads.
+
+    `session` and `endpoint_url` default to what the SDK finds in the environment.
+    """
+
+    def __init__(self, session: boto3.Session | None = None, *, endpoint_url: str | None = None) -> None:
+        session = session or boto3.Session()
+        self._clients: dict[Service, Any] = {
+            name: session.client(name, endpoint_url=endpoint_url, config=_config())
+            for name in ("dynamodb", "sqs", "secretsmanager")
+        }
+        self._clients["s3"] = _s3(session, endpoint_url)
+        # what is urgent is the heartbeat, which is a write of the table
+        self._urgent: dict[Service, Any] = {
+            "dynamodb": session.client("dynamodb", endpoint_url=endpoint_url, config=_config().merge(_urgent()))
+        }
+        # seldom needed, and making one takes a tenth of a second
+        self._make_lambda = functools.cache(
+            lambda: session.client("lambda", endpoint_url=endpoint_url, config=_config())
+        )
+
+    def send(self, call: Call[T]) -> T:
+        """Send `call` and read its answer. Raises AwsUnavailable or AwsRefused."""
+        method = getattr(self._client(call), xform_name(call.operation))
+        try:
+            return call.read(method(**call.params))
+        except ClientError as error:
+            response = cast("dict[str, Any]", error.response)
+            refusal = call.expected_errors.get(response["Error"].get("Code", ""))
+            if refusal is not None:
+                return refusal(response)
+            raise error_from(call, response) from error
+        except ParamValidationError as error:
+            raise AwsRefused(call, "ParamValidationError") from error
+        except BotoCoreError as error:
+            raise AwsUnavailable(call, type(error).__name__) from error
+
+    def _client(self, call: Call[Any]) -> Any:
+        if call.service == "lambda":
+            return self._make_lambda()
+        return (self._urgent if call.urgent else self._clients)[call.service]
+
+
+def _s3(session: boto3.Session, endpoint_url: str | None) -> Any:
+    """S3 that is not sent a sha256 of each body, which would cost more than sending it.
+
+    What is stored carries a checksum of its own, in a header that is signed. Where others could change the body on
+    its way, over plain http to another machine, it is signed as well.
+    """
+    unsigned = Config(s3={"payload_signing_enabled": False})
+    client = session.client("s3", endpoint_url=endpoint_url, config=_config().merge(unsigned))
+    endpoint = urlsplit(client.meta.endpoint_url)
+    if endpoint.scheme == "https" or endpoint.hostname in _LOOPBACK:
+        return client
+    return session.client("s3", endpoint_url=endpoint_url, config=_config())
+
+
+def _config() -> Config:
+    return Config(
+        connect_timeout=_CONNECT_TIMEOUT,
+        read_timeout=_LONG_POLL + 10,
+        max_pool_connections=_CONNECTIONS,
+        retries={"mode": "standard", "total_max_attempts": 4},
+        signature_version="s3v4",
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+    )
+
+
+def _urgent() -> Config:
+    return Config(
+        connect_timeout=_URGENT_CONNECT_TIMEOUT,
+        read_timeout=_URGENT_READ_TIMEOUT,
+        retries={"mode": "standard", "total_max_attempts": _URGENT_ATTEMPTS},
+    )

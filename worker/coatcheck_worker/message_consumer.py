@@ -1,0 +1,113 @@
+"""One message of a queue: whatever it holds and whatever goes wrong with it, it is not lost and holds up no other."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+from coatcheck.core.aws.call import AwsError
+from coatcheck.core.aws.dynamodb.compatibility import NewerRow
+from coatcheck.core.aws.sqs import ReceivedMessage, change_visibility, delete, send_dead_letter
+from coatcheck.core.log import log_context
+from coatcheck.core.messages import BadMessage, JobMessage, NewerMessage, subject
+from coatcheck_worker.dependencies import Ack, DeadLetter, Dependencies, Disposition, Redeliver
+from coatcheck_worker.run.claim import AttemptCallback, run_job
+
+log = logging.getLogger(__name__)
+
+NEWER_MESSAGE_DELAY = 60
+"""Seconds until a message that only newer workers understand is received again."""
+
+UNREACHABLE_DELAY = 10
+"""Seconds until a message is received again after AWS was out of reach."""
+
+FAILURE_DELAY = 60
+MAX_FAILURES = 10
+"""Receives after which a message that this worker fails on is put aside."""
+
+MAX_RECEIVES = 90
+"""Receives after which a message is deleted instead of being shown again; the sweeper sends a fresh one.
+
+The queues move a message to the dead letters by themselves after 100. A long job's legs and retries ride one message,
+and it shall not end there.
+"""
+
+
+def handle(
+    dependencies: Dependencies,
+    received: ReceivedMessage,
+    *,
+    deadline: int | None = None,
+    on_attempt: AttemptCallback = lambda _: None,
+) -> bool:
+    """Do what the message asks for; whether it has done its work, and is to be deleted.
+
+    `deadline` and `on_attempt` are as in `run_job`. Raises AwsError when AWS is out of reach: nothing is lost then, the
+    sweeper looks after the job.
+    """
+
+    def on_forced_exit(disposition: Disposition) -> None:
+        if apply_disposition(dependencies, received, disposition):
+            dependencies.transport.send(delete(received))
+
+    def run() -> Disposition:
+        message = JobMessage.parse(received.body)
+        return run_job(dependencies, message, deadline=deadline, on_forced_exit=on_forced_exit, on_attempt=on_attempt)
+
+    return process_message(dependencies, received, run)
+
+
+def process_message(dependencies: Dependencies, received: ReceivedMessage, work: Callable[[], Disposition]) -> bool:
+    """Do the `work` of a message; whether it has done it, and is to be deleted. Raises AwsError, as `handle` does."""
+    with log_context_of(dependencies, received):
+        return _process_message(dependencies, received, work)
+
+
+def log_context_of(dependencies: Dependencies, received: ReceivedMessage) -> AbstractContextManager[None]:
+    """The lines that are written within this tell the message's lane, and which job or delivery it is about."""
+    return log_context(lane=dependencies.settings.lane_of(received.queue_url), **subject(received.body))
+
+
+def _process_message(dependencies: Dependencies, received: ReceivedMessage, work: Callable[[], Disposition]) -> bool:
+    try:
+        disposition = work()
+    except BadMessage as error:
+        disposition = DeadLetter(f"cannot be read: {error}")
+    except (NewerMessage, NewerRow) as error:
+        log.warning("message %s is left for newer workers: %s", received.message_id, error)
+        disposition = Redeliver(NEWER_MESSAGE_DELAY)
+    except AwsError:
+        # most often it was the claim: not to wait for the queue's own visibility timeout, or for the sweeper
+        with contextlib.suppress(AwsError):
+            dependencies.transport.send(change_visibility(received, UNREACHABLE_DELAY))
+        raise
+    except Exception:
+        log.exception("message %s: the worker failed on it", received.message_id)
+        disposition = (
+            DeadLetter("the worker failed on it; its log says how")
+            if _failed_too_often(received)
+            else Redeliver(FAILURE_DELAY)
+        )
+    return apply_disposition(dependencies, received, disposition)
+
+
+def _failed_too_often(received: ReceivedMessage) -> bool:
+    return received.receive_count >= MAX_FAILURES
+
+
+def apply_disposition(dependencies: Dependencies, received: ReceivedMessage, disposition: Disposition) -> bool:
+    """Do with the message as the verdict says; whether it is to be deleted. Raises AwsError."""
+    match disposition:
+        case Redeliver(seconds) if received.receive_count < MAX_RECEIVES:
+            dependencies.transport.send(change_visibility(received, seconds))
+            return False
+        case DeadLetter(reason):
+            log.error("message %s is put aside: %s", received.message_id, reason)
+            dependencies.transport.send(
+                send_dead_letter(dependencies.settings.dead_letter_queue_for(received.queue_url), received.body, reason)
+            )
+        case Redeliver() | Ack():
+            pass
+    return True

@@ -1,0 +1,187 @@
+"""One attempt at a job that was claimed: run its handler under a heartbeat, then settle."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import json
+import logging
+import tempfile
+import threading
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from coatcheck.authoring.context import Stopped
+from coatcheck.authoring.retry import Reject
+from coatcheck.authoring.types import Continue, Handler
+from coatcheck.core.aws import s3
+from coatcheck.core.aws.call import AwsError
+from coatcheck.core.aws.dynamodb import job_items
+from coatcheck.core.job import Blob, Job
+from coatcheck_worker.dependencies import Dependencies, Disposition
+from coatcheck_worker.run import settle
+from coatcheck_worker.run.heartbeat import Heartbeat, StopReason
+from coatcheck_worker.run.job_context import JobContext
+from coatcheck_worker.storage.orphans import discard_attempt
+from coatcheck_worker.storage.results import as_result, store_checkpoint, store_result
+from coatcheck_worker.webhooks.notify import notify_deliverer
+
+log = logging.getLogger(__name__)
+
+UNRESPONSIVE_EXIT_STATUS = 75
+"""Exit status of a worker that was ended because a handler would not stop (EX_TEMPFAIL of sysexits.h)."""
+
+
+class JobAttempt:
+    """The attempt `job.attempt`, held by this process.
+
+    `deadline` is when the process itself has to be done (milliseconds), if it has one. `on_forced_exit` gets the
+    verdict in the worst case, in which the handler does not stop and the process is ended under it.
+    """
+
+    def __init__(
+        self,
+        dependencies: Dependencies,
+        job: Job,
+        handler: Handler[Any, Any],
+        *,
+        deadline: int | None,
+        on_forced_exit: Callable[[Disposition], None],
+    ) -> None:
+        self._dependencies, self._job, self._handler, self._on_forced_exit = dependencies, job, handler, on_forced_exit
+        self._policy = handler.job_type.retry
+        self._settling = threading.Lock()
+        run_deadline = (job.claimed_at or dependencies.clock()) + job.timeout
+        self.heartbeat = Heartbeat(
+            dependencies.transport,
+            dependencies.settings.table,
+            job,
+            lease=dependencies.settings.lease_ms,
+            deadline=run_deadline if deadline is None else min(run_deadline, deadline),
+            clock=dependencies.clock,
+            on_unresponsive=self._end_process,
+            ticker=dependencies.ticker,
+        )
+
+    def run(self) -> Disposition:
+        """Run the handler and settle. Raises AwsError when the settling write cannot be sent: the lease decides."""
+        with tempfile.TemporaryDirectory(prefix="coatcheck-") as workdir, self.heartbeat:
+            notify_deliverer(self._dependencies, self._job)
+            context = JobContext(
+                self._dependencies.transport,
+                self._dependencies.settings.bucket,
+                self._job,
+                self.heartbeat,
+                checkpoint=None,
+                workdir=Path(workdir),
+                clock=self._dependencies.clock,
+            )
+            try:
+                settling = self._store(self._call_handler(context), context)
+            except Stopped:
+                return self._stop()
+            except Exception as error:  # noqa: BLE001 - whatever a handler raises ends its attempt, not the worker
+                return self._fail(error)
+            # outside the try: when this write fails it may still have been made, and then what it points to must stay
+            with self._settling:
+                return settling()
+
+    def _call_handler(self, context: JobContext) -> Any:
+        # it may have to end before it began: the claim may have taken longer than there was time
+        context.check()
+        context.checkpoint = self._checkpoint()
+        value = self._handler.run(self._input(), context)
+        if inspect.isawaitable(value):
+            return asyncio.run(_until_stopped(value, self.heartbeat))
+        return value
+
+    def _input(self) -> Any:
+        text = self._load(self._job.input, s3.input_key(self._job))
+        try:
+            return self._handler.job_type.input.model_validate_json(text)
+        except ValidationError as error:
+            raise Reject(f"the input does not fit the job type any more: {error.error_count()} errors") from None
+
+    def _checkpoint(self) -> Any:
+        saved = self._job.checkpoint
+        return None if saved is None else json.loads(self._load(saved, s3.checkpoint_key(self._job, saved.sha256)))
+
+    def _load(self, blob: Blob, key: str) -> bytes:
+        if blob.inline is not None:
+            return blob.inline
+        stream = self._dependencies.transport.send(s3.get(self._dependencies.settings.bucket, key))
+        if stream is None:
+            raise Reject("what the job works on is no longer kept")
+        with stream:
+            return bytes(stream.read())
+
+    def _store(self, value: Any, context: JobContext) -> Callable[[], Disposition]:
+        """Store what the handler returned; answers the write that is left to be made."""
+        dependencies, job = self._dependencies, self._job
+        bucket = dependencies.settings.bucket
+        if isinstance(value, Continue):
+            checkpoint = store_checkpoint(dependencies.transport, bucket, job, value.checkpoint)
+            return partial(settle.continued, dependencies, job, checkpoint)
+        result = as_result(self._handler.job_type, value)
+        stored = store_result(dependencies.transport, bucket, job, result, check=context.check)
+        if context.artifacts:
+            dependencies.transport.send(job_items.put_artifacts(dependencies.settings.table, job, context.artifacts))
+        return partial(settle.succeeded, dependencies, job, stored, len(context.artifacts))
+
+    def _fail(self, error: Exception) -> Disposition:
+        if isinstance(error, AwsError) and self.heartbeat.stop is StopReason.LEASE_LOST:
+            return self._stop()
+        # a reason is the client's to read, and may hold what a tenant sent
+        trace = None if isinstance(error, Reject) else error
+        log.warning("%s: attempt %d failed: %s", self._job.id, self._job.attempt, type(error).__name__, exc_info=trace)
+        with self._settling:
+            disposition = settle.raised(self._dependencies, self._job, self._policy, error)
+        discard_attempt(self._dependencies, self._job)
+        return disposition
+
+    def _stop(self) -> Disposition:
+        stop = self.heartbeat.stop or StopReason.HANDED_BACK
+        with self._settling:
+            disposition = self._settle_stopped(stop)
+        discard_attempt(self._dependencies, self._job)
+        return disposition
+
+    def _settle_stopped(self, stop: StopReason) -> Disposition:
+        return settle.stopped(self._dependencies, self._job, self._policy, stop, deadline=self.heartbeat.deadline)
+
+    def _end_process(self, stop: StopReason) -> None:
+        """The handler does not stop: settle over its head, then end it with its process."""
+        if not self._settling.acquire(blocking=False):
+            return
+        log.error("%s does not stop (%s): ending the process", self._job.id, stop.value)
+        try:
+            self._on_forced_exit(self._settle_stopped(stop))
+        except Exception:
+            # the process has to end, whatever it was
+            with contextlib.suppress(Exception):
+                log.exception("%s could not be settled; its lease will run out", self._job.id)
+        self._dependencies.end_process(UNRESPONSIVE_EXIT_STATUS)
+
+
+async def _until_stopped(work: Any, heartbeat: Heartbeat) -> Any:
+    """Await `work`; when the heart says stop, cancel it at its next await."""
+    loop = asyncio.get_running_loop()
+    task = asyncio.ensure_future(work)
+
+    def cancel() -> None:
+        # the loop is closed when the handler is through: there is nothing to cancel any more
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(task.cancel)
+
+    heartbeat.call_when_stopped(cancel)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        if heartbeat.stop is None:
+            raise
+        raise Stopped(heartbeat.stop.value) from None

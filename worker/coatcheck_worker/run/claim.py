@@ -1,0 +1,87 @@
+"""A message says: look at this job. Look, and do what its row asks for."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+
+from coatcheck.core import due
+from coatcheck.core.aws.dynamodb import transitions
+from coatcheck.core.aws.dynamodb.keys import JobKey
+from coatcheck.core.job import Job
+from coatcheck.core.lifecycle import Status
+from coatcheck.core.messages import JobMessage
+from coatcheck_worker import sweep
+from coatcheck_worker.dependencies import Ack, DeadLetter, Dependencies, Disposition, Redeliver
+from coatcheck_worker.run import settle
+from coatcheck_worker.run.attempt import JobAttempt
+
+AttemptCallback = Callable[[JobAttempt | None], None]
+
+
+def run_job(
+    dependencies: Dependencies,
+    message: JobMessage,
+    *,
+    deadline: int | None = None,
+    on_forced_exit: Callable[[Disposition], None],
+    on_attempt: AttemptCallback = lambda _: None,
+) -> Disposition:
+    """Claim the job, run it and settle it; the one way, for the Lambda and for the polling process.
+
+    `deadline` is when this process must be done, in milliseconds. `on_attempt` is told of the attempt while it runs,
+    so that a signal can reach it. Raises AwsError when AWS is out of reach: the message then comes again, and the
+    sweeper looks as well. Raises NewerRow for a job that only newer workers know how to treat.
+    """
+    key = JobKey(message.tenant, message.job)
+    outcome = _claim(dependencies, key)
+    if isinstance(outcome, transitions.TransitionRefused):
+        return _disposition_of_unclaimed(dependencies, key, outcome.job)
+    handler = dependencies.handlers.get(outcome.type)
+    if handler is None:
+        return settle.requeue_unknown_type(dependencies, outcome)
+    attempt = JobAttempt(dependencies, outcome, handler, deadline=deadline, on_forced_exit=on_forced_exit)
+    on_attempt(attempt)
+    try:
+        return attempt.run()
+    finally:
+        on_attempt(None)
+
+
+def _claim(dependencies: Dependencies, key: JobKey) -> transitions.TransitionOutcome:
+    owner = secrets.token_urlsafe(9)
+    table, lease = dependencies.settings.table, dependencies.settings.lease_ms
+    outcome = dependencies.transport.send(
+        transitions.claim(table, key, now=dependencies.clock(), lease=lease, owner=owner)
+    )
+    if isinstance(outcome, transitions.TransitionRefused) and _release_if_due(dependencies, key, outcome.job):
+        outcome = dependencies.transport.send(
+            transitions.claim(table, key, now=dependencies.clock(), lease=lease, owner=owner)
+        )
+    if isinstance(outcome, transitions.TransitionRefused) and outcome.job and outcome.job.owner == owner:
+        # our own claim: its reply was lost, and the SDK repeated it
+        return outcome.job
+    return outcome
+
+
+def _release_if_due(dependencies: Dependencies, key: JobKey, job: Job | None) -> bool:
+    if job is None or job.status is not Status.SCHEDULED or job.queue_ttl_passed(dependencies.clock()):
+        return False
+    return isinstance(
+        dependencies.transport.send(transitions.release(dependencies.settings.table, key, now=dependencies.clock())),
+        Job,
+    )
+
+
+def _disposition_of_unclaimed(dependencies: Dependencies, key: JobKey, job: Job | None) -> Disposition:
+    """What becomes of a message whose job cannot be claimed now."""
+    if job is None:
+        return DeadLetter(f"names {key.id}, which is not there")
+    if job.status in {Status.SCHEDULED, Status.QUEUED} and not job.queue_ttl_passed(dependencies.clock()):
+        delay = due.message_delay(now=dependencies.clock(), start_at=job.start_at)
+        return Ack() if delay is None else Redeliver(max(delay, 1))
+    if job.done or (job.status is Status.RUNNING and job.attempt < job.max_attempts):
+        # whoever holds it settles it, or the sweeper does: it alone may send what this function consumes
+        return Ack()
+    sweep.process_job(dependencies, job)
+    return Ack()

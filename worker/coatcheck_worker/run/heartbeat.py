@@ -1,0 +1,172 @@
+"""The heartbeat of one attempt: keeps the lease, carries progress out and the order to stop in."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from enum import Enum
+from typing import Self
+
+from coatcheck.core.aws.call import AwsError, AwsUnavailable
+from coatcheck.core.aws.dynamodb import transitions
+from coatcheck.core.clock import SECOND
+from coatcheck.core.job import Job, Progress
+from coatcheck.core.lifecycle import Status
+from coatcheck_worker.boto_transport import Transport
+
+log = logging.getLogger(__name__)
+
+Tick = Callable[[], bool]
+Ticker = Callable[[Tick, float], AbstractContextManager[object]]
+"""Calls a look again and again, beside what runs in the context, until it answers False or the context ends.
+
+When it cannot call one for so many seconds, it ends the process.
+"""
+
+RENEWALS_PER_LEASE = 4
+MIN_RENEWAL_INTERVAL = 2 * SECOND
+"""The least time between two beats: one that takes news along, or that tries again, does not wait for its turn."""
+
+LEASED = frozenset({Status.RUNNING, Status.CANCELING})
+STOP_GRACE = 5 * SECOND
+"""How long a handler that was told to stop may go on before its process is ended."""
+
+
+class StopReason(Enum):
+    """Why an attempt has to end before its handler is through."""
+
+    CANCELED = "the job was canceled"
+    OUT_OF_TIME = "the attempt ran past its timeout"
+    LEASE_LOST = "another worker holds the job"
+    HANDED_BACK = "the worker is being stopped"
+
+
+class Heartbeat:
+    """Beats at `ticker` while a handler runs. No error ends it but that of a process which is gone.
+
+    `deadline` is when the attempt must end (milliseconds). `on_unresponsive` is called, out of a look, when the handler
+    still runs a while after the attempt had to end.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        table: str,
+        job: Job,
+        *,
+        lease: int,
+        deadline: int,
+        clock: Callable[[], int],
+        on_unresponsive: Callable[[StopReason], None],
+        ticker: Ticker,
+    ) -> None:
+        self._transport, self._table, self._job = transport, table, job
+        self._lease, self.deadline, self._clock = lease, deadline, clock
+        self._on_unresponsive = on_unresponsive
+        self._on_stop: Callable[[], object] = lambda: None
+        self._progress: Progress | None = None
+        self._reported: Progress | None = None
+        self._last_renewal = self._last_attempted = clock()
+        self._lease_until = job.lease_until or self._last_renewal
+        self._stopped_at = 0
+        self._closed = False
+        self._lock = threading.Lock()
+        self._ticking = ticker(self._tick, lease / SECOND)
+        self.stop: StopReason | None = None
+
+    def __enter__(self) -> Self:
+        self._ticking.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closed = True
+        self._ticking.__exit__(None, None, None)
+
+    def set_progress(self, progress: Progress) -> None:
+        """Note how far the handler is; the next beat takes it along."""
+        self._progress = progress
+
+    def call_when_stopped(self, action: Callable[[], object]) -> None:
+        """Call `action` when the attempt has to end; at once if it already has to."""
+        with self._lock:
+            self._on_stop = action
+            stopped = self.stop is not None
+        if stopped:
+            action()
+
+    def request_stop(self, stop: StopReason) -> None:
+        """Tell the attempt to end. The first reason stands."""
+        with self._lock:
+            if self.stop is not None:
+                return
+            self.stop, self._stopped_at = stop, self._clock()
+            action = self._on_stop
+        action()
+        log.info("stopping %s: %s", self._job.id, stop.value)
+
+    def _tick(self) -> bool:
+        try:
+            return self._tick_once()
+        except Exception:
+            # the lease, the timeout and a cancel rest on the next look; there may be no memory even to say so
+            with contextlib.suppress(Exception):
+                log.exception("%s: a look of its heartbeat failed; it goes on", self._job.id)
+            return True
+
+    def _tick_once(self) -> bool:
+        now = self._clock()
+        if now >= self.deadline:
+            self.request_stop(StopReason.OUT_OF_TIME)
+        if self.stop is not None and now - self._stopped_at >= STOP_GRACE:
+            self._on_unresponsive(self.stop)
+            return False
+        if self.stop is not StopReason.LEASE_LOST and self._due(now):
+            self._renew_lease(now)
+        return True
+
+    def _due(self, now: int) -> bool:
+        unreported = self._progress is not self._reported
+        interval = self._lease // RENEWALS_PER_LEASE
+        # a clock that was put back by as much is no reason to wait until it is where it was
+        since_attempted, since_renewal = abs(now - self._last_attempted), abs(now - self._last_renewal)
+        return since_attempted >= min(MIN_RENEWAL_INTERVAL, interval) and (unreported or since_renewal >= interval)
+
+    def _renew_lease(self, now: int) -> None:
+        self._last_attempted, unreported = now, self._progress
+        try:
+            renew_lease = transitions.renew_lease(
+                self._table, self._job, now=now, lease=self._lease, progress=unreported
+            )
+            outcome = self._transport.send(replace(renew_lease, urgent=True))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the next beat may go through
+            self._not_renewed(unreported, error)
+            return
+        row = outcome.job if isinstance(outcome, transitions.TransitionRefused) else outcome
+        if row is None or not self._holds(row):
+            if not self._closed:
+                self.request_stop(StopReason.LEASE_LOST)
+            return
+        if row is outcome:
+            self._reported = unreported
+        self._last_renewal, self._lease_until = now, row.lease_until or now
+        if row.status is Status.CANCELING:
+            self.request_stop(StopReason.CANCELED)
+
+    def _not_renewed(self, unreported: Progress | None, error: Exception) -> None:
+        if not isinstance(error, AwsUnavailable) and self._progress is unreported:
+            # it is the one part of a beat that is a handler's: the next goes without
+            self._progress = self._reported
+        if self._clock() >= self._lease_until:
+            self.request_stop(StopReason.LEASE_LOST)
+        unexpected = None if isinstance(error, AwsError) else error
+        level = logging.ERROR if unexpected else logging.WARNING
+        log.log(level, "beat of %s failed: %s", self._job.id, error, exc_info=unexpected)
+
+    def _holds(self, row: Job) -> bool:
+        """Whether the attempt is still ours: a beat is also refused where a longer lease of ours stands already."""
+        same = (row.attempt, row.created_at) == (self._job.attempt, self._job.created_at)
+        return same and row.status in LEASED

@@ -1,0 +1,126 @@
+"""The context that a running handler is given."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import re
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from coatcheck.authoring.context import Stopped
+from coatcheck.authoring.types import Upload
+from coatcheck.core import sanitize
+from coatcheck.core.aws import s3
+from coatcheck.core.aws.call import AwsError
+from coatcheck.core.clock import SECOND
+from coatcheck.core.job import Blob, Job, Progress
+from coatcheck_worker.boto_transport import Transport
+from coatcheck_worker.run.heartbeat import Heartbeat
+from coatcheck_worker.storage.object_reader import READ_AHEAD, ObjectReader
+from coatcheck_worker.storage.object_writer import ObjectWriter
+
+MAX_ARTIFACTS = 1000
+MAX_PROGRESS_MESSAGE = 200
+_NAME = re.compile(r"(?!\.)[A-Za-z0-9._-]{1,100}")
+
+
+class JobContext:
+    """`coatcheck.authoring.context.Context` for an attempt that runs in this process."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        bucket: str,
+        job: Job,
+        heartbeat: Heartbeat,
+        *,
+        checkpoint: Any,
+        workdir: Path,
+        clock: Callable[[], int],
+    ) -> None:
+        self._transport, self._bucket, self._job, self._heartbeat = transport, bucket, job, heartbeat
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._artifacts: dict[str, Blob | None] = {}
+        self.job_id, self.tenant = job.id, job.tenant
+        self.attempt, self.max_attempts = job.attempt, job.max_attempts
+        self.checkpoint = checkpoint
+        self.workdir = workdir
+        self.log = logging.LoggerAdapter(
+            logging.getLogger(f"job.{job.type}"),
+            {"job": job.id, "tenant": job.tenant, "lane": job.lane, "attempt": job.attempt},
+        )
+
+    @property
+    def remaining(self) -> float:
+        """Seconds until this attempt has to end."""
+        return max(0.0, (self._heartbeat.deadline - self._clock()) / SECOND)
+
+    @property
+    def artifacts(self) -> list[Blob]:
+        """The artifacts that are whole."""
+        return [blob for blob in self._artifacts.values() if blob is not None]
+
+    def progress(self, fraction: float, message: str | None = None) -> None:
+        """Note how far the job is. Raises Stopped, and ValueError for what is no fraction.
+
+        Any kind of number will do; the message is made fit to be shown.
+        """
+        if not 0 <= fraction <= 1:
+            raise ValueError(f"a fraction is between 0 and 1, not {fraction}")
+        text = None if message is None else sanitize.plain_text(message, longest=MAX_PROGRESS_MESSAGE)
+        self._heartbeat.set_progress(Progress(round(float(fraction), 4), text or None))
+        self.check()
+
+    def check(self) -> None:
+        """Raise Stopped when the attempt has to end."""
+        if self._heartbeat.stop is not None:
+            raise Stopped(self._heartbeat.stop.value)
+
+    def open_input(self, upload: Upload) -> BinaryIO:
+        """The uploaded file as a file that seeks. Raises FileNotFoundError when it has expired."""
+        key = s3.upload_key(self.tenant, upload.id)
+        reader = ObjectReader(self._transport, self._bucket, key, name=f"upload {upload.id}")
+        return cast("BinaryIO", io.BufferedReader(reader, READ_AHEAD))
+
+    def input_path(self, upload: Upload) -> Path:
+        """The uploaded file as a local file, fetched once."""
+        path = self.workdir / upload.id
+        with self._lock:
+            if not path.exists():
+                unfinished = path.with_suffix(".part")
+                with contextlib.closing(self.open_input(upload)) as stream, unfinished.open("wb") as file:
+                    shutil.copyfileobj(stream, file, 1024 * 1024)
+                unfinished.rename(path)
+        return path
+
+    @contextlib.contextmanager
+    def artifact(self, name: str, content_type: str = "application/octet-stream") -> Iterator[BinaryIO]:
+        """A file to write that becomes the artifact `name`. Raises ValueError for a bad or repeated name."""
+        self._reserve(name)
+        key = s3.artifact_key(self._job, name)
+        kind = sanitize.media_type(content_type)
+        writer = ObjectWriter(self._transport, self._bucket, key, content_type=kind, filename=name)
+        try:
+            yield cast("BinaryIO", writer)
+            self._artifacts[name] = writer.finish()
+        except BaseException:
+            del self._artifacts[name]
+            with contextlib.suppress(AwsError):
+                writer.abort()
+            raise
+
+    def _reserve(self, name: str) -> None:
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"an artifact is named by 1 to 100 of [A-Za-z0-9._-], not starting with a dot: {name!r}")
+        with self._lock:
+            if name in self._artifacts:
+                raise ValueError(f"this attempt already made an artifact named {name!r}")
+            if len(self._artifacts) >= MAX_ARTIFACTS:
+                raise ValueError(f"a job makes at most {MAX_ARTIFACTS} artifacts")
+            self._artifacts[name] = None

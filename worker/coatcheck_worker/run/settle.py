@@ -1,0 +1,178 @@
+"""How an attempt ends: each ending is one fenced write, and says what becomes of the message."""
+
+from __future__ import annotations
+
+import logging
+
+from coatcheck.authoring.retry import GiveUp, Reject, RetryLater, RetryPolicy, decide
+from coatcheck.core import due, errors, sanitize
+from coatcheck.core.aws.call import Call
+from coatcheck.core.aws.dynamodb import transitions
+from coatcheck.core.aws.dynamodb.history import put_history_page
+from coatcheck.core.clock import DAY, SECOND, milliseconds
+from coatcheck.core.job import Blob, Job, JobError
+from coatcheck.core.lifecycle import FAIL, SUCCEED, TIME_OUT, Status, Transition
+from coatcheck_worker.dependencies import Ack, Dependencies, Disposition, Redeliver
+from coatcheck_worker.run.heartbeat import StopReason
+from coatcheck_worker.storage.orphans import discard_attempt
+from coatcheck_worker.storage.results import BadResult
+from coatcheck_worker.webhooks.notify import notify_deliverer
+
+log = logging.getLogger(__name__)
+
+MAX_DETAIL = 500
+UNKNOWN_TYPE_TIMEOUT = DAY
+"""How long a job waits for a worker that knows its type, from its first meeting with one that does not."""
+UNKNOWN_TYPE_DELAY = 60
+_CANCELED = JobError(errors.CANCELED.code, "canceled while it ran")
+
+
+def succeeded(dependencies: Dependencies, job: Job, result: Blob, artifact_count: int) -> Disposition:
+    """The result is whole and stored: point to it. Bytes first, then the pointer."""
+    now = dependencies.clock()
+    table = dependencies.settings.table
+    transition = transitions.settle(table, job, SUCCEED, now=now, result=result, artifact_count=artifact_count)
+    if not _commit(dependencies, job, transition):
+        discard_attempt(dependencies, job)
+    return Ack()
+
+
+def continued(dependencies: Dependencies, job: Job, checkpoint: Blob) -> Disposition:
+    """The handler saved a checkpoint and asked for more time."""
+    _spill(dependencies, job)
+    transition = transitions.continue_later(
+        dependencies.settings.table, job, now=dependencies.clock(), checkpoint=checkpoint
+    )
+    return Redeliver(0) if _commit(dependencies, job, transition) else Ack()
+
+
+def raised(dependencies: Dependencies, job: Job, policy: RetryPolicy, error: Exception) -> Disposition:
+    """The handler raised `error`."""
+    match decide(policy, attempt=job.attempt, max_attempts=job.max_attempts, error=error, roll=dependencies.roll()):
+        case GiveUp():
+            return _give_up(dependencies, job, FAIL, _describe(error, job))
+        case wait:
+            return _retry(dependencies, job, _describe(error, job), wait.seconds)
+
+
+def stopped(
+    dependencies: Dependencies, job: Job, policy: RetryPolicy, stop: StopReason, *, deadline: int
+) -> Disposition:
+    """The attempt was made to end; `deadline` is when it had to at the latest (milliseconds)."""
+    if stop is StopReason.LEASE_LOST:
+        return Ack()
+    if stop is StopReason.CANCELED:
+        _commit(
+            dependencies,
+            job,
+            transitions.cancel(dependencies.settings.table, job, now=dependencies.clock(), error=_CANCELED),
+        )
+        return Ack()
+    if stop is StopReason.HANDED_BACK:
+        return _retry(dependencies, job, JobError(errors.HANDED_BACK.code, stop.value), 0, counted=False)
+    allowed = (deadline - (job.claimed_at or deadline)) / SECOND
+    error = JobError(errors.TIMED_OUT.code, f"attempt {job.attempt} ran past the {allowed:g} s it had")
+    match decide(policy, attempt=job.attempt, max_attempts=job.max_attempts, error=None, roll=dependencies.roll()):
+        case GiveUp():
+            return _give_up(dependencies, job, TIME_OUT, error)
+        case wait:
+            return _retry(dependencies, job, error, wait.seconds)
+
+
+def requeue_unknown_type(dependencies: Dependencies, job: Job) -> Disposition:
+    """No handler here knows the job's type: newer workers may, so it costs no attempt to wait for them.
+
+    The time counts from when the type was first missed: the job may have been scheduled, or tried, days before. That is
+    unknown of what an older version's worker has missed, and it then counts from now.
+    """
+    error = JobError(errors.UNKNOWN_TYPE.code, f"the worker has no handler for {job.type}")
+    log.error("%s: %s", job.id, error.detail)
+    now = dependencies.clock()
+    first_missed_at = now if job.type_missed_at is None else job.type_missed_at
+    if now - first_missed_at > UNKNOWN_TYPE_TIMEOUT:
+        return _give_up(dependencies, job, FAIL, error)
+    return _retry(dependencies, job, error, UNKNOWN_TYPE_DELAY, counted=False, type_missed_at=first_missed_at)
+
+
+def _give_up(dependencies: Dependencies, job: Job, transition: Transition, error: JobError) -> Disposition:
+    _commit(
+        dependencies,
+        job,
+        transitions.settle(dependencies.settings.table, job, transition, now=dependencies.clock(), error=error),
+    )
+    return Ack()
+
+
+def _retry(
+    dependencies: Dependencies,
+    job: Job,
+    error: JobError,
+    seconds: float,
+    *,
+    counted: bool = True,
+    type_missed_at: int | None = None,
+) -> Disposition:
+    """Queue the job again. The same message waits out a short time; after a longer one the sweeper sends another."""
+    _spill(dependencies, job)
+    now = dependencies.clock()
+    start_at = now + milliseconds(seconds)
+    transition = transitions.retry(
+        dependencies.settings.table,
+        job,
+        now=now,
+        start_at=start_at,
+        error=error,
+        counted=counted,
+        type_missed_at=type_missed_at,
+    )
+    delay = due.retry_visibility(now=now, start_at=start_at)
+    return Redeliver(delay) if _commit(dependencies, job, transition) and delay is not None else Ack()
+
+
+def _spill(dependencies: Dependencies, job: Job) -> None:
+    if transitions.must_spill(job):
+        dependencies.transport.send(put_history_page(dependencies.settings.table, job))
+
+
+def _commit(dependencies: Dependencies, job: Job, transition: Call[transitions.TransitionOutcome]) -> bool:
+    """Send the write that ends the attempt; whether it took effect. A cancel that came before it wins."""
+    outcome = dependencies.transport.send(transition)
+    if isinstance(outcome, Job):
+        log.info("%s is %s after attempt %d", job.id, outcome.status, job.attempt)
+        notify_deliverer(dependencies, outcome)
+        return True
+    row = outcome.job
+    if row is None or (row.attempt, row.created_at) != (job.attempt, job.created_at):
+        log.warning("%s: attempt %d lost its lease; nothing of it is kept", job.id, job.attempt)
+        return False
+    if row.status is Status.CANCELING:
+        canceled = dependencies.transport.send(
+            transitions.cancel(dependencies.settings.table, job, now=dependencies.clock(), error=_CANCELED)
+        )
+        log.info("%s is canceled after attempt %d", job.id, job.attempt)
+        if isinstance(canceled, Job):
+            notify_deliverer(dependencies, canceled)
+        return False
+    # The row already left this very attempt: the reply to our own write was lost and the write repeated, or the
+    # sweeper was faster. A success can only have been our own, since none but the holder of the fence can make one.
+    log.info("%s was already %s after attempt %d", job.id, row.status, job.attempt)
+    notify_deliverer(dependencies, row)
+    return row.status in {Status.SUCCEEDED, Status.QUEUED}
+
+
+def _describe(error: Exception, job: Job) -> JobError:
+    """What a client is told. A handler's unexpected error may hold anything, so only its class is named."""
+    match error:
+        case Reject():
+            return _job_error(errors.REJECTED.code, error.reason)
+        case RetryLater():
+            return _job_error(errors.HANDLER_ERROR.code, error.reason)
+        case BadResult():
+            return _job_error(errors.BAD_RESULT.code, error)
+        case _:
+            attempt = f"attempt {job.attempt} of {job.max_attempts}"
+            return _job_error(errors.HANDLER_ERROR.code, f"the handler raised {type(error).__name__} in {attempt}")
+
+
+def _job_error(code: str, detail: object) -> JobError:
+    return JobError(code, sanitize.plain_text(detail, longest=MAX_DETAIL))

@@ -1,0 +1,106 @@
+"""Bytes on their way out: hashed while they pass, kept in the row when few, sent to S3 in parts when many."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from typing import Any
+
+from coatcheck.authoring.retry import Reject
+from coatcheck.core.aws import s3
+from coatcheck.core.job import Blob
+from coatcheck.core.pack import pack
+from coatcheck_worker.boto_transport import Transport
+from coatcheck_worker.storage.part_uploader import MAX_PARTS, MAX_SIZE, PartUploader, part_size
+
+_MAX_COMPRESSION_RATIO = 8
+"""What has more bytes than so many times those that may go into the row is not deflated to see whether it does."""
+
+
+class ObjectWriter(io.RawIOBase):
+    """A file that becomes one object in S3, or a few bytes in a row. Call `finish` or `abort` when it is written.
+
+    What is at most `inline` bytes when it is packed goes into the row. What fits a part goes in one request, and no
+    thread is started for it.
+    """
+
+    def __init__(
+        self, transport: Transport, bucket: str, key: str, *, content_type: str, filename: str | None, inline: int = 0
+    ) -> None:
+        super().__init__()
+        self._transport, self._bucket, self._key = transport, bucket, key
+        self._content_type, self._filename, self._inline = content_type, filename, inline
+        self._sha256 = hashlib.sha256()
+        self._size = 0
+        self._buffer = bytearray()
+        self._filled = 0
+        self._capacity = part_size(1)
+        self._parts: PartUploader | None = None
+
+    def writable(self) -> bool:
+        """Yes."""
+        return True
+
+    def write(self, data: Any, /) -> int:
+        """Take `data` whole.
+
+        Raises AwsError when S3 did not take an earlier part, and Reject beyond MAX_SIZE.
+        """
+        with memoryview(data) as view, view.cast("B") as octets:
+            taken = 0
+            while taken < len(octets):
+                if self._filled == self._capacity:
+                    self._send_part()
+                taken += self._take(octets[taken : taken + self._capacity - self._filled])
+            return taken
+
+    def finish(self) -> Blob:
+        """Everything is written: the blob is whole when this returns. Raises AwsError."""
+        if self._parts is not None:
+            self._send_part()
+            self._parts.complete()
+            return self._blob()
+        self._hash()
+        body = self._buffer
+        if len(body) <= _MAX_COMPRESSION_RATIO * self._inline and len(pack(bytes(body))) <= self._inline:
+            return self._blob(inline=bytes(body))
+        sha256 = self._sha256.digest()
+        self._transport.send(s3.put(self._bucket, self._key, body, content_type=self._content_type, sha256=sha256))
+        return self._blob()
+
+    def abort(self) -> None:
+        """Throw away what was sent. Raises AwsError; the bucket's lifecycle rule then does it in a day."""
+        if self._parts is not None:
+            self._parts.abort()
+
+    def _blob(self, inline: bytes | None = None) -> Blob:
+        return Blob(self._size, self._sha256.digest(), self._content_type, self._filename, inline=inline)
+
+    def _take(self, octets: memoryview) -> int:
+        end = self._filled + len(octets)
+        if end > len(self._buffer):
+            # the first part: it may stay small
+            self._buffer += octets
+        else:
+            with memoryview(self._buffer) as view:
+                view[self._filled : end] = octets
+        self._filled = end
+        return len(octets)
+
+    def _hash(self) -> None:
+        """Hash what the buffer holds: one large update lets other threads run, many small ones do not."""
+        del self._buffer[self._filled :]
+        self._sha256.update(self._buffer)
+        self._size += self._filled
+
+    def _send_part(self) -> None:
+        if self._parts is None:
+            self._parts = PartUploader(self._transport, self._bucket, self._key, content_type=self._content_type)
+        if self._parts.next_number > MAX_PARTS:
+            raise Reject(f"a result or an artifact has at most {MAX_SIZE:,} bytes")
+        self._hash()
+        free_buffer = self._parts.add(self._buffer)
+        self._filled = 0
+        self._capacity = part_size(self._parts.next_number)
+        # memory that the system has given already is taken again: it is as quick, and does not come in odd pieces
+        self._buffer = free_buffer if free_buffer and len(free_buffer) == self._capacity else bytearray(self._capacity)

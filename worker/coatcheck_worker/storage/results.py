@@ -1,0 +1,102 @@
+"""What a handler returned, as bytes with a content type, on their way into a sink."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from coatcheck.authoring.types import JobType, Result
+from coatcheck.core import sanitize
+from coatcheck.core.aws import s3
+from coatcheck.core.aws.call import AwsError
+from coatcheck.core.aws.dynamodb.item_size import MAX_RESULT_IN_ROW, free_bytes_for_checkpoint
+from coatcheck.core.job import JSON, Blob, Job
+from coatcheck.core.pack import to_json
+from coatcheck_worker.boto_transport import Transport
+from coatcheck_worker.storage.object_writer import ObjectWriter
+
+_CHUNK_SIZE = 1024 * 1024
+
+
+class BadResult(Exception):
+    """A handler returned something that is no result of its job type. The message says what it was."""
+
+
+def as_result(job_type: JobType[Any, Any], returned: Any) -> Result:
+    """What was returned, as bytes with a content type. Raises BadResult."""
+    if isinstance(returned, Result):
+        return returned
+    if returned is None:
+        return Result(b"null", JSON)
+    if isinstance(returned, BaseModel):
+        if not isinstance(returned, job_type.output):
+            expected, got = job_type.output.__name__, type(returned).__name__
+            raise BadResult(f"the handler of {job_type.name} returned {got} where its type promises {expected}")
+        return Result(returned.model_dump_json().encode(), JSON)
+    if isinstance(returned, (bytes, Path)) or (isinstance(returned, Iterable) and not isinstance(returned, str)):
+        return Result(returned)
+    raise BadResult(f"the handler of {job_type.name} returned {type(returned).__name__}, which is no result")
+
+
+def store_result(transport: Transport, bucket: str, job: Job, result: Result, *, check: Callable[[], None]) -> Blob:
+    """Store the result of this attempt, calling `check` between chunks.
+
+    Raises AwsError, BadResult, and what the handler's iterator and `check` raise.
+    """
+    writer = ObjectWriter(
+        transport,
+        bucket,
+        s3.result_key(job),
+        content_type=sanitize.media_type(result.content_type),
+        filename=sanitize.filename(result.filename or "") or None,
+        inline=MAX_RESULT_IN_ROW,
+    )
+    return _fill(writer, _chunks(result), check)
+
+
+def store_checkpoint(transport: Transport, bucket: str, job: Job, value: Any) -> Blob:
+    """Store what the next leg goes on from. Raises AwsError, and BadResult when it is not JSON."""
+    try:
+        text = to_json(value)
+    except (TypeError, ValueError) as error:
+        raise BadResult(f"a checkpoint must be JSON: {error}") from error
+    key = s3.checkpoint_key(job, hashlib.sha256(text).digest())
+    writer = ObjectWriter(
+        transport, bucket, key, content_type=JSON, filename=None, inline=free_bytes_for_checkpoint(job)
+    )
+    return _fill(writer, [text], lambda: None)
+
+
+def _fill(writer: ObjectWriter, chunks: Iterable[bytes | memoryview], check: Callable[[], None]) -> Blob:
+    try:
+        for chunk in chunks:
+            check()
+            writer.write(chunk)
+        return writer.finish()
+    except BaseException:
+        with contextlib.suppress(AwsError):
+            writer.abort()
+        raise
+
+
+def _chunks(result: Result) -> Iterator[bytes | memoryview]:
+    """The bytes in pieces. A piece is good until the next is asked for."""
+    body = result.body
+    if isinstance(body, bytes):
+        with memoryview(body) as view:
+            for start in range(0, len(view), _CHUNK_SIZE):
+                yield view[start : start + _CHUNK_SIZE]
+    elif isinstance(body, Path):
+        with body.open("rb", buffering=0) as file, memoryview(bytearray(_CHUNK_SIZE)) as view:
+            while size := file.readinto(view):
+                yield view[:size]
+    else:
+        for chunk in body:
+            if not isinstance(chunk, (bytes, bytearray, memoryview)):
+                raise BadResult(f"an iterator of a result must yield bytes, not {type(chunk).__name__}")
+            yield chunk

@@ -1,0 +1,91 @@
+"""Jobs that nobody works on any more: their worker is lost, or they were not started in time."""
+
+from __future__ import annotations
+
+from coatcheck.core import errors
+from coatcheck.core.aws.dynamodb import transitions
+from coatcheck.core.aws.dynamodb.history import put_history_page
+from coatcheck.core.aws.sqs import send_job
+from coatcheck.core.clock import SECOND
+from coatcheck.core.job import Job, JobError
+from coatcheck.core.lifecycle import FAIL, TIME_OUT
+from coatcheck.core.messages import JobMessage
+from coatcheck_worker.dependencies import Dependencies
+from coatcheck_worker.run.heartbeat import RENEWALS_PER_LEASE
+from coatcheck_worker.webhooks.notify import notify_deliverer
+
+GIVEN_UP, REQUEUED, CANCELED = "given up", "requeued", "canceled"
+ENDED = frozenset({GIVEN_UP, REQUEUED, CANCELED})
+"""What was done where an attempt is over whose worker is lost: what it left in the bucket can go."""
+
+
+def expire(dependencies: Dependencies, job: Job) -> str:
+    """End a job that was not started within its `queue_ttl`."""
+    error = JobError(errors.QUEUE_TTL_PASSED.code, "not started within its queue_ttl")
+    outcome = dependencies.transport.send(
+        transitions.expire(dependencies.settings.table, job, now=dependencies.clock(), error=error)
+    )
+    if not isinstance(outcome, Job):
+        return "too late"
+    notify_deliverer(dependencies, outcome)
+    return "expired"
+
+
+def take_over(dependencies: Dependencies, job: Job) -> str:
+    """Queue a job again whose lease has run out, or end it when that was its last attempt."""
+    now = dependencies.clock()
+    table = dependencies.settings.table
+    overran = _overran(job, dependencies.settings.lease_ms)
+    error = (
+        JobError(errors.TIMED_OUT.code, f"attempt {job.attempt} ran past {job.timeout_seconds:g} s and its worker died")
+        if overran
+        else JobError(errors.WORKER_LOST.code, f"the worker of attempt {job.attempt} stopped answering")
+    )
+    if job.attempt >= job.max_attempts:
+        transition = TIME_OUT if overran else FAIL
+        outcome = dependencies.transport.send(
+            transitions.settle(table, job, transition, now=now, error=error, sweeper=True)
+        )
+        return _outcome_name(dependencies, outcome, GIVEN_UP)
+    if transitions.must_spill(job):
+        dependencies.transport.send(put_history_page(table, job))
+    outcome = dependencies.transport.send(
+        transitions.retry(table, job, now=now, start_at=now, error=error, sweeper=True)
+    )
+    if isinstance(outcome, Job):
+        _send(dependencies, outcome)
+    return _outcome_name(dependencies, outcome, REQUEUED)
+
+
+def finish_cancel(dependencies: Dependencies, job: Job) -> str:
+    """End a job that was canceled while it ran, and whose lease has run out."""
+    error = JobError(errors.CANCELED.code, "canceled; its worker had stopped answering")
+    outcome = dependencies.transport.send(
+        transitions.cancel(dependencies.settings.table, job, now=dependencies.clock(), error=error, sweeper=True)
+    )
+    return _outcome_name(dependencies, outcome, CANCELED)
+
+
+def _overran(job: Job, lease: int) -> bool:
+    """Whether the worker still beat when its attempt's time was up, as far as can be told from its last beat.
+
+    A worker that lives settles by itself, so one that was never heard of after its claim died or hangs.
+    """
+    if job.lease_until is None or job.claimed_at is None or job.run_deadline is None:
+        return False
+    last_renewal = job.lease_until - lease
+    return last_renewal > job.claimed_at and job.run_deadline - last_renewal <= lease // RENEWALS_PER_LEASE + SECOND
+
+
+def _send(dependencies: Dependencies, job: Job) -> None:
+    dependencies.transport.send(
+        send_job(dependencies.settings.queues[job.lane], JobMessage(tenant=job.tenant, job=job.id))
+    )
+
+
+def _outcome_name(dependencies: Dependencies, outcome: transitions.TransitionOutcome, what: str) -> str:
+    """Whether the move was made: the worker may have been faster after all."""
+    if not isinstance(outcome, Job):
+        return "too late"
+    notify_deliverer(dependencies, outcome)
+    return what

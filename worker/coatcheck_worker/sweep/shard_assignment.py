@@ -1,0 +1,71 @@
+"""Which part of the `due` index one sweep looks through. Several sweepers share the work by shards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Self, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from coatcheck.core.aws.dynamodb.keys import MAX_SHARDS, Item, ShardKind
+from coatcheck.core.clock import MINUTE
+from coatcheck.core.settings import Settings
+
+ShardCursors: TypeAlias = Mapping[int, Item | None]
+"""Numbers of shards, and the entry of the index behind which each is to be read; None for its beginning."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShardAssignment:
+    """The shards of each kind, of which there are `shard_count`. The `first` share also has what is in no shard."""
+
+    cursors: Mapping[ShardKind, ShardCursors]
+    shard_count: int
+    first: bool = True
+
+    @classmethod
+    def whole(cls, shards: int) -> Self:
+        """All there is."""
+        return cls.part(0, 1, shards)
+
+    @classmethod
+    def part(cls, index: int, parts: int, shards: int) -> Self:
+        """Part `index`, from 0, of so many equal ones."""
+        cursors = dict.fromkeys(range(index, shards, parts))
+        return cls(dict.fromkeys(ShardKind, cursors), shards, first=index == 0)
+
+    def of_kind(self, kind: ShardKind) -> ShardCursors:
+        """The shards of one kind."""
+        return self.cursors.get(kind, {})
+
+
+Delegate: TypeAlias = Callable[[ShardKind, ShardCursors], None]
+"""Lets another sweeper look through these shards of a kind as well. Raises AwsError."""
+
+FULL_SWEEP_INTERVAL = 10 * MINUTE
+
+
+def shards_of(settings: Settings, since_full_sweep: int) -> int:
+    """How many shards of each kind a sweep looks through, when the last look at all was so many milliseconds ago.
+
+    There may be rows in shards that the setting does not name: it was lowered, or a deploy that raised it rolled back.
+    """
+    return MAX_SHARDS if since_full_sweep >= FULL_SWEEP_INTERVAL else settings.due_shards
+
+
+_Number: TypeAlias = Annotated[int, Field(ge=0, lt=MAX_SHARDS)]
+
+
+class ShardAssignmentMessage(BaseModel):
+    """A share as one sweeper hands it to another. The schedule's own event has none, and means the whole."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    shards: dict[ShardKind, dict[_Number, dict[str, dict[str, str]] | None]] | None = None
+
+    def assignment(self, shards: int) -> ShardAssignment:
+        """The share that is meant where there are so many shards of each kind."""
+        return (
+            ShardAssignment.whole(shards) if self.shards is None else ShardAssignment(self.shards, shards, first=False)
+        )

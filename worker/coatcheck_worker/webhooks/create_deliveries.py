@@ -1,0 +1,91 @@
+"""From a job's row to its deliveries: what the row says is still to be told becomes one delivery for each receiver."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from coatcheck.core import due
+from coatcheck.core.aws.dynamodb import job_items, job_updates
+from coatcheck.core.aws.dynamodb.keys import JobKey
+from coatcheck.core.aws.dynamodb.transitions import TransitionRefused
+from coatcheck.core.aws.dynamodb.webhook_items import list_endpoints, put_delivery
+from coatcheck.core.aws.sqs import send_delivery
+from coatcheck.core.job import Job
+from coatcheck.core.messages import JobMessage
+from coatcheck.core.settings import WEBHOOKS
+from coatcheck.core.webhooks import (
+    DELIVERY_RETENTION,
+    Delivery,
+    DeliveryKey,
+    delivery_id,
+    endpoint_id_for,
+    event_id,
+    future_events,
+    pending_events,
+)
+from coatcheck_worker.dependencies import Ack, Dependencies, Disposition, Redeliver
+from coatcheck_worker.webhooks.event_body import event_body
+from coatcheck_worker.webhooks.notify import delivery_message
+
+
+@dataclass(frozen=True, slots=True)
+class Subscriber:
+    """Who wants to be told, and of what."""
+
+    endpoint: str
+    url: str
+    events: tuple[str, ...]
+
+
+def create_deliveries(dependencies: Dependencies, message: JobMessage) -> Disposition:
+    """Make the deliveries of a job's events, then note in its row that they were made. Raises AwsError.
+
+    It may end anywhere and be done again: events and deliveries have the ids that follow from what they are.
+    """
+    table = dependencies.settings.table
+    job = dependencies.transport.send(job_items.get_job(table, JobKey(message.tenant, message.job)))
+    # one whose retention is over is told of all the same, and one that was deleted has nothing to tell
+    if job is None or not pending_events(job):
+        return Ack()
+    subscribers = list(_subscribers(dependencies, job))
+    for event in pending_events(job):
+        _create_for_event(dependencies, job, event, [one for one in subscribers if event in one.events])
+    recorded = dependencies.transport.send(job_updates.mark_notified(table, job, remaining=future_events(job)))
+    # another one has noted less than was made here: that this is all has to be noted as well
+    missed = isinstance(recorded, TransitionRefused) and recorded.job is not None and pending_events(recorded.job)
+    return Redeliver(0) if missed else Ack()
+
+
+def _subscribers(dependencies: Dependencies, job: Job) -> Iterator[Subscriber]:
+    for one in dependencies.transport.send(list_endpoints(dependencies.settings.table, job.tenant)):
+        if one.enabled and one.created_at <= job.created_at:
+            yield Subscriber(one.id, one.url, one.events)
+    if job.webhook is not None:
+        url = job.webhook["url"]
+        yield Subscriber(endpoint_id_for(job.tenant, url), url, tuple(job.webhook["events"]))
+
+
+def _create_for_event(dependencies: Dependencies, job: Job, event: str, subscribers: list[Subscriber]) -> None:
+    """Make a delivery for each receiver of one event. One that was made before has had its message."""
+    if not subscribers:
+        return
+    table, now = dependencies.settings.table, dependencies.clock()
+    artifacts = dependencies.transport.send(job_items.get_artifacts(table, job)) if job.artifact_count else ()
+    body, this_event_id = event_body(job, event, artifacts), event_id(job, event)
+    for subscriber in subscribers:
+        delivery = Delivery(
+            key=DeliveryKey(job.tenant, job.id, job.created_at, delivery_id(this_event_id, subscriber.endpoint)),
+            event_id=this_event_id,
+            event=event,
+            endpoint=subscriber.endpoint,
+            url=subscriber.url,
+            body=body,
+            created_at=now,
+            keep_until=max(job.expires_at or 0, now + DELIVERY_RETENTION),
+            due_at=due.for_dispatch(now=now, start_at=None, queue_deadline=None, dispatches=0),
+        )
+        if dependencies.transport.send(put_delivery(table, delivery, shards=dependencies.settings.due_shards)):
+            dependencies.transport.send(
+                send_delivery(dependencies.settings.queues[WEBHOOKS], delivery_message(delivery))
+            )

@@ -1,0 +1,54 @@
+"""One message of the lane of webhooks: a job that is to be told of, or a delivery that is to be made."""
+
+from __future__ import annotations
+
+from coatcheck.core.aws.sqs import ReceivedMessage
+from coatcheck.core.messages import BadMessage, DeliveryMessage, JobMessage, NewerMessage
+from coatcheck_worker import message_consumer
+from coatcheck_worker.dependencies import Dependencies, Disposition, Redeliver
+from coatcheck_worker.webhooks.create_deliveries import create_deliveries
+from coatcheck_worker.webhooks.deliver import deliver
+from coatcheck_worker.webhooks.delivery_context import DeliveryContext
+
+MAX_REDELIVERY_DELAY = 60
+"""Seconds."""
+
+
+def process_message(delivery_context: DeliveryContext, received: ReceivedMessage) -> bool:
+    """Do what the message asks for; whether it has done its work, and is to be deleted. Raises AwsError."""
+
+    def work() -> Disposition:
+        message = parse(received.body)
+        if isinstance(message, DeliveryMessage):
+            return deliver(delivery_context, message)
+        return create_deliveries(delivery_context.dependencies, message)
+
+    return message_consumer.process_message(delivery_context.dependencies, received, work)
+
+
+def redeliver_later(dependencies: Dependencies, received: ReceivedMessage) -> bool:
+    """Let the message come again when its endpoint may have less to do: ever later.
+
+    Answers as `process_message` does.
+    """
+    max_delay = min(2**received.receive_count, MAX_REDELIVERY_DELAY)
+    return message_consumer.apply_disposition(
+        dependencies, received, Redeliver(max(1, round(max_delay * (0.5 + dependencies.roll() / 2))))
+    )
+
+
+def parse(body: str) -> DeliveryMessage | JobMessage:
+    """The message in a body of the lane of webhooks. Raises BadMessage and NewerMessage."""
+    try:
+        return DeliveryMessage.parse(body)
+    except BadMessage:
+        return JobMessage.parse(body)
+
+
+def delivery_in(received: ReceivedMessage) -> DeliveryMessage | None:
+    """The delivery that a message asks for; None for a message that calls nobody."""
+    try:
+        message = parse(received.body)
+    except (BadMessage, NewerMessage):
+        return None
+    return message if isinstance(message, DeliveryMessage) else None
