@@ -12,13 +12,13 @@ help: ## List the targets.
 
 setup: $(VENV)/.ready $(MINISTACK)/.ready ## Make .venv and the emulator's own environment.
 
-$(VENV)/.ready: requirements/dev.txt requirements/uv.txt pyproject.toml
+$(VENV)/.ready: requirements/dev.txt requirements/uv.txt pyproject.toml service/pyproject.toml worker/pyproject.toml infra/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else f"coatcheck needs Python 3.11 or newer; {sys.executable} is {sys.version.split()[0]}. Try: make setup PYTHON=python3.11")'
 	@echo "Installing into $(VENV) …"
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
 	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip sync --quiet --compile-bytecode --require-hashes requirements/dev.txt
-	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation $(addprefix --editable ,. service worker infra)
 	@touch $@
 
 $(MINISTACK)/.ready: requirements/ministack.txt $(VENV)/.ready
@@ -27,11 +27,11 @@ $(MINISTACK)/.ready: requirements/ministack.txt $(VENV)/.ready
 	@VIRTUAL_ENV=$(MINISTACK) $(BIN)/uv pip sync --quiet --compile-bytecode --require-hashes requirements/ministack.txt
 	@touch $@
 
-$(NODE)/.ready: tests/webhooks/node/package-lock.json
+$(NODE)/.ready: tests/node/package-lock.json
 	@command -v npm >/dev/null || { echo "The tests need Node 20 or newer with npm: there is no npm on PATH." >&2; exit 1; }
-	@echo "Installing the JavaScript libraries that webhooks are tested against into $(NODE) …"
+	@echo "Installing what the tests need of npm into $(NODE) …"
 	@mkdir -p $(NODE)
-	@cp tests/webhooks/node/package.json tests/webhooks/node/package-lock.json $(NODE)
+	@cp tests/node/package.json tests/node/package-lock.json $(NODE)
 	@npm ci --prefix $(NODE) --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 

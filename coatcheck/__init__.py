@@ -1,0 +1,106 @@
+"""Coatcheck: jobs that do not fit in an HTTP request. What owners and clients use, and no more, is exported here.
+
+Owners write job types (`JobType`, `handles`) and test them (`run_handler`). Clients submit jobs and fetch results
+(`Client`), and check webhooks (`verify`). Each name is loaded when it is first used: a client imports nothing that only
+an author of job types needs, and the other way round. What is not exported here is private.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from coatcheck.authoring.context import Context, Stopped
+    from coatcheck.authoring.retry import Reject, RetryLater, RetryPolicy
+    from coatcheck.authoring.testing import Artifact, LocalContext, Outcome, run_handler
+    from coatcheck.authoring.types import (
+        Continue,
+        Handler,
+        JobType,
+        Result,
+        Upload,
+        catalog,
+        handlers,
+        handles,
+        hours,
+        minutes,
+    )
+    from coatcheck.client.exceptions import (
+        CoatcheckError,
+        ConnectionFailed,
+        InvalidArgumentError,
+        NoServerError,
+        NotFinished,
+        ProblemError,
+        TransferFailed,
+        UnexpectedResponseError,
+    )
+    from coatcheck.client.responses import Job
+    from coatcheck.client.sync_client import Client
+    from coatcheck.core.signature import BadSignature, verify
+
+__all__ = [
+    "Artifact",
+    "BadSignature",
+    "Client",
+    "CoatcheckError",
+    "ConnectionFailed",
+    "Context",
+    "Continue",
+    "Handler",
+    "InvalidArgumentError",
+    "Job",
+    "JobType",
+    "LocalContext",
+    "NoServerError",
+    "NotFinished",
+    "Outcome",
+    "ProblemError",
+    "Reject",
+    "Result",
+    "RetryLater",
+    "RetryPolicy",
+    "Stopped",
+    "TransferFailed",
+    "UnexpectedResponseError",
+    "Upload",
+    "catalog",
+    "handlers",
+    "handles",
+    "hours",
+    "minutes",
+    "run_handler",
+    "verify",
+]
+
+_EXPORTS = {
+    "authoring.context": ("Context", "Stopped"),
+    "authoring.retry": ("Reject", "RetryLater", "RetryPolicy"),
+    "authoring.testing": ("Artifact", "LocalContext", "Outcome", "run_handler"),
+    "authoring.types": (
+        *("Continue", "Handler", "JobType", "Result", "Upload"),
+        *("catalog", "handlers", "handles", "hours", "minutes"),
+    ),
+    "client.exceptions": (
+        *("CoatcheckError", "ConnectionFailed", "InvalidArgumentError", "NoServerError"),
+        *("NotFinished", "ProblemError", "TransferFailed", "UnexpectedResponseError"),
+    ),
+    "client.responses": ("Job",),
+    "client.sync_client": ("Client",),
+    "core.signature": ("BadSignature", "verify"),
+}
+"""The module below this package that each exported name is in."""
+
+_MODULES = {name: f"{__name__}.{module}" for module, names in _EXPORTS.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_MODULES[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -36,7 +36,7 @@ class RetryLater(Exception):
 
     def __init__(self, after: float, reason: str = "the handler asked to be run later") -> None:
         super().__init__(reason)
-        self.after = min(max(after, 0.0), 30 * 86_400.0)
+        self.after: float = min(max(after, 0.0), 30 * 86_400.0)
         self.reason = reason
 
 

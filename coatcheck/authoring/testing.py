@@ -62,7 +62,9 @@ class LocalContext:
     tenant: str = "test"
 
     def __post_init__(self) -> None:
-        self.log = logging.LoggerAdapter(logging.getLogger("coatcheck.authoring.testing"), {"job": self.job_id})
+        self.log: logging.LoggerAdapter[logging.Logger] = logging.LoggerAdapter(
+            logging.getLogger("coatcheck.testing"), {"job": self.job_id}
+        )
         self.artifacts: dict[str, Artifact] = {}
         self.reported: list[tuple[float, str | None]] = []
         self._deadline = time.monotonic() + self.timeout

@@ -12,12 +12,15 @@ import typer
 from coatcheck.cli import exit_codes, job_commands, stdio, webhook_commands
 from coatcheck.cli.display import print_message
 from coatcheck.cli.listen import listen
-from coatcheck.client.exceptions import CoatcheckError
+from coatcheck.client.exceptions import CoatcheckError, InvalidArgumentError
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 PLUGINS = "coatcheck.commands"
+
+EXTRAS = {"up": "local", "dlq": "local"}
+"""The extra that brings a command of another package."""
 
 COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
     ("submit", job_commands.submit),
@@ -126,7 +129,11 @@ def _find_plugins(argv: Sequence[str]) -> list[EntryPoint]:
     # looking for plugins reads the metadata of every installed package: not for a command that is known
     from importlib.metadata import entry_points  # noqa: PLC0415
 
-    return [plugin for plugin in entry_points(group=PLUGINS) if requested in {None, plugin.name}]
+    found = [plugin for plugin in entry_points(group=PLUGINS) if requested in {None, plugin.name}]
+    if requested in EXTRAS and not found:
+        extra = EXTRAS[requested]
+        raise InvalidArgumentError(f"`coatcheck {requested}` is not installed: pip install 'coatcheck[{extra}]'")
+    return found
 
 
 def _epilog() -> str:

@@ -77,7 +77,7 @@ class WebhookReceiver:
             raise InvalidArgumentError(
                 f"cannot listen on port {port}: {error}; give another --port, or 0 for a free one"
             ) from error
-        self.url = f"http://{HOST}:{self._server.server_address[1]}/"
+        self.url: str = f"http://{HOST}:{self._server.server_address[1]}/"
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True).start()

@@ -39,7 +39,7 @@ class ResultDownload:
     """
 
     def __init__(self, output: SupportsWrite, expected: StoredFile | None, progress: ProgressCallback | None) -> None:
-        self.size = 0
+        self.size: int = 0
         self._output = output
         self._expected = expected
         self._progress = progress

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -25,7 +25,7 @@ class Schema(BaseModel):
     """Strict where it says something, and silent about other fields."""
 
     # each command needs one or two of them
-    model_config = ConfigDict(strict=True, defer_build=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(strict=True, defer_build=True)
 
 
 class ProgressSchema(Schema):

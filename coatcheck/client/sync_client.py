@@ -67,7 +67,7 @@ class Client:
         # credentials are added call by call: presigned URLs go through the same connection and must not have them
         self._transport = HttpTransport(self._url)
         self._retry_timeout = retry_timeout
-        self.webhooks = Webhooks(self.send, self._paginate)
+        self.webhooks: Webhooks = Webhooks(self.send, self._paginate)
 
     def __enter__(self) -> Self:
         return self

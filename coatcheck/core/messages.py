@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, ClassVar, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -31,7 +31,7 @@ Tenant = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 class _Message(BaseModel):
     """May be lost, doubled, late or out of order: a conditional write on the row decides."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="ignore")
 
     v: Literal[1] = VERSION
     tenant: Tenant

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, Json, ValidationError, model_validator
 
@@ -29,7 +29,7 @@ class BadSettings(Exception):
 class Settings(BaseModel):
     """The settings of a deployment: each field is the environment variable `COATCHECK_<FIELD>`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
 
     table: str = Field(min_length=1, description="name of the DynamoDB table")
     bucket: str = Field(min_length=1, description="name of the S3 bucket")

@@ -77,7 +77,7 @@ class UrlRefused(Exception):
     """A URL that webhooks do not go to. `reason` is one line for the client who named it."""
 
     def __init__(self, fault: str) -> None:
-        self.reason = f"webhook url: {fault}"
+        self.reason: str = f"webhook url: {fault}"
         super().__init__(self.reason)
 
 

@@ -119,7 +119,9 @@ def test_what_lambda_would_stumble_over_is_found(tmp_path: Path) -> None:
     (stage / "tiny").mkdir(parents=True)
     (stage / "tiny" / "__init__.py").touch()
     (stage / "tiny" / "main.py").write_text("import json\nfrom tiny import part, gone\nimport elsewhere.deep\n")
-    (stage / "tiny" / "part.py").write_text("def later():\n    from tiny.nothing import at_all\n")
+    (stage / "tiny" / "part.py").write_text(
+        "def later():\n    from tiny.nothing import at_all\nif TYPE_CHECKING:\n    from tiny.types import Any\n"
+    )
     for name, machine in (("good.abi3.so", 183), ("other.cpython-311-aarch64-linux-gnu.so", 183), ("amd.so", 62)):
         (stage / name).write_bytes(elf(machine))
     compiled = stage / "tiny" / "__pycache__" / "main.cpython-313.pyc"

@@ -21,9 +21,9 @@ def node() -> str:
 
 @pytest.fixture(scope="session")
 def libraries() -> Path:
-    """The folder with the node_modules that tests/webhooks/node asks for."""
+    """The folder with the node_modules that tests/node asks for."""
     made = LIBRARIES / ".ready"
-    locked = ROOT / "tests" / "webhooks" / "node" / "package-lock.json"
+    locked = ROOT / "tests" / "node" / "package-lock.json"
     fresh = made.exists() and made.stat().st_mtime >= locked.stat().st_mtime
     assert fresh, "the JavaScript libraries are missing or old: run `make test`, or `make .coatcheck/node/.ready`"
     return LIBRARIES

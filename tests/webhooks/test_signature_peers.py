@@ -17,7 +17,7 @@ import svix.webhooks
 
 from coatcheck.core.signature import ID, SIGNATURE, TIMESTAMP, BadSignature, derive_secret, sign, verify
 
-NODE_SIDE = Path(__file__).parent / "node" / "peers.mjs"
+NODE_SIDE = Path(__file__).parent.parent / "node" / "peers.mjs"
 SECRET, OTHER, THIRD = (derive_secret(bytes(range(32)), name) for name in ("one", "other", "third"))
 SHORTEST, LONGEST = (f"whsec_{base64.b64encode(bytes(size)).decode()}" for size in (24, 64))
 BODY = '{"type": "job.succeeded", "data": {"id": "job_1", "metadata": {"place": "Zürich 🎟"}, "ratio": 0.1}}'.encode()

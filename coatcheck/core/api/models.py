@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
 from pydantic import ConfigDict, Field, StringConstraints
 
@@ -26,7 +26,7 @@ MetadataValue = Annotated[str, StringConstraints(max_length=500)]
 class SubmitRequest(RequestModel):
     """A job to be done."""
 
-    model_config = ConfigDict(
+    model_config: ClassVar[ConfigDict] = ConfigDict(
         json_schema_extra={"examples": [{"type": "demo.sleep", "input": {"seconds": 45, "steps": 45}}]}
     )
 
@@ -57,7 +57,7 @@ class SubmitRequest(RequestModel):
 class UploadRequest(RequestModel):
     """A file to be sent before the job that reads it."""
 
-    model_config = ConfigDict(
+    model_config: ClassVar[ConfigDict] = ConfigDict(
         json_schema_extra={
             "examples": [{"filename": "flights.csv", "content_type": "text/csv", "size": 31_053_850}],
         }

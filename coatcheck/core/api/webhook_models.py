@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema
 
@@ -37,7 +37,9 @@ class JobWebhook(RequestModel):
 class EndpointRequest(RequestModel):
     """A new endpoint."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"url": "https://example.com/hook"}]})
+    model_config: ClassVar[ConfigDict] = ConfigDict(
+        json_schema_extra={"examples": [{"url": "https://example.com/hook"}]}
+    )
 
     url: Url = Field(description="called with a POST; https, a public address, port 443 or 8443")
     events: Events = Field(default_factory=lambda: list(EVENTS), description="what to tell of; by default, everything")
@@ -48,7 +50,7 @@ class EndpointRequest(RequestModel):
 class EndpointChange(RequestModel):
     """What to change of an endpoint; what is not named stays as it is."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"enabled": True}]})
+    model_config: ClassVar[ConfigDict] = ConfigDict(json_schema_extra={"examples": [{"enabled": True}]})
 
     # a default there must be, but it means nothing: only what was sent is read, and null is no value of any
     url: Url = Field(default_factory=str, description="as in a new endpoint")

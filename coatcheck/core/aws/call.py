@@ -9,7 +9,7 @@ from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 T = TypeVar("T")
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 Service: TypeAlias = Literal["dynamodb", "sqs", "s3", "secretsmanager", "lambda"]
 Params: TypeAlias = Mapping[str, Any]

@@ -126,12 +126,21 @@ def _missing_imports(archive: ZipFile, spec: ZipSpec) -> Iterator[str]:
 
 
 def _imports(source: str, files: Iterable[str]) -> Iterator[str]:
-    for node in ast.walk(ast.parse(source)):
+    for node in _run_nodes(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             yield node.module
             yield from (module for alias in node.names if (module := f"{node.module}.{alias.name}") in files)
+
+
+def _run_nodes(tree: ast.AST) -> Iterator[ast.AST]:
+    """Every node but those that are there for type checkers alone."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            continue
+        yield node
+        yield from _run_nodes(node)
 
 
 def _module(name: str) -> str:
