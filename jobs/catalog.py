@@ -1,7 +1,6 @@
 """The job types of this deployment. The API reads this page: it must import nothing a handler needs."""
 
-from coatcheck.authoring.retry import RetryPolicy
-from coatcheck.authoring.types import JobType, Result, catalog, hours, minutes
+from coatcheck import JobType, Result, RetryPolicy, catalog, hours, minutes
 from jobs.models import Bytes, Images, Sheet, Sleep, Slept, TableQuery
 
 TABLE_QUERY = JobType(

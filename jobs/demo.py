@@ -8,9 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import NoReturn
 
-from coatcheck.authoring.context import Context
-from coatcheck.authoring.retry import Reject
-from coatcheck.authoring.types import Result, handles
+from coatcheck import Context, Reject, Result, handles
 from jobs.catalog import BYTES, SLEEP
 from jobs.models import GIB, Bytes, Failure, Sleep, Slept
 

@@ -11,9 +11,7 @@ from typing import BinaryIO
 
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from coatcheck.authoring.context import Context
-from coatcheck.authoring.retry import Reject
-from coatcheck.authoring.types import handles
+from coatcheck import Context, Reject, handles
 from jobs.catalog import THUMBNAILS
 from jobs.image_metadata import strip_metadata
 from jobs.models import Images, Sheet, Thumbnail

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from coatcheck.authoring.types import Upload
+from coatcheck import Upload
 
 GIB = 1024**3
 MEDIA_TYPE = (

@@ -19,9 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from coatcheck.authoring.context import Context
-from coatcheck.authoring.retry import Reject
-from coatcheck.authoring.types import Result, handles
+from coatcheck import Context, Reject, Result, handles
 from jobs.catalog import TABLE_QUERY
 from jobs.models import GIB, CsvOptions, TableFormat, TableQuery
 

@@ -40,7 +40,7 @@ def test_requests_are_served_one_after_the_other(invoke: InvokeFunction, api: Ap
 
 
 @pytest.mark.parametrize(
-    ("above", "settings", "location"),
+    ("above", "variables", "location"),
     [
         ("", {}, "https://abc.execute-api.us-east-1.amazonaws.com"),
         ("/jobs/api", {}, "https://abc.execute-api.us-east-1.amazonaws.com/jobs/api"),
@@ -48,11 +48,13 @@ def test_requests_are_served_one_after_the_other(invoke: InvokeFunction, api: Ap
         ("/live", {"COATCHECK_PUBLIC_URL": "https://example.com/jobs"}, "https://example.com/jobs"),
     ],
 )
-def test_links_lead_back(invoke: InvokeFunction, api: Api, above: str, settings: dict[str, str], location: str) -> None:
+def test_links_lead_back(
+    invoke: InvokeFunction, api: Api, above: str, variables: dict[str, str], location: str
+) -> None:
     submit = event(api, "POST", "/v1/jobs", body=JOB, above=above)
     # behind a base path of a custom domain name, API Gateway leaves it in `path` as well
     submit["path"] = (above if above == "/jobs/api" else "") + submit["path"]
-    (answer,) = invoke(submit, **settings)
+    (answer,) = invoke(submit, **variables)
     assert answer["headers"]["location"].startswith(f"{location}/v1/jobs/job_")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from coatcheck.authoring.testing import Outcome, run_handler
+from coatcheck import Outcome, run_handler
 from jobs.handlers import HANDLERS
 
 Query = Callable[..., Outcome]

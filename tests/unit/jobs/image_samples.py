@@ -9,7 +9,7 @@ from typing import Any
 
 from PIL import Image
 
-from coatcheck.authoring.testing import Outcome, run_handler
+from coatcheck import Outcome, run_handler
 from jobs.images import thumbnails
 
 RED, GREEN = (255, 0, 0), (0, 128, 0)

@@ -8,7 +8,7 @@ import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from pydantic import ValidationError
 
-from coatcheck.authoring.types import JobType
+from coatcheck import JobType
 from jobs.catalog import CATALOG
 from jobs.handlers import HANDLERS
 

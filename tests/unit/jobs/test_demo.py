@@ -12,10 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coatcheck.authoring.context import Stopped
-from coatcheck.authoring.retry import Reject
-from coatcheck.authoring.testing import run_handler
-from coatcheck.authoring.types import Result
+from coatcheck import Reject, Result, Stopped, run_handler
 from jobs.demo import CHUNK, deterministic_bytes, make_bytes, sleep
 
 MEASURE = """
@@ -31,10 +28,7 @@ memory of the tests is large: it is to be started by a small process. https://ma
 
 def sleeping(wanted: dict[str, Any], before: str = "") -> str:
     """A program that runs `demo.sleep`."""
-    return (
-        f"{before}\nfrom coatcheck.authoring.testing import run_handler\nfrom jobs.demo import sleep\n"
-        f"run_handler(sleep, {wanted!r})"
-    )
+    return f"{before}\nfrom coatcheck import run_handler\nfrom jobs.demo import sleep\nrun_handler(sleep, {wanted!r})"
 
 
 def start(folder: Path, wanted: dict[str, Any], before: str = "") -> subprocess.Popen[bytes]:

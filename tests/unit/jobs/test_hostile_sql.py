@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from coatcheck.authoring.retry import Reject
-from coatcheck.authoring.testing import Outcome
+from coatcheck import Outcome, Reject
 
 Query = Callable[..., Outcome]
 

@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from coatcheck.authoring.context import Stopped
-from coatcheck.authoring.retry import Reject
+from coatcheck import Reject, Stopped
 from tests.unit.jobs.image_samples import GREEN, RED, chunk, close, opened, picture, shrink
 
 
@@ -206,7 +205,7 @@ def test_fifty_images_fit_a_page_of_small_cells() -> None:
 MANY_LARGE = """
 import io
 from PIL import Image
-from coatcheck.authoring.testing import run_handler
+from coatcheck import run_handler
 from jobs.images import thumbnails
 file = io.BytesIO()
 Image.new("L", (6000, 4000)).save(file, "PNG", compress_level=1)

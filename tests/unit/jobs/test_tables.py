@@ -15,9 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from coatcheck.authoring.retry import Reject
-from coatcheck.authoring.testing import Outcome
-from coatcheck.authoring.types import Result
+from coatcheck import Outcome, Reject, Result
 from jobs import query_process
 from jobs.models import CsvOptions
 from jobs.query_errors import QueryError

@@ -14,8 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from coatcheck.authoring.retry import Reject
-from coatcheck.authoring.testing import Outcome
+from coatcheck import Outcome, Reject
 from jobs.csv_tables import CsvReadOptions, create_from_csv
 from jobs.models import CsvOptions
 from jobs.query_errors import QueryError

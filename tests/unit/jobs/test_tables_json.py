@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from coatcheck.authoring.testing import Outcome
+from coatcheck import Outcome
 from jobs.json_nan import BUFFER, write_null_for_nan
 
 Query = Callable[..., Outcome]

@@ -12,9 +12,7 @@ from typing import Any
 
 import pytest
 
-from coatcheck.authoring.context import Stopped
-from coatcheck.authoring.retry import Reject
-from coatcheck.authoring.testing import LocalContext, Outcome
+from coatcheck import LocalContext, Outcome, Reject, Stopped
 from jobs.models import TableQuery
 from jobs.tables import Limits, run
 
@@ -94,7 +92,7 @@ def eventually(look: Callable[[], Any]) -> Any:
 WORKER = f"""
 import sys
 from pathlib import Path
-from coatcheck.authoring.testing import LocalContext
+from coatcheck import LocalContext
 from jobs.models import TableQuery
 from jobs.tables import Limits, run
 

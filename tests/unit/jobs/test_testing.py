@@ -7,9 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from coatcheck.authoring.context import Context, Stopped
-from coatcheck.authoring.retry import RetryLater
-from coatcheck.authoring.testing import run_handler
+from coatcheck import Context, RetryLater, Stopped, run_handler
 from coatcheck.authoring.types import Body, Continue, JobType, Result, Upload, handles
 
 
