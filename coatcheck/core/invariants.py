@@ -11,9 +11,6 @@ from collections.abc import Iterator
 from coatcheck.core.job import Job
 from coatcheck.core.lifecycle import Status
 
-_WAITS = frozenset({Status.SCHEDULED, Status.QUEUED})
-_LEASED = frozenset({Status.RUNNING, Status.CANCELING})
-
 
 def broken_invariants(job: Job) -> list[str]:
     """What does not hold of the row that should, one line each; empty for a row that is whole."""
@@ -34,11 +31,11 @@ def _of_what_is_due(job: Job) -> Iterator[Rule]:
 
 def _of_the_lease(job: Job) -> Iterator[Rule]:
     """An attempt is held by somebody, and for a time, exactly while it runs."""
-    leased = job.status in _LEASED
+    leased = job.status.active
     yield f"its lease is until {job.lease_until}", leased is (job.lease_until is not None)
     yield f"its owner is {job.owner}", leased is (job.owner is not None)
     yield "it runs and was not claimed", not leased or (job.claimed_at is not None and job.started_at is not None)
-    waits = job.status in _WAITS
+    waits = job.status.waiting
     yield f"it does not wait, and is to start at {job.start_at}", waits or job.start_at is None
     yield f"it does not wait, and expires at {job.queue_deadline}", waits or job.queue_deadline is None
 
@@ -55,7 +52,7 @@ def _of_the_end(job: Job) -> Iterator[Rule]:
 def _of_attempts(job: Job) -> Iterator[Rule]:
     left = job.max_attempts - job.attempt
     yield f"it is in attempt {job.attempt} of {job.max_attempts}", left >= 0
-    yield f"it waits after attempt {job.attempt} of {job.max_attempts}", left > 0 or job.status not in _WAITS
+    yield f"it waits after attempt {job.attempt} of {job.max_attempts}", left > 0 or not job.status.waiting
     yield (
         f"it was started at {job.started_at} in attempt {job.attempt}",
         (job.attempt > 0) is (job.started_at is not None),

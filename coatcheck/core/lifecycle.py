@@ -8,11 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import Enum, StrEnum
+from typing import assert_never
+
+
+class Phase(Enum):
+    """What a job does in a status: each status is in exactly one phase."""
+
+    WAITING = "no attempt holds the job; a claim or an expiry is to come"
+    ACTIVE = "an attempt holds the job, for as long as its lease runs"
+    FINAL = "the job has ended, and nothing changes its status any more"
 
 
 class Status(StrEnum):
-    """Where a job is. The five final ones are never left."""
+    """Where a job is."""
 
     SCHEDULED = "scheduled"
     QUEUED = "queued"
@@ -25,12 +34,37 @@ class Status(StrEnum):
     EXPIRED = "expired"
 
     @property
+    def phase(self) -> Phase:
+        """The phase that this status is in."""
+        match self:
+            case Status.SCHEDULED | Status.QUEUED:
+                return Phase.WAITING
+            case Status.RUNNING | Status.CANCELING:
+                return Phase.ACTIVE
+            case Status.SUCCEEDED | Status.FAILED | Status.CANCELED | Status.TIMED_OUT | Status.EXPIRED:
+                return Phase.FINAL
+            case _:
+                assert_never(self)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the job waits to be claimed."""
+        return self.phase is Phase.WAITING
+
+    @property
+    def active(self) -> bool:
+        """Whether an attempt holds the job, by a lease."""
+        return self.phase is Phase.ACTIVE
+
+    @property
     def final(self) -> bool:
-        """Whether nothing leaves this status."""
-        return self in FINAL
+        """Whether the job has ended: nothing leaves this status."""
+        return self.phase is Phase.FINAL
 
-
-FINAL = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELED, Status.TIMED_OUT, Status.EXPIRED})
+    @classmethod
+    def all_final(cls) -> frozenset[Status]:
+        """The statuses in which a job has ended."""
+        return frozenset(status for status in cls if status.final)
 
 
 class Guard(StrEnum):

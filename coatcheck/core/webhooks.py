@@ -12,13 +12,13 @@ from urllib.parse import urlsplit
 from coatcheck.core.clock import DAY, HOUR, MINUTE, SECOND
 from coatcheck.core.ids import make_id
 from coatcheck.core.job import Job
-from coatcheck.core.lifecycle import CLAIM, FINAL, TRANSITIONS, Status
+from coatcheck.core.lifecycle import CLAIM, TRANSITIONS, Status
 
 STARTED = CLAIM.event or ""
 FINAL_EVENTS: Mapping[Status, str] = {
     transition.target: transition.event
     for transition in TRANSITIONS
-    if transition.target is not None and transition.event and transition.target in FINAL
+    if transition.target is not None and transition.event and transition.target.final
 }
 EVENTS = (STARTED, *sorted(set(FINAL_EVENTS.values())))
 """What an endpoint may ask to be told of."""

@@ -10,14 +10,14 @@ from coatcheck.core.aws.dynamodb import job_items
 from coatcheck.core.aws.dynamodb.history import earlier_events
 from coatcheck.core.invariants import broken_invariants
 from coatcheck.core.job import Blob, Job, JobEvent
-from coatcheck.core.lifecycle import FINAL, Status
+from coatcheck.core.lifecycle import Status
 from coatcheck.core.webhooks import event_id
 from tests.kill.crash_run import CrashRun
 from tests.kill.emulator import Emulator
 from tests.kill.flows import Flow
 from tests.kill.job_type import body
 
-FINAL_EVENTS = frozenset(f"job.{status}" for status in FINAL)
+FINAL_EVENTS = frozenset(f"job.{status}" for status in Status.all_final())
 
 
 def violations(emulator: Emulator, crash_run: CrashRun, job: Job) -> Iterator[str]:

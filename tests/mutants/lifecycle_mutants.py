@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from coatcheck.core import lifecycle
-from coatcheck.core.lifecycle import FINAL, TRANSITIONS, Guard, Status
+from coatcheck.core.lifecycle import TRANSITIONS, Guard, Status
 from tests.mutants.mutant import Mutant, also_from, never_from, without
 
 SETTLING = (lifecycle.SUCCEED, lifecycle.FAIL, lifecycle.TIME_OUT, lifecycle.CANCEL)
@@ -29,7 +29,7 @@ MUTANTS = (
     Mutant("expiry of what was started and tried again", without(Guard.TTL_PASSED, lifecycle.EXPIRE)),
     Mutant("success of a job that is being canceled", also_from(lifecycle.SUCCEED, Status.CANCELING)),
     Mutant("success from any status", also_from(lifecycle.SUCCEED, *Status)),
-    Mutant("failure of a job that has ended", also_from(lifecycle.FAIL, *FINAL)),
+    Mutant("failure of a job that has ended", also_from(lifecycle.FAIL, *Status.all_final())),
     Mutant("a cancel that was accepted is overwritten by a retry", also_from(lifecycle.RETRY, Status.CANCELING)),
     Mutant("a running job is canceled over its worker's head", also_from(lifecycle.CANCEL_WAITING, Status.RUNNING)),
     Mutant("a cancel that was decided on before the start", without(Guard.UNCHANGED, lifecycle.CANCEL_WAITING)),

@@ -11,7 +11,7 @@ from coatcheck.core.aws import s3
 from coatcheck.core.aws.dynamodb.codec import decode_events
 from coatcheck.core.clock import MINUTE
 from coatcheck.core.job import Job
-from coatcheck.core.lifecycle import FINAL, Status
+from coatcheck.core.lifecycle import Status
 from coatcheck.core.webhooks import Delivery, DeliveryStatus, endpoint_id_for
 from coatcheck_worker.webhooks.deliver import DELETED, DISABLED
 from tests.simulation.checks import Checks, incarnation_of
@@ -62,7 +62,7 @@ def _flaws_in_history(job: Job, model: Model) -> Iterator[str]:
     pages = sorted(key for key in model.table.items if key[0] == partition and key[1].startswith(page))
     announced = [event for key in pages for event in decode_events(model.table.items[key]["events"])]
     announced = announced[: job.history_from - 1] + list(job.history)
-    final = [event.type for event in announced if event.type.removeprefix("job.") in FINAL]
+    final = [event.type for event in announced if event.type.removeprefix("job.") in Status.all_final()]
     if job.done and (len(final) != 1 or announced[-1].type != f"job.{job.status}"):
         yield f"the history of {job.id} ends {job.status} with {final}"
     started = sum(event.type == "job.started" for event in announced)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import assert_never
+
 from coatcheck.core.aws.call import Call
 from coatcheck.core.aws.dynamodb import transitions
 from coatcheck.core.aws.dynamodb.transitions import TransitionOutcome, TransitionRefused
@@ -26,11 +28,10 @@ CANCELED_BY_CLIENT = JobError(CANCELED.code, "The client canceled the job before
 async def cancel(context: RequestContext, job: Job) -> Job:
     """The job, canceled or about to be. Raises AlreadyFinished when it ended before."""
     for _ in range(MAX_TRIES):
-        if job.status in {Status.CANCELED, Status.CANCELING}:
+        call = _cancel_call(context, job)
+        if call is None:
             return job
-        if job.done:
-            raise AlreadyFinished(f"The job is {job.status}.")
-        outcome = await context.dependencies.transport.send(_cancel_call(context, job))
+        outcome = await context.dependencies.transport.send(call)
         if not isinstance(outcome, TransitionRefused):
             await _enqueue_notification(context.dependencies, outcome)
             return outcome
@@ -47,8 +48,17 @@ async def _enqueue_notification(dependencies: Dependencies, job: Job) -> None:
         await enqueue(dependencies, send_job(dependencies.settings.queues[WEBHOOKS], message), job.id)
 
 
-def _cancel_call(context: RequestContext, job: Job) -> Call[TransitionOutcome]:
+def _cancel_call(context: RequestContext, job: Job) -> Call[TransitionOutcome] | None:
+    """The write that cancels the job; None when it is canceled, or about to be. Raises AlreadyFinished."""
     table, now = context.dependencies.table, context.dependencies.clock()
-    if job.status is Status.RUNNING:
-        return transitions.request_cancel(table, job, now=now)
-    return transitions.cancel_waiting(table, job, now=now, error=CANCELED_BY_CLIENT)
+    match job.status:
+        case Status.SCHEDULED | Status.QUEUED:
+            return transitions.cancel_waiting(table, job, now=now, error=CANCELED_BY_CLIENT)
+        case Status.RUNNING:
+            return transitions.request_cancel(table, job, now=now)
+        case Status.CANCELING | Status.CANCELED:
+            return None
+        case Status.SUCCEEDED | Status.FAILED | Status.TIMED_OUT | Status.EXPIRED:
+            raise AlreadyFinished(f"The job is {job.status}.")
+        case _:
+            assert_never(job.status)

@@ -18,7 +18,7 @@ from coatcheck.core.aws.dynamodb.keys import Item, JobKey
 from coatcheck.core.clock import MINUTE
 from coatcheck.core.invariants import broken_invariants
 from coatcheck.core.job import JSON, Blob, Job, JobError
-from coatcheck.core.lifecycle import CANCEL, FAIL, FINAL, SUCCEED, Status
+from coatcheck.core.lifecycle import CANCEL, FAIL, SUCCEED, Status
 from coatcheck.core.messages import DeliveryMessage, JobMessage
 from coatcheck.core.pack import pack, to_json, unpack
 from coatcheck.core.webhooks import Delivery, DeliveryAttempt, DeliveryStatus
@@ -69,8 +69,8 @@ WRITES: Mapping[str, tuple[frozenset[Status], Write]] = {
         frozenset(Status),
         lambda t, job, now: job_updates.postpone(t, job, due_at=now + MINUTE, dispatches=1),
     ),
-    "announce": (FINAL, lambda t, job, _: job_updates.mark_notified(t, job, remaining=())),
-    "forget": (FINAL, lambda t, job, now: job_updates.purge_job(t, job, now=now)),
+    "announce": (Status.all_final(), lambda t, job, _: job_updates.mark_notified(t, job, remaining=())),
+    "forget": (Status.all_final(), lambda t, job, now: job_updates.purge_job(t, job, now=now)),
 }
 CASES = [(status, name) for status in Status for name, (of, _) in WRITES.items() if status in of]
 NEWER: Mapping[str, Item] = {

@@ -6,23 +6,27 @@ import pytest
 
 from coatcheck.core.lifecycle import (
     CLAIM,
-    FINAL,
     RENEW_LEASE,
     SUBMIT,
     SUBMIT_FOR_LATER,
     TRANSITIONS,
     Guard,
+    Phase,
     Status,
     Transition,
 )
 
 WAITING = {Status.SCHEDULED, Status.QUEUED}
 HELD = {Status.RUNNING, Status.CANCELING}
+FINAL = {Status.SUCCEEDED, Status.FAILED, Status.CANCELED, Status.TIMED_OUT, Status.EXPIRED}
 
 
 def test_every_status_is_waiting_held_or_final() -> None:
     assert set(Status) == WAITING | HELD | FINAL
-    assert {status for status in Status if status.final} == FINAL
+    assert {status for status in Status if status.waiting} == WAITING
+    assert {status for status in Status if status.active} == HELD
+    assert {status for status in Status if status.final} == Status.all_final() == FINAL
+    assert {status.phase for status in Status} == set(Phase)
 
 
 @pytest.mark.parametrize("transition", TRANSITIONS, ids=lambda transition: transition.name)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from coatcheck.core.clock import DAY, HOUR, MINUTE, SECOND
 from coatcheck.core.ids import is_id
 from coatcheck.core.job import Job, JobError, Progress
-from coatcheck.core.lifecycle import FINAL, Status
+from coatcheck.core.lifecycle import Status
 from coatcheck.core.webhooks import (
     COOLDOWN_SPREAD,
     EVENTS,
@@ -53,7 +53,7 @@ def job_with_webhook(**changes: Any) -> Job:
 class TestEvents:
     def test_there_is_one_for_the_start_and_one_for_each_end(self) -> None:
         assert EVENTS[0] == STARTED == "job.started"
-        assert set(EVENTS[1:]) == {f"job.{status}" for status in FINAL}
+        assert set(EVENTS[1:]) == {f"job.{status}" for status in Status.all_final()}
 
     def test_none_has_happened_to_a_job_that_waits(self) -> None:
         assert pending_events(job_with_webhook()) == ()
@@ -66,7 +66,7 @@ class TestEvents:
         assert pending_events(told) == ()
         assert pending_events(replace(told, status=Status.QUEUED)) == ()
 
-    @pytest.mark.parametrize("status", sorted(FINAL))
+    @pytest.mark.parametrize("status", sorted(Status.all_final()))
     def test_the_end_is_told_as_what_it_was_and_nothing_comes_after(self, status: Status) -> None:
         ended = job_with_webhook(status=status, started_at=NOW)
         assert pending_events(ended) == ("job.started", f"job.{status}")

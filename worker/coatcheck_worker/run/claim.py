@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from typing import assert_never
 
 from coatcheck.core import due
 from coatcheck.core.aws.dynamodb import transitions
@@ -77,11 +78,17 @@ def _disposition_of_unclaimed(dependencies: Dependencies, key: JobKey, job: Job 
     """What becomes of a message whose job cannot be claimed now."""
     if job is None:
         return DeadLetter(f"names {key.id}, which is not there")
-    if job.status in {Status.SCHEDULED, Status.QUEUED} and not job.queue_ttl_passed(dependencies.clock()):
-        delay = due.message_delay(now=dependencies.clock(), start_at=job.start_at)
-        return Ack() if delay is None else Redeliver(max(delay, 1))
-    if job.done or (job.status is Status.RUNNING and job.attempt < job.max_attempts):
-        # whoever holds it settles it, or the sweeper does: it alone may send what this function consumes
-        return Ack()
-    sweep.process_job(dependencies, job)
-    return Ack()
+    match job.status:
+        case Status.SCHEDULED | Status.QUEUED if not job.queue_ttl_passed(dependencies.clock()):
+            delay = due.message_delay(now=dependencies.clock(), start_at=job.start_at)
+            return Ack() if delay is None else Redeliver(max(delay, 1))
+        case Status.RUNNING if job.attempt < job.max_attempts:
+            # whoever holds it settles it, or the sweeper does: it alone may send what this function consumes
+            return Ack()
+        case Status.SCHEDULED | Status.QUEUED | Status.RUNNING | Status.CANCELING:
+            sweep.process_job(dependencies, job)
+            return Ack()
+        case Status.SUCCEEDED | Status.FAILED | Status.CANCELED | Status.TIMED_OUT | Status.EXPIRED:
+            return Ack()
+        case _:
+            assert_never(job.status)

@@ -31,7 +31,6 @@ RENEWALS_PER_LEASE = 4
 MIN_RENEWAL_INTERVAL = 2 * SECOND
 """The least time between two beats: one that takes news along, or that tries again, does not wait for its turn."""
 
-LEASED = frozenset({Status.RUNNING, Status.CANCELING})
 STOP_GRACE = 5 * SECOND
 """How long a handler that was told to stop may go on before its process is ended."""
 
@@ -169,4 +168,4 @@ class Heartbeat:
     def _holds(self, row: Job) -> bool:
         """Whether the attempt is still ours: a beat is also refused where a longer lease of ours stands already."""
         same = (row.attempt, row.created_at) == (self._job.attempt, self._job.created_at)
-        return same and row.status in LEASED
+        return same and row.status.active

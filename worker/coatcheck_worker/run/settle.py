@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import assert_never
 
 from coatcheck.authoring.retry import GiveUp, Reject, RetryLater, RetryPolicy, decide
 from coatcheck.core import due, errors, sanitize
@@ -157,7 +158,20 @@ def _commit(dependencies: Dependencies, job: Job, transition: Call[transitions.T
     # sweeper was faster. A success can only have been our own, since none but the holder of the fence can make one.
     log.info("%s was already %s after attempt %d", job.id, row.status, job.attempt)
     notify_deliverer(dependencies, row)
-    return row.status in {Status.SUCCEEDED, Status.QUEUED}
+    return _was_our_write(row.status)
+
+
+def _was_our_write(status: Status) -> bool:
+    """Whether a row that left the attempt with this status counts as written by this worker."""
+    match status:
+        case Status.SUCCEEDED | Status.QUEUED:
+            return True
+        case Status.FAILED | Status.CANCELED | Status.TIMED_OUT | Status.EXPIRED:
+            return False
+        case Status.SCHEDULED | Status.RUNNING | Status.CANCELING:
+            return False  # no write that ends an attempt leaves one of these
+        case _:
+            assert_never(status)
 
 
 def _describe(error: Exception, job: Job) -> JobError:

@@ -15,7 +15,7 @@ from coatcheck.core.aws.dynamodb.expressions import Expression
 from coatcheck.core.aws.dynamodb.keys import TENANT_INDEX, Item, JobKey, artifacts, job_created_at
 from coatcheck.core.aws.dynamodb.transitions import ttl
 from coatcheck.core.job import Blob, Job
-from coatcheck.core.lifecycle import FINAL
+from coatcheck.core.lifecycle import Status
 from coatcheck.core.pack import pack, to_json, unpack
 
 
@@ -26,7 +26,7 @@ def put_job(table: str, job: Job, *, now: int) -> Call[Job | None]:
     never replaced, whatever this one reads in it.
     """
     e = Expression()
-    ended = f"{e.name('status')} IN ({', '.join(e.text(status) for status in sorted(FINAL))})"
+    ended = f"{e.name('status')} IN ({', '.join(e.text(status) for status in sorted(Status.all_final()))})"
     over = f"attribute_not_exists({e.name(SCHEMA)}) AND {ended} AND {e.name('expires_at')} <= {e.number(now)}"
     unless = f"attribute_not_exists({e.name('pk')}) OR ({over})"
     params = {

@@ -12,7 +12,7 @@ from coatcheck.core.aws.dynamodb.expressions import Expression
 from coatcheck.core.aws.dynamodb.keys import removal_shard
 from coatcheck.core.aws.dynamodb.transitions import TransitionOutcome, must_spill, ttl, update_if
 from coatcheck.core.job import Blob, Job, JobError, JobEvent
-from coatcheck.core.lifecycle import FINAL, Status
+from coatcheck.core.lifecycle import Status
 
 
 def postpone(
@@ -59,15 +59,12 @@ def mark_notified(table: str, job: Job, *, remaining: Sequence[str]) -> Call[Tra
     return update_if(table, job, e, not_yet_notified)
 
 
-WAITING = frozenset({Status.SCHEDULED, Status.QUEUED})
-
-
 def should_record_dead_letter(job: Job, message_id: str) -> bool:
     """Whether its history is to tell that this message of its was put aside.
 
     Not of a job that runs: it needs no message, and its history is its worker's to write.
     """
-    return job.status in WAITING and job.dead_letter != message_id and not must_spill(job)
+    return job.status.waiting and job.dead_letter != message_id and not must_spill(job)
 
 
 def record_dead_letter(table: str, job: Job, message_id: str, error: JobError, *, now: int) -> Call[TransitionOutcome]:
@@ -107,7 +104,7 @@ def purge_job(table: str, job: Job, *, now: int) -> Call[TransitionOutcome]:
     that is forgotten already: a request that arrives twice writes once.
     """
     e = Expression()
-    final = ", ".join(e.text(status) for status in sorted(FINAL))
+    final = ", ".join(e.text(status) for status in sorted(Status.all_final()))
     kept = f"{e.name('status')} IN ({final}) AND attribute_exists({e.name('history')})"
     e.add(f"{e.name('version')} = {e.name('version')} + {e.number(1)}")
     e.assign("updated_at", {"N": str(now)})
