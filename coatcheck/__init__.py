@@ -14,18 +14,8 @@ if TYPE_CHECKING:
     from coatcheck.authoring.context import Context, Stopped
     from coatcheck.authoring.retry import Reject, RetryLater, RetryPolicy
     from coatcheck.authoring.testing import Artifact, LocalContext, Outcome, run_handler
-    from coatcheck.authoring.types import (
-        Continue,
-        Handler,
-        JobType,
-        Result,
-        Upload,
-        catalog,
-        handlers,
-        handles,
-        hours,
-        minutes,
-    )
+    from coatcheck.authoring.types import Continue, Handler, JobType, Result, catalog, handlers, handles, hours, minutes
+    from coatcheck.authoring.upload import Upload
     from coatcheck.client.exceptions import (
         CoatcheckError,
         ConnectionFailed,
@@ -36,7 +26,7 @@ if TYPE_CHECKING:
         TransferFailed,
         UnexpectedResponseError,
     )
-    from coatcheck.client.responses import Job
+    from coatcheck.client.job import Job
     from coatcheck.client.sync_client import Client
     from coatcheck.core.signature import BadSignature, verify
 
@@ -79,14 +69,15 @@ _EXPORTS = {
     "authoring.retry": ("Reject", "RetryLater", "RetryPolicy"),
     "authoring.testing": ("Artifact", "LocalContext", "Outcome", "run_handler"),
     "authoring.types": (
-        *("Continue", "Handler", "JobType", "Result", "Upload"),
+        *("Continue", "Handler", "JobType", "Result"),
         *("catalog", "handlers", "handles", "hours", "minutes"),
     ),
+    "authoring.upload": ("Upload",),
     "client.exceptions": (
         *("CoatcheckError", "ConnectionFailed", "InvalidArgumentError", "NoServerError"),
         *("NotFinished", "ProblemError", "TransferFailed", "UnexpectedResponseError"),
     ),
-    "client.responses": ("Job",),
+    "client.job": ("Job",),
     "client.sync_client": ("Client",),
     "core.signature": ("BadSignature", "verify"),
 }

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from coatcheck.core.aws import s3
+from coatcheck.core.aws import s3, s3_keys
 from coatcheck.core.aws.call import Call
 from coatcheck.core.aws.dynamodb import job_items
 from coatcheck.core.aws.dynamodb.codec import encode_job
@@ -34,7 +34,7 @@ class FinishedJob:
         """Make this the job's result, in its row or in the bucket."""
         job, blob = self.job(), blob_of(body, content_type, filename)
         if not inline:
-            self._put(s3.result_key(job), body, blob)
+            self._put(s3_keys.result_key(job), body, blob)
         self._overwrite(replace(job, result=replace(blob, inline=body if inline else None)))
 
     def set_artifacts(self, bodies: Mapping[str, bytes], content_type: str) -> None:
@@ -42,7 +42,7 @@ class FinishedJob:
         job = self.job()
         made = [blob_of(body, content_type, name) for name, body in bodies.items()]
         for name, blob in zip(bodies, made, strict=True):
-            self._put(s3.artifact_key(job, name), bodies[name], blob)
+            self._put(s3_keys.artifact_key(job, name), bodies[name], blob)
         self.transport.send(job_items.put_artifacts(self.table, job, made))
         self._overwrite(replace(job, artifact_count=len(made)))
 

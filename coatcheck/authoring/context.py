@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol
 
-if TYPE_CHECKING:
-    from coatcheck.authoring.types import Upload
+from coatcheck.authoring.upload import Upload
 
 
 class Stopped(BaseException):

@@ -1,4 +1,4 @@
-"""When a failed attempt is tried again. Pure: the die roll is an argument."""
+"""How a failed attempt is tried again: what a job type says of it, and what a handler raises."""
 
 from __future__ import annotations
 
@@ -38,35 +38,3 @@ class RetryLater(Exception):
         super().__init__(reason)
         self.after: float = min(max(after, 0.0), 30 * 86_400.0)
         self.reason = reason
-
-
-@dataclass(frozen=True, slots=True)
-class RetryIn:
-    """Try again after this many seconds."""
-
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class GiveUp:
-    """Do not try again: the error is permanent, or the attempts are used up."""
-
-    permanent: bool
-
-
-def decide(
-    policy: RetryPolicy, *, attempt: int, max_attempts: int, error: BaseException | None, roll: float
-) -> RetryIn | GiveUp:
-    """What follows when attempt number `attempt` ended in `error` (None: its process died or ran out of time).
-
-    `roll` is a random number in [0, 1).
-    """
-    if isinstance(error, (Reject, *policy.permanent)):
-        return GiveUp(permanent=True)
-    if attempt >= max_attempts:
-        return GiveUp(permanent=False)
-    if isinstance(error, RetryLater):
-        return RetryIn(error.after)
-    # 2 ** 1024 does not fit a float; by then the cap has long been reached
-    ceiling = min(policy.cap, policy.base * 2.0 ** min(attempt - 1, 64))
-    return RetryIn(ceiling * roll)

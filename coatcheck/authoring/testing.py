@@ -18,7 +18,8 @@ from typing import Any, BinaryIO, cast
 from pydantic import BaseModel
 
 from coatcheck.authoring.context import Context, Stopped
-from coatcheck.authoring.types import Body, Continue, Handler, Result, Upload
+from coatcheck.authoring.types import Body, Continue, Handler, Result
+from coatcheck.authoring.upload import Upload
 
 _ARTIFACT_NAME = re.compile(r"(?!\.)[A-Za-z0-9._-]{1,100}")
 

@@ -6,9 +6,9 @@ import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel
 
 from coatcheck.authoring.context import Context
 from coatcheck.authoring.retry import RetryPolicy
@@ -17,7 +17,6 @@ In = TypeVar("In", bound=BaseModel)
 Out = TypeVar("Out")
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*")
-UPLOAD_ID = r"^upl_[A-Za-z0-9_-]{1,60}$"
 
 
 def minutes(n: float) -> float:
@@ -28,17 +27,6 @@ def minutes(n: float) -> float:
 def hours(n: float) -> float:
     """`n` hours in seconds."""
     return n * 3600
-
-
-class Upload(BaseModel):
-    """A file that was uploaded before the job was submitted, as it stands in an input: `{"$upload": "upl_…"}`.
-
-    The service refuses a job whose upload is not there; read it with `Context.open_input` or `Context.input_path`.
-    """
-
-    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
-
-    id: str = Field(alias="$upload", pattern=UPLOAD_ID, description="the id that POST /v1/uploads answered")
 
 
 Body: TypeAlias = bytes | Path | Iterable[bytes]

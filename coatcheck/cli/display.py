@@ -12,7 +12,7 @@ from typing import Any
 
 from coatcheck.client.exceptions import describe
 from coatcheck.client.file_download import ProgressCallback
-from coatcheck.client.responses import Job
+from coatcheck.client.job import Job
 from coatcheck.client.text import printable, printable_lines
 
 UNLIMITED_WIDTH = 100_000

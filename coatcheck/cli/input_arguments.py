@@ -11,7 +11,6 @@ from typing import Any, TypeAlias
 
 from coatcheck.client.exceptions import InvalidArgumentError
 from coatcheck.client.text import strict_json
-from coatcheck.core import sanitize
 
 MAX_INPUT_SIZE = 64 * 1024**2
 """Bytes of an input that are read; a service takes 1 MiB of JSON unless its owner says otherwise."""
@@ -125,11 +124,6 @@ def read_seconds(option: str, value: float | None) -> float | None:
     if value is not None and not 0 <= value < math.inf:
         raise InvalidArgumentError(f"{option} takes a number of seconds, at least 0")
     return value
-
-
-def upload_name(path: Path) -> str:
-    """What an upload of a file is called: its name, without what the service does not take."""
-    return sanitize.filename(path.name) or "file"
 
 
 def _parse(raw: bytes, source: str) -> Any:

@@ -13,11 +13,11 @@ import typer
 
 from coatcheck.cli import display, exit_codes, input_arguments, stdio
 from coatcheck.cli.display import print_message
-from coatcheck.cli.input_arguments import upload_name
 from coatcheck.cli.options import ApiKey, JobId, Json, Url, connect
 from coatcheck.client import operations
 from coatcheck.client.exceptions import CoatcheckError, InvalidArgumentError, describe
-from coatcheck.client.responses import Job
+from coatcheck.client.file_upload import upload_name
+from coatcheck.client.job import Job
 
 if TYPE_CHECKING:
     from coatcheck.client.sync_client import Client

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from coatcheck.client.job import Job
 from coatcheck.client.text import printable
-
-if TYPE_CHECKING:
-    from coatcheck.client.responses import Job
 
 
 class CoatcheckError(Exception):

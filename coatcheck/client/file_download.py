@@ -14,7 +14,7 @@ from typing import BinaryIO, Protocol
 from uuid import uuid4
 
 from coatcheck.client.exceptions import TransferFailed
-from coatcheck.client.responses import StoredFile
+from coatcheck.client.job import StoredFile
 
 CHUNK = 1 << 18
 PARTIAL_CONTENT = 206

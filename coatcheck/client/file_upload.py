@@ -13,12 +13,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from coatcheck.cli.input_arguments import upload_name
 from coatcheck.client import operations
 from coatcheck.client.exceptions import InvalidArgumentError, TransferFailed
 from coatcheck.client.file_download import CHUNK, ProgressCallback
 from coatcheck.client.operations import Request
 from coatcheck.client.responses import MultipartTicket, PartsPage, UploadTicket
+from coatcheck.core import sanitize
 from coatcheck.core.part_plan import MAX_PARTS, PartPlan
 
 MULTIPART_THRESHOLD = 64 * 1024**2
@@ -86,6 +86,11 @@ class LocalFile:
     def changed_error(self) -> TransferFailed:
         """The error to be raised for bytes that are not those that were hashed."""
         return TransferFailed(f"{self.path} changed while it was being uploaded")
+
+
+def upload_name(path: Path) -> str:
+    """What an upload of a file is called: its name, without what the service does not take."""
+    return sanitize.filename(path.name) or "file"
 
 
 def upload(

@@ -18,7 +18,8 @@ from coatcheck.client.exceptions import (
     ProblemError,
     TransferFailed,
 )
-from coatcheck.client.responses import Job, ListPage, MultipartTicket, PartsPage, Response, UploadStatus, UploadTicket
+from coatcheck.client.job import Job
+from coatcheck.client.responses import ListPage, MultipartTicket, PartsPage, Response, UploadStatus, UploadTicket
 
 T = TypeVar("T")
 

@@ -35,8 +35,9 @@ from coatcheck.client.file_download import (
 )
 from coatcheck.client.file_upload import Body, LocalFile, UploadTransport
 from coatcheck.client.http_transport import RESPONSE_TIMEOUT, HttpTransport, is_server
+from coatcheck.client.job import Job
 from coatcheck.client.operations import Request
-from coatcheck.client.responses import Job, Response
+from coatcheck.client.responses import Response
 from coatcheck.client.webhooks_client import Webhooks
 
 T = TypeVar("T")

@@ -17,7 +17,7 @@ JSON = "application/json"
 class Blob:
     """Bytes that are kept: a result, an artifact or an input.
 
-    `inline` holds them when they are few; otherwise they are in S3, under the key that `coatcheck.core.aws.s3` derives.
+    `inline` holds them when they are few; otherwise they are in S3, under the key that `core.aws.s3_keys` derives.
     """
 
     size: int

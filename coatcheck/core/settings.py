@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, Json, ValidationError, model_validator
 
-from coatcheck.core.aws.dynamodb.keys import MAX_SHARDS, SHARDS
 from coatcheck.core.clock import SECOND
+from coatcheck.core.shards import MAX_SHARDS, SHARDS
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails

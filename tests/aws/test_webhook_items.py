@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 
 from coatcheck.core.aws.dynamodb import webhook_items as table
-from coatcheck.core.aws.dynamodb.keys import SHARDS, ShardKind
 from coatcheck.core.clock import DAY, MINUTE
 from coatcheck.core.ids import make_id
 from coatcheck.core.settings import Settings
+from coatcheck.core.shards import SHARDS, ShardKind
 from coatcheck.core.webhooks import (
     ATTEMPT_LEASE,
     EVENTS,

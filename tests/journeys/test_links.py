@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from coatcheck.core import pack
-from coatcheck.core.aws import s3
+from coatcheck.core.aws import s3, s3_keys
 from coatcheck_infra.local import environment
 from coatcheck_infra.local.resources import client
 from coatcheck_service.aioboto_transport import AioBotoTransport
@@ -66,7 +66,7 @@ async def test_a_link_dies_and_the_address_gives_another(
     transport = AioBotoTransport(front_door.aws_endpoint_url, session)
     attachment = s3.attachment("page.html")
     wanted = s3.presign_download(
-        finished_job.bucket, s3.result_key(finished_job.job()), content_type="text/html", disposition=attachment
+        finished_job.bucket, s3_keys.result_key(finished_job.job()), content_type="text/html", disposition=attachment
     )
     brief = (await transport.presign(replace(wanted, expires_in=2))).url
     await transport.aclose()
@@ -91,7 +91,7 @@ def test_each_request_gets_a_link_of_its_own(http: httpx.Client, finished_job: F
 def test_a_link_that_was_tampered_with_is_refused(http: httpx.Client, finished_job: FinishedJob) -> None:
     link = linked(http, finished_job)
     assert link.params["response-content-disposition"].startswith("attachment; ")
-    result, artifact = s3.result_key(finished_job.job()), s3.artifact_key(finished_job.job(), "other.txt")
+    result, artifact = s3_keys.result_key(finished_job.job()), s3_keys.artifact_key(finished_job.job(), "other.txt")
     later = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(time.time() + 60))
     forged = {
         "another key": link.copy_with(path=link.path.replace(result, artifact)),

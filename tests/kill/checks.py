@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 
-from coatcheck.core.aws import s3
+from coatcheck.core.aws import s3, s3_keys
 from coatcheck.core.aws.dynamodb import job_items
 from coatcheck.core.aws.dynamodb.history import earlier_events
 from coatcheck.core.invariants import broken_invariants
@@ -86,8 +86,8 @@ def _wrong_bytes(emulator: Emulator, job: Job) -> Iterator[str]:
     if len(made) != job.artifact_count:
         yield f"has {job.artifact_count} artifacts, of which {len(made)} are listed"
     for blob, key in [
-        (job.result, s3.result_key(job)),
-        *((b, s3.artifact_key(job, b.filename or "")) for b in made),
+        (job.result, s3_keys.result_key(job)),
+        *((b, s3_keys.artifact_key(job, b.filename or "")) for b in made),
     ]:
         content = _fetched(emulator, blob, key)
         if content is None or (len(content), hashlib.sha256(content).digest()) != (blob.size, blob.sha256):
@@ -109,6 +109,6 @@ def _fetched(emulator: Emulator, blob: Blob, key: str) -> bytes | None:
 def _left_of_purged(emulator: Emulator, job: Job) -> Iterator[str]:
     if beside := emulator.aws.send(job_items.list_job_items(emulator.settings.table, job)):
         yield f"was purged; left are {beside}"
-    for prefix in s3.job_prefixes(job.tenant, job.id):
+    for prefix in s3_keys.job_prefixes(job.tenant, job.id):
         if found := emulator.aws.send(s3.list_keys(emulator.settings.bucket, prefix)):
             yield f"was purged; left are {found}"

@@ -19,7 +19,7 @@ import aioboto3  # type: ignore[import-untyped]
 import boto3
 
 from coatcheck.core import due, pack
-from coatcheck.core.aws import s3
+from coatcheck.core.aws import s3, s3_keys
 from coatcheck.core.aws.dynamodb import job_items, transitions
 from coatcheck.core.aws.dynamodb.keys import JobKey
 from coatcheck.core.aws.dynamodb.webhook_items import list_deliveries, put_endpoint
@@ -142,7 +142,7 @@ class Emulator:
             job = replace(job, notify=ENDS, base_url="https://jobs.example")
         job = replace(job, **changes)  # type: ignore[arg-type]
         if large:
-            self.store(s3.input_key(job), text)
+            self.store(s3_keys.input_key(job), text)
         assert self.aws.send(job_items.put_job(self.settings.table, job, now=now)) is None
         return job
 

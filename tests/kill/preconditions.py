@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from coatcheck.core import errors
-from coatcheck.core.aws import s3
+from coatcheck.core.aws import s3_keys
 from coatcheck.core.aws.dynamodb import job_items, transitions
 from coatcheck.core.aws.dynamodb.history import put_history_page
 from coatcheck.core.aws.dynamodb.keys import JobKey
@@ -180,8 +180,8 @@ def finished(emulator: Emulator, tenant: str, _: str) -> JobKey:
     emulator.aws.send(
         job_items.put_artifacts(emulator.settings.table, job, [blob(b"made", inline=False, filename="a")])
     )
-    emulator.store(s3.result_key(job), body(job.id, MANY))
-    emulator.store(s3.artifact_key(job, "a"), b"made")
+    emulator.store(s3_keys.result_key(job), body(job.id, MANY))
+    emulator.store(s3_keys.artifact_key(job, "a"), b"made")
     return _key(job)
 
 

@@ -7,7 +7,8 @@ import hashlib
 from pydantic import BaseModel
 
 from coatcheck.authoring.context import Context
-from coatcheck.authoring.types import JobType, Upload, catalog, handlers, handles, minutes
+from coatcheck.authoring.types import JobType, catalog, handlers, handles, minutes
+from coatcheck.authoring.upload import Upload
 from jobs.catalog import BYTES
 from jobs.demo import make_bytes
 

@@ -13,9 +13,9 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from coatcheck.client.responses import Job
+from coatcheck.client.job import Job
 from coatcheck.client.sync_client import Client
-from coatcheck.core.aws import s3
+from coatcheck.core.aws import s3, s3_keys
 from coatcheck_infra.local import environment
 from jobs.catalog import BYTES
 from jobs.demo import deterministic_bytes
@@ -92,7 +92,7 @@ def upload(emulator: Emulator, client: Client, size: int) -> TransferReport:
     got = BytesIO()
     client.read_result(job, got)
     read = json.loads(got.getvalue())
-    emulator.aws.send(s3.delete(emulator.settings.bucket, [s3.upload_key(TENANT, sent)]))
+    emulator.aws.send(s3.delete(emulator.settings.bucket, [s3_keys.upload_key(TENANT, sent)]))
     return TransferReport("upload", size, seconds, peak, read == {"size": size, "sha256": expected.hexdigest()})
 
 

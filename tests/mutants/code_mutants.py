@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from coatcheck.core import due, lifecycle, webhooks
-from coatcheck.core.aws import s3
+from coatcheck.core.aws import s3, s3_keys
 from coatcheck.core.aws.call import Call
 from coatcheck.core.aws.dynamodb import job_items, job_updates, transitions
 from coatcheck.core.aws.dynamodb import webhook_items as table_webhooks
@@ -45,7 +45,7 @@ def _pointer_before_bytes() -> None:
     def hold(_: Any, bucket: str, job: Job, result: Any, *, check: Callable[[], None]) -> Blob:
         check()
         sha256 = hashlib.sha256(result.body).digest()
-        key = s3.result_key(job)
+        key = s3_keys.result_key(job)
         held[job.id, job.attempt] = s3.put(bucket, key, result.body, content_type="x/y", sha256=sha256)
         return Blob(len(result.body), sha256, "x/y")
 
@@ -209,11 +209,13 @@ MUTANTS = (
     ),
     Mutant(
         "attempts write over each other's result",
-        patch=patched(s3, "attempt_prefix", lambda _: lambda job: f"results/{job.tenant}/{job.id}/"),
+        patch=patched(s3_keys, "attempt_prefix", lambda _: lambda job: f"results/{job.tenant}/{job.id}/"),
     ),
     Mutant(
         "checkpoints write over each other",
-        patch=patched(s3, "checkpoint_key", lambda _: lambda job, _sha256: f"inputs/{job.tenant}/{job.id}/checkpoint"),
+        patch=patched(
+            s3_keys, "checkpoint_key", lambda _: lambda job, _sha256: f"inputs/{job.tenant}/{job.id}/checkpoint"
+        ),
     ),
     Mutant("the message is deleted before the job is settled", patch=_deleted_first, test=TIMELINESS),
     Mutant("history is forgotten where it is full", patch=patched(settle, "_spill", returning())),

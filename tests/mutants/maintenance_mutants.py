@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from coatcheck.core.aws import s3
+from coatcheck.core.aws import s3_keys
 from coatcheck.core.aws.call import AwsError, Call
 from coatcheck.core.aws.dynamodb import job_items, job_updates, transitions, webhook_items
 from coatcheck.core.aws.dynamodb.keys import JobKey
@@ -116,7 +116,7 @@ MUTANTS = (
     Mutant("what has expired is never removed", patch=patched(orphans, "remove_expired", returning())),
     Mutant(
         "expiry removes what the next job of the id has",
-        patch=patched(s3, "keys_left_by", lambda _: lambda _job, keys: list(keys)),
+        patch=patched(s3_keys, "keys_left_by", lambda _: lambda _job, keys: list(keys)),
         test=f"{ORPHANS}::test_what_a_job_left_goes_with_its_retention_and_the_next_of_its_id_keeps_its_own",
     ),
     Mutant("a job is kept for no time", patch=patched(transitions, "_final", _kept_for_no_time)),

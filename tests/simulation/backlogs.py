@@ -9,14 +9,15 @@ from typing import Any, TypeVar
 from coatcheck.core import due
 from coatcheck.core.aws.call import Call
 from coatcheck.core.aws.dynamodb.codec import encode_job
-from coatcheck.core.aws.dynamodb.keys import SHARDS, JobKey, ShardKind, due_shard, removal_shard
+from coatcheck.core.aws.dynamodb.keys import JobKey
 from coatcheck.core.aws.lambda_functions import invoke_async
-from coatcheck.core.aws.s3 import result_key
+from coatcheck.core.aws.s3_keys import result_key
 from coatcheck.core.aws.sqs import send_job
 from coatcheck.core.clock import HOUR, MINUTE, SECOND
 from coatcheck.core.job import Blob, Job
 from coatcheck.core.lifecycle import Status
 from coatcheck.core.messages import JobMessage
+from coatcheck.core.shards import SHARDS, ShardKind, due_shard, removal_shard
 from coatcheck_worker.dependencies import Dependencies
 from coatcheck_worker.sweep import SWEEP_THREADS
 from tests.job_rows import make_job

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from itertools import pairwise
 
-from coatcheck.core.aws import s3
+from coatcheck.core.aws import s3_keys
 from coatcheck.core.aws.dynamodb.codec import decode_events
 from coatcheck.core.clock import MINUTE
 from coatcheck.core.job import Job
@@ -111,7 +111,7 @@ def _flaws_in_delivery(checks: Checks, delivery: Delivery) -> Iterator[str]:
 
 def _flaws_in_result(checks: Checks, job: Job, model: Model) -> Iterator[str]:
     expected = checks.made.get((job.id, job.created_at, job.attempt))
-    stored = model.bucket.objects.get(s3.result_key(job))
+    stored = model.bucket.objects.get(s3_keys.result_key(job))
     inline = job.result.inline if job.result else None
     body = inline if stored is None else stored.body
     if body is None or hashlib.sha256(body).digest() != expected:
@@ -125,7 +125,7 @@ def _not_removed(checks: Checks, model: Model, now: int) -> Iterator[str]:
         if not swept and incarnation not in checks.forgotten:
             continue
         ended = checks.ended[incarnation]
-        for key in (s3.input_key(ended), s3.result_key(ended)):
+        for key in (s3_keys.input_key(ended), s3_keys.result_key(ended)):
             if key in model.bucket.objects:
                 yield f"{job.id} is gone, and {key} is left"
         if incarnation in checks.forgotten:

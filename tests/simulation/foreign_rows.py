@@ -7,14 +7,15 @@ from dataclasses import replace
 
 from coatcheck.core.aws.dynamodb.codec import encode_job
 from coatcheck.core.aws.dynamodb.compatibility import SCHEMA
-from coatcheck.core.aws.dynamodb.keys import Item, JobKey, ShardKind, due_shard, removal_shard
-from coatcheck.core.aws.s3 import result_key
+from coatcheck.core.aws.dynamodb.keys import Item, JobKey
+from coatcheck.core.aws.s3_keys import result_key
 from coatcheck.core.aws.sqs import send_job
 from coatcheck.core.clock import MINUTE, SECOND
 from coatcheck.core.ids import make_id
 from coatcheck.core.job import JSON, Blob, Job, JobEvent
 from coatcheck.core.lifecycle import Status
 from coatcheck.core.messages import JobMessage
+from coatcheck.core.shards import ShardKind, due_shard, removal_shard
 from tests.simulation.actors import DEPLOYMENT, QUEUE
 from tests.simulation.api_process import TENANT
 from tests.simulation.item_kinds import BACKLOG

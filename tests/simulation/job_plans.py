@@ -9,7 +9,8 @@ from pydantic import BaseModel
 
 from coatcheck.authoring.context import Context
 from coatcheck.authoring.retry import Reject, RetryLater, RetryPolicy
-from coatcheck.authoring.types import Catalog, Continue, Handler, Handlers, JobType, Result, Upload, catalog, handlers
+from coatcheck.authoring.types import Catalog, Continue, Handler, Handlers, JobType, Result, catalog, handlers
+from coatcheck.authoring.upload import Upload
 from coatcheck.core.api.models import SubmitRequest
 from coatcheck.core.api.webhook_models import JobWebhook
 from coatcheck.core.aws.dynamodb.item_size import HOT_ROW_BYTES, MAX_RESULT_IN_ROW

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TypeVar
 
 from coatcheck.core.api.models import SubmitRequest
-from coatcheck.core.aws import s3
+from coatcheck.core.aws import s3_keys
 from coatcheck.core.aws.call import Call
 from coatcheck.core.aws.dynamodb import upload_items as table
 from coatcheck.core.aws.dynamodb.upload_items import Multipart, UploadRecord
@@ -45,7 +45,7 @@ def send_in_parts(world: World, context: RequestContext, body: bytes) -> str:
     except UploadIncomplete as error:
         world.checks.violation(f"all of {upload.id} was sent, and is not taken: {error}")
         raise
-    stored = world.model.bucket.objects.get(s3.upload_key(upload.tenant, upload.id))
+    stored = world.model.bucket.objects.get(s3_keys.upload_key(upload.tenant, upload.id))
     if not view.complete or stored is None or stored.body != body:
         world.checks.violation(f"{upload.id} was completed and is not what was sent")
     return upload.id
@@ -72,7 +72,7 @@ def _put(context: RequestContext, upload: UploadRecord, number: int, body: bytes
     assert upload.multipart is not None
     params = {
         "Bucket": context.dependencies.bucket,
-        "Key": s3.upload_key(upload.tenant, upload.id),
+        "Key": s3_keys.upload_key(upload.tenant, upload.id),
         "UploadId": upload.multipart.id,
         "PartNumber": number,
         "Body": body,

@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 
 from coatcheck.core.aws.call import AwsUnavailable
-from coatcheck.core.aws.dynamodb.keys import ShardKind, due_shard
-from coatcheck.core.aws.s3 import result_key
+from coatcheck.core.aws.s3_keys import result_key
 from coatcheck.core.clock import MINUTE, SECOND
 from coatcheck.core.job import Job
 from coatcheck.core.lifecycle import Status
 from coatcheck.core.messages import JobMessage
+from coatcheck.core.shards import ShardKind, due_shard
 from coatcheck_worker.sweep import ShardAssignment, ShardAssignmentMessage, shards_of, sweep
 from coatcheck_worker.sweep.dispatch import DispatchBatch
 from tests.simulation import backlogs

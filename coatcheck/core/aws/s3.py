@@ -1,15 +1,14 @@
-"""Every S3 request, and where bytes lie. Keys are derived, never stored: no row can point at another's bytes."""
+"""The S3 requests, but for those of multipart uploads that clients send (`s3_multipart`). Keys: `s3_keys`."""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
 from coatcheck.core.aws.call import PERMISSION_CODES, AwsResponse, Call, Presign, log_denial
-from coatcheck.core.job import Job
 
 DOWNLOAD_URL_SECONDS = 600
 """How long a presigned download is good for. Minutes: it dies with the session of the role that signed it anyway."""
@@ -19,58 +18,6 @@ UPLOAD_URL_SECONDS = 3600
 
 DECLARED_SHA256 = "declared-sha256"
 """Name of the user metadata of an object that came in parts: the hex sha256 that the client declared, if it did."""
-
-
-def _folder(job: Job) -> str:
-    """The time is there because an id is used again when its job is gone."""
-    return f"{job.tenant}/{job.id}/{job.created_at:013d}"
-
-
-def input_key(job: Job) -> str:
-    """Where an input lies that is too large for the row.
-
-    Named by its content: it is stored before the row is won, and one idempotency key may come with two bodies.
-    """
-    return f"inputs/{_folder(job)}/input-{job.input.sha256.hex()}"
-
-
-def checkpoint_key(job: Job, sha256: bytes) -> str:
-    """Where a checkpoint lies, named by its content: any later attempt may need it."""
-    return f"inputs/{_folder(job)}/checkpoint-{sha256.hex()}"
-
-
-def attempt_prefix(job: Job) -> str:
-    """What an attempt makes lies under its own prefix, so that no attempt overwrites another's."""
-    return f"results/{_folder(job)}/{job.attempt}/"
-
-
-def result_key(job: Job) -> str:
-    """Where the result of the attempt `job.attempt` lies."""
-    return f"{attempt_prefix(job)}result"
-
-
-def artifact_key(job: Job, name: str) -> str:
-    """Where an artifact of the attempt `job.attempt` lies."""
-    return f"{attempt_prefix(job)}artifacts/{name}"
-
-
-def upload_key(tenant: str, upload_id: str) -> str:
-    """Where an upload lies."""
-    return f"uploads/{tenant}/{upload_id}"
-
-
-def job_prefixes(tenant: str, job_id: str) -> tuple[str, str]:
-    """What the keys of all jobs begin with that have, or had, this id."""
-    return f"inputs/{tenant}/{job_id}/", f"results/{tenant}/{job_id}/"
-
-
-def keys_left_by(job: Job, keys: Iterable[str]) -> list[str]:
-    """Those of the keys under `job_prefixes` that go when `job` has expired.
-
-    Submits that came too late under its idempotency key left theirs while it was there; the next job of its id is
-    created no earlier than it expires.
-    """
-    return [key for key in keys if job.expires_at is not None and int(key.split("/")[3]) < job.expires_at]
 
 
 def put(bucket: str, key: str, body: bytes | bytearray, *, content_type: str, sha256: bytes) -> Call[None]:

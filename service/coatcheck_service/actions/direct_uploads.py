@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from coatcheck.core.api.models import MultipartTicket, PartsPage, SentPart, UploadRequest, UploadTicket, UploadView
-from coatcheck.core.aws import s3
+from coatcheck.core.aws import s3, s3_keys
 from coatcheck.core.aws.call import Params
 from coatcheck.core.aws.dynamodb import upload_items
 from coatcheck.core.aws.dynamodb.keys import JobKey
@@ -139,7 +139,7 @@ async def complete(
 async def _single_ticket(context: RequestContext, upload: UploadRecord) -> UploadTicket:
     link = s3.presign_upload(
         context.dependencies.bucket,
-        s3.upload_key(upload.tenant, upload.id),
+        s3_keys.upload_key(upload.tenant, upload.id),
         content_type=upload.content_type,
         size=upload.size,
         sha256=upload.sha256,
@@ -168,7 +168,7 @@ def _signed_headers(params: Params) -> dict[str, str]:
 
 
 async def _is_stored(context: RequestContext, upload: UploadRecord) -> bool:
-    key = s3.upload_key(upload.tenant, upload.id)
+    key = s3_keys.upload_key(upload.tenant, upload.id)
     s3_head = await context.dependencies.transport.send(s3.head(context.dependencies.bucket, key))
     return s3_head is not None and s3_head.size == upload.size
 

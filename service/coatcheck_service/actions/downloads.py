@@ -11,7 +11,7 @@ from fastapi.responses import StreamingResponse
 from coatcheck.core import sanitize
 from coatcheck.core.api.models import LinkView
 from coatcheck.core.api.views import job_url
-from coatcheck.core.aws import s3
+from coatcheck.core.aws import s3, s3_keys
 from coatcheck.core.aws.call import PresignedUrl
 from coatcheck.core.clock import SECOND, rfc3339
 from coatcheck.core.errors import Gone, NoResult, NotFound, RangeNotSatisfiable
@@ -47,14 +47,14 @@ async def find_download(context: RequestContext, job: Job, name: str | None) -> 
     if name is not None:
         for blob in await load_artifacts(context.dependencies, job):
             if blob.filename == name:
-                return Download(blob, s3.artifact_key(job, name), f"{url}/{name}", name)
+                return Download(blob, s3_keys.artifact_key(job, name), f"{url}/{name}", name)
         raise NotFound("The job has no artifact of this name.")
     if job.result is None:
         reason = f" ({job.error.code})" if job.error else ""
         raise NoResult(f"The job is {job.status}{reason}: there is no result to come.")
     extension = ".json" if job.result.content_type == "application/json" else ""
     filename = sanitize.filename(job.result.filename or "") or f"{job.id}{extension}"
-    return Download(job.result, s3.result_key(job), url, filename)
+    return Download(job.result, s3_keys.result_key(job), url, filename)
 
 
 async def download_response(context: RequestContext, request: Request, download: Download) -> Response:

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 from pydantic import BaseModel, ValidationError
 
 from coatcheck.authoring.types import JobType
-from coatcheck.core.aws import s3
+from coatcheck.core.aws import s3, s3_keys
 from coatcheck.core.aws.dynamodb import upload_items
 from coatcheck.core.aws.dynamodb.keys import JobKey
 from coatcheck.core.clock import DAY, milliseconds
@@ -73,7 +73,7 @@ async def store_input(dependencies: Dependencies, job: Job, text: bytes) -> None
         raise invalid_request(
             [FieldError(INPUT_POINTER, "is too large to be kept until the job starts: start it sooner")]
         )
-    key, content_type = s3.input_key(job), job.input.content_type
+    key, content_type = s3_keys.input_key(job), job.input.content_type
     await dependencies.transport.send(
         s3.put(dependencies.bucket, key, text, content_type=content_type, sha256=job.input.sha256)
     )
@@ -117,7 +117,7 @@ async def _upload_error(dependencies: Dependencies, tenant: str, upload_id: str,
         return "is not the id of an upload"
     announced, s3_head = await asyncio.gather(
         dependencies.transport.send(upload_items.get_upload(dependencies.table, JobKey(tenant, upload_id))),
-        dependencies.transport.send(s3.head(dependencies.bucket, s3.upload_key(tenant, upload_id))),
+        dependencies.transport.send(s3.head(dependencies.bucket, s3_keys.upload_key(tenant, upload_id))),
     )
     if announced is None or dependencies.clock() >= announced.expires_at:
         return "names no upload that is still to be used"

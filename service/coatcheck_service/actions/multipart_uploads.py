@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import chain, islice
 
 from coatcheck.core.api.models import PartsPage, PartView, SentPart
-from coatcheck.core.aws import s3, s3_multipart
+from coatcheck.core.aws import s3, s3_keys, s3_multipart
 from coatcheck.core.aws.dynamodb.upload_items import Multipart, UploadRecord
 from coatcheck.core.aws.s3_multipart import UploadedPart
 from coatcheck.core.clock import SECOND, rfc3339
@@ -34,7 +34,7 @@ async def check_open_uploads(context: RequestContext) -> None:
     dependencies = context.dependencies
     # S3's list is the count: it cannot drift from what is there, as a counter could
     unfinished = await dependencies.transport.send(
-        s3.list_multipart_uploads(dependencies.bucket, s3.upload_key(context.tenant, ""))
+        s3.list_multipart_uploads(dependencies.bucket, s3_keys.upload_key(context.tenant, ""))
     )
     if len(unfinished) >= MAX_OPEN_UPLOADS:
         raise TooManyUploads(f"{MAX_OPEN_UPLOADS} uploads in parts are not completed.")
@@ -42,7 +42,7 @@ async def check_open_uploads(context: RequestContext) -> None:
 
 async def initiate_upload(context: RequestContext, upload: UploadRecord) -> Multipart:
     """Let S3 expect parts of this upload."""
-    dependencies, key = context.dependencies, s3.upload_key(upload.tenant, upload.id)
+    dependencies, key = context.dependencies, s3_keys.upload_key(upload.tenant, upload.id)
     started = s3_multipart.start(dependencies.bucket, key, content_type=upload.content_type, sha256=upload.sha256)
     return Multipart(await dependencies.transport.send(started), PartPlan.of(upload.size).part_size)
 
@@ -63,7 +63,7 @@ class MultipartUpload:
         if upload.multipart is None:
             raise NotMultipart("The upload is sent whole.")
         parts = PartPlan(upload.size, upload.multipart.part_size)
-        return cls(context, upload.id, s3.upload_key(upload.tenant, upload.id), upload.multipart.id, parts)
+        return cls(context, upload.id, s3_keys.upload_key(upload.tenant, upload.id), upload.multipart.id, parts)
 
     async def uploaded_parts(self, after: int = 0) -> PartsByNumber | None:
         """The parts behind number `after` that S3 has; None when it was completed or thrown away."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from coatcheck.core.aws import s3
+from coatcheck.core.aws import s3, s3_keys
 from coatcheck.core.aws.dynamodb import job_items, job_updates
 from coatcheck.core.aws.dynamodb.purge_marks import mark_purged
 from coatcheck.core.errors import NotFinished, Unavailable
@@ -38,7 +38,7 @@ async def purge(context: RequestContext, job: Job) -> None:
         await dependencies.transport.send(mark_purged(dependencies.table, job, now=now))
     if job.artifact_count or job.history_from > 1 or job.base_url or job.gone(now):
         await _remove_items(dependencies, job)
-    for prefix in s3.job_prefixes(job.tenant, job.id):
+    for prefix in s3_keys.job_prefixes(job.tenant, job.id):
         await _remove_objects(dependencies, job, prefix)
 
 
@@ -67,4 +67,4 @@ def _unfinished() -> Unavailable:
 
 async def _remaining_keys(dependencies: Dependencies, job: Job, prefix: str) -> list[str]:
     keys = await dependencies.transport.send(s3.list_keys(dependencies.bucket, prefix))
-    return s3.keys_left_by(job, keys)
+    return s3_keys.keys_left_by(job, keys)

@@ -9,7 +9,7 @@ from pydantic_core import from_json
 
 from coatcheck.core.api.models import SubmitRequest
 from coatcheck.core.api.webhook_models import JobWebhook
-from coatcheck.core.aws import s3
+from coatcheck.core.aws import s3, s3_keys
 from coatcheck.core.clock import SECOND
 from coatcheck.core.errors import Gone, NotFinished
 from coatcheck.core.job import Job
@@ -49,7 +49,7 @@ def _submit_request(context: RequestContext, job: Job, given: Any) -> SubmitRequ
 async def _input(context: RequestContext, job: Job) -> bytes:
     if job.input.inline is not None:
         return job.input.inline
-    s3_object = await context.dependencies.transport.send(s3.get(context.dependencies.bucket, s3.input_key(job)))
+    s3_object = await context.dependencies.transport.send(s3.get(context.dependencies.bucket, s3_keys.input_key(job)))
     if s3_object is None:
         raise Gone("The input is no longer kept.")
     return b"".join([chunk async for chunk in chunks(s3_object, CHUNK_SIZE)])

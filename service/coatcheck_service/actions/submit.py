@@ -14,13 +14,14 @@ from coatcheck.core.api.models import MAX_SECONDS_AHEAD, SubmitRequest
 from coatcheck.core.aws import sqs
 from coatcheck.core.aws.dynamodb import job_items
 from coatcheck.core.aws.dynamodb.item_size import with_input
-from coatcheck.core.aws.dynamodb.keys import JobKey, ShardKind, due_shard
+from coatcheck.core.aws.dynamodb.keys import JobKey
 from coatcheck.core.clock import milliseconds
 from coatcheck.core.errors import FieldError, IdempotencyKeyReused, InvalidRequest
 from coatcheck.core.ids import job_id_for_key, make_id
 from coatcheck.core.job import JSON, Blob, Job, JobEvent
 from coatcheck.core.lifecycle import SUBMIT, SUBMIT_FOR_LATER
 from coatcheck.core.messages import JobMessage
+from coatcheck.core.shards import ShardKind, due_shard
 from coatcheck.core.webhooks import sorted_events
 from coatcheck_service.actions import idempotency, job_inputs
 from coatcheck_service.actions.enqueue import enqueue

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from coatcheck.core.aws import s3
+from coatcheck.core.aws import s3_keys
 from coatcheck.core.aws.call import Call
 from coatcheck.core.aws.dynamodb import job_items, transitions
 from coatcheck.core.clock import SECOND
@@ -248,7 +248,7 @@ class TestDelete:
         def submitted_again() -> None:
             now = system_clock() + SECOND
             new = replace(old, created_at=now, finished_at=now, expires_at=now + old.retention)
-            api.put(s3.input_key(new), b"{}")
+            api.put(s3_keys.input_key(new), b"{}")
             assert (
                 api.running_service.worker.send(job_items.put_job(api.running_service.settings.table, new, now=now))
                 is None
@@ -259,7 +259,7 @@ class TestDelete:
         api.spy.meanwhile["UpdateItem"] = submitted_again
         assert api.http.delete(path(old.id)).status_code == 204
         assert [api.row(old.id)] == made
-        assert api.stored(f"inputs/{api.tenant}/{old.id}/") == [s3.input_key(made[0])]
+        assert api.stored(f"inputs/{api.tenant}/{old.id}/") == [s3_keys.input_key(made[0])]
 
     def test_an_object_that_s3_does_not_delete_is_not_asked_for_for_ever(self, api: Api) -> None:
         job = api.finished()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from coatcheck.core.aws import s3
+from coatcheck.core.aws import s3_keys
 from coatcheck.core.job import Blob
 from coatcheck_infra.local import environment
 from coatcheck_service.http.front_door import LAMBDA
@@ -77,7 +77,7 @@ def test_results_of_any_type_travel_in_base64_up_to_what_lambda_carries(invoke: 
     jobs = []
     for size in sizes:
         job = api.claim(api.submit()["id"])
-        api.put(s3.result_key(job), b'"' * size)
+        api.put(s3_keys.result_key(job), b'"' * size)
         jobs.append(api.settle(job, result=Blob(size, b"\0" * 32, "text/plain")))
     events = [event(api, "GET", "/v1/jobs/{job_id}/result", job_id=job.id) for job in (jobs[0], *jobs)]
     events[0]["multiValueHeaders"]["Range"] = ["bytes=9-11"]

@@ -10,7 +10,7 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from coatcheck.core.aws import s3
+from coatcheck.core.aws import s3, s3_keys
 from coatcheck.core.aws.dynamodb import job_items
 from coatcheck.core.job import JSON, Blob, Job, JobError
 from coatcheck.core.lifecycle import FAIL
@@ -33,7 +33,7 @@ def done(api: Api, body: bytes, *, inline: bool = False, content_type: str = "te
     job = api.claim(api.submit()["id"])
     result = replace(blob(body, content_type), inline=body if inline else None)
     if not inline:
-        api.put(s3.result_key(job), body)
+        api.put(s3_keys.result_key(job), body)
     return api.settle(job, result=result)
 
 
@@ -213,7 +213,7 @@ def test_artifacts_are_listed_and_handed_out(api: Api) -> None:
     job = api.claim(api.submit()["id"])
     made = [blob(SMALL, "text/plain", "notes.txt"), blob(LARGE, "image/png", "sheet.png")]
     for each, body in zip(made, (SMALL, LARGE), strict=True):
-        api.put(s3.artifact_key(job, each.filename or ""), body)
+        api.put(s3_keys.artifact_key(job, each.filename or ""), body)
     api.running_service.worker.send(job_items.put_artifacts(api.running_service.settings.table, job, made))
     job = api.settle(job, artifact_count=2)
     view = api.http.get(f"/v1/jobs/{job.id}").json()

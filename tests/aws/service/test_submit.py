@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from coatcheck.core import due
-from coatcheck.core.aws import s3
+from coatcheck.core.aws import s3, s3_keys
 from coatcheck.core.clock import DAY, MINUTE, SECOND
 from coatcheck.core.job import JobEvent
 from coatcheck.core.lifecycle import Status
@@ -164,7 +164,7 @@ def test_a_large_input_lies_in_the_bucket(api: Api) -> None:
     sql = "SELECT " + ", ".join(str(n * 7919 % 10007) for n in range(500))
     row = api.row(api.submit(type="table.query", input={"sql": sql})["id"])
     assert row.input.inline is None
-    text = api.running_service.worker.send(s3.get(api.running_service.settings.bucket, s3.input_key(row))).read()
+    text = api.running_service.worker.send(s3.get(api.running_service.settings.bucket, s3_keys.input_key(row))).read()
     assert json.loads(text) == {"sql": sql}
     assert api.spy.operations == ["Query", "PutObject", "PutItem", "SendMessage"]
 
@@ -173,7 +173,7 @@ def test_another_large_input_under_the_key_leaves_the_first_as_it_was(api: Api) 
     first = "SELECT " + ", ".join(str(n * 7919 % 10007) for n in range(500))
     row = api.row(api.post(KEY, type="table.query", input={"sql": first}).json()["id"])
     problem(api.post(KEY, type="table.query", input={"sql": first + ", 1"}), 422, "idempotency-key-reused")
-    text = api.running_service.worker.send(s3.get(api.running_service.settings.bucket, s3.input_key(row))).read()
+    text = api.running_service.worker.send(s3.get(api.running_service.settings.bucket, s3_keys.input_key(row))).read()
     assert json.loads(text) == {"sql": first}
 
 

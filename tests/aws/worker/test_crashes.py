@@ -10,7 +10,7 @@ import pytest
 
 from coatcheck.authoring.context import Context
 from coatcheck.authoring.types import Result
-from coatcheck.core.aws import s3
+from coatcheck.core.aws import s3, s3_keys
 from coatcheck.core.aws.dynamodb.item_size import MAX_RESULT_IN_ROW
 from coatcheck.core.clock import MINUTE
 from coatcheck.core.job import Job
@@ -86,7 +86,7 @@ class TestCrashes:
         assert harness.run(harness.dependencies(self.work, losing, Result), job) == Ack()
         row = harness.row(job)
         assert (row.status, row.attempt) == (Status.SUCCEEDED, 1)
-        body = harness.transport.send(s3.get(harness.settings.bucket, s3.result_key(row)))
+        body = harness.transport.send(s3.get(harness.settings.bucket, s3_keys.result_key(row)))
         assert body is not None
         body.close()
 

@@ -12,9 +12,10 @@ from pydantic import BaseModel
 
 from coatcheck.authoring.context import Context
 from coatcheck.authoring.retry import Reject, RetryLater
-from coatcheck.authoring.types import Continue, Handler, JobType, Result, Upload, handlers
+from coatcheck.authoring.types import Continue, Handler, JobType, Result, handlers
+from coatcheck.authoring.upload import Upload
 from coatcheck.core import due
-from coatcheck.core.aws import s3
+from coatcheck.core.aws import s3, s3_keys
 from coatcheck.core.aws.dynamodb import job_items
 from coatcheck.core.clock import DAY, MINUTE, SECOND
 from coatcheck.core.lifecycle import Status
@@ -52,7 +53,7 @@ class TestEndings:
         row = harness.row(job)
         assert row.result is not None
         assert (row.result.size, row.result.inline) == (40_000_000, None)
-        body = harness.transport.send(s3.get(harness.settings.bucket, s3.result_key(row))).read()
+        body = harness.transport.send(s3.get(harness.settings.bucket, s3_keys.result_key(row))).read()
         assert body == noise.encode() * 500
 
     def test_an_async_handler_runs_too(self, harness: WorkerHarness) -> None:
@@ -68,7 +69,7 @@ class TestEndings:
         upload = Upload.model_validate({"$upload": f"upl_{secrets.token_hex(8)}"})
         lines = [b"%d words of a line\n" % n for n in range(100_000)]
         text = b"".join(lines)
-        key = s3.upload_key(harness.tenant, upload.id)
+        key = s3_keys.upload_key(harness.tenant, upload.id)
         put = s3.put(
             harness.settings.bucket, key, text, content_type="text/plain", sha256=hashlib.sha256(text).digest()
         )

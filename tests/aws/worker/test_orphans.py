@@ -11,7 +11,7 @@ import pytest
 
 from coatcheck.authoring.context import Context
 from coatcheck.authoring.types import Result
-from coatcheck.core.aws import s3
+from coatcheck.core.aws import s3, s3_keys
 from coatcheck.core.aws.dynamodb import job_items, job_updates
 from coatcheck.core.clock import DAY, MINUTE, SECOND
 from coatcheck.core.lifecycle import Status
@@ -75,7 +75,7 @@ def test_the_first_attempt_that_comes_too_late_discards_nothing_of_the_tenth(har
     harness.run(dependencies, job)
     row = harness.row(job)
     assert (row.status, row.attempt) == (Status.SUCCEEDED, 10)
-    assert harness.stored(job) == [s3.artifact_key(row, "a.bin")]
+    assert harness.stored(job) == [s3_keys.artifact_key(row, "a.bin")]
 
 
 @pytest.mark.parametrize("deleted", [False, True], ids=["expired", "deleted"])
@@ -90,16 +90,16 @@ def test_what_a_job_left_goes_with_its_retention_and_the_next_of_its_id_keeps_it
     assert harness.sweep(harness.dependencies(double)) == {}
     late = replace(job, created_at=job.created_at + 1)
     bucket = harness.settings.bucket
-    harness.transport.send(s3.put(bucket, s3.input_key(late), b"", content_type="x/y", sha256=EMPTY))
+    harness.transport.send(s3.put(bucket, s3_keys.input_key(late), b"", content_type="x/y", sha256=EMPTY))
     if deleted:
         harness.transport.send(job_updates.purge_job(harness.settings.table, job, now=harness.clock()))
     else:
         harness.clock.ahead = 2 * RETENTION
     next_one = replace(job, created_at=harness.clock() + 1)
-    harness.transport.send(s3.put(bucket, s3.input_key(next_one), b"", content_type="x/y", sha256=EMPTY))
+    harness.transport.send(s3.put(bucket, s3_keys.input_key(next_one), b"", content_type="x/y", sha256=EMPTY))
     harness.clock.ahead += MINUTE
     assert harness.sweep(harness.dependencies(double)) == {"removed": 1}
-    assert harness.stored(job) == [s3.input_key(next_one)]
+    assert harness.stored(job) == [s3_keys.input_key(next_one)]
     # what is beside the row goes by its TTL, unless a DELETE has died before it was removed
     assert (harness.transport.send(job_items.list_job_items(harness.settings.table, job)) == []) is deleted
     assert harness.sweep(harness.dependencies(double)) == {}

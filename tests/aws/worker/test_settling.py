@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import pytest
 
 from coatcheck.authoring.types import Result
-from coatcheck.core.aws import s3
+from coatcheck.core.aws import s3, s3_keys
 from coatcheck.core.aws.call import AwsUnavailable, Call
 from coatcheck.core.aws.dynamodb.item_size import MAX_RESULT_IN_ROW
 from coatcheck.core.lifecycle import Status
@@ -40,7 +40,7 @@ def test_the_result_of_a_success_nobody_heard_of_is_kept(harness: WorkerHarness)
         harness.run(harness.dependencies(large, LostReplyTransport(harness.transport), Result), job)
     row = harness.row(job)
     assert row.status is Status.SUCCEEDED
-    body = harness.transport.send(s3.get(harness.settings.bucket, s3.result_key(row)))
+    body = harness.transport.send(s3.get(harness.settings.bucket, s3_keys.result_key(row)))
     assert body is not None
     with body:
         assert len(body.read()) == MAX_RESULT_IN_ROW

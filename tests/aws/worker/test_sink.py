@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from coatcheck.authoring.types import Result
-from coatcheck.core.aws import s3
+from coatcheck.core.aws import s3, s3_keys
 from coatcheck.core.aws.call import AwsError, AwsRefused, Call
 from coatcheck.core.aws.dynamodb.item_size import MAX_RESULT_IN_ROW
 from coatcheck.core.lifecycle import Status
@@ -101,7 +101,7 @@ def test_a_part_that_fails_fails_the_attempt_and_leaves_nothing(harness: WorkerH
     assert counting.operations.count("AbortMultipartUpload") == 1
     assert "CompleteMultipartUpload" not in counting.operations
     assert harness.row(job).status is Status.QUEUED
-    prefix = s3.attempt_prefix(harness.row(job))
+    prefix = s3_keys.attempt_prefix(harness.row(job))
     assert harness.stored(job) == []
     assert harness.transport.send(s3.list_multipart_uploads(harness.settings.bucket, prefix)) == []
 
@@ -132,7 +132,7 @@ def test_a_handler_that_is_stopped_leaves_no_parts(harness: WorkerHarness) -> No
     harness.run(harness.dependencies(stop, output=Result), job)
     row = harness.row(job)
     assert row.status is Status.FAILED
-    assert harness.transport.send(s3.list_multipart_uploads(harness.settings.bucket, s3.attempt_prefix(row))) == []
+    assert harness.transport.send(s3.list_multipart_uploads(harness.settings.bucket, s3_keys.attempt_prefix(row))) == []
 
 
 class PartCountingTransport:

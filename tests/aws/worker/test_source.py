@@ -20,8 +20,8 @@ from PIL import Image
 from bench import null_s3
 from coatcheck.authoring.context import Context
 from coatcheck.authoring.retry import Reject
-from coatcheck.authoring.types import Upload
-from coatcheck.core.aws import s3, s3_multipart
+from coatcheck.authoring.upload import Upload
+from coatcheck.core.aws import s3, s3_keys, s3_multipart
 from coatcheck.core.aws.call import AwsUnavailable, Call
 from coatcheck.core.lifecycle import Status
 from coatcheck.core.settings import Settings
@@ -39,7 +39,7 @@ NOISE = random.Random(5).randbytes(5 * MIB)
 
 @pytest.fixture
 def key(tenant: str) -> str:
-    return s3.upload_key(tenant, "upl_a")
+    return s3_keys.upload_key(tenant, "upl_a")
 
 
 def opened(transport: Transport, settings: Settings, key: str) -> io.BufferedReader:
@@ -176,7 +176,7 @@ def test_a_connection_that_breaks_is_made_again(aws: Transport, settings: Settin
 
 
 def test_when_nothing_comes_any_more_the_attempt_is_tried_again(harness: WorkerHarness) -> None:
-    store(harness.transport, harness.settings, s3.upload_key(harness.tenant, "upl_a"), NOISE)
+    store(harness.transport, harness.settings, s3_keys.upload_key(harness.tenant, "upl_a"), NOISE)
     upload = Upload.model_validate({"$upload": "upl_a"})
     raised: list[BaseException] = []
 

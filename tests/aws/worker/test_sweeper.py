@@ -6,9 +6,10 @@ import pytest
 
 from coatcheck.core.aws.call import AwsUnavailable
 from coatcheck.core.aws.dynamodb import transitions
-from coatcheck.core.aws.dynamodb.keys import JobKey, ShardKind
+from coatcheck.core.aws.dynamodb.keys import JobKey
 from coatcheck.core.clock import DAY, MINUTE, SECOND
 from coatcheck.core.lifecycle import Status
+from coatcheck.core.shards import ShardKind
 from tests.aws.worker.faulty_transports import CrashingTransport, ProcessDied, ThrottlingTransport
 from tests.aws.worker.worker_harness import WorkerHarness, double
 

@@ -14,7 +14,7 @@ from coatcheck.authoring.context import Context
 from coatcheck.authoring.retry import RetryPolicy
 from coatcheck.authoring.types import Handler, JobType, handlers
 from coatcheck.core import due, pack
-from coatcheck.core.aws import s3
+from coatcheck.core.aws import s3, s3_keys
 from coatcheck.core.aws.dynamodb import job_items
 from coatcheck.core.aws.dynamodb.keys import JobKey
 from coatcheck.core.clock import SECOND
@@ -78,7 +78,7 @@ class WorkerHarness:
         )
         job = replace(job, **changes)
         if len(text) > KEPT_IN_ROW:
-            key, bucket = s3.input_key(job), self.settings.bucket
+            key, bucket = s3_keys.input_key(job), self.settings.bucket
             self.transport.send(s3.put(bucket, key, text, content_type=JSON, sha256=job.input.sha256))
         else:
             job = replace(job, input=Blob.of(text, JSON))
@@ -97,7 +97,7 @@ class WorkerHarness:
         return dict(sweep(dependencies, until=self.clock() + 30 * SECOND))
 
     def stored(self, job: Job) -> list[str]:
-        prefixes = s3.job_prefixes(job.tenant, job.id)
+        prefixes = s3_keys.job_prefixes(job.tenant, job.id)
         return [key for p in prefixes for key in self.transport.send(s3.list_keys(self.settings.bucket, p))]
 
 

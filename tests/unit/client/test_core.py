@@ -18,7 +18,8 @@ from coatcheck.client.exceptions import (
     UnexpectedResponseError,
     describe,
 )
-from coatcheck.client.responses import Job, ListPage, Response, StoredFile, UploadStatus, UploadTicket
+from coatcheck.client.job import Job, StoredFile
+from coatcheck.client.responses import ListPage, Response, UploadStatus, UploadTicket
 from coatcheck.core.api import models, webhook_models
 
 VIEW = {"id": "job_a", "status": "running", "done": False}

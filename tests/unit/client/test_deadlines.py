@@ -23,7 +23,7 @@ from coatcheck.client.exceptions import (
     TransferFailed,
 )
 from coatcheck.client.http_transport import HttpTransport
-from coatcheck.client.responses import Job
+from coatcheck.client.job import Job
 from coatcheck.client.sync_client import Client
 from tests.unit.client.raw_server import DRIP, RUNNING, Behave, answers, endlessly, reads_nothing, serving, silent
 

@@ -21,7 +21,7 @@ from coatcheck.client.exceptions import (
     TransferFailed,
     UnexpectedResponseError,
 )
-from coatcheck.client.responses import Job
+from coatcheck.client.job import Job
 from coatcheck.client.sync_client import Client
 from tests.unit.client.raw_server import Behave, answers, endlessly, sends, sends_all, serving
 from tests.unit.client.responses import view

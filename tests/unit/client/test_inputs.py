@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coatcheck.cli import input_arguments
+from coatcheck.client import file_upload
 from coatcheck.client.exceptions import InvalidArgumentError
 
 NAMES = st.text(min_size=1, max_size=8).filter(lambda t: not set(t) & set(".[]="))
@@ -135,7 +136,7 @@ def test_seconds_that_are_none(value: float) -> None:
     ("name", "sent"), [("a b.csv", "a b.csv"), ("caf\udce9.csv", "caf_.csv"), ("a\\b\nc", "a_b_c"), ("...", "file")]
 )
 def test_what_an_upload_is_called(name: str, sent: str) -> None:
-    assert input_arguments.upload_name(Path(name)) == sent
+    assert file_upload.upload_name(Path(name)) == sent
 
 
 def test_attachment_and_metadata(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response, Stream
 
 from coatcheck.client.exceptions import NotFinished, ProblemError, TransferFailed
 from coatcheck.client.file_download import PARTIAL_CONTENT
-from coatcheck.client.responses import Job
+from coatcheck.client.job import Job
 from coatcheck.client.sync_client import Client
 
 if TYPE_CHECKING:

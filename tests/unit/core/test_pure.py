@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coatcheck.authoring.retry import GiveUp, Reject, RetryIn, RetryLater, RetryPolicy, decide
+from coatcheck.authoring.retry import Reject, RetryLater, RetryPolicy
 from coatcheck.core import due, ids, pack
 from coatcheck.core.clock import HOUR, MINUTE, SECOND, rfc3339
 from coatcheck.core.messages import BadMessage, DeliveryMessage, JobMessage, NewerMessage
 from coatcheck.core.settings import BadSettings, Settings
+from coatcheck_worker.run.retry_decision import GiveUp, RetryIn, decide
 
 NOW = 1_800_000_000_000
 ROLLS = st.floats(0, 1, exclude_max=True)

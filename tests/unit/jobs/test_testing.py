@@ -8,7 +8,8 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from coatcheck import Context, RetryLater, Stopped, run_handler
-from coatcheck.authoring.types import Body, Continue, JobType, Result, Upload, handles
+from coatcheck.authoring.types import Body, Continue, JobType, Result, handles
+from coatcheck.authoring.upload import Upload
 
 
 class Copy(BaseModel):

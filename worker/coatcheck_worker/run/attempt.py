@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from coatcheck.authoring.context import Stopped
 from coatcheck.authoring.retry import Reject
 from coatcheck.authoring.types import Continue, Handler
-from coatcheck.core.aws import s3
+from coatcheck.core.aws import s3, s3_keys
 from coatcheck.core.aws.call import AwsError
 from coatcheck.core.aws.dynamodb import job_items
 from coatcheck.core.job import Blob, Job
@@ -101,7 +101,7 @@ class JobAttempt:
         return value
 
     def _input(self) -> Any:
-        text = self._load(self._job.input, s3.input_key(self._job))
+        text = self._load(self._job.input, s3_keys.input_key(self._job))
         try:
             return self._handler.job_type.input.model_validate_json(text)
         except ValidationError as error:
@@ -109,7 +109,7 @@ class JobAttempt:
 
     def _checkpoint(self) -> Any:
         saved = self._job.checkpoint
-        return None if saved is None else json.loads(self._load(saved, s3.checkpoint_key(self._job, saved.sha256)))
+        return None if saved is None else json.loads(self._load(saved, s3_keys.checkpoint_key(self._job, saved.sha256)))
 
     def _load(self, blob: Blob, key: str) -> bytes:
         if blob.inline is not None:

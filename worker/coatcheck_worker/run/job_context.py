@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from coatcheck.authoring.context import Stopped
-from coatcheck.authoring.types import Upload
+from coatcheck.authoring.upload import Upload
 from coatcheck.core import sanitize
-from coatcheck.core.aws import s3
+from coatcheck.core.aws import s3_keys
 from coatcheck.core.aws.call import AwsError
 from coatcheck.core.clock import SECOND
 from coatcheck.core.job import Blob, Job, Progress
@@ -84,7 +84,7 @@ class JobContext:
 
     def open_input(self, upload: Upload) -> BinaryIO:
         """The uploaded file as a file that seeks. Raises FileNotFoundError when it has expired."""
-        key = s3.upload_key(self.tenant, upload.id)
+        key = s3_keys.upload_key(self.tenant, upload.id)
         reader = ObjectReader(self._transport, self._bucket, key, name=f"upload {upload.id}")
         return cast("BinaryIO", io.BufferedReader(reader, READ_AHEAD))
 
@@ -103,7 +103,7 @@ class JobContext:
     def artifact(self, name: str, content_type: str = "application/octet-stream") -> Iterator[BinaryIO]:
         """A file to write that becomes the artifact `name`. Raises ValueError for a bad or repeated name."""
         self._reserve(name)
-        key = s3.artifact_key(self._job, name)
+        key = s3_keys.artifact_key(self._job, name)
         kind = sanitize.media_type(content_type)
         writer = ObjectWriter(self._transport, self._bucket, key, content_type=kind, filename=name)
         try:

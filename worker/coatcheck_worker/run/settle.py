@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import assert_never
 
-from coatcheck.authoring.retry import GiveUp, Reject, RetryLater, RetryPolicy, decide
+from coatcheck.authoring.retry import Reject, RetryLater, RetryPolicy
 from coatcheck.core import due, errors, sanitize
 from coatcheck.core.aws.call import Call
 from coatcheck.core.aws.dynamodb import transitions
@@ -15,6 +15,7 @@ from coatcheck.core.job import Blob, Job, JobError
 from coatcheck.core.lifecycle import FAIL, SUCCEED, TIME_OUT, Status, Transition
 from coatcheck_worker.dependencies import Ack, Dependencies, Disposition, Redeliver
 from coatcheck_worker.run.heartbeat import StopReason
+from coatcheck_worker.run.retry_decision import GiveUp, decide
 from coatcheck_worker.storage.orphans import discard_attempt
 from coatcheck_worker.storage.results import BadResult
 from coatcheck_worker.webhooks.notify import notify_deliverer

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from coatcheck.core.aws import s3
+from coatcheck.core.aws import s3, s3_keys
 from coatcheck.core.aws.call import AwsError
 from coatcheck.core.aws.dynamodb import job_items, job_updates
 from coatcheck.core.aws.dynamodb.purge_marks import mark_purged
@@ -24,14 +24,14 @@ class NotRemoved(Exception):
 def discard_attempt(dependencies: Dependencies, job: Job) -> None:
     """Remove what the attempt `job.attempt` made, which did not settle the job and never will."""
     with contextlib.suppress(AwsError, NotRemoved):
-        _remove(dependencies, s3.attempt_prefix(job), list)
+        _remove(dependencies, s3_keys.attempt_prefix(job), list)
 
 
 def discard_lost_attempt(dependencies: Dependencies, job: Job) -> None:
     """Remove what an attempt made whose worker is lost, and with it the upload that it may have been in."""
     discard_attempt(dependencies, job)
     with contextlib.suppress(AwsError):
-        for upload in _unfinished(dependencies, s3.attempt_prefix(job)):
+        for upload in _unfinished(dependencies, s3_keys.attempt_prefix(job)):
             _abort(dependencies, upload)
 
 
@@ -42,10 +42,10 @@ def remove_expired(dependencies: Dependencies, job: Job) -> None:
     """
     if job_updates.is_purged(job):
         _remove_items(dependencies, job)
-    for prefix in s3.job_prefixes(job.tenant, job.id):
-        _remove(dependencies, prefix, partial(s3.keys_left_by, job))
+    for prefix in s3_keys.job_prefixes(job.tenant, job.id):
+        _remove(dependencies, prefix, partial(s3_keys.keys_left_by, job))
         for upload in _unfinished(dependencies, prefix):
-            if s3.keys_left_by(job, [upload.key]):
+            if s3_keys.keys_left_by(job, [upload.key]):
                 _abort(dependencies, upload)
 
 

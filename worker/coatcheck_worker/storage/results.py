@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from coatcheck.authoring.types import JobType, Result
 from coatcheck.core import sanitize
-from coatcheck.core.aws import s3
+from coatcheck.core.aws import s3_keys
 from coatcheck.core.aws.call import AwsError
 from coatcheck.core.aws.dynamodb.item_size import MAX_RESULT_IN_ROW, free_bytes_for_checkpoint
 from coatcheck.core.job import JSON, Blob, Job
@@ -51,7 +51,7 @@ def store_result(transport: Transport, bucket: str, job: Job, result: Result, *,
     writer = ObjectWriter(
         transport,
         bucket,
-        s3.result_key(job),
+        s3_keys.result_key(job),
         content_type=sanitize.media_type(result.content_type),
         filename=sanitize.filename(result.filename or "") or None,
         inline=MAX_RESULT_IN_ROW,
@@ -65,7 +65,7 @@ def store_checkpoint(transport: Transport, bucket: str, job: Job, value: Any) ->
         text = to_json(value)
     except (TypeError, ValueError) as error:
         raise BadResult(f"a checkpoint must be JSON: {error}") from error
-    key = s3.checkpoint_key(job, hashlib.sha256(text).digest())
+    key = s3_keys.checkpoint_key(job, hashlib.sha256(text).digest())
     writer = ObjectWriter(
         transport, bucket, key, content_type=JSON, filename=None, inline=free_bytes_for_checkpoint(job)
     )

@@ -9,7 +9,8 @@ from typing import Generic, Protocol, TypeVar
 
 from coatcheck.core.aws.call import AwsError, Call
 from coatcheck.core.aws.dynamodb.due_index import DuePage
-from coatcheck.core.aws.dynamodb.keys import Item, ShardKind
+from coatcheck.core.aws.dynamodb.keys import Item
+from coatcheck.core.shards import ShardKind
 from coatcheck_worker.dependencies import Dependencies
 from coatcheck_worker.sweep.shard_assignment import Delegate, ShardCursors
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from coatcheck.core.aws.dynamodb.due_index import due_jobs
-from coatcheck.core.aws.dynamodb.keys import ShardKind
 from coatcheck.core.aws.dynamodb.webhook_items import due_deliveries
+from coatcheck.core.shards import ShardKind
 from coatcheck_worker.dependencies import Dependencies
 from coatcheck_worker.sweep import dead_letters, deliveries, jobs, removals
 from coatcheck_worker.sweep.due_pages import DuePages

@@ -8,9 +8,10 @@ from typing import Annotated, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from coatcheck.core.aws.dynamodb.keys import MAX_SHARDS, Item, ShardKind
+from coatcheck.core.aws.dynamodb.keys import Item
 from coatcheck.core.clock import MINUTE
 from coatcheck.core.settings import Settings
+from coatcheck.core.shards import MAX_SHARDS, ShardKind
 
 ShardCursors: TypeAlias = Mapping[int, Item | None]
 """Numbers of shards, and the entry of the index behind which each is to be read; None for its beginning."""

@@ -9,10 +9,10 @@ from coatcheck.core import due
 from coatcheck.core.aws.call import Call
 from coatcheck.core.aws.dynamodb.codec import encode_events, encode_field
 from coatcheck.core.aws.dynamodb.expressions import Expression
-from coatcheck.core.aws.dynamodb.keys import removal_shard
 from coatcheck.core.aws.dynamodb.transitions import TransitionOutcome, must_spill, ttl, update_if
 from coatcheck.core.job import Blob, Job, JobError, JobEvent
 from coatcheck.core.lifecycle import Status
+from coatcheck.core.shards import removal_shard
 
 
 def postpone(

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, TypeAlias
 
 AttributeValue: TypeAlias = dict[str, Any]
@@ -14,26 +12,6 @@ JOB = "job"
 UPLOAD = "upload"
 DUE_INDEX = "due"
 TENANT_INDEX = "by_tenant"
-
-SHARDS = 8
-"""Partitions of each kind in the `due` index, if the deployment does not say. One takes 1,000 writes a second."""
-
-MAX_SHARDS = 256
-
-
-class ShardKind(StrEnum):
-    """What the partitions of the `due` index hold: each kind has its own, so that no backlog of one delays another."""
-
-    DUE = "due"
-    """Jobs that wait, run, or have ended and are to be told of."""
-
-    DELIVERY = "delivery"
-    REMOVAL = "removal"
-    """Jobs that have ended, of which bytes in the bucket are left."""
-
-    def shard(self, number: int) -> str:
-        """The partition of this kind with a number."""
-        return f"{self}-{number}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +35,6 @@ class JobKey:
         """The job that an item or an index entry belongs to."""
         tenant, job_id = item["pk"]["S"].split("#")
         return cls(tenant, job_id)
-
-
-def due_shard(kind: ShardKind, name: str, shards: int) -> str:
-    """The partition, one of so many of a kind, of the job or the delivery with this id."""
-    return kind.shard(zlib.crc32(name.encode()) % shards)
-
-
-def removal_shard(shard: str) -> str:
-    """The partition of a job of which nothing but bytes is left. It has the number of the one that it was in."""
-    return f"{ShardKind.REMOVAL}-{shard.rpartition('-')[2]}"
 
 
 def history_page(created_at: int, first: int) -> str:

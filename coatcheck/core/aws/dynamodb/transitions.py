@@ -12,7 +12,7 @@ from coatcheck.core.aws.dynamodb.codec import attribute_name, decode_job, encode
 from coatcheck.core.aws.dynamodb.compatibility import SCHEMA
 from coatcheck.core.aws.dynamodb.conditions import Actor, condition
 from coatcheck.core.aws.dynamodb.expressions import Expression
-from coatcheck.core.aws.dynamodb.keys import JobKey, removal_shard
+from coatcheck.core.aws.dynamodb.keys import JobKey
 from coatcheck.core.clock import DAY, SECOND
 from coatcheck.core.job import Blob, Job, JobError, JobEvent, Progress
 from coatcheck.core.lifecycle import (
@@ -28,6 +28,7 @@ from coatcheck.core.lifecycle import (
     SUCCEED,
     Transition,
 )
+from coatcheck.core.shards import removal_shard
 
 GONE_ROW_RETENTION = DAY
 """How long the row of a job whose retention is over stays to answer 410, in milliseconds."""

@@ -14,9 +14,10 @@ from coatcheck.core.aws.call import AwsResponse, Call
 from coatcheck.core.aws.dynamodb.compatibility import SCHEMA, NewerRow, from_saved, require_known, to_saved
 from coatcheck.core.aws.dynamodb.due_index import DuePage, due_page
 from coatcheck.core.aws.dynamodb.expressions import Expression
-from coatcheck.core.aws.dynamodb.keys import SHARDS, Item, JobKey, ShardKind, due_shard
+from coatcheck.core.aws.dynamodb.keys import Item, JobKey
 from coatcheck.core.clock import SECOND
 from coatcheck.core.pack import pack, to_json, unpack
+from coatcheck.core.shards import SHARDS, ShardKind, due_shard
 from coatcheck.core.webhooks import (
     ATTEMPT_LEASE,
     MAX_ATTEMPTS_KEPT,

@@ -1,0 +1,20 @@
+"""An uploaded file as it stands in a job's input."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+UPLOAD_ID = r"^upl_[A-Za-z0-9_-]{1,60}$"
+
+
+class Upload(BaseModel):
+    """A file that was uploaded before the job was submitted, as it stands in an input: `{"$upload": "upl_…"}`.
+
+    The service refuses a job whose upload is not there; read it with `Context.open_input` or `Context.input_path`.
+    """
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    id: str = Field(alias="$upload", pattern=UPLOAD_ID, description="the id that POST /v1/uploads answered")

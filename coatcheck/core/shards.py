@@ -1,0 +1,36 @@
+"""Partitions of the index of what is due: how many there are, what each kind holds, and which one a row is in."""
+
+from __future__ import annotations
+
+import zlib
+from enum import StrEnum
+
+SHARDS = 8
+"""Partitions of each kind in the `due` index, if the deployment does not say. One takes 1,000 writes a second."""
+
+MAX_SHARDS = 256
+
+
+class ShardKind(StrEnum):
+    """What the partitions of the `due` index hold: each kind has its own, so that no backlog of one delays another."""
+
+    DUE = "due"
+    """Jobs that wait, run, or have ended and are to be told of."""
+
+    DELIVERY = "delivery"
+    REMOVAL = "removal"
+    """Jobs that have ended, of which bytes in the bucket are left."""
+
+    def shard(self, number: int) -> str:
+        """The partition of this kind with a number."""
+        return f"{self}-{number}"
+
+
+def due_shard(kind: ShardKind, name: str, shards: int) -> str:
+    """The partition, one of so many of a kind, of the job or the delivery with this id."""
+    return kind.shard(zlib.crc32(name.encode()) % shards)
+
+
+def removal_shard(shard: str) -> str:
+    """The partition of a job of which nothing but bytes is left. It has the number of the one that it was in."""
+    return f"{ShardKind.REMOVAL}-{shard.rpartition('-')[2]}"
