@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
-import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,8 +19,7 @@ from pydantic import BaseModel
 from coatcheck.authoring.context import Context, Stopped
 from coatcheck.authoring.types import Body, Continue, Handler, Result
 from coatcheck.authoring.upload import Upload
-
-_ARTIFACT_NAME = re.compile(r"(?!\.)[A-Za-z0-9._-]{1,100}")
+from coatcheck.core.ids import ARTIFACT_NAME
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +111,7 @@ class LocalContext:
 
         Raises ValueError for a name that is not allowed or that this run has used.
         """
-        if not _ARTIFACT_NAME.fullmatch(name) or name in self.artifacts:
+        if not ARTIFACT_NAME.fullmatch(name) or name in self.artifacts:
             raise ValueError(f"an artifact needs a new name of 1 to 100 of [A-Za-z0-9._-], no dot first, not {name!r}")
         file = _Artifact()
         yield cast("BinaryIO", file)

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-UPLOAD_ID = r"^upl_[A-Za-z0-9_-]{1,60}$"
+from coatcheck.core.ids import id_pattern
 
 
 class Upload(BaseModel):
@@ -17,4 +17,4 @@ class Upload(BaseModel):
 
     model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
-    id: str = Field(alias="$upload", pattern=UPLOAD_ID, description="the id that POST /v1/uploads answered")
+    id: str = Field(alias="$upload", pattern=id_pattern("upl"), description="the id that POST /v1/uploads answered")

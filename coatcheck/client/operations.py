@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,6 +19,7 @@ from coatcheck.client.exceptions import (
 )
 from coatcheck.client.job import Job
 from coatcheck.client.responses import ListPage, MultipartTicket, PartsPage, Response, UploadStatus, UploadTicket
+from coatcheck.core.ids import IDEMPOTENCY_KEY
 
 T = TypeVar("T")
 
@@ -29,8 +29,6 @@ MAX_LONG_POLL = 25
 PAGE_SIZE = 100
 _S3_RETRYABLE_STATUSES = frozenset({409, 500})
 """S3's own: two that were sent at once (ConditionalRequestConflict), and an error of its inside."""
-
-_VISIBLE_ASCII = re.compile(r"[!-~]{1,255}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +55,7 @@ def submit(body: Mapping[str, Any], idempotency_key: str) -> Request[Job]:
     Raises InvalidArgumentError when the key is not 1 to 255 visible ASCII characters, TypeError or ValueError when
     `body` is not JSON.
     """
-    if not _VISIBLE_ASCII.fullmatch(idempotency_key):
+    if not IDEMPOTENCY_KEY.fullmatch(idempotency_key):
         raise InvalidArgumentError("an idempotency key is 1 to 255 visible ASCII characters")
     given = {name: value for name, value in body.items() if value is not None}
     return Request(

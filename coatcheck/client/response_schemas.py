@@ -12,7 +12,9 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+from coatcheck.core.ids import ANY_ID_PATTERN
+
+Id = Annotated[str, Field(pattern=ANY_ID_PATTERN)]
 Word = Annotated[str, Field(pattern=r"^[a-z_]{1,64}$")]
 Size = Annotated[int, Field(ge=0, le=1 << 62)]
 Url = Annotated[str, Field(pattern=r"^https?://[!-~]+$", max_length=16_384)]

@@ -1,4 +1,7 @@
-"""Ids: opaque, at most 64 characters of `[A-Za-z0-9_-]`, with a prefix that tells their kind."""
+"""Names that clients and owners give or get: their patterns, each written once, and how ids are made.
+
+Ids are opaque, at most 64 characters of `[A-Za-z0-9_-]`, with a prefix that tells their kind.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,29 @@ import base64
 import hashlib
 import re
 
-_ID = re.compile(r"(job|upl|whe|dlv|evt)_[A-Za-z0-9_-]{1,60}")
-_TENANT = re.compile(r"[A-Za-z0-9_-]{1,64}")
+KINDS = ("job", "upl", "whe", "dlv", "evt")
+
+
+def id_pattern(*kinds: str) -> str:
+    """The pattern of the ids of these kinds, for a pydantic field."""
+    prefix = kinds[0] if len(kinds) == 1 else f"({'|'.join(kinds)})"
+    return rf"^{prefix}_[A-Za-z0-9_-]{{1,60}}$"
+
+
+ANY_ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
+"""An id of any kind, also of one that is not known here."""
+
+TENANT_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
+"""The name of a tenant: it becomes part of keys in the table and the bucket."""
+
+ARTIFACT_NAME = re.compile(r"(?!\.)[A-Za-z0-9._-]{1,100}")
+IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,255}")
+
+_ID = re.compile(id_pattern(*KINDS))
 
 
 def make_id(kind: str, entropy: bytes) -> str:
-    """An id of `kind` (`job`, `upl`, `whe`, `dlv`, `evt`) from 16 random bytes."""
+    """An id of `kind`, one of `KINDS`, from 16 random bytes."""
     if len(entropy) != 16:
         raise ValueError(f"an id is made of 16 bytes, not {len(entropy)}")
     return f"{kind}_{base64.b32hexencode(entropy).decode().rstrip('=').lower()}"
@@ -26,8 +46,3 @@ def job_id_for_key(tenant: str, idempotency_key: str) -> str:
 def is_id(kind: str, text: str) -> bool:
     """Whether `text` can be an id of `kind`. Anything else names nothing, and is not worth a read."""
     return text.startswith(f"{kind}_") and _ID.fullmatch(text) is not None
-
-
-def is_tenant(text: str) -> bool:
-    """Whether `text` can name a tenant: it becomes part of keys in the table and the bucket."""
-    return _TENANT.fullmatch(text) is not None

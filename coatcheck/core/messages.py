@@ -7,6 +7,8 @@ from typing import Annotated, ClassVar, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from coatcheck.core.ids import TENANT_PATTERN, id_pattern
+
 
 class BadMessage(Exception):
     """A message that nobody can read, whoever sent it."""
@@ -25,7 +27,7 @@ class _Versioned(BaseModel):
     v: Annotated[int, Field(ge=1)] = VERSION
 
 
-Tenant = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+Tenant = Annotated[str, Field(pattern=TENANT_PATTERN)]
 
 
 class _Message(BaseModel):
@@ -51,16 +53,16 @@ class _Message(BaseModel):
 class JobMessage(_Message):
     """Wake up for this job: to run it or, in the lane of webhooks, to tell of it."""
 
-    job: Annotated[str, Field(pattern=r"^job_[A-Za-z0-9_-]{1,60}$")]
+    job: Annotated[str, Field(pattern=id_pattern("job"))]
 
 
 class DeliveryMessage(_Message):
     """Wake up for this delivery. `of` and `made` are as in `DeliveryKey`; how many go to one `endpoint` is bounded."""
 
-    of: Annotated[str, Field(pattern=r"^(job|whe)_[A-Za-z0-9_-]{1,60}$")]
+    of: Annotated[str, Field(pattern=id_pattern("job", "whe"))]
     made: Annotated[int, Field(ge=0, lt=10**13)]
-    delivery: Annotated[str, Field(pattern=r"^dlv_[A-Za-z0-9_-]{1,60}$")]
-    endpoint: Annotated[str, Field(pattern=r"^whe_[A-Za-z0-9_-]{1,60}$")]
+    delivery: Annotated[str, Field(pattern=id_pattern("dlv"))]
+    endpoint: Annotated[str, Field(pattern=id_pattern("whe"))]
 
 
 class _Subject(BaseModel):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, Json, ValidationError, model_validator
 
 from coatcheck.core.clock import SECOND
+from coatcheck.core.messages import Tenant
 from coatcheck.core.shards import MAX_SHARDS, SHARDS
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ PREFIX = "COATCHECK_"
 WEBHOOKS = "webhooks"
 """The lane of deliveries: no job type can have it."""
 
-Tenant = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 Sha256Hex = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 

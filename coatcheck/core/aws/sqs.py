@@ -34,18 +34,8 @@ class ReceivedMessage:
 
 
 def send_job(queue_url: str, message: JobMessage, *, delay: int = 0) -> Call[None]:
-    """Wake a worker for a job, in `delay` seconds (at most 900).
-
-    The tenant is the message group, by which SQS shares a standard queue fairly between tenants:
-    https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-fair-queues.html
-    """
-    params = {
-        "QueueUrl": queue_url,
-        "MessageBody": message.model_dump_json(),
-        "MessageGroupId": message.tenant,
-        **({"DelaySeconds": delay} if delay else {}),
-    }
-    return Call("sqs", "SendMessage", params, read=_ignore)
+    """Wake a worker for a job, in `delay` seconds (at most 900)."""
+    return Call("sqs", "SendMessage", {"QueueUrl": queue_url, **_message_params(message, delay)}, read=_ignore)
 
 
 MAX_BATCH = 10
@@ -55,13 +45,7 @@ MAX_BATCH = 10
 def send_jobs(queue_url: str, messages: Sequence[tuple[JobMessage, int]]) -> Call[frozenset[int]]:
     """Wake a worker for each of up to 10 jobs, in so many seconds each. Answers which were sent, by their positions."""
     entries = [
-        {
-            "Id": str(position),
-            "MessageBody": message.model_dump_json(),
-            "MessageGroupId": message.tenant,
-            **({"DelaySeconds": delay} if delay else {}),
-        }
-        for position, (message, delay) in enumerate(messages)
+        {"Id": str(position), **_message_params(message, delay)} for position, (message, delay) in enumerate(messages)
     ]
 
     def read(response: AwsResponse) -> frozenset[int]:
@@ -78,14 +62,21 @@ def depth(queue_url: str) -> Call[int]:
 
 
 def send_delivery(queue_url: str, message: DeliveryMessage, *, delay: int = 0) -> Call[None]:
-    """Wake a deliverer for one delivery, in `delay` seconds (at most 900). The message group is as for `send_job`."""
-    params = {
-        "QueueUrl": queue_url,
+    """Wake a deliverer for one delivery, in `delay` seconds (at most 900)."""
+    return Call("sqs", "SendMessage", {"QueueUrl": queue_url, **_message_params(message, delay)}, read=_ignore)
+
+
+def _message_params(message: JobMessage | DeliveryMessage, delay: int) -> dict[str, Any]:
+    """What is sent for a message.
+
+    The tenant is the message group, by which SQS shares a standard queue fairly between tenants:
+    https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-fair-queues.html
+    """
+    return {
         "MessageBody": message.model_dump_json(),
         "MessageGroupId": message.tenant,
         **({"DelaySeconds": delay} if delay else {}),
     }
-    return Call("sqs", "SendMessage", params, read=_ignore)
 
 
 def receive(

@@ -16,6 +16,7 @@ from coatcheck.core.aws.dynamodb import job_items
 from coatcheck.core.aws.dynamodb.job_items import JobListEntry
 from coatcheck.core.aws.dynamodb.keys import JobKey
 from coatcheck.core.errors import FieldError, Unavailable
+from coatcheck.core.ids import id_pattern
 from coatcheck.core.job import Job
 from coatcheck.core.lifecycle import Status
 from coatcheck_service.actions.job_lookup import load_job_view
@@ -67,7 +68,7 @@ class Cursor(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    id: str = Field(pattern=r"^job_[A-Za-z0-9_-]{1,60}$")
+    id: str = Field(pattern=id_pattern("job"))
     at: int = Field(ge=0, lt=10**13)
 
     def text(self) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
@@ -21,6 +20,7 @@ from coatcheck.core.errors import (
     PayloadTooLarge,
     UnsupportedMediaType,
 )
+from coatcheck.core.ids import IDEMPOTENCY_KEY
 from coatcheck_service.actions.cancel import cancel
 from coatcheck_service.actions.job_lookup import find, find_retained, job_response, load_job_view
 from coatcheck_service.actions.list_events import EventQuery, list_events
@@ -35,8 +35,6 @@ from coatcheck_service.http.etags import job_etag, matches_etag, not_modified
 from coatcheck_service.http.openapi import JobId, problem_docs, request_doc, response_doc
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
-
-_VISIBLE_ASCII = re.compile(r"[!-~]{1,255}")
 
 _JOB_HEADERS = ("Content-Location", "ETag", "Idempotent-Replayed", "Preference-Applied")
 _SUBMIT_RESPONSES = response_doc(
@@ -157,6 +155,6 @@ def _idempotency_key(request: Request) -> str | None:
     values = request.headers.getlist("idempotency-key")
     if not values:
         return None
-    if len(values) > 1 or not _VISIBLE_ASCII.fullmatch(values[0]):
+    if len(values) > 1 or not IDEMPOTENCY_KEY.fullmatch(values[0]):
         raise InvalidRequest("The Idempotency-Key must be one of 1 to 255 visible ASCII characters.")
     return values[0]

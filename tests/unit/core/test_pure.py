@@ -148,6 +148,10 @@ class TestIds:
             return
         assert ids_match == same
 
+    def test_the_pattern_of_a_field_names_its_kinds(self) -> None:
+        assert ids.id_pattern("upl") == "^upl_[A-Za-z0-9_-]{1,60}$"
+        assert ids.id_pattern("job", "whe") == "^(job|whe)_[A-Za-z0-9_-]{1,60}$"
+
     @pytest.mark.parametrize("text", ["", "job_", "job", "job_a b", "job_é", "upl_x", "job_" + "x" * 61, "job_x\n"])
     def test_what_is_no_id_is_told(self, text: str) -> None:
         assert not ids.is_id("job", text)

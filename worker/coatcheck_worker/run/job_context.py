@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-import re
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ from coatcheck.core import sanitize
 from coatcheck.core.aws import s3_keys
 from coatcheck.core.aws.call import AwsError
 from coatcheck.core.clock import SECOND
+from coatcheck.core.ids import ARTIFACT_NAME
 from coatcheck.core.job import Blob, Job, Progress
 from coatcheck_worker.boto_transport import Transport
 from coatcheck_worker.run.heartbeat import Heartbeat
@@ -26,7 +26,6 @@ from coatcheck_worker.storage.object_writer import ObjectWriter
 
 MAX_ARTIFACTS = 1000
 MAX_PROGRESS_MESSAGE = 200
-_NAME = re.compile(r"(?!\.)[A-Za-z0-9._-]{1,100}")
 
 
 class JobContext:
@@ -116,7 +115,7 @@ class JobContext:
             raise
 
     def _reserve(self, name: str) -> None:
-        if not _NAME.fullmatch(name):
+        if not ARTIFACT_NAME.fullmatch(name):
             raise ValueError(f"an artifact is named by 1 to 100 of [A-Za-z0-9._-], not starting with a dot: {name!r}")
         with self._lock:
             if name in self._artifacts:

@@ -8,7 +8,7 @@ from coatcheck.core.aws.call import Call
 from coatcheck.core.aws.dynamodb.codec import decode_events, encode_events
 from coatcheck.core.aws.dynamodb.compatibility import SCHEMA, require_known
 from coatcheck.core.aws.dynamodb.expressions import Expression
-from coatcheck.core.aws.dynamodb.keys import Item, JobKey, history_page
+from coatcheck.core.aws.dynamodb.keys import JobKey, history_page
 from coatcheck.core.clock import DAY, SECOND
 from coatcheck.core.job import Job, JobEvent
 
@@ -63,7 +63,3 @@ def earlier_events(table: str, job: Job, *, since: int = 1) -> Call[Sequence[Job
             event for item in response["Items"] for event in decode_events(require_known(item)["events"])
         ],
     )
-
-
-def _events(item: Item) -> Sequence[JobEvent]:
-    return decode_events(require_known(item)["events"])
