@@ -1,6 +1,6 @@
-"""docs/lifecycle.md is drawn from the table of moves.
+"""docs/lifecycle.md is generated from the table of transitions.
 
-To draw it afresh: `python tests/architecture/test_lifecycle_doc.py`.
+To generate it again: `python tests/architecture/test_lifecycle_doc.py`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ PAGE = Path(__file__).parents[2] / "docs" / "lifecycle.md"
 INTRODUCTION = """\
 # The life of a job
 
-Drawn from the table of moves in `coatcheck/core/lifecycle.py`, from which the condition of every write is made, too.
-What a client sees is `status` and `done` of the job, and each move but the beat in its events.
+This page is generated from the table of transitions in `coatcheck/core/lifecycle.py`. The condition of every write is
+made from the same table. A client sees `status` and `done` of the job, and each transition except `beat` in its events.
 """
 
 
@@ -37,7 +37,7 @@ def _diagram() -> Iterator[str]:
 
 
 def _table() -> Iterator[str]:
-    yield "| move | from, and when | to | event | may the sweeper make it |"
+    yield "| transition | from, and when | to | event | may the sweeper make it |"
     yield "|---|---|---|---|---|"
     for transition in TRANSITIONS:
         by_sweeper = "when the lease has run out" if transition.by_sweeper else ""
