@@ -101,8 +101,12 @@ def test_a_role_allows_what_can_be_sent_from_its_handler_and_nothing_else(role: 
 
 
 def test_what_is_called_through_other_modules_is_found() -> None:
-    # behind a router whose routes nobody names, a class made by a method, a dictionary
+    # behind a router whose routes nobody names, a flow inside a flow, a class made by a method, a dictionary
     assert ("coatcheck_service.actions.purge", "purge") in reach.reached(("coatcheck_service.aws_lambda", "handler"))
+    for handler in ("coatcheck_service.aws_lambda.handler", "coatcheck_worker.aws_lambda.sweep"):
+        module, _, name = handler.rpartition(".")
+        assert ("coatcheck.core.flows.remove_job", "remove_items") in reach.reached((module, name))
+        assert {"dynamodb:BatchWriteItem", "s3:ListBucket", "s3:DeleteObject"} < sent(handler)
     assert ("coatcheck_worker.storage.object_writer", "ObjectWriter") in reach.reached(
         ("coatcheck_worker.aws_lambda", "run")
     )

@@ -144,7 +144,7 @@ def _sent_once(for_dispatch: Any) -> Any:
 
 
 def _never_due(put_delivery: Any) -> Any:
-    return lambda table, delivery: put_delivery(table, replace(delivery, due_at=None))
+    return lambda table, delivery, **kwargs: put_delivery(table, replace(delivery, due_at=None), **kwargs)
 
 
 def _unkept(told: Any) -> Any:

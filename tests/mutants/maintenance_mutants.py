@@ -10,6 +10,7 @@ from coatcheck.core.aws import s3_keys
 from coatcheck.core.aws.call import AwsError, Call
 from coatcheck.core.aws.dynamodb import job_items, job_updates, transitions, webhook_items
 from coatcheck.core.aws.dynamodb.keys import JobKey
+from coatcheck.core.aws.flow import Flow
 from coatcheck.core.job import Job
 from coatcheck_service.actions import direct_uploads, purge, submit
 from coatcheck_worker import poller
@@ -64,8 +65,11 @@ def _heartbeat_dies() -> None:
     patched(heartbeat.Heartbeat, "_not_renewed", _only_aws_errors)()
 
 
-async def _none_left(*_: Any) -> list[str]:
-    return []
+def _left(_: Any) -> Any:
+    def remove_objects(*_: Any, **__: Any) -> Flow[None]:
+        yield from ()
+
+    return remove_objects
 
 
 def _remembered(endpoint: Callable[..., Any]) -> Any:
@@ -111,7 +115,7 @@ MUTANTS = (
         patch=patched(job_updates, "purge_job", _whichever),
         test=f"{REUSED}::test_a_write_for_the_finished_job_before_is_refused",
     ),
-    Mutant("DELETE leaves the bytes", patch=patched(purge, "_remaining_keys", lambda _: _none_left)),
+    Mutant("DELETE leaves the bytes", patch=patched(purge, "remove_objects", _left)),
     Mutant("DELETE leaves the deliveries", patch=patched(job_items, "list_job_items", _none_beside)),
     Mutant("what has expired is never removed", patch=patched(orphans, "remove_expired", returning())),
     Mutant(

@@ -6,9 +6,10 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from coatcheck.core.aws import s3
+from coatcheck.core.aws import s3, s3_keys
 from coatcheck.core.aws.call import Call
 from coatcheck.core.aws.dynamodb.due_index import DuePage
+from coatcheck.core.aws.flow import Flow, send
 from coatcheck_worker.storage import orphans
 from coatcheck_worker.sweep import deliveries, dispatch, due_rows, jobs, removals, shard_assignment
 from coatcheck_worker.sweep.due_pages import DuePages
@@ -47,10 +48,10 @@ def _whatever_the_time() -> None:
 
 
 def _removed_at_one_go(_: Any) -> Any:
-    def remove(dependencies: Any, prefix: str, wanted: Any) -> None:
-        bucket = dependencies.settings.bucket
-        if keys := wanted(dependencies.transport.send(s3.list_keys(bucket, prefix))):
-            dependencies.transport.send(s3.delete(bucket, keys))
+    def remove(bucket: str, prefix: str, *, left_by: Any = None) -> Flow[None]:
+        keys = yield from send(s3.list_keys(bucket, prefix))
+        if keys := s3_keys.keys_left_by(left_by, keys) if left_by else keys:
+            yield from send(s3.delete(bucket, keys))
 
     return remove
 
@@ -66,7 +67,7 @@ def _all_taken(sent: Any) -> Any:
 def _nothing_unread(get_jobs: Any) -> Any:
     def get(*args: Any, **kwargs: Any) -> Call[Any]:
         call = get_jobs(*args, **kwargs)
-        return replace(call, read=lambda answer: replace(call.read(answer), unread=()))
+        return replace(call, read=lambda answer: replace(call.read(answer), unprocessed=()))
 
     return get
 
@@ -104,7 +105,7 @@ MUTANTS = (
     ),
     Mutant(
         "what S3 has not deleted is taken to be deleted",
-        patch=patched(orphans, "_remove", _removed_at_one_go),
+        patch=patched(orphans, "remove_objects", _removed_at_one_go),
         test=BACKLOGS,
     ),
     Mutant("what SQS has not taken is taken to be sent", patch=patched(dispatch, "_sent", _all_taken), test=BACKLOGS),

@@ -13,6 +13,7 @@ from coatcheck.authoring.types import Handlers
 from coatcheck.core.aws.call import AwsError
 from coatcheck.core.aws.sqs import ReceivedMessage, delete, receive
 from coatcheck.core.clock import SECOND
+from coatcheck.core.flows.webhook_key import WebhookKey
 from coatcheck.core.settings import Settings
 from coatcheck.core.webhooks import Delivery, DeliveryAttempt
 from coatcheck_worker import aws_lambda
@@ -180,7 +181,7 @@ class ProcessStarter:
     def deliverer(self, process: Process) -> None:
         """Do as the deliverer of webhooks does, with one thread."""
         dependencies = self.worker_tools(process)
-        delivery_context = DeliveryContext(dependencies, SimulatedReceiver(self.world, process), _key=b"k" * 32)
+        delivery_context = DeliveryContext(dependencies, SimulatedReceiver(self.world, process), WebhookKey(b"k" * 32))
         while True:
             try:
                 for received in dependencies.transport.send(receive(WEBHOOKS, wait=20)):

@@ -7,16 +7,12 @@ from typing import assert_never
 from coatcheck.core.aws.call import Call
 from coatcheck.core.aws.dynamodb import transitions
 from coatcheck.core.aws.dynamodb.transitions import TransitionOutcome, TransitionRefused
-from coatcheck.core.aws.sqs import send_job
+from coatcheck.core.aws.flow import run_async
 from coatcheck.core.errors import CANCELED, AlreadyFinished, NotFound, Unavailable
+from coatcheck.core.flows.notify import notify_deliverer
 from coatcheck.core.job import Job, JobError
 from coatcheck.core.lifecycle import Status
-from coatcheck.core.messages import JobMessage
-from coatcheck.core.settings import WEBHOOKS
-from coatcheck.core.webhooks import pending_events
-from coatcheck_service.actions.enqueue import enqueue
 from coatcheck_service.actions.job_lookup import require_retained
-from coatcheck_service.dependencies import Dependencies
 from coatcheck_service.http.authentication import RequestContext
 
 MAX_TRIES = 5
@@ -33,19 +29,12 @@ async def cancel(context: RequestContext, job: Job) -> Job:
             return job
         outcome = await context.dependencies.transport.send(call)
         if not isinstance(outcome, TransitionRefused):
-            await _enqueue_notification(context.dependencies, outcome)
+            await run_async(context.dependencies.transport, notify_deliverer(context.dependencies.settings, outcome))
             return outcome
         if outcome.job is None:
             raise NotFound("There is no such job.")
         job = require_retained(outcome.job, context.dependencies.clock())
     raise Unavailable("The job changes too fast at the moment.")
-
-
-async def _enqueue_notification(dependencies: Dependencies, job: Job) -> None:
-    """Wake a deliverer, if somebody wants to be told that the job has ended."""
-    if pending_events(job):
-        message = JobMessage(tenant=job.tenant, job=job.id)
-        await enqueue(dependencies, send_job(dependencies.settings.queues[WEBHOOKS], message), job.id)
 
 
 def _cancel_call(context: RequestContext, job: Job) -> Call[TransitionOutcome] | None:

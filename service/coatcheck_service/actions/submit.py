@@ -11,20 +11,20 @@ from typing import Any
 from coatcheck.authoring.types import JobType
 from coatcheck.core import due
 from coatcheck.core.api.models import MAX_SECONDS_AHEAD, SubmitRequest
-from coatcheck.core.aws import sqs
 from coatcheck.core.aws.dynamodb import job_items
 from coatcheck.core.aws.dynamodb.item_size import with_input
 from coatcheck.core.aws.dynamodb.keys import JobKey
+from coatcheck.core.aws.enqueue import enqueue_job
+from coatcheck.core.aws.flow import run_async
 from coatcheck.core.clock import milliseconds
 from coatcheck.core.errors import FieldError, IdempotencyKeyReused, InvalidRequest
+from coatcheck.core.flows.notify import send_or_log
 from coatcheck.core.ids import job_id_for_key, make_id
 from coatcheck.core.job import JSON, Blob, Job, JobEvent
 from coatcheck.core.lifecycle import SUBMIT, SUBMIT_FOR_LATER
-from coatcheck.core.messages import JobMessage
 from coatcheck.core.shards import ShardKind, due_shard
 from coatcheck.core.webhooks import sorted_events
 from coatcheck_service.actions import idempotency, job_inputs
-from coatcheck_service.actions.enqueue import enqueue
 from coatcheck_service.actions.webhook_endpoints import subscribed_events
 from coatcheck_service.actions.webhook_urls import url_errors
 from coatcheck_service.dependencies import Dependencies
@@ -228,5 +228,5 @@ async def _dispatch(dependencies: Dependencies, job: Job, now: int) -> None:
     """Wake a worker."""
     delay = due.message_delay(now=now, start_at=job.start_at)
     if delay is not None:
-        message = JobMessage(tenant=job.tenant, job=job.id)
-        await enqueue(dependencies, sqs.send_job(dependencies.settings.queues[job.lane], message, delay=delay), job.id)
+        message = enqueue_job(dependencies.settings, job, delay=delay)
+        await run_async(dependencies.transport, send_or_log(message, job.id))

@@ -10,16 +10,15 @@ from pydantic import BaseModel, ConfigDict, Field
 from coatcheck.core.api.models import Listing
 from coatcheck.core.api.webhook_models import DeliveryView
 from coatcheck.core.api.webhook_views import delivery_view
-from coatcheck.core.aws.call import Call
 from coatcheck.core.aws.dynamodb import webhook_items as table
-from coatcheck.core.aws.sqs import send_delivery
+from coatcheck.core.aws.enqueue import enqueue_delivery
+from coatcheck.core.aws.flow import run_async
 from coatcheck.core.clock import DAY, rfc3339
 from coatcheck.core.errors import ChangedMeanwhile, FieldError, NotFound
+from coatcheck.core.flows.notify import send_or_log
 from coatcheck.core.ids import is_id, make_id
 from coatcheck.core.job import Job
-from coatcheck.core.messages import DeliveryMessage
 from coatcheck.core.pack import to_json
-from coatcheck.core.settings import WEBHOOKS
 from coatcheck.core.webhooks import (
     DELIVERY_RETENTION,
     TEST_EVENT,
@@ -29,7 +28,6 @@ from coatcheck.core.webhooks import (
     WebhookEndpoint,
     delivery_id,
 )
-from coatcheck_service.actions.enqueue import enqueue
 from coatcheck_service.dependencies import Dependencies
 from coatcheck_service.http.authentication import RequestContext
 from coatcheck_service.http.field_errors import invalid_request
@@ -94,7 +92,7 @@ async def resend(context: RequestContext, source: Job | WebhookEndpoint, which: 
             table.update_delivery(dependencies.table, table.postponed(restarted, now, now=now))
         )
         if written is not None:
-            await enqueue(dependencies, _message(dependencies, written), written.key.id)
+            await _enqueue(dependencies, written)
             return written
     raise ChangedMeanwhile("The delivery changes too fast at the moment.")
 
@@ -118,7 +116,7 @@ async def send_test(context: RequestContext, endpoint: WebhookEndpoint) -> Deliv
     await dependencies.transport.send(
         table.put_delivery(dependencies.table, delivery, shards=dependencies.settings.due_shards)
     )
-    await enqueue(dependencies, _message(dependencies, delivery), delivery.key.id)
+    await _enqueue(dependencies, delivery)
     return delivery
 
 
@@ -138,7 +136,6 @@ def _in_flight(delivery: Delivery, now: int) -> bool:
     return delivery.trying_since is not None or (at is not None and at <= now)
 
 
-def _message(dependencies: Dependencies, delivery: Delivery) -> Call[None]:
-    key = delivery.key
-    message = DeliveryMessage(tenant=key.tenant, of=key.of, made=key.made, delivery=key.id, endpoint=delivery.endpoint)
-    return send_delivery(dependencies.settings.queues[WEBHOOKS], message)
+async def _enqueue(dependencies: Dependencies, delivery: Delivery) -> None:
+    message = enqueue_delivery(dependencies.settings, delivery)
+    await run_async(dependencies.transport, send_or_log(message, delivery.key.id))

@@ -10,10 +10,11 @@ from coatcheck.core.api.webhook_models import EndpointChange, EndpointRequest, E
 from coatcheck.core.api.webhook_views import endpoint_with_secret
 from coatcheck.core.aws.dynamodb import webhook_items as table
 from coatcheck.core.aws.dynamodb.compatibility import NewerRow
+from coatcheck.core.aws.flow import run_async
 from coatcheck.core.errors import ChangedMeanwhile, NotFound, ReservedEndpoint, TooManyEndpoints
+from coatcheck.core.flows.webhook_key import endpoint_secret
 from coatcheck.core.ids import is_id, make_id
 from coatcheck.core.webhooks import EVENTS, JOBS_ENDPOINT, MAX_ENDPOINTS, WebhookEndpoint, sorted_events
-from coatcheck_service.actions.webhook_key import webhook_secret
 from coatcheck_service.actions.webhook_urls import url_errors
 from coatcheck_service.dependencies import Dependencies
 from coatcheck_service.http.authentication import RequestContext
@@ -45,7 +46,7 @@ async def create(context: RequestContext, request: EndpointRequest) -> EndpointW
         await _enforce_endpoint_limit(context, endpoint)
     finally:
         dependencies.subscriptions.invalidate(context.tenant)
-    return endpoint_with_secret(endpoint, webhook_secret(endpoint, key))
+    return endpoint_with_secret(endpoint, endpoint_secret(key, endpoint, endpoint.generation))
 
 
 async def list_registered(context: RequestContext) -> Sequence[WebhookEndpoint]:
@@ -141,7 +142,7 @@ async def rotate(context: RequestContext, endpoint_id: str) -> EndpointWithSecre
     endpoint = await _create_jobs_endpoint(context, now) if endpoint_id == JOBS_ENDPOINT else None
     if endpoint is None:
         endpoint = await _rotate(context, await find(context, endpoint_id), now)
-    return endpoint_with_secret(endpoint, webhook_secret(endpoint, key))
+    return endpoint_with_secret(endpoint, endpoint_secret(key, endpoint, endpoint.generation))
 
 
 async def _create_jobs_endpoint(context: RequestContext, now: int) -> WebhookEndpoint | None:
@@ -186,7 +187,7 @@ async def _enforce_endpoint_limit(context: RequestContext, endpoint: WebhookEndp
 
 
 async def _read_webhook_key(dependencies: Dependencies) -> bytes:
-    return await dependencies.webhook_key.read(dependencies.transport, dependencies.settings.webhook_key)
+    return await run_async(dependencies.transport, dependencies.webhook_key.read(dependencies.settings.webhook_key))
 
 
 def _refuse_reserved(endpoint_id: str) -> None:

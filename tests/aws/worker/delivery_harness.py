@@ -15,6 +15,7 @@ from coatcheck.core.aws.dynamodb.webhook_items import (
     put_endpoint,
     update_endpoint,
 )
+from coatcheck.core.aws.enqueue import delivery_message
 from coatcheck.core.aws.secrets_manager import get_secret
 from coatcheck.core.aws.sqs import delete, receive
 from coatcheck.core.clock import SECOND
@@ -29,7 +30,6 @@ from coatcheck_worker.dependencies import Dependencies, Disposition
 from coatcheck_worker.webhooks.create_deliveries import create_deliveries
 from coatcheck_worker.webhooks.deliver import deliver
 from coatcheck_worker.webhooks.delivery_context import DeliveryContext
-from coatcheck_worker.webhooks.notify import delivery_message
 from coatcheck_worker.webhooks.sender import RESPONSE_TIMEOUT, HttpWebhookSender
 from tests.aws.worker.faulty_receiver import ReceivedRequest
 from tests.aws.worker.worker_harness import WorkerHarness, double

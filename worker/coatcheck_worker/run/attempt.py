@@ -22,6 +22,8 @@ from coatcheck.authoring.types import Continue, Handler
 from coatcheck.core.aws import s3, s3_keys
 from coatcheck.core.aws.call import AwsError
 from coatcheck.core.aws.dynamodb import job_items
+from coatcheck.core.aws.flow import run
+from coatcheck.core.flows.notify import notify_deliverer
 from coatcheck.core.job import Blob, Job
 from coatcheck_worker.dependencies import Dependencies, Disposition
 from coatcheck_worker.run import settle
@@ -29,7 +31,6 @@ from coatcheck_worker.run.heartbeat import Heartbeat, StopReason
 from coatcheck_worker.run.job_context import JobContext
 from coatcheck_worker.storage.orphans import discard_attempt
 from coatcheck_worker.storage.results import as_result, store_checkpoint, store_result
-from coatcheck_worker.webhooks.notify import notify_deliverer
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +72,7 @@ class JobAttempt:
     def run(self) -> Disposition:
         """Run the handler and settle. Raises AwsError when the settling write cannot be sent: the lease decides."""
         with tempfile.TemporaryDirectory(prefix="coatcheck-") as workdir, self.heartbeat:
-            notify_deliverer(self._dependencies, self._job)
+            run(self._dependencies.transport, notify_deliverer(self._dependencies.settings, self._job))
             context = JobContext(
                 self._dependencies.transport,
                 self._dependencies.settings.bucket,

@@ -10,7 +10,9 @@ from coatcheck.core import due, errors, sanitize
 from coatcheck.core.aws.call import Call
 from coatcheck.core.aws.dynamodb import transitions
 from coatcheck.core.aws.dynamodb.history import put_history_page
+from coatcheck.core.aws.flow import run
 from coatcheck.core.clock import DAY, SECOND, milliseconds
+from coatcheck.core.flows.notify import notify_deliverer
 from coatcheck.core.job import Blob, Job, JobError
 from coatcheck.core.lifecycle import FAIL, SUCCEED, TIME_OUT, Status, Transition
 from coatcheck_worker.dependencies import Ack, Dependencies, Disposition, Redeliver
@@ -18,7 +20,6 @@ from coatcheck_worker.run.heartbeat import StopReason
 from coatcheck_worker.run.retry_decision import GiveUp, decide
 from coatcheck_worker.storage.orphans import discard_attempt
 from coatcheck_worker.storage.results import BadResult
-from coatcheck_worker.webhooks.notify import notify_deliverer
 
 log = logging.getLogger(__name__)
 
@@ -141,7 +142,7 @@ def _commit(dependencies: Dependencies, job: Job, transition: Call[transitions.T
     outcome = dependencies.transport.send(transition)
     if isinstance(outcome, Job):
         log.info("%s is %s after attempt %d", job.id, outcome.status, job.attempt)
-        notify_deliverer(dependencies, outcome)
+        run(dependencies.transport, notify_deliverer(dependencies.settings, outcome))
         return True
     row = outcome.job
     if row is None or (row.attempt, row.created_at) != (job.attempt, job.created_at):
@@ -153,12 +154,12 @@ def _commit(dependencies: Dependencies, job: Job, transition: Call[transitions.T
         )
         log.info("%s is canceled after attempt %d", job.id, job.attempt)
         if isinstance(canceled, Job):
-            notify_deliverer(dependencies, canceled)
+            run(dependencies.transport, notify_deliverer(dependencies.settings, canceled))
         return False
     # The row already left this very attempt: the reply to our own write was lost and the write repeated, or the
     # sweeper was faster. A success can only have been our own, since none but the holder of the fence can make one.
     log.info("%s was already %s after attempt %d", job.id, row.status, job.attempt)
-    notify_deliverer(dependencies, row)
+    run(dependencies.transport, notify_deliverer(dependencies.settings, row))
     return _was_our_write(row.status)
 
 

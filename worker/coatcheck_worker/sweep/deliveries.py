@@ -8,15 +8,13 @@ from functools import partial
 
 from coatcheck.core import due
 from coatcheck.core.aws.dynamodb.webhook_items import get_delivery, update_delivery
-from coatcheck.core.aws.sqs import send_delivery
+from coatcheck.core.aws.enqueue import enqueue_delivery
 from coatcheck.core.clock import HOUR
 from coatcheck.core.due import DISPATCH_GRACE
-from coatcheck.core.settings import WEBHOOKS
 from coatcheck.core.webhooks import Delivery, DeliveryKey
 from coatcheck_worker.dependencies import Dependencies
 from coatcheck_worker.sweep.due_pages import DuePages
 from coatcheck_worker.sweep.due_rows import in_time
-from coatcheck_worker.webhooks.notify import delivery_message
 
 
 def process_due(
@@ -44,9 +42,7 @@ def _process_delivery(dependencies: Dependencies, key: DeliveryKey) -> str:
         return "early"
     delay = due.message_delay(now=now, start_at=delivery.try_at)
     if delay is not None:
-        dependencies.transport.send(
-            send_delivery(dependencies.settings.queues[WEBHOOKS], delivery_message(delivery), delay=delay)
-        )
+        dependencies.transport.send(enqueue_delivery(dependencies.settings, delivery, delay=delay))
     dependencies.transport.send(
         update_delivery(dependencies.settings.table, replace(delivery, due_at=_next_due_at(delivery, now)))
     )

@@ -11,6 +11,7 @@ from functools import partial
 from coatcheck.core import due
 from coatcheck.core.aws.call import AwsError
 from coatcheck.core.aws.dynamodb import job_updates
+from coatcheck.core.aws.enqueue import job_message
 from coatcheck.core.aws.sqs import MAX_BATCH, depth, send_jobs
 from coatcheck.core.clock import MINUTE
 from coatcheck.core.job import Job
@@ -151,7 +152,7 @@ def _dispatch(dependencies: Dependencies, batch: DispatchBatch) -> Counter[str]:
     now = dependencies.clock()
     delays = [due.message_delay(now=now, start_at=one.job.start_at) for one in batch.pending]
     messages = {
-        position: (JobMessage(tenant=one.job.tenant, job=one.job.id), delay)
+        position: (job_message(one.job), delay)
         for position, (one, delay) in enumerate(zip(batch.pending, delays, strict=True))
         if batch.postpone_for is None and delay is not None
     }

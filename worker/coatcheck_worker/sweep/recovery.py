@@ -5,14 +5,14 @@ from __future__ import annotations
 from coatcheck.core import errors
 from coatcheck.core.aws.dynamodb import transitions
 from coatcheck.core.aws.dynamodb.history import put_history_page
-from coatcheck.core.aws.sqs import send_job
+from coatcheck.core.aws.enqueue import enqueue_job
+from coatcheck.core.aws.flow import run
 from coatcheck.core.clock import SECOND
+from coatcheck.core.flows.notify import notify_deliverer
 from coatcheck.core.job import Job, JobError
 from coatcheck.core.lifecycle import FAIL, TIME_OUT
-from coatcheck.core.messages import JobMessage
 from coatcheck_worker.dependencies import Dependencies
 from coatcheck_worker.run.heartbeat import RENEWALS_PER_LEASE
-from coatcheck_worker.webhooks.notify import notify_deliverer
 
 GIVEN_UP, REQUEUED, CANCELED = "given up", "requeued", "canceled"
 ENDED = frozenset({GIVEN_UP, REQUEUED, CANCELED})
@@ -27,7 +27,7 @@ def expire(dependencies: Dependencies, job: Job) -> str:
     )
     if not isinstance(outcome, Job):
         return "too late"
-    notify_deliverer(dependencies, outcome)
+    run(dependencies.transport, notify_deliverer(dependencies.settings, outcome))
     return "expired"
 
 
@@ -78,14 +78,12 @@ def _overran(job: Job, lease: int) -> bool:
 
 
 def _send(dependencies: Dependencies, job: Job) -> None:
-    dependencies.transport.send(
-        send_job(dependencies.settings.queues[job.lane], JobMessage(tenant=job.tenant, job=job.id))
-    )
+    dependencies.transport.send(enqueue_job(dependencies.settings, job))
 
 
 def _outcome_name(dependencies: Dependencies, outcome: transitions.TransitionOutcome, what: str) -> str:
     """Whether the move was made: the worker may have been faster after all."""
     if not isinstance(outcome, Job):
         return "too late"
-    notify_deliverer(dependencies, outcome)
+    run(dependencies.transport, notify_deliverer(dependencies.settings, outcome))
     return what

@@ -11,10 +11,10 @@ from coatcheck.core.aws.call import AwsError
 from coatcheck.core.aws.dynamodb import job_updates
 from coatcheck.core.aws.dynamodb.keys import JobKey
 from coatcheck.core.clock import HOUR
+from coatcheck.core.flows.remove_job import NotRemoved
 from coatcheck.core.job import Job
 from coatcheck_worker.dependencies import Dependencies
 from coatcheck_worker.storage import orphans
-from coatcheck_worker.storage.orphans import NotRemoved
 from coatcheck_worker.sweep.due_pages import DuePages
 from coatcheck_worker.sweep.due_rows import due_rows, in_time
 

@@ -10,10 +10,9 @@ from coatcheck.core.aws.dynamodb import job_items, job_updates
 from coatcheck.core.aws.dynamodb.keys import JobKey
 from coatcheck.core.aws.dynamodb.transitions import TransitionRefused
 from coatcheck.core.aws.dynamodb.webhook_items import list_endpoints, put_delivery
-from coatcheck.core.aws.sqs import send_delivery
+from coatcheck.core.aws.enqueue import enqueue_delivery
 from coatcheck.core.job import Job
 from coatcheck.core.messages import JobMessage
-from coatcheck.core.settings import WEBHOOKS
 from coatcheck.core.webhooks import (
     DELIVERY_RETENTION,
     Delivery,
@@ -26,7 +25,6 @@ from coatcheck.core.webhooks import (
 )
 from coatcheck_worker.dependencies import Ack, Dependencies, Disposition, Redeliver
 from coatcheck_worker.webhooks.event_body import event_body
-from coatcheck_worker.webhooks.notify import delivery_message
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +84,4 @@ def _create_for_event(dependencies: Dependencies, job: Job, event: str, subscrib
             due_at=due.for_dispatch(now=now, start_at=None, queue_deadline=None, dispatches=0),
         )
         if dependencies.transport.send(put_delivery(table, delivery, shards=dependencies.settings.due_shards)):
-            dependencies.transport.send(
-                send_delivery(dependencies.settings.queues[WEBHOOKS], delivery_message(delivery))
-            )
+            dependencies.transport.send(enqueue_delivery(dependencies.settings, delivery))

@@ -9,9 +9,9 @@ from typing import Protocol, Self
 from urllib.parse import urlsplit
 
 from coatcheck.core.aws.dynamodb.webhook_items import get_endpoint
-from coatcheck.core.aws.secrets_manager import get_secret
+from coatcheck.core.aws.flow import run
+from coatcheck.core.flows.webhook_key import WebhookKey, endpoint_secret
 from coatcheck.core.settings import Settings
-from coatcheck.core.signature import derive_secret
 from coatcheck.core.ssrf import SsrfPolicy
 from coatcheck.core.webhooks import JOBS_ENDPOINT, Delivery, DeliveryAttempt, WebhookEndpoint, endpoint_id_for
 from coatcheck_worker.dependencies import Dependencies
@@ -31,7 +31,7 @@ class DeliveryContext:
 
     dependencies: Dependencies
     sender: WebhookSender
-    _key: bytes = b""
+    webhook_key: WebhookKey = field(default_factory=WebhookKey)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
@@ -59,11 +59,9 @@ class DeliveryContext:
     def secrets(self, endpoint: WebhookEndpoint) -> list[str]:
         """What its events are signed by now, the newest first. Raises AwsError."""
         with self._lock:
-            self._key = self._key or self.dependencies.transport.send(
-                get_secret(self.dependencies.settings.webhook_key)
-            )
+            key = run(self.dependencies.transport, self.webhook_key.read(self.dependencies.settings.webhook_key))
         generations = endpoint.generations(self.dependencies.clock())
-        return [derive_secret(self._key, endpoint.tenant, endpoint.id, str(one)) for one in generations]
+        return [endpoint_secret(key, endpoint, one) for one in generations]
 
     def _read(self, tenant: str, endpoint_id: str) -> WebhookEndpoint | None:
         return self.dependencies.transport.send(get_endpoint(self.dependencies.settings.table, tenant, endpoint_id))
