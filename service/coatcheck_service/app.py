@@ -13,7 +13,7 @@ from coatcheck.authoring.types import Catalog
 from coatcheck.core.settings import WEBHOOKS, BadSettings, Settings
 from coatcheck_service.aioboto_transport import AsyncTransport
 from coatcheck_service.dependencies import Dependencies, system_clock
-from coatcheck_service.http.front_door import FrontDoor
+from coatcheck_service.front_door import FrontDoor
 from coatcheck_service.http.middleware import RequestMiddleware
 from coatcheck_service.http.openapi import document_problems
 from coatcheck_service.http.problems import add_problem_handlers

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from coatcheck.authoring.types import Catalog
 from coatcheck.core.flows.webhook_key import WebhookKey
 from coatcheck.core.settings import Settings
-from coatcheck_service.actions.long_poll_slots import LongPollSlots
-from coatcheck_service.actions.subscription_cache import SubscriptionCache
 from coatcheck_service.aioboto_transport import AsyncTransport
-from coatcheck_service.http.front_door import FrontDoor
-from coatcheck_service.http.offload import Offload
+from coatcheck_service.front_door import FrontDoor
+from coatcheck_service.long_poll_slots import LongPollSlots
+from coatcheck_service.offload import Offload
+from coatcheck_service.subscription_cache import SubscriptionCache
 
 
 def system_clock() -> int:

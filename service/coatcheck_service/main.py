@@ -14,8 +14,8 @@ from coatcheck.core.log import configure
 from coatcheck.core.settings import BadSettings, Settings
 from coatcheck_service.aioboto_transport import AioBotoTransport
 from coatcheck_service.app import create_app
+from coatcheck_service.front_door import UVICORN
 from coatcheck_service.gc_freeze import freeze_heap
-from coatcheck_service.http.front_door import UVICORN
 from jobs.catalog import CATALOG
 
 log = logging.getLogger(__name__)

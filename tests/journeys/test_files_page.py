@@ -18,7 +18,7 @@ from coatcheck.core.part_plan import MAX_PARTS, MIN_PART_SIZE, SINGLE_PART_LIMIT
 from coatcheck.core.settings import Settings
 from coatcheck_service.actions.job_inputs import MAX_UPLOADS
 from coatcheck_service.actions.multipart_uploads import MAX_OPEN_UPLOADS
-from coatcheck_service.http.front_door import LAMBDA, UVICORN
+from coatcheck_service.front_door import LAMBDA, UVICORN
 from coatcheck_service.http.json_size import MAX_VALUES
 from coatcheck_worker.run.job_context import MAX_ARTIFACTS
 from coatcheck_worker.storage.part_uploader import MAX_SIZE

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from coatcheck_service.http.front_door import LAMBDA, UVICORN, FrontDoor
+from coatcheck_service.front_door import LAMBDA, UVICORN, FrontDoor
 from jobs.demo import deterministic_bytes
 from tests.boundary_sizes import KINDS, around
 from tests.finished_job import FinishedJob

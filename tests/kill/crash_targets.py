@@ -24,7 +24,7 @@ from coatcheck.core.aws.dynamodb.keys import JobKey
 from coatcheck.core.clock import MINUTE
 from coatcheck.core.settings import WEBHOOKS, Settings
 from coatcheck_service.app import create_app
-from coatcheck_service.http.front_door import UVICORN
+from coatcheck_service.front_door import UVICORN
 from coatcheck_worker import poller
 from coatcheck_worker.boto_transport import Transport
 from coatcheck_worker.dependencies import Dependencies, system_clock

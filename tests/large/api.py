@@ -10,7 +10,7 @@ from coatcheck.core.log import configure
 from coatcheck.core.settings import Settings
 from coatcheck_service.aioboto_transport import AioBotoTransport
 from coatcheck_service.app import create_app
-from coatcheck_service.http.front_door import UVICORN
+from coatcheck_service.front_door import UVICORN
 from tests.large.job_types import CATALOG
 
 

@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from coatcheck.core.log import configure
 from coatcheck.core.settings import Settings
 from coatcheck_service.app import create_app
-from coatcheck_service.http.front_door import UVICORN
+from coatcheck_service.front_door import UVICORN
 from tests.load.faulty_transports import AsyncFaultyTransport
 from tests.load.job_type import CATALOG
 

@@ -12,8 +12,8 @@ from coatcheck.core.aws.call import AwsError, Call, Presign, PresignedUrl
 from coatcheck.core.clock import SECOND
 from coatcheck.core.errors import Unavailable
 from coatcheck_service.dependencies import Dependencies
+from coatcheck_service.front_door import UVICORN
 from coatcheck_service.http.authentication import RequestContext
-from coatcheck_service.http.front_door import UVICORN
 from tests.simulation.actors import DEPLOYMENT
 from tests.simulation.faults import ODD
 from tests.simulation.faulty_transport import SimulatedTransport

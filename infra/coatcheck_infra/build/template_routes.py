@@ -14,7 +14,7 @@ from coatcheck.core.settings import WEBHOOKS, Settings
 from coatcheck_infra.template import TEMPLATE
 from coatcheck_service.aioboto_transport import AioBotoTransport
 from coatcheck_service.app import create_app
-from coatcheck_service.http.front_door import LAMBDA
+from coatcheck_service.front_door import LAMBDA
 from jobs.catalog import CATALOG
 
 BEGIN = "          # made by `python -m coatcheck_infra.build.template_routes` from the service's own OpenAPI\n"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from coatcheck.core.api.base_models import ResponseModel
-from coatcheck_service.http.front_door import FrontDoor
+from coatcheck_service.front_door import FrontDoor
 
 
 class PageBudget:

@@ -33,7 +33,7 @@ from coatcheck_infra.local.resources import client
 from coatcheck_service.aioboto_transport import AioBotoTransport
 from coatcheck_service.app import create_app
 from coatcheck_service.dependencies import system_clock
-from coatcheck_service.http.front_door import UVICORN, FrontDoor
+from coatcheck_service.front_door import UVICORN, FrontDoor
 from coatcheck_worker.boto_transport import BotoTransport
 from jobs.catalog import CATALOG
 

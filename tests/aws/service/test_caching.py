@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 
 from coatcheck.core.job import Blob
-from coatcheck_service.http.front_door import UVICORN
+from coatcheck_service.front_door import UVICORN
 from tests.aws.service.running_service import Api
 
 OWN = ("private, no-cache", "Authorization, Prefer")

@@ -13,7 +13,7 @@ import pytest
 from coatcheck.core.aws import s3_keys
 from coatcheck.core.job import Blob
 from coatcheck_infra.local import environment
-from coatcheck_service.http.front_door import LAMBDA
+from coatcheck_service.front_door import LAMBDA
 from tests.aws.service.lambda_process import InvokeFunction, body_of, event
 from tests.aws.service.running_service import Api
 

@@ -12,7 +12,7 @@ from coatcheck.core.aws.dynamodb import job_items
 from coatcheck.core.job import JSON, Blob
 from coatcheck.core.lifecycle import Status
 from coatcheck_service.actions.list_jobs import MAX_BATCH_TRIES
-from coatcheck_service.http.front_door import UVICORN
+from coatcheck_service.front_door import UVICORN
 from tests.aws.service.running_service import Api, problem
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from coatcheck.core.settings import Settings
-from coatcheck_service.http.front_door import UVICORN
+from coatcheck_service.front_door import UVICORN
 from coatcheck_worker.boto_transport import BotoTransport
 from tests.aws.service.running_service import Api, clients_of, problem, run_service
 

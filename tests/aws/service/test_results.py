@@ -14,7 +14,7 @@ from coatcheck.core.aws import s3, s3_keys
 from coatcheck.core.aws.dynamodb import job_items
 from coatcheck.core.job import JSON, Blob, Job, JobError
 from coatcheck.core.lifecycle import FAIL
-from coatcheck_service.http.front_door import UVICORN
+from coatcheck_service.front_door import UVICORN
 from tests.aws.service.running_service import Api, problem
 
 SMALL = "näh\n".encode()

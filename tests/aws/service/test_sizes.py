@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from coatcheck.core.aws.dynamodb.keys import JobKey
-from coatcheck_service.http.front_door import LAMBDA, MIB
+from coatcheck_service.front_door import LAMBDA, MIB
 from tests.aws.service.lambda_process import InvokeFunction, body_of, event
 from tests.aws.service.running_service import Api
 from tests.boundary_sizes import KINDS, around

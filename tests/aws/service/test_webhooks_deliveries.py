@@ -27,7 +27,7 @@ from coatcheck.core.webhooks import (
     pending_events,
 )
 from coatcheck_service.dependencies import system_clock
-from coatcheck_service.http.front_door import UVICORN
+from coatcheck_service.front_door import UVICORN
 from tests.aws.service.running_service import Api, problem
 from tests.aws.service.test_webhooks import ALL, create, item
 

@@ -9,7 +9,7 @@ from coatcheck.core.clock import MINUTE
 from coatcheck.core.messages import JobMessage
 from coatcheck.core.settings import Settings
 from coatcheck.core.webhooks import EVENTS, JOBS_ENDPOINT, STARTED, pending_events, sorted_events
-from coatcheck_service.actions.subscription_cache import TTL
+from coatcheck_service.subscription_cache import TTL
 from coatcheck_worker.boto_transport import BotoTransport
 from tests.aws.service.running_service import Api, clients_of, problem, run_service
 from tests.aws.service.test_webhooks import ALL, create

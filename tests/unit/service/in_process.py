@@ -12,7 +12,7 @@ from coatcheck.authoring.types import Catalog
 from coatcheck.core.aws.call import AwsRefused, AwsUnavailable, Call, Presign, PresignedUrl
 from coatcheck.core.settings import Settings
 from coatcheck_service.app import create_app
-from coatcheck_service.http.front_door import UVICORN
+from coatcheck_service.front_door import UVICORN
 from jobs.catalog import CATALOG
 
 T = TypeVar("T")

@@ -8,8 +8,8 @@ import pytest
 from fastapi import Request
 
 from coatcheck_service.actions.long_poll import requested_wait
-from coatcheck_service.actions.long_poll_slots import LongPollSlots
 from coatcheck_service.http.etags import matches_etag
+from coatcheck_service.long_poll_slots import LongPollSlots
 
 
 def request(name: str, *values: str) -> Request:

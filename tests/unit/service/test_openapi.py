@@ -11,7 +11,7 @@ import pytest
 from coatcheck.core.settings import Settings
 from coatcheck_service.aioboto_transport import AioBotoTransport
 from coatcheck_service.app import create_app
-from coatcheck_service.http.front_door import UVICORN
+from coatcheck_service.front_door import UVICORN
 from coatcheck_service.http.problems import MEDIA_TYPE
 from jobs.catalog import CATALOG
 

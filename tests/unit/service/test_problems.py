@@ -11,8 +11,8 @@ from coatcheck.core import errors
 from coatcheck.core.aws.call import AwsRefused, AwsUnavailable
 from coatcheck.core.errors import JOB_ERRORS, SERVICE_ERRORS, FieldError, JobErrorKind, ServiceError
 from coatcheck.core.settings import BadSettings
+from coatcheck_service.front_door import LAMBDA
 from coatcheck_service.http.field_errors import invalid_request, pointer
-from coatcheck_service.http.front_door import LAMBDA
 from coatcheck_service.http.problems import HEADERS, STATUS
 from jobs.catalog import CATALOG
 from tests.unit.service.in_process import KEY, app, client

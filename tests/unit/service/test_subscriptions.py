@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from coatcheck_service.actions import subscription_cache
-from coatcheck_service.actions.subscription_cache import MAX_TENANTS, TTL, SubscriptionCache
+from coatcheck_service import subscription_cache
+from coatcheck_service.subscription_cache import MAX_TENANTS, TTL, SubscriptionCache
 
 
 class Store:

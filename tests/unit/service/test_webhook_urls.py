@@ -11,8 +11,8 @@ from coatcheck.core.settings import Settings
 from coatcheck_service.actions.webhook_urls import url_errors
 from coatcheck_service.aioboto_transport import AioBotoTransport
 from coatcheck_service.dependencies import Dependencies
+from coatcheck_service.front_door import UVICORN
 from coatcheck_service.http.authentication import RequestContext
-from coatcheck_service.http.front_door import UVICORN
 
 QUEUES = json.dumps({"webhooks": "-"})
 NOTHING: Catalog = {}
