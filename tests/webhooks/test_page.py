@@ -84,7 +84,7 @@ class TestWhatArrives:
 
 
 class TestPython:
-    @pytest.fixture(params=["from coatcheck.core.signature import", "from standardwebhooks import"])
+    @pytest.fixture(params=["from coatcheck import BadSignature", "from standardwebhooks import"])
     def app(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
         monkeypatch.setenv("COATCHECK_WEBHOOK_SECRET", SECRET)
         namespace: Namespace = {}
