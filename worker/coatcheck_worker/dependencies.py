@@ -3,44 +3,16 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager
-from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias, TypeVar
 
 from coatcheck.authoring.types import Handlers
 from coatcheck.core.settings import Settings
 from coatcheck_worker.boto_transport import Transport
-from coatcheck_worker.run.heartbeat import Tick, Ticker
-from coatcheck_worker.run.watchdog import watchdog
-
-TICK_SECONDS = 0.5
-"""Seconds between two looks of a heart at the time."""
-
-
-@contextmanager
-def tick_in_thread(tick: Tick, hang_timeout: float) -> Iterator[None]:
-    """The pace of a heart: looks every TICK seconds, in a thread of its own that a watchdog sees to."""
-    closed = threading.Event()
-
-    def tick_until_closed() -> None:
-        while not closed.wait(TICK_SECONDS) and tick():
-            pass
-
-    # in this context, so that what it logs is about the same job
-    thread = threading.Thread(target=copy_context().run, args=(tick_until_closed,), name="heart", daemon=True)
-    thread.start()
-    try:
-        with watchdog(hang_timeout):
-            yield
-    finally:
-        closed.set()
-        thread.join()
-
+from coatcheck_worker.ticker import Ticker, tick_in_thread
 
 R = TypeVar("R")
 V = TypeVar("V")

@@ -19,7 +19,7 @@ def run(code: str) -> subprocess.CompletedProcess[str]:
 def test_a_process_in_which_nothing_runs_any_more_is_ended_and_says_where_it_hung() -> None:
     ended = run("""
         import re
-        from coatcheck_worker.run.watchdog import watchdog
+        from coatcheck_worker.watchdog import watchdog
         def hang():
             re.match(r"(a+)+$", "a" * 64 + "b")
         with watchdog(1):
@@ -32,7 +32,7 @@ def test_a_process_in_which_nothing_runs_any_more_is_ended_and_says_where_it_hun
 def test_a_busy_process_and_one_after_the_watch_are_left_alone() -> None:
     ended = run("""
         import re, time
-        from coatcheck_worker.run.watchdog import watchdog
+        from coatcheck_worker.watchdog import watchdog
         until = time.monotonic() + 1.5
         with watchdog(0.5):
             while time.monotonic() < until:

@@ -6,7 +6,6 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from enum import Enum
 from typing import Self
@@ -17,17 +16,10 @@ from coatcheck.core.clock import SECOND
 from coatcheck.core.job import Job, Progress
 from coatcheck.core.lifecycle import Status
 from coatcheck_worker.boto_transport import Transport
+from coatcheck_worker.ticker import RENEWALS_PER_LEASE, Ticker
 
 log = logging.getLogger(__name__)
 
-Tick = Callable[[], bool]
-Ticker = Callable[[Tick, float], AbstractContextManager[object]]
-"""Calls a look again and again, beside what runs in the context, until it answers False or the context ends.
-
-When it cannot call one for so many seconds, it ends the process.
-"""
-
-RENEWALS_PER_LEASE = 4
 MIN_RENEWAL_INTERVAL = 2 * SECOND
 """The least time between two beats: one that takes news along, or that tries again, does not wait for its turn."""
 
