@@ -62,7 +62,7 @@ def read_attachment(text: str) -> Attachment:
     if not equals or not path:
         raise InvalidArgumentError(f"--upload takes FIELD=PATH, not {text!r}")
     if not Path(path).is_file():
-        raise InvalidArgumentError(f"cannot upload {path}: there is no such file")
+        raise InvalidArgumentError(f"cannot upload {path}: no such file")
     return Attachment(parse_field(field), Path(path))
 
 
@@ -81,7 +81,7 @@ def parse_field(text: str) -> tuple[Step, ...]:
         elif not rest.startswith("["):
             break
     if rest or not steps or not isinstance(steps[0], str) or len(steps) > _MAX_DEPTH:
-        raise InvalidArgumentError(f"{text!r} is no field: {_FIELD_SYNTAX}")
+        raise InvalidArgumentError(f"{text!r} is not a field: {_FIELD_SYNTAX}")
     return tuple(steps)
 
 
@@ -106,15 +106,17 @@ def _set_field(current: Any, steps: tuple[Step, ...], value: Any, field: tuple[S
     at = format_field(field[: len(field) - len(steps)]) or "the input"
     if isinstance(step, str):
         if not isinstance(current, dict | None):
-            raise InvalidArgumentError(f"{format_field(field)}: {at} is no object, it has no field {step!r}")
+            raise InvalidArgumentError(f"{format_field(field)}: {at} is not an object, and has no field {step!r}")
         fields = current or {}
         return {**fields, step: _set_field(fields.get(step), below, value, field)}
     if not isinstance(current, list | None):
-        raise InvalidArgumentError(f"{format_field(field)}: {at} is no list")
+        raise InvalidArgumentError(f"{format_field(field)}: {at} is not a list")
     items = current or []
     index = len(items) if step is None else step
     if index > len(items):
-        raise InvalidArgumentError(f"{format_field(field)}: {at} has {len(items)} entries, there is no place {index}")
+        raise InvalidArgumentError(
+            f"{format_field(field)}: {at} has {len(items)} entries, and none can be set at {index}"
+        )
     old = items[index] if index < len(items) else None
     return [*items[:index], _set_field(old, below, value, field), *items[index + 1 :]]
 

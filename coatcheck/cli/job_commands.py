@@ -40,7 +40,7 @@ def submit(
     ] = None,
     resume: Annotated[
         list[str] | None,
-        typer.Option(metavar="UPLOAD", help="Go on with this upload of one of the files. Repeatable."),
+        typer.Option(metavar="UPLOAD", help="Resume this upload of one of the files. Repeatable."),
     ] = None,
     wait: Annotated[
         bool, typer.Option("--wait", "-w", help="Wait until the job is done. Ctrl-C stops waiting.")
@@ -60,7 +60,7 @@ def submit(
     api_key: ApiKey = None,
     as_json: Json = False,
 ) -> None:
-    """Hand in a job and print its id."""
+    """Submit a job and print its id."""
     document = input_arguments.read_input(job_input, stdio.read_input)
     attachments = [input_arguments.read_attachment(text) for text in upload or ()]
     parsed_metadata = input_arguments.read_metadata(metadata or ()) or None
@@ -102,7 +102,7 @@ def _report(job: Job, *, as_json: bool, waited: bool) -> None:
 
 
 def status(job_id: JobId, *, url: Url = None, api_key: ApiKey = None, as_json: Json = False) -> None:
-    """Show how a job stands."""
+    """Show the state of a job."""
     with connect(url, api_key) as client:
         view = client.job(job_id).view
     (display.print_json if as_json else display.print_job)(view)
@@ -206,7 +206,9 @@ def _find_uploads(client: Client, upload_ids: Sequence[str], paths: Sequence[Pat
             path for path in paths if (upload_name(path), path.stat().st_size) == (upload.filename, upload.size)
         ]
         if not matching:
-            raise InvalidArgumentError(f"{upload_id} is of {upload.filename}, {upload.size} bytes: no --upload is")
+            raise InvalidArgumentError(
+                f"--resume {upload_id}: no --upload is its file, {upload.filename} of {upload.size} bytes"
+            )
         found[matching[0]] = upload_id
     return found
 
@@ -223,9 +225,7 @@ def _resume_hint(begun: Sequence[str]) -> Iterator[None]:
     except (KeyboardInterrupt, CoatcheckError):
         if begun:
             resume_options = " ".join(f"--resume {upload_id}" for upload_id in begun)
-            print_message(
-                f"what was sent of large files is kept for a day; to send only what is missing, add {resume_options}"
-            )
+            print_message(f"the parts already sent are kept for a day; to send only the rest, add {resume_options}")
         raise
 
 
@@ -237,7 +237,7 @@ def _wait(job: Job, url: str | None, api_key: str | None) -> Job:
             for job in client.watch(job.id, long_poll=long_poll):  # noqa: B020, PLR1704 - the same job, as it is now
                 show(job)
     except (KeyboardInterrupt, CoatcheckError) as stopped:
-        print_message(f"no longer waiting for {job.id}, which goes on; look at it: coatcheck status {job.id}")
+        print_message(f"stopped waiting for {job.id}, which goes on; follow it with: coatcheck status {job.id}")
         if isinstance(stopped, CoatcheckError):
             raise
         raise typer.Exit(exit_codes.INTERRUPTED) from stopped
@@ -253,7 +253,7 @@ def _require_success(job: Job) -> None:
 
 def _next_step(job: Job) -> str:
     known = " (the same job as before)" if job.replayed else ""
-    advice = "fetch its result: coatcheck result" if job.succeeded else "look at it: coatcheck status"
+    advice = "fetch the result with: coatcheck result" if job.succeeded else "follow it with: coatcheck status"
     return f"{job.status}{known}; {advice} {job.id}"
 
 
@@ -261,7 +261,7 @@ def _refuse_binary_on_terminal(job: Job, name: str | None) -> None:
     stored = job.stored(name)
     if stored and sys.stdout.isatty() and not _is_text(stored.content_type):
         raise InvalidArgumentError(
-            f"the result is {stored.content_type}, which is not for a terminal: give -o FILE, or pipe it"
+            f"the result is {stored.content_type}, not text for a terminal: give -o FILE, or pipe it"
         )
 
 

@@ -46,7 +46,7 @@ WEBHOOKS: tuple[tuple[str, Callable[..., None]], ...] = (
     ("listen", listen),
 )
 
-GROUPS = {"webhooks": ("Have your own server called when something has happened to a job.", WEBHOOKS)}
+GROUPS = {"webhooks": ("Have your own server called when a job changes.", WEBHOOKS)}
 
 
 def make_app(plugins: Iterable[EntryPoint] = ()) -> typer.Typer:
@@ -56,7 +56,7 @@ def make_app(plugins: Iterable[EntryPoint] = ()) -> typer.Typer:
     """
     app = typer.Typer(
         name="coatcheck",
-        help="Hand in jobs, look at them, collect their results.",
+        help="Submit jobs, follow them, fetch their results.",
         epilog=_epilog(),
         add_completion=False,
         no_args_is_help=True,
@@ -75,7 +75,7 @@ def make_app(plugins: Iterable[EntryPoint] = ()) -> typer.Typer:
         try:
             _add_plugin(app, plugin.name, plugin.load())
         except Exception as error:  # noqa: BLE001 - someone else's code must not take the other commands away
-            print_message(f"coatcheck: the command {plugin.name!r} is left out, it cannot be loaded: {error}")
+            print_message(f"coatcheck: the command {plugin.name!r} cannot be loaded and is left out: {error}")
     return app
 
 
@@ -103,7 +103,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             print_message(f"coatcheck: {_file_name(error.filename)}: {error.strerror or error}")
         except RecursionError:
             code = exit_codes.SERVER_ERROR
-            print_message("coatcheck: the server's answer is nested too deeply to be shown")
+            print_message("coatcheck: the answer of the server is nested too deeply to be shown")
         except KeyboardInterrupt:
             code = exit_codes.INTERRUPTED
         sys.exit(code)

@@ -64,7 +64,9 @@ class WebhookReceiver:
 
     def __init__(self, port: int, secrets: Sequence[str], forward_to: str | None, status: int) -> None:
         if forward_to is not None and not _is_http_url(forward_to):
-            raise InvalidArgumentError(f"{forward_to!r} is no URL to forward to, such as http://127.0.0.1:3000/hook")
+            raise InvalidArgumentError(
+                f"{forward_to!r} is not a URL to forward to: give one like http://127.0.0.1:3000/hook"
+            )
         self._secrets = secrets
         self._forward_to = forward_to
         self._status = status
@@ -173,11 +175,11 @@ class _Handler(BaseHTTPRequestHandler):
     def _body(self) -> bytes:
         length = self.headers.get("Content-Length", "")
         if not re.fullmatch("[0-9]{1,9}", length) or "Transfer-Encoding" in self.headers:
-            raise _BadRequest("a webhook comes with a Content-Length, and not in chunks")
+            raise _BadRequest("a webhook needs a Content-Length, and must not be chunked")
         # what is too large is read too, up to a point: bytes left unread would reset the connection under the answer
         body = self.rfile.read(min(int(length), 16 * MAX_BODY_SIZE))
         if int(length) > MAX_BODY_SIZE:
-            raise _BadRequest(f"a webhook has {MAX_BODY_SIZE} bytes at most, not {length}")
+            raise _BadRequest(f"a webhook may have {MAX_BODY_SIZE} bytes, not {length}")
         if len(body) < int(length):
             raise _BadRequest(f"the body ended after {len(body)} of {length} bytes")
         return body
@@ -203,7 +205,7 @@ def _event(body: bytes) -> dict[str, Any]:
     except ValueError:
         event = None
     if not isinstance(event, dict):
-        raise _BadRequest("the body of a webhook is a JSON object")
+        raise _BadRequest("the body of a webhook must be a JSON object")
     return event
 
 

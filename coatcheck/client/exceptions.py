@@ -78,7 +78,7 @@ class UnexpectedResponseError(CoatcheckError):
 
     def __init__(self, url: str, status: int, content: str) -> None:
         received = f"{redact_url(url)} answered {status} with {content or 'no content'}"
-        super().__init__(f"{received}, which is no answer of a Coatcheck server")
+        super().__init__(f"{received}, which is not the answer of a Coatcheck server: check the URL")
 
 
 class NotFinished(CoatcheckError):
@@ -110,14 +110,15 @@ _MAX_FIELDS = 20
 
 
 def describe(problem: Mapping[str, Any]) -> str:
-    """A problem as one line: its title, its detail, and each field that is wrong with its pointer.
+    """A problem as one line: its detail, and each wrong field with its pointer. Without a detail, its title.
 
-    A detail that the title or the first field says already is not said again.
+    A detail that only repeats the first field is left out.
     """
     fields = [f"{e.get('pointer') or '/'}: {e.get('detail')}" for e in _fields(problem)[:_MAX_FIELDS]]
     title, detail = (str(problem.get(name) or "") for name in ("title", "detail"))
-    repeated = detail == title or (fields and fields[0] in detail)
-    line = ": ".join(part for part in (title, "" if repeated else detail) if part) or "error"
+    if fields and fields[0] in detail:
+        return "; ".join(fields)
+    line = detail or title or "error"
     return f"{line} ({'; '.join(fields)})" if fields else line
 
 

@@ -56,13 +56,13 @@ class ResultDownload:
         Raises TransferFailed where the job has no such result, and where the head announces another size than the job.
         """
         if self._expected is None:
-            raise TransferFailed("the server sent a result that the job does not have: look at the job again")
+            raise TransferFailed("the server sent a result that the job does not have: fetch the job again")
         if status != PARTIAL_CONTENT:
             _check_size(headers.get("content-length"), self._expected.size)
             return 0
         content_range = _CONTENT_RANGE.fullmatch(headers.get("content-range", ""))
         if not content_range or int(content_range["start"]) != self.size:
-            raise TransferFailed(f"the download does not go on at byte {self.size}, as it was asked to")
+            raise TransferFailed(f"the server did not resume the download at byte {self.size}")
         _check_size(content_range["whole"], self._expected.size)
         return self.size
 
@@ -79,9 +79,7 @@ class ResultDownload:
 
     def _write(self, chunk: bytes) -> None:
         if len(chunk) > self.remaining:
-            raise TransferFailed(
-                f"the download is longer than the {self.size + self.remaining} bytes that the job says"
-            )
+            raise TransferFailed(f"the download is longer than {self.size + self.remaining} bytes, the size in the job")
         self._output.write(chunk)
         self._digest.update(chunk)
         self.size += len(chunk)
@@ -92,14 +90,14 @@ class ResultDownload:
         """Raises TransferFailed when size or sha256 are not the promised ones."""
         if not self._expected or self.size != self._expected.size:
             expected_size = self._expected.size if self._expected else 0
-            raise TransferFailed(f"the download has {self.size} bytes where the job says {expected_size}")
+            raise TransferFailed(f"the download has {self.size} bytes, not {expected_size} as the job says")
         if self._digest.hexdigest() != self._expected.sha256:
-            raise TransferFailed("the download is damaged: its sha256 is not the one that the job says")
+            raise TransferFailed("the download is damaged: its sha256 is not the one in the job")
 
 
 def _check_size(declared: str | None, expected: int) -> None:
     if declared and declared != "*" and declared != str(expected):
-        raise TransferFailed(f"the download has {declared} bytes where the job says {expected}")
+        raise TransferFailed(f"the download has {declared} bytes, not {expected} as the job says")
 
 
 @contextmanager

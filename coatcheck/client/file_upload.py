@@ -174,7 +174,7 @@ class _MultipartUpload:
         self._transport, self._ticket, self._file, self._progress = transport, ticket, file, progress
         self._parts = PartPlan(file.size, ticket.part_size)
         if self._parts.count > MAX_PARTS:
-            raise TransferFailed(f"the server wants {self._parts.count} parts, which S3 does not take")
+            raise TransferFailed(f"the server asks for {self._parts.count} parts, which is more than S3 allows")
         self._aborted = threading.Event()
         self._progress_lock = threading.Lock()
         self._sent_by_part: dict[int, int] = {}
@@ -199,7 +199,7 @@ class _MultipartUpload:
         """Whether there is another page."""
         unexpected = [number for number in page.links if not after < number <= self._parts.count]
         if unexpected:
-            raise TransferFailed(f"the server asks for part {unexpected[0]}, which is none of those that are missing")
+            raise TransferFailed(f"the server asks for part {unexpected[0]}, which is not missing")
         last = max(page.links) if page.more else self._parts.count
         for number in range(after + 1, last + 1):
             if number not in page.links:
@@ -234,7 +234,7 @@ class _MultipartUpload:
         sent = 0
         for chunk in self._file.read_range(start, length):
             if self._aborted.is_set():
-                raise TransferFailed("the upload was given up")
+                raise TransferFailed("the upload was aborted")
             yield chunk
             sent += len(chunk)
             self._record_sent(number, sent)

@@ -101,13 +101,13 @@ class HttpTransport:
         Raises TransferFailed when it is encoded, or slower than SLOWEST after the first SECONDS_WITHOUT_PROGRESS.
         """
         if _is_encoded(response):
-            raise TransferFailed("the download is given up: it came encoded, which was not asked for")
+            raise TransferFailed("the download was aborted: the server sent it with a Content-Encoding")
         deadline = Deadline.after(STALL_TIMEOUT + size / MIN_DOWNLOAD_RATE)
         with self._connection_errors(str(response.url)):
             for chunk in response.iter_raw():
                 yield chunk
                 if not deadline.left:
-                    raise TransferFailed("the download is given up: it came too slowly")
+                    raise TransferFailed("the download was aborted: it was too slow")
 
     def _send(self, method: str, url: str, limit: float, **more: Any) -> httpx.Response:
         timeout = httpx.Timeout(limit, connect=min(limit, CONNECT_TIMEOUT))

@@ -56,7 +56,7 @@ def submit(body: Mapping[str, Any], idempotency_key: str) -> Request[Job]:
     `body` is not JSON.
     """
     if not IDEMPOTENCY_KEY.fullmatch(idempotency_key):
-        raise InvalidArgumentError("an idempotency key is 1 to 255 visible ASCII characters")
+        raise InvalidArgumentError("an idempotency key must be 1 to 255 visible ASCII characters")
     given = {name: value for name, value in body.items() if value is not None}
     return Request(
         "POST",
@@ -240,13 +240,13 @@ def _encode_json(document: Mapping[str, Any]) -> bytes:
     try:
         return json.dumps(document, allow_nan=False).encode()
     except RecursionError as error:
-        raise InvalidArgumentError("what is to be sent is nested too deeply") from error
+        raise InvalidArgumentError("the input is nested too deeply") from error
 
 
 def _segment(text: str) -> str:
     # an empty one, and dots, which are taken away on the way, would make it the path of something else
     if text in {"", ".", ".."}:
-        raise InvalidArgumentError(f"{text!r} is no id or name")
+        raise InvalidArgumentError(f"{text!r} is not an id or a name")
     return quote(text, safe="")
 
 

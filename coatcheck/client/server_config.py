@@ -106,7 +106,7 @@ def _read_owned_file(file: Path) -> bytes:
         with open(os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as opened:  # noqa: PTH123
             info = os.fstat(opened.fileno())
             if not stat.S_ISREG(info.st_mode):
-                raise InvalidArgumentError(f"{file} is no regular file: {_REFUSED_HINT}")
+                raise InvalidArgumentError(f"{file} is not a regular file: {_REFUSED_HINT}")
             if info.st_uid != os.geteuid():
                 raise InvalidArgumentError(f"{file} belongs to another user: {_REFUSED_HINT}")
             if info.st_mode & (stat.S_IWGRP | stat.S_IWOTH):

@@ -58,11 +58,11 @@ class Client:
 
     def __init__(self, url: str, api_key: str, *, retry_timeout: float = 30.0) -> None:
         if not is_server(url):
-            raise InvalidArgumentError(f"{url!r} is no server URL: it has to look like https://jobs.example.com")
+            raise InvalidArgumentError(f"{url!r} is not a server URL: it must look like https://jobs.example.com")
         if not 0 <= retry_timeout < math.inf:
-            raise InvalidArgumentError("patience is a number of seconds, at least 0")
+            raise InvalidArgumentError("retry_timeout must be a number of seconds, at least 0")
         if not api_key.isascii() or not api_key.isprintable() or not api_key:
-            raise InvalidArgumentError("an API key is printable ASCII characters")
+            raise InvalidArgumentError("an API key must be printable ASCII characters")
         self._url = url.rstrip("/")
         self._credentials = {"Authorization": f"Bearer {api_key}"}
         # credentials are added call by call: presigned URLs go through the same connection and must not have them
@@ -119,7 +119,7 @@ class Client:
         InvalidArgumentError for a `timeout` that is not above 0 (to look once, use `job`).
         """
         if timeout is not None and not timeout > 0:
-            raise InvalidArgumentError("timeout is a number of seconds above 0, or None")
+            raise InvalidArgumentError("timeout must be a number of seconds above 0, or None")
         deadline = Deadline.after(timeout)
         seen: Job | None = None
         while True:

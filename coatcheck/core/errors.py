@@ -26,7 +26,7 @@ class ServiceError(Exception):
 
     code = "internal"
     title = "Something went wrong on our side"
-    advice = "Try again; if it goes on, tell the owner of this service the request_id."
+    advice = "Try again. If it keeps failing, give the `request_id` to the owner of this service."
     retryable = True
 
     def __str__(self) -> str:
@@ -40,8 +40,8 @@ class InvalidRequest(ServiceError):
     field_errors: Sequence[FieldError] = field(default=())
 
     code = "invalid-request"
-    title = "The request does not fit the contract"
-    advice = "Mend what `errors` points at. The contract is at /docs, a job type's input at /v1/job-types/{type}."
+    title = "The request is not valid"
+    advice = "Correct what `errors` names. The API is described at /docs, a job type's input at /v1/job-types/{type}."
     retryable = False
 
 
@@ -76,8 +76,8 @@ class NotFound(ServiceError):
     """Nothing of this tenant's has this id."""
 
     code = "not-found"
-    title = "There is no such thing here"
-    advice = "Check the id, and that the key belongs to the tenant that made it."
+    title = "Not found"
+    advice = "Check the id, and that the API key belongs to the tenant that created it."
     retryable = False
 
 
@@ -85,8 +85,8 @@ class MethodNotAllowed(ServiceError):
     """The path exists, the method on it does not."""
 
     code = "method-not-allowed"
-    title = "This method is not allowed here"
-    advice = "The Allow header names the methods that are."
+    title = "The path does not have this method"
+    advice = "The `Allow` header names the methods that the path has."
     retryable = False
 
 
@@ -104,7 +104,7 @@ class IdempotencyKeyReused(ServiceError):
 
     code = "idempotency-key-reused"
     title = "This Idempotency-Key was used with another body"
-    advice = "Use a new key for a new job; to retry, send the very same body."
+    advice = "Use a new key for a new job. To retry, send the same body."
     retryable = False
 
 
@@ -122,7 +122,7 @@ class AlreadyFinished(ServiceError):
 
     code = "already-finished"
     title = "The job has already finished"
-    advice = "Its status is in the job; a finished job can be replayed or deleted."
+    advice = "A finished job can be replayed or deleted."
     retryable = False
 
 
@@ -148,8 +148,8 @@ class RangeNotSatisfiable(ServiceError):
     """The range begins behind the end of the bytes."""
 
     code = "range-not-satisfiable"
-    title = "There are no such bytes"
-    advice = "Nothing is missing where the file has as many bytes as the result; else fetch it without a `Range`."
+    title = "The range is outside of the file"
+    advice = "If you already have as many bytes as the result, nothing is missing. Else fetch it without a `Range`."
     retryable = False
 
 
@@ -158,7 +158,7 @@ class NotMultipart(ServiceError):
 
     code = "not-multipart"
     title = "The upload is not sent in parts"
-    advice = "Send it whole, as its ticket says; nothing has to be completed."
+    advice = "Send it in one request, as its ticket says. There is nothing to complete."
     retryable = False
 
 
@@ -166,8 +166,8 @@ class UploadIncomplete(InvalidRequest):
     """Parts of an upload are missing, or are not those that were meant."""
 
     code = "upload-incomplete"
-    title = "The upload cannot be completed as it is"
-    advice = "Send the parts that `errors` names: GET /v1/uploads/{id} has fresh URLs. Then complete it again."
+    title = "The upload cannot be completed yet"
+    advice = "Send the parts that `errors` names: GET /v1/uploads/{id} returns fresh URLs. Then complete it again."
     retryable = False
 
 
@@ -175,8 +175,8 @@ class TooManyUploads(ServiceError):
     """The tenant has as many unfinished uploads as it may."""
 
     code = "too-many-uploads"
-    title = "Too many uploads in parts are unfinished"
-    advice = "Complete those that were begun, or wait: one that is not completed is dropped after a day or two."
+    title = "Too many multipart uploads are unfinished"
+    advice = "Complete some of them, or wait: an unfinished upload is removed after a day or two."
     retryable = True
 
 
@@ -184,8 +184,8 @@ class UploadQuotaExceeded(ServiceError):
     """The tenant has announced as many bytes today as it may."""
 
     code = "upload-quota-exceeded"
-    title = "The day's bytes of uploads are used up"
-    advice = "Wait for the next day (UTC), or ask the owner of this service for more."
+    title = "The daily upload quota is used up"
+    advice = "Wait until midnight (UTC), or ask the owner of this service for a larger quota."
     retryable = True
 
 
@@ -194,7 +194,7 @@ class TooManyEndpoints(ServiceError):
 
     code = "too-many-endpoints"
     title = "There are too many webhook endpoints"
-    advice = "Delete one that is no longer called, or let one endpoint take more events."
+    advice = "Delete an endpoint that you no longer use, or subscribe one to more events."
     retryable = False
 
 
@@ -202,8 +202,8 @@ class ReservedEndpoint(ServiceError):
     """The endpoint stands for the URLs of jobs: it has a secret, and nothing else of its own."""
 
     code = "reserved-endpoint"
-    title = "This endpoint only stands for the URLs that jobs bring along"
-    advice = "Rotate its secret, or look at it. What is called, and when, is in the `webhook` of each submit."
+    title = "This endpoint is reserved for the webhook URLs of jobs"
+    advice = "You can read it and rotate its secret. URL and events are set by the `webhook` of each submit."
     retryable = False
 
 
@@ -211,8 +211,8 @@ class ChangedMeanwhile(ServiceError):
     """Somebody else changed it at the same time."""
 
     code = "changed-meanwhile"
-    title = "It was changed by somebody else in this moment"
-    advice = "Look at how it is now, then repeat the call if it is still wanted."
+    title = "Another request changed it at the same time"
+    advice = "Read it again, then repeat the call if you still want the change."
     retryable = True
 
 
@@ -262,7 +262,7 @@ class JobErrorKind:
 
 
 HANDLER_ERROR = JobErrorKind(
-    "handler-error", "The handler raised an error on every attempt", "Replay the job when the cause is mended.", True
+    "handler-error", "The handler raised an error on every attempt", "Replay the job when the cause is fixed.", True
 )
 REJECTED = JobErrorKind("rejected", "The handler refused the job", "`detail` says what to send instead.", False)
 TIMED_OUT = JobErrorKind(
@@ -270,27 +270,27 @@ TIMED_OUT = JobErrorKind(
 )
 WORKER_LOST = JobErrorKind(
     "worker-lost",
-    "The worker died in the last attempt",
+    "The worker died during the last attempt",
     "The process crashed, was killed or ran out of memory. Replay the job, or give its lane more memory.",
     True,
 )
 QUEUE_TTL_PASSED = JobErrorKind(
-    "queue-ttl-passed", "The job was not started in time", "Replay it, with a longer `queue_ttl` or none.", True
+    "queue-ttl-passed", "The job was not started in time", "Replay the job, with a longer `queue_ttl` or none.", True
 )
-CANCELED = JobErrorKind("canceled", "The job was canceled", "Replay it if it is wanted after all.", True)
+CANCELED = JobErrorKind("canceled", "The job was canceled", "Replay the job if you want it after all.", True)
 BAD_RESULT = JobErrorKind(
-    "bad-result", "The handler returned what is no result", "Tell the owner of the job type.", False
+    "bad-result", "The handler returned an invalid result", "Tell the owner of the job type.", False
 )
 UNKNOWN_TYPE = JobErrorKind(
-    "unknown-type", "No worker knows this job type", "Tell the owner: the deployed workers lack its handler.", True
+    "unknown-type", "No worker has a handler for this job type", "Ask the owner to deploy workers that have it.", True
 )
 HANDED_BACK = JobErrorKind(
-    "handed-back", "The worker was stopped and gave the job back", "Nothing: another worker runs it again.", True
+    "handed-back", "The worker was stopped and returned the job", "Nothing to do: another worker runs it again.", True
 )
 DEAD_LETTERED = JobErrorKind(
     "dead-lettered",
-    "The job's message was put aside",
-    "Nothing: the job is still waiting and is woken again. Its owner finds the message with `coatcheck dlq list`.",
+    "The job's message went to the dead-letter queue",
+    "Nothing to do: the job still waits, and is queued again. The owner finds the message with `coatcheck dlq list`.",
     True,
 )
 

@@ -14,6 +14,9 @@ MAX_FILENAME_BYTES = 255
 MAX_EXTENSION_LENGTH = 16
 """Characters, with the dot: what is longer says nothing of the type, and is cut off like the rest of a long name."""
 
+MAX_QUOTED_CHARACTERS = 64
+"""Characters of what somebody sent that a message repeats: an id or the name of a job type fits."""
+
 # RFC 9110, 5.6 and 8.3.1
 _WORD = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
 _QUOTED = r'"(?:[\t !#-\[\]-~]|\\[\t !-~])*"'
@@ -66,6 +69,13 @@ def plain_text(given: object, *, longest: int) -> str:
     """
     text = str(given)[:longest]
     return text if text.isprintable() else "".join(_shown(character) for character in text)
+
+
+def quoted(given: object) -> str:
+    """`given` between backticks, as a message repeats it: one line, cut after 64 characters."""
+    text = str(given)
+    shown = "".join(one if one.isprintable() else "\ufffd" for one in text[:MAX_QUOTED_CHARACTERS])
+    return f"`{shown}{'…' if len(text) > MAX_QUOTED_CHARACTERS else ''}`"
 
 
 def _shown(character: str) -> str:

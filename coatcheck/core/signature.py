@@ -73,7 +73,7 @@ def verify(
     # every pair is compared: how long it takes says nothing about which secret is in use
     matches = [hmac.compare_digest(one, other) for one in given for other in expected]
     if not any(matches):
-        raise BadSignature("no signature matches: another secret, or a body that is not the bytes as they came")
+        raise BadSignature("no signature matches: the secret is wrong, or the body is not the raw bytes that came")
     return _event(body)
 
 
@@ -106,7 +106,7 @@ def secret_key(secret: str) -> bytes:
 def _as_sequence(secrets: str | Sequence[str]) -> Sequence[str]:
     # an unset variable of the environment is the usual way to have none
     if not secrets:
-        raise ValueError("no webhook secret was given: one at least is needed")
+        raise ValueError("no webhook secret was given: give one or more")
     return [secrets] if isinstance(secrets, str) else secrets
 
 
@@ -131,9 +131,9 @@ def _read(headers: Mapping[str, str]) -> tuple[str, str, str]:
 
 def _require_fresh(timestamp: int, now: float, tolerance: int) -> None:
     if now - timestamp > tolerance:
-        raise BadSignature(f"{TIMESTAMP} is more than {tolerance} s in the past: a replay, or a clock that is wrong")
+        raise BadSignature(f"{TIMESTAMP} is more than {tolerance} s in the past: this is a replay, or a clock is wrong")
     if timestamp - now > tolerance:
-        raise BadSignature(f"{TIMESTAMP} is more than {tolerance} s in the future: one of the clocks is wrong")
+        raise BadSignature(f"{TIMESTAMP} is more than {tolerance} s in the future: a clock is wrong")
 
 
 def _event(body: bytes) -> dict[str, Any]:
@@ -148,4 +148,4 @@ def _event(body: bytes) -> dict[str, Any]:
 
 def _require_bytes(body: object) -> None:
     if not isinstance(body, bytes):
-        raise TypeError(f"the body is to be the raw bytes as they came, before any parsing, not {type(body).__name__}")
+        raise TypeError(f"the body must be the raw bytes that came, before any parsing, not {type(body).__name__}")

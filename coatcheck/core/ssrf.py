@@ -189,7 +189,7 @@ def _host(text: str, ssrf_policy: SsrfPolicy) -> tuple[str, Address | None]:
         if _NUMBER.fullmatch(name.rpartition(".")[2]):
             return _literal(IPv4Address(text))
     except AddressValueError:
-        raise UrlRefused("the host is not an IP address as it should be written, like 198.51.100.7") from None
+        raise UrlRefused("write the IP address like 198.51.100.7 or [2001:db8::7]") from None
     if len(name) > MAX_HOST_LENGTH or not all(map(_LABEL.fullmatch, name.split("."))):
         raise UrlRefused("the host is not a valid name")
     if not ssrf_policy.loopback and ("." not in name or f".{name}".endswith(PRIVATE_SUFFIXES)):

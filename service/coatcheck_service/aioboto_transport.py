@@ -140,4 +140,4 @@ async def chunks(s3_body: Any, size: int) -> AsyncIterator[bytes]:
             async for chunk in s3_body.iter_chunks(size):
                 yield chunk
     except (BotoCoreError, OSError, TimeoutError) as error:
-        raise Unavailable("A store broke off in the middle of its answer.") from error
+        raise Unavailable("A data store broke off its answer: try again.") from error

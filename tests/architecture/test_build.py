@@ -132,7 +132,7 @@ def test_what_lambda_would_stumble_over_is_found(tmp_path: Path) -> None:
         "amd.so: not a library for 64-bit ARM",
         "other.cpython-311-aarch64-linux-gnu.so: not for Python 3.13",
         "tiny/__init__.py: not compiled for Python 3.13",
-        "tiny/__pycache__/main.cpython-313.pyc: another Python would have to compile it again",
+        "tiny/__pycache__/main.cpython-313.pyc: Python 3.13 would compile it again",
         "tiny/main.py: imports elsewhere.deep, which is not in the zip",
         "tiny/part.py: imports tiny.nothing, which is not in the zip",
         "tiny/part.py: not compiled for Python 3.13",

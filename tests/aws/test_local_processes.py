@@ -74,7 +74,7 @@ async def test_a_line_without_end_is_not_held_in_memory(started: ProcessManager)
 
 
 async def test_a_bad_end_is_a_failure(started: ProcessManager) -> None:
-    with pytest.raises(UpError, match=r"the worker ended with status 7; what it said is above"):
+    with pytest.raises(UpError, match=r"the worker ended with status 7; see its lines above"):
         await started.run(shell("exit 7"))
 
 

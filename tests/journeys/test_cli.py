@@ -91,7 +91,7 @@ def test_ctrl_c_while_waiting_leaves_the_job_alone(run_cli: RunCli, environ: dic
         run.send_signal(signal.SIGINT)
         _, said = run.communicate(timeout=30)
         assert run.returncode == 130
-    assert said == f"no longer waiting for {job}, which goes on; look at it: coatcheck status {job}\n"
+    assert said == f"stopped waiting for {job}, which goes on; follow it with: coatcheck status {job}\n"
     eventually(lambda: read_json(run_cli, "status", job)["status"] == "succeeded", 60)
 
 

@@ -238,7 +238,7 @@ def test_an_emulator_that_does_not_start(start_up: StartUp, checkout: Path) -> N
     python.write_text("#!/bin/sh\necho no luck; exit 3\n")
     python.chmod(0o755)
     up = start_up(command=FROM_CHECKOUT, cwd=checkout)
-    assert "the AWS emulator ended with status 3; its last lines are above" in failure(up)
+    assert "the AWS emulator ended with status 3; see its last lines above" in failure(up)
     assert "aws       │ no luck" in up.output()
 
 
@@ -252,5 +252,5 @@ def test_resources_that_cannot_be_made(start_up: StartUp, checkout: Path) -> Non
 def test_a_part_that_cannot_start(start_up: StartUp, checkout: Path) -> None:
     (checkout / "service" / "coatcheck_service" / "main.py").write_text("raise RuntimeError('not today')\n")
     up = start_up(command=FROM_CHECKOUT, cwd=checkout)
-    assert "the api ended with status 1 while starting; what it said is above" in failure(up)
+    assert "the api ended with status 1 while starting; see its lines above" in failure(up)
     assert "not today" in up.output()

@@ -62,7 +62,7 @@ class TestSettings:
         with pytest.raises(InvalidArgumentError) as refused:
             settings_from_outputs("blog", {"BucketName": "b"})
         assert str(refused.value) == (
-            "--stack blog: it is no Coatcheck, it has no output TableName, WebhookKeyArn, DefaultQueueUrl, "
+            "--stack blog: not a stack of Coatcheck; it has no output TableName, WebhookKeyArn, DefaultQueueUrl, "
             "DefaultDeadLettersUrl"
         )
 
@@ -95,7 +95,11 @@ class TestWhatIsWrong:
         [
             ({}, 2, "AWS: NoRegionError: no AWS region: "),
             ({"AWS_DEFAULT_REGION": "eu-west-1"}, 4, "AWS: NoCredentialsError: there are no AWS credentials: sign in"),
-            ({"AWS_PROFILE": "none"}, 2, "AWS: ProfileNotFound: AWS_PROFILE names no profile of this machine"),
+            (
+                {"AWS_PROFILE": "none"},
+                2,
+                "AWS: ProfileNotFound: AWS_PROFILE names a profile that this machine does not have",
+            ),
         ],
     )
     def test_no_way_into_aws(self, run_cli: RunCli, environ: dict[str, str], code: int, told: str) -> None:
@@ -109,13 +113,17 @@ class TestWhatIsWrong:
             (NoRegionError(), 2, "AWS: NoRegionError"),
             (NoCredentialsError(), 4, "AWS: NoCredentialsError"),
             (EndpointConnectionError(endpoint_url="https://sqs"), 5, "AWS: EndpointConnectionError"),
-            (AwsRefused(CALL, "AccessDenied"), 4, "sqs ReceiveMessage: AccessDenied: these AWS credentials may not"),
-            (AwsRefused(CALL, "InvalidAddress"), 9, "sqs ReceiveMessage: InvalidAddress: AWS did not do it"),
+            (
+                AwsRefused(CALL, "AccessDenied"),
+                4,
+                "sqs ReceiveMessage: AccessDenied: these AWS credentials lack a permission",
+            ),
+            (AwsRefused(CALL, "InvalidAddress"), 9, "sqs ReceiveMessage: InvalidAddress: AWS failed"),
             (AwsUnavailable(CALL, "ThrottlingException"), 5, "sqs ReceiveMessage: ThrottlingException"),
             (
                 ClientError({"Error": {"Code": "ExpiredToken", "Message": ""}}, "DescribeStacks"),
                 4,
-                "cloudformation DescribeStacks: ExpiredToken: AWS does not know these credentials",
+                "cloudformation DescribeStacks: ExpiredToken: these AWS credentials are unknown",
             ),
             (BadSettings("settings: COATCHECK_TABLE: bad"), 2, "settings: COATCHECK_TABLE: bad"),
         ],

@@ -53,13 +53,13 @@ def test_values_with_spaces_and_quotes_reach_the_sam_cli_as_they_are() -> None:
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        ({"ApiKey": "{}"}, "no parameter ApiKey; is it ApiKeys?"),
-        ({"ExistingTable": "another"}, "ExistingTable is said when a stack is made"),
+        ({"ApiKey": "{}"}, r"unknown parameter `ApiKey`; did you mean `ApiKeys`\?"),
+        ({"ExistingTable": "another"}, "ExistingTable can only be set on a new stack"),
         ({"ApiKeys": "secret"}, "ApiKeys=secret: .*sha256-hex of the key"),
         ({"AlarmTopicArn": "alarms"}, "AlarmTopicArn=alarms: does not match"),
-        ({"MaxRetentionDays": "31"}, "MaxRetentionDays=31: is none of 1, 3"),
-        ({"HeavyLaneConcurrency": "1"}, "HeavyLaneConcurrency=1: is no number from 2 to 1000"),
-        ({"HeavyLaneConcurrency": "many"}, "is no number"),
+        ({"MaxRetentionDays": "31"}, "MaxRetentionDays=31: must be one of 1, 3"),
+        ({"HeavyLaneConcurrency": "1"}, "HeavyLaneConcurrency=1: must be a number from 2 to 1000"),
+        ({"HeavyLaneConcurrency": "many"}, "must be a number"),
         ({"DefaultRetentionDays": "90"}, "more than MaxRetentionDays"),
     ],
 )
@@ -73,7 +73,7 @@ def test_a_new_stack_may_be_given_what_an_earlier_one_left() -> None:
 
 
 def test_what_is_not_an_assignment_is_refused() -> None:
-    with pytest.raises(DeployRefused, match="'ApiKeys' is not of the form Name=value"):
+    with pytest.raises(DeployRefused, match="'ApiKeys' must have the form Name=value"):
         parse_parameters(["ApiKeys"])
 
 
@@ -109,7 +109,7 @@ NEW, BIG = Account(limit=10, unreserved=10), Account(limit=1000, unreserved=1000
             "Set DefaultLaneConcurrency=3 HeavyLaneConcurrency=2 WebhookConcurrency=2, or ask",
         ),
         (Account(limit=8, unreserved=8), {}, "too few for any setting"),
-        (NEW, {"SweeperReservedConcurrency": "1"}, "1 cannot be reserved: of 10"),
+        (NEW, {"SweeperReservedConcurrency": "1"}, "1 cannot be reserved: this account runs 10 at once"),
         (
             BIG,
             {"DefaultLaneConcurrency": "20", "ApiReservedConcurrency": "20", "SweeperReservedConcurrency": "2"},
@@ -141,7 +141,7 @@ def test_the_change_is_shown_with_what_is_wrong_with_it() -> None:
     plan = make_plan(DECLARED, live(AlarmTopicArn=""), {"DefaultLaneConcurrency": "20"})
     lines = describe_plan("coatcheck", "eu-west-1", plan, NEW)
     assert lines[:3] == [
-        "Stack coatcheck in eu-west-1: is there (UPDATE_COMPLETE).",
+        "Stack coatcheck in eu-west-1: exists (UPDATE_COMPLETE).",
         "  DefaultLaneConcurrency: 3 → 20",
         f"  {len(DECLARED) - 1} parameters stay as they are.",
     ]

@@ -87,5 +87,5 @@ def test_a_full_disk_ends_the_keeping_of_the_log_and_nothing_else() -> None:
         for line in NOISE:
             log(line)
     said = written.getvalue().splitlines()
-    assert said[0] == "aws       │ its log is no longer kept: No space left on device"
+    assert said[0] == "aws       │ the log file cannot be written any more: No space left on device"
     assert said[1:] == [f"aws       │ {line}" for line in NOISE[2:4]]

@@ -124,7 +124,7 @@ def test_a_verified_event_is_a_line(start: Start) -> None:
 def test_what_does_not_verify_is_told_and_refused(start: Start) -> None:
     listening = start("--secret", SECRET)
     answer = listening.post(headers=signed(OTHER))
-    why = "no signature matches: another secret, or a body that is not the bytes as they came"
+    why = "no signature matches: the secret is wrong, or the body is not the raw bytes that came"
     assert (answer.status_code, answer.text) == (400, f"{why}\n")
     assert listening.line() == f"job.succeeded  job_1  evt_1  NOT VERIFIED: {why}  answered 400"
     assert listening.post().status_code == 400

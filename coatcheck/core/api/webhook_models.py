@@ -13,7 +13,7 @@ from coatcheck.core.webhooks import EVENTS, STARTED, TEST_EVENT, DeliveryStatus
 
 def _known(event: str) -> str:
     if event not in EVENTS:
-        raise ValueError(f"is none of the events: {', '.join(EVENTS)}")
+        raise ValueError(f"must be one of the events {', '.join(EVENTS)}")
     return event
 
 

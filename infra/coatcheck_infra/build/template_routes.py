@@ -65,7 +65,7 @@ def render_routes(paths: Mapping[str, list[str]]) -> str:
 def splice_routes(template: str, routes: str) -> str:
     """The template with `routes` between its two markers. Raises ValueError where they are not there once."""
     if template.count(BEGIN) != 1 or template.count(END) != 1:
-        raise ValueError(f"wants these two lines, each once:\n{BEGIN}{END}")
+        raise ValueError(f"must contain each of these two lines once:\n{BEGIN}{END}")
     head, rest = template.split(BEGIN)
     return head + BEGIN + routes + END + rest.split(END)[1]
 
@@ -83,7 +83,7 @@ def main() -> str | None:
     if template == wanted:
         return None
     if check:
-        return f"{TEMPLATE.name}: its routes are not those of the service; run: make routes"
+        return f"{TEMPLATE.name}: its routes differ from those of the service; run: make routes"
     TEMPLATE.write_text(wanted)
     return None
 

@@ -22,7 +22,7 @@ def run(command: list[str], *, env: Mapping[str, str] | None = None, cwd: Path |
             command, env={**os.environ, **(env or {})}, cwd=cwd, check=True, capture_output=True, text=True
         )
     except FileNotFoundError as missing:
-        raise BuildError(f"needs {command[0]}, which is not on PATH") from missing
+        raise BuildError(f"{command[0]} is not on PATH: install it") from missing
     except subprocess.CalledProcessError as failed:
         said = (failed.stderr or failed.stdout).strip()
         raise BuildError(f"{' '.join(command[:5])} … failed: {said}") from failed

@@ -77,7 +77,7 @@ def find_faults(path: Path, spec: ZipSpec, target: Target) -> list[str]:
 def _too_large(archive: ZipFile) -> Iterator[str]:
     size = sum(info.file_size for info in archive.infolist())
     if size > UNPACKED_LIMIT:
-        yield f"unpacks to {size:,} bytes; Lambda takes {UNPACKED_LIMIT:,}"
+        yield f"unpacks to {size:,} bytes; Lambda allows {UNPACKED_LIMIT:,}"
 
 
 def _wrong_libraries(archive: ZipFile, target: Target) -> Iterator[str]:
@@ -99,7 +99,7 @@ def _wrong_bytecode(archive: ZipFile, target: Target) -> Iterator[str]:
         if compiled not in names:
             yield f"{name}: not compiled for Python {target.python}"
         elif archive.read(compiled)[:8] != target.magic + UNCHECKED_HASH:
-            yield f"{compiled}: another Python would have to compile it again"
+            yield f"{compiled}: Python {target.python} would compile it again"
 
 
 def _tag(target: Target) -> str:

@@ -66,7 +66,7 @@ class EmulatorLog:
             self._file.write(f"{line}\n".encode())
         except OSError as error:
             self._file = None
-            self.write_line(f"its log is no longer kept: {user_message(error)}")
+            self.write_line(f"the log file cannot be written any more: {user_message(error)}")
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,9 @@ class Emulator:
     async def ended(self) -> NoReturn:
         """Raises `UpError` when the emulator ends: nothing works without it, and what it kept is lost."""
         status = await self.running.wait()
-        raise UpError(f"the AWS emulator {describe_exit(status)}: {self.log.tail[-1] if self.log.tail else 'no word'}")
+        raise UpError(
+            f"the AWS emulator {describe_exit(status)}: {self.log.tail[-1] if self.log.tail else 'it wrote nothing'}"
+        )
 
 
 @contextlib.asynccontextmanager
@@ -127,7 +129,7 @@ async def _wait_until_healthy(emulator: Emulator) -> None:
         outcome = f"was not healthy after {HEALTH_LIMIT:g} s"
     for line in emulator.log.tail:
         emulator.log.write_line(line)
-    raise UpError(f"the AWS emulator {outcome}; its last lines are above")
+    raise UpError(f"the AWS emulator {outcome}; see its last lines above")
 
 
 def _free_port() -> int:

@@ -97,7 +97,7 @@ def _take_lock(lock: int, home: Home) -> None:
     except BlockingIOError as error:
         holder = os.pread(lock, 20, 0).decode().strip() or "unknown"
         raise UpError(
-            f"another coatcheck up (pid {holder}) runs on {home.path}: stop it, or choose another with --home"
+            f"another coatcheck up (pid {holder}) uses {home.path}: stop it, or choose another folder with --home"
         ) from error
     os.ftruncate(lock, 0)
     os.write(lock, b"%d\n" % os.getpid())

@@ -89,7 +89,7 @@ async def start_processes(stack: StackContext, tasks: asyncio.TaskGroup, options
     changed = {spec.name: supervisor.keep_running(spec) for spec in specs}
     if reloads:
         tasks.create_task(reload(changed, stack.write_line))
-    stack.write_line(f"starting {', '.join(changed)}; waiting for a first job to go through")
+    stack.write_line(f"starting {', '.join(changed)}; waiting for a first job to finish")
     await wait_until_ready(stack.url, stack.api_key, READY_LIMIT)
     supervisor.ready = True
 

@@ -49,7 +49,7 @@ class ProcessSupervisor:
                 ends = 0
                 continue
             if not self.ready:
-                raise UpError(f"the {spec.name} {describe_exit(status)} while starting; what it said is above")
+                raise UpError(f"the {spec.name} {describe_exit(status)} while starting; see its lines above")
             lived = clock() - started
             ends = 1 if lived > STEADY else ends + 1
             if self.reloads and status > 0 and lived < TOO_SOON:

@@ -117,7 +117,7 @@ class ProcessManager:
             await running.stop()
             raise
         if status:
-            raise UpError(f"the {spec.name} {describe_exit(status)}; what it said is above")
+            raise UpError(f"the {spec.name} {describe_exit(status)}; see its lines above")
 
 
 @contextlib.contextmanager

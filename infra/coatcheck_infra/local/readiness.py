@@ -30,10 +30,10 @@ async def wait_until_ready(url: str, api_key: str, limit: float) -> None:
             waits_for = "a first job to finish"
             await _run_first_job(http)
     except (TimeoutError, httpx.TimeoutException) as error:
-        raise UpError(f"waited {limit:g} s for {waits_for}; what the parts said is above") from error
+        raise UpError(f"waited {limit:g} s for {waits_for}; see the lines above") from error
     except httpx.HTTPError as error:
         # httpx adds a second line that says where to read about the status
-        raise UpError(f"the first job went wrong: {str(error).partition(chr(10))[0]}") from error
+        raise UpError(f"the first job failed: {str(error).partition(chr(10))[0]}") from error
 
 
 async def _wait_until_healthy(http: httpx.AsyncClient) -> None:

@@ -36,7 +36,7 @@ async def reload(restart_events: Mapping[str, asyncio.Event], write_line: LineWr
                 restart_events[name].set()
             write_line(f"reloaded: {', '.join(map(str, files))}")
     except (OSError, RuntimeError) as error:
-        write_line(f"changes of the code are not seen: {error}")
+        write_line(f"code changes are no longer watched: {error}")
 
 
 def first_compile_error(root: Path, files: Iterable[Path]) -> str | None:

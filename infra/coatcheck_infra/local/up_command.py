@@ -16,15 +16,15 @@ from coatcheck_infra.local.up_error import UpError, user_message
 def up(
     *,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Where the API listens; 0 for any free port.")] = 8000,
-    home: Annotated[Path, typer.Option(envvar="COATCHECK_HOME", help="Where its lock, key and logs are kept.")] = Path(
+    home: Annotated[Path, typer.Option(envvar="COATCHECK_HOME", help="Folder of its lock, key and logs.")] = Path(
         ".coatcheck"
     ),
     full_stack: Annotated[
         bool, typer.Option("--whole", help="Deploy the whole template: API Gateway and Lambda functions.")
     ] = False,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Jobs that run at the same time.")] = 2,
-    reload: Annotated[bool, typer.Option(help="Start parts afresh when their code changes.")] = True,
-    verbose: Annotated[bool, typer.Option("--verbose", help="Show all that the AWS emulator says.")] = False,
+    reload: Annotated[bool, typer.Option(help="Restart parts when their code changes.")] = True,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Show every line of the AWS emulator.")] = False,
 ) -> None:
     """Start everything on this machine: an AWS emulator, the API, a worker, the deliverer, the sweeper."""
     # what these import takes half a second, which `coatcheck --help` need not wait for

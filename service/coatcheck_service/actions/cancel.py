@@ -8,17 +8,17 @@ from coatcheck.core.aws.call import Call
 from coatcheck.core.aws.dynamodb import transitions
 from coatcheck.core.aws.dynamodb.transitions import TransitionOutcome, TransitionRefused
 from coatcheck.core.aws.flow import run_async
-from coatcheck.core.errors import CANCELED, AlreadyFinished, NotFound, Unavailable
+from coatcheck.core.errors import CANCELED, AlreadyFinished, Unavailable
 from coatcheck.core.flows.notify import notify_deliverer
 from coatcheck.core.job import Job, JobError
 from coatcheck.core.lifecycle import Status
-from coatcheck_service.actions.job_lookup import require_retained
+from coatcheck_service.actions.job_lookup import job_not_found, require_retained
 from coatcheck_service.http.authentication import RequestContext
 
 MAX_TRIES = 5
 """A job that was queued may be running a moment later: the row is asked again, but not for ever."""
 
-CANCELED_BY_CLIENT = JobError(CANCELED.code, "The client canceled the job before it had started.")
+CANCELED_BY_CLIENT = JobError(CANCELED.code, "The client canceled the job before it started.")
 
 
 async def cancel(context: RequestContext, job: Job) -> Job:
@@ -32,9 +32,9 @@ async def cancel(context: RequestContext, job: Job) -> Job:
             await run_async(context.dependencies.transport, notify_deliverer(context.dependencies.settings, outcome))
             return outcome
         if outcome.job is None:
-            raise NotFound("There is no such job.")
+            raise job_not_found(job.id)
         job = require_retained(outcome.job, context.dependencies.clock())
-    raise Unavailable("The job changes too fast at the moment.")
+    raise Unavailable(f"{job.id} is changing too fast to be canceled: try again.")
 
 
 def _cancel_call(context: RequestContext, job: Job) -> Call[TransitionOutcome] | None:
@@ -48,6 +48,6 @@ def _cancel_call(context: RequestContext, job: Job) -> Call[TransitionOutcome] |
         case Status.CANCELING | Status.CANCELED:
             return None
         case Status.SUCCEEDED | Status.FAILED | Status.TIMED_OUT | Status.EXPIRED:
-            raise AlreadyFinished(f"The job is {job.status}.")
+            raise AlreadyFinished(f"{job.id} is already {job.status}: there is nothing to cancel.")
         case _:
             assert_never(job.status)

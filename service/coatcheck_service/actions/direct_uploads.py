@@ -15,6 +15,7 @@ from coatcheck.core.clock import DAY, SECOND, rfc3339
 from coatcheck.core.errors import FieldError, NotFound, UploadIncomplete, UploadQuotaExceeded
 from coatcheck.core.ids import is_id, make_id
 from coatcheck.core.part_plan import use_multipart
+from coatcheck.core.sanitize import quoted
 from coatcheck_service.actions.job_inputs import UPLOAD_TTL
 from coatcheck_service.actions.multipart_uploads import (
     MultipartUpload,
@@ -56,14 +57,12 @@ async def _charge_quota(context: RequestContext, size: int) -> None:
     dependencies = context.dependencies
     now, most = dependencies.clock(), dependencies.settings.upload_gb_per_day * GB
     if size > most:
-        raise invalid_request(
-            [FieldError("/size", f"is more than the {most} bytes that a tenant may announce in a day here")]
-        )
+        raise invalid_request([FieldError("/size", f"is more than the daily upload quota of {most} bytes")])
     used = await dependencies.transport.send(
         upload_items.count_upload(dependencies.table, context.tenant, size, now=now, most=most)
     )
     if used is not None:
-        detail = f"{used} of {most} bytes have been announced since midnight (UTC), and these are {size}."
+        detail = f"This upload has {size} bytes, and {used} of {most} bytes are used since midnight (UTC)."
         raise UploadQuotaExceeded(detail, retry_after=-(-(DAY - now % DAY) // SECOND))
 
 
@@ -76,7 +75,7 @@ async def find(context: RequestContext, upload_id: str) -> UploadRecord:
         )
         if upload is not None and dependencies.clock() < upload.expires_at:
             return upload
-    raise NotFound("There is no upload of this id, or it has expired.")
+    raise NotFound(f"There is no upload {quoted(upload_id)} (it may have expired).")
 
 
 async def ticket(
@@ -133,7 +132,11 @@ async def complete(
         return _view(upload, None)
     if await _is_stored(context, upload):
         return _view(upload, None)
-    raise _aborted() if uploaded_parts is None else UploadIncomplete("A part was sent anew in this moment.")
+    raise (
+        _aborted()
+        if uploaded_parts is None
+        else UploadIncomplete("A part was sent again during this call: complete the upload again.")
+    )
 
 
 async def _single_ticket(context: RequestContext, upload: UploadRecord) -> UploadTicket:

@@ -48,10 +48,10 @@ async def find_download(context: RequestContext, job: Job, name: str | None) -> 
         for blob in await load_artifacts(context.dependencies, job):
             if blob.filename == name:
                 return Download(blob, s3_keys.artifact_key(job, name), f"{url}/{name}", name)
-        raise NotFound("The job has no artifact of this name.")
+        raise NotFound(f"{job.id} has no artifact of this name: see `artifacts` in the job.")
     if job.result is None:
         reason = f" ({job.error.code})" if job.error else ""
-        raise NoResult(f"The job is {job.status}{reason}: there is no result to come.")
+        raise NoResult(f"{job.id} ended as {job.status}{reason}: it has no result.")
     extension = ".json" if job.result.content_type == "application/json" else ""
     filename = sanitize.filename(job.result.filename or "") or f"{job.id}{extension}"
     return Download(job.result, s3_keys.result_key(job), url, filename)
@@ -150,7 +150,7 @@ async def _stream(
         s3.get(context.dependencies.bucket, download.key, **range_params)
     )
     if s3_object is None:
-        raise Gone("The bytes are no longer kept.")
+        raise Gone("The stored file is no longer kept.")
     body = chunks(s3_object, CHUNK_SIZE)
     status, headers = response.status_code, dict(response.headers)
     if context.dependencies.front_door.buffers:

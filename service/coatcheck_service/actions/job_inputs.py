@@ -120,11 +120,11 @@ async def _upload_error(dependencies: Dependencies, tenant: str, upload_id: str,
         dependencies.transport.send(s3.head(dependencies.bucket, s3_keys.upload_key(tenant, upload_id))),
     )
     if announced is None or dependencies.clock() >= announced.expires_at:
-        return "names no upload that is still to be used"
+        return "names an upload that does not exist or has expired: upload the file again"
     if s3_head is None:
-        return f"names an upload that was announced, but not {'completed' if announced.multipart else 'sent'}"
+        return f"names an upload that was created, but not {'completed' if announced.multipart else 'sent'}"
     if s3_head.size != announced.size:
-        return f"names an upload of which {s3_head.size} bytes were sent, not {announced.size}"
+        return f"names an upload for which {s3_head.size} bytes were sent, not {announced.size}"
     if not _is_retained(dependencies, since=announced.expires_at - UPLOAD_TTL, until=needed_at):
-        return "names an upload that will not be kept until the job starts"
+        return "names an upload that is not kept until the job starts: upload it again later, or start the job sooner"
     return None

@@ -15,6 +15,7 @@ from coatcheck.core.errors import Gone, NotFound
 from coatcheck.core.ids import is_id
 from coatcheck.core.job import Blob, Job
 from coatcheck.core.lifecycle import Status
+from coatcheck.core.sanitize import quoted
 from coatcheck_service.dependencies import Dependencies
 from coatcheck_service.http.authentication import RequestContext
 from coatcheck_service.http.etags import job_etag
@@ -31,8 +32,13 @@ async def find(context: RequestContext, job_id: str) -> Job:
             job_items.get_job(context.dependencies.table, JobKey(context.tenant, job_id))
         )
     if job is None:
-        raise NotFound("There is no such job.")
+        raise job_not_found(job_id)
     return job
+
+
+def job_not_found(job_id: str) -> NotFound:
+    """The same for a job of another tenant as for one that never was."""
+    return NotFound(f"There is no job {quoted(job_id)} (it may have been deleted; its retention may have ended).")
 
 
 async def find_retained(context: RequestContext, job_id: str) -> Job:
@@ -43,7 +49,7 @@ async def find_retained(context: RequestContext, job_id: str) -> Job:
 def require_retained(job: Job, now: int) -> Job:
     """The job itself. Raises Gone when its retention is over."""
     if job.gone(now):
-        raise Gone("The job was deleted, or its retention is over.")
+        raise Gone(f"{job.id} is no longer kept: it was deleted, or its retention has ended.")
     return job
 
 

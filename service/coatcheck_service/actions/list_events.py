@@ -48,5 +48,5 @@ def _cursor(after: str | None, job: Job) -> tuple[int, int]:
         return 0, 0
     match = _CURSOR.fullmatch(after)
     if match is None or int(match[1]) >= job.history_from:
-        raise invalid_request([FieldError("/after", "is not the `next` of this job's events")])
+        raise invalid_request([FieldError("/after", "must be the `next` of this job's events")])
     return int(match[1]), int(match[2])

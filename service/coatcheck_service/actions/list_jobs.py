@@ -82,9 +82,11 @@ class Cursor(BaseModel):
             padded = text.encode("ascii") + b"=" * (-len(text) % 4)
             cursor = cls.model_validate_json(base64.b64decode(padded, altchars=b"-_", validate=True))
         except (ValidationError, binascii.Error, UnicodeEncodeError):
-            raise invalid_request([FieldError("/after", "is not the `next` of a list of jobs")]) from None
+            raise invalid_request([FieldError("/after", "must be the `next` of a list of jobs")]) from None
         if not time_range[0] <= cursor.at <= time_range[1]:
-            raise invalid_request([FieldError("/after", "is of a list with other filters")])
+            raise invalid_request(
+                [FieldError("/after", "belongs to a list with other filters: leave it out to begin again")]
+            )
         return cursor
 
 
@@ -165,5 +167,5 @@ async def _batch_get_jobs(context: RequestContext, entries: Sequence[JobListEntr
             found.update({job.id: job for job in batch.jobs})
             unprocessed = batch.unprocessed
     if unprocessed:
-        raise Unavailable("The jobs cannot all be read at the moment.")
+        raise Unavailable("Some jobs of the list could not be read in time: try again.")
     return found

@@ -37,7 +37,7 @@ async def check_open_uploads(context: RequestContext) -> None:
         s3.list_multipart_uploads(dependencies.bucket, s3_keys.upload_key(context.tenant, ""))
     )
     if len(unfinished) >= MAX_OPEN_UPLOADS:
-        raise TooManyUploads(f"{MAX_OPEN_UPLOADS} uploads in parts are not completed.")
+        raise TooManyUploads(f"{MAX_OPEN_UPLOADS} multipart uploads are unfinished, the most that a tenant may have.")
 
 
 async def initiate_upload(context: RequestContext, upload: UploadRecord) -> Multipart:
@@ -61,7 +61,7 @@ class MultipartUpload:
     def of(cls, context: RequestContext, upload: UploadRecord) -> MultipartUpload:
         """Raises NotMultipart for an upload that is sent whole."""
         if upload.multipart is None:
-            raise NotMultipart("The upload is sent whole.")
+            raise NotMultipart(f"{upload.id} is sent in one request: there is nothing to complete.")
         parts = PartPlan(upload.size, upload.multipart.part_size)
         return cls(context, upload.id, s3_keys.upload_key(upload.tenant, upload.id), upload.multipart.id, parts)
 
@@ -140,15 +140,15 @@ class MultipartUpload:
         seen: set[int] = set()
         for index, part in enumerate(client_parts):
             if part.number > self.parts.count:
-                yield FieldError(f"/parts/{index}/number", f"is above {self.parts.count}, the last part")
+                yield FieldError(f"/parts/{index}/number", f"is more than {self.parts.count}, the last part")
             elif part.number in seen:
                 yield FieldError(f"/parts/{index}/number", f"names part {part.number} twice")
             elif part.number in uploaded_parts and uploaded_parts[part.number].etag != part.etag.strip('"'):
-                yield FieldError(f"/parts/{index}/etag", f"is not that of part {part.number} as it arrived")
+                yield FieldError(f"/parts/{index}/etag", f"is not the ETag of part {part.number} as it arrived")
             seen.add(part.number)
         for number in self._numbers():
             if number not in seen:
-                yield FieldError("/parts", f"part {number} is not named")
+                yield FieldError("/parts", f"part {number} is missing from the list")
 
     def _url(self, *, after: int) -> str:
         return f"{self.context.base_url}/v1/uploads/{self.id}/parts?after={after}"

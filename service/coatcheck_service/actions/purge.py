@@ -22,7 +22,7 @@ async def purge(context: RequestContext, job: Job) -> None:
     """
     dependencies = context.dependencies
     if not job.done:
-        raise NotFinished(f"The job is {job.status}.")
+        raise NotFinished(f"{job.id} is {job.status}: cancel it or wait until it is done, then delete it.")
     now = dependencies.clock()
     if not job.gone(now):
         outcome = await dependencies.transport.send(job_updates.purge_job(dependencies.table, job, now=now))
@@ -34,7 +34,7 @@ async def purge(context: RequestContext, job: Job) -> None:
         await run_async(dependencies.transport, _remove_rest(dependencies.settings, job, now))
     except NotRemoved as error:
         raise Unavailable(
-            "The job is forgotten; not all that belongs to it could be removed yet. The rest follows."
+            "The job is deleted. Some of its data could not be removed yet: it will be, or try again."
         ) from error
 
 

@@ -25,7 +25,7 @@ async def replay(context: RequestContext, job: Job, idempotency_key: str | None)
     Raises NotFinished, and Gone when the input is no longer kept.
     """
     if not job.done:
-        raise NotFinished(f"The job is {job.status}: running it twice at once is rarely meant.")
+        raise NotFinished(f"{job.id} is {job.status}: replay it when it is done.")
     text = await _input(context, job)
     given = await context.dependencies.offload.run(context.tenant, len(text), partial(from_json, text))
     request = _submit_request(context, job, given)
@@ -51,5 +51,5 @@ async def _input(context: RequestContext, job: Job) -> bytes:
         return job.input.inline
     s3_object = await context.dependencies.transport.send(s3.get(context.dependencies.bucket, s3_keys.input_key(job)))
     if s3_object is None:
-        raise Gone("The input is no longer kept.")
+        raise Gone(f"The input of {job.id} is no longer kept: submit it as a new job.")
     return b"".join([chunk async for chunk in chunks(s3_object, CHUNK_SIZE)])

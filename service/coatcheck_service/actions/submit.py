@@ -23,6 +23,7 @@ from coatcheck.core.ids import job_id_for_key, make_id
 from coatcheck.core.job import JSON, Blob, Job, JobEvent
 from coatcheck.core.lifecycle import SUBMIT, SUBMIT_FOR_LATER
 from coatcheck.core.shards import ShardKind, due_shard
+from coatcheck.core.suggestions import unknown
 from coatcheck.core.webhooks import sorted_events
 from coatcheck_service.actions import idempotency, job_inputs
 from coatcheck_service.actions.webhook_endpoints import subscribed_events
@@ -137,14 +138,15 @@ def _deduplicated(existing: Job, written_digest: bytes, meant: bytes | None = No
     if existing.digest != written_digest and (existing.meant or _truncated(existing.digest)) != (
         meant or _truncated(written_digest)
     ):
-        raise IdempotencyKeyReused(f"The key was used before, for {existing.id}, with another request.")
+        raise IdempotencyKeyReused(f"The key was used for {existing.id}, with another body.")
     return SubmitResult(existing, deduplicated=True)
 
 
 def _job_type(dependencies: Dependencies, request: SubmitRequest) -> JobType[Any, Any]:
     job_type = dependencies.catalog.get(request.type)
     if job_type is None:
-        raise invalid_request([FieldError("/type", "is no job type of this deployment: see /v1/job-types")])
+        detail = unknown("job type", request.type, dependencies.catalog, see="see /v1/job-types")
+        raise invalid_request([FieldError("/type", detail)])
     return job_type
 
 

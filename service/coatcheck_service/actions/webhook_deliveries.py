@@ -19,6 +19,7 @@ from coatcheck.core.flows.notify import send_or_log
 from coatcheck.core.ids import is_id, make_id
 from coatcheck.core.job import Job
 from coatcheck.core.pack import to_json
+from coatcheck.core.sanitize import quoted
 from coatcheck.core.webhooks import (
     DELIVERY_RETENTION,
     TEST_EVENT,
@@ -54,7 +55,7 @@ async def list_deliveries(
 ) -> Listing[DeliveryView]:
     """A page of what was sent for a job, or to try an endpoint. Raises InvalidRequest for a cursor that is none."""
     if query.after is not None and not is_id("dlv", query.after):
-        raise invalid_request([FieldError("/after", "is not the `next` of a list of deliveries")])
+        raise invalid_request([FieldError("/after", "must be the `next` of a list of deliveries")])
     page = await context.dependencies.transport.send(
         table.list_deliveries(
             context.dependencies.table,
@@ -94,7 +95,7 @@ async def resend(context: RequestContext, source: Job | WebhookEndpoint, which: 
         if written is not None:
             await _enqueue(dependencies, written)
             return written
-    raise ChangedMeanwhile("The delivery changes too fast at the moment.")
+    raise ChangedMeanwhile(f"Other requests keep changing {which}: try again.")
 
 
 async def send_test(context: RequestContext, endpoint: WebhookEndpoint) -> Delivery:
@@ -126,7 +127,7 @@ async def _find(context: RequestContext, source: Job | WebhookEndpoint, which: s
         key = DeliveryKey(context.tenant, source.id, source.created_at, which)
         delivery = await context.dependencies.transport.send(table.get_delivery(context.dependencies.table, key))
     if delivery is None or delivery.keep_until <= context.dependencies.clock():
-        raise NotFound("There is no such delivery.")
+        raise NotFound(f"There is no delivery {quoted(which)} here (it may be too old to be kept).")
     return delivery
 
 

@@ -14,6 +14,7 @@ from coatcheck.core.aws.flow import run_async
 from coatcheck.core.errors import ChangedMeanwhile, NotFound, ReservedEndpoint, TooManyEndpoints
 from coatcheck.core.flows.webhook_key import endpoint_secret
 from coatcheck.core.ids import is_id, make_id
+from coatcheck.core.sanitize import quoted
 from coatcheck.core.webhooks import EVENTS, JOBS_ENDPOINT, MAX_ENDPOINTS, WebhookEndpoint, sorted_events
 from coatcheck_service.actions.webhook_urls import url_errors
 from coatcheck_service.dependencies import Dependencies
@@ -78,7 +79,7 @@ async def find(context: RequestContext, endpoint_id: str) -> WebhookEndpoint:
             table.get_endpoint(context.dependencies.table, context.tenant, endpoint_id)
         )
     if endpoint is None:
-        raise NotFound("There is no such webhook endpoint.")
+        raise NotFound(f"There is no webhook endpoint {quoted(endpoint_id)} (it may have been deleted).")
     return endpoint
 
 
@@ -105,7 +106,7 @@ async def change(context: RequestContext, endpoint_id: str, request: EndpointCha
     finally:
         # a write whose reply was lost may have been made
         dependencies.subscriptions.invalidate(context.tenant)
-    raise ChangedMeanwhile("The endpoint changes too fast at the moment.")
+    raise ChangedMeanwhile(f"Other requests keep changing {endpoint_id}: try again.")
 
 
 def apply_changes(endpoint: WebhookEndpoint, changes: Mapping[str, Any]) -> WebhookEndpoint:
@@ -173,7 +174,7 @@ async def _rotate(context: RequestContext, endpoint: WebhookEndpoint, now: int) 
             return endpoint
         if endpoint.generation >= updated:
             break
-    raise ChangedMeanwhile("The secret is being rotated by another call.")
+    raise ChangedMeanwhile("Another request is rotating the secret: read the endpoint, then decide.")
 
 
 async def _enforce_endpoint_limit(context: RequestContext, endpoint: WebhookEndpoint) -> None:
@@ -183,7 +184,7 @@ async def _enforce_endpoint_limit(context: RequestContext, endpoint: WebhookEndp
         await context.dependencies.transport.send(
             table.delete_endpoint(context.dependencies.table, context.tenant, endpoint.id)
         )
-        raise TooManyEndpoints(f"A tenant has {MAX_ENDPOINTS} at the most.")
+        raise TooManyEndpoints(f"A tenant may have {MAX_ENDPOINTS} webhook endpoints.")
 
 
 async def _read_webhook_key(dependencies: Dependencies) -> bytes:
@@ -192,7 +193,7 @@ async def _read_webhook_key(dependencies: Dependencies) -> bytes:
 
 def _refuse_reserved(endpoint_id: str) -> None:
     if endpoint_id == JOBS_ENDPOINT:
-        raise ReservedEndpoint(f"{JOBS_ENDPOINT} is looked at and rotated, and nothing else.")
+        raise ReservedEndpoint(f"{JOBS_ENDPOINT} can only be read, and its secret rotated.")
 
 
 def _check_url(context: RequestContext, url: str) -> None:

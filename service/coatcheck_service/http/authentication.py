@@ -36,10 +36,10 @@ async def authenticate(
     """The caller. Raises Unauthenticated without a key that is known."""
     dependencies = dependencies_of(request)
     if credentials is None:
-        raise Unauthenticated("There is no `Authorization: Bearer …` header.")
+        raise Unauthenticated("The `Authorization: Bearer <API key>` header is missing.")
     tenant = tenant_of(credentials.credentials, dependencies.settings.api_keys)
     if tenant is None:
-        raise Unauthenticated("The API key is not known here.")
+        raise Unauthenticated("The API key is unknown.")
     request.state.tenant = tenant
     return RequestContext(tenant, base_url(request), dependencies, request.base_url.netloc)
 

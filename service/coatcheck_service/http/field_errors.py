@@ -16,7 +16,7 @@ MAX_PYDANTIC_ERRORS = 5000
 """Flaws of which the first are told: pydantic builds all of its errors or none, and holds the interpreter's lock."""
 
 _MESSAGES: Mapping[str, str] = {
-    "extra_forbidden": "is not a field that is known here",
+    "extra_forbidden": "is not a known field",
     "missing": "is required",
 }
 
@@ -24,9 +24,7 @@ _MESSAGES: Mapping[str, str] = {
 def invalid_request_from(error: ValidationError, prefix: str = "") -> InvalidRequest:
     """The error to be raised for `error`, whose places are all below the pointer `prefix`."""
     if (count := error.error_count()) > MAX_PYDANTIC_ERRORS:
-        return invalid_request(
-            [FieldError(prefix, f"does not fit in {count:,} places, which are too many to be named")]
-        )
+        return invalid_request([FieldError(prefix, f"has {count:,} errors, too many to list")])
     return invalid_request(
         field_errors(error.errors(include_url=False, include_input=False, include_context=False), prefix)
     )
@@ -36,7 +34,8 @@ def invalid_request(found: Sequence[FieldError]) -> InvalidRequest:
     """The error for these flaws, of which there is one at least."""
     more = ", and more" if len(found) > 1 else ""
     where = f"{found[0].pointer}: " if found[0].pointer else ""
-    return InvalidRequest(f"{where}{found[0].detail}{more}.", field_errors=found)
+    text = f"{where}{found[0].detail}{more}"
+    return InvalidRequest(text if text.endswith("?") else f"{text}.", field_errors=found)
 
 
 def field_errors(errors: Sequence[Any], prefix: str = "") -> list[FieldError]:

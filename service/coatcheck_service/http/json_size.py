@@ -26,7 +26,7 @@ def check_value_count(body: bytes, limit: int = MAX_VALUES) -> None:
     unescaped = body.replace(b"\\\\", b"").replace(b'\\"', b"")
     # two quotes to a string: this bounds the split below
     if unescaped.count(b'"') > 2 * limit or _count_structural(b"".join(unescaped.split(b'"')[::2])) >= limit:
-        raise PayloadTooLarge(f"A body may hold {limit:,} names and values at most.")
+        raise PayloadTooLarge(f"The body has too many values: {limit:,} names and values are allowed.")
 
 
 def _count_structural(text: bytes) -> int:

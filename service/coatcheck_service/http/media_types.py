@@ -20,9 +20,7 @@ def require_json(request: Request) -> None:
         raise UnsupportedMediaType("The Content-Type must be application/json.")
     found = parameters(values[0])
     if found is None:
-        raise UnsupportedMediaType(
-            "The parameters of the Content-Type cannot be read: leave them out, they are not needed."
-        )
+        raise UnsupportedMediaType("The parameters of the Content-Type are not valid: leave them out.")
     if any(name == "charset" and value.lower() not in _UTF_8 for name, value in found):
         raise UnsupportedMediaType("The body must be in UTF-8: leave the charset out, or name utf-8.")
     if request.headers.get("content-encoding", "identity").strip().lower() != "identity":

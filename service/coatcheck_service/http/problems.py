@@ -111,7 +111,7 @@ def problem_response(request: Request, error: ServiceError, headers: Mapping[str
 
 def unexpected_response(request: Request) -> Response:
     """The answer to what nobody expected: nothing of the inside is told."""
-    return problem_response(request, ServiceError("This request could not be carried out."))
+    return problem_response(request, ServiceError("An unexpected error ended this request."))
 
 
 async def _on_service_error(request: Request, error: Exception) -> Response:
@@ -129,14 +129,14 @@ async def _on_aws_error(request: Request, error: Exception) -> Response:
         exc_info=None if unavailable else error,
     )
     if unavailable:
-        return problem_response(request, Unavailable("A store did not answer in time."))
+        return problem_response(request, Unavailable("A data store did not answer in time: try again."))
     return unexpected_response(request)
 
 
 async def _on_newer_row(request: Request, error: Exception) -> Response:
     log.warning("%s", error, extra={"request_id": request.state.request_id})
     return problem_response(
-        request, Unavailable("What was asked for is in the hands of a newer version of this service.")
+        request, Unavailable("A newer version of the service wrote this, and is being deployed: try again.")
     )
 
 
@@ -150,11 +150,12 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     """What the framework itself refuses: a path or a method that is not there."""
     assert isinstance(error, HTTPException)
     if error.status_code == 405:
-        not_allowed = MethodNotAllowed(f"{request.method} is not allowed on this path.")
-        return problem_response(request, not_allowed, {"Allow": _allowed(request, error)})
+        allowed = _allowed(request, error)
+        not_allowed = MethodNotAllowed(f"The path does not have this method: use {allowed}.")
+        return problem_response(request, not_allowed, {"Allow": allowed})
     if error.status_code == 404:
-        return problem_response(request, NotFound("There is no such path."))
-    return problem_response(request, MalformedJson("The request cannot be read."))
+        return problem_response(request, NotFound("There is no such path: see /docs for the API."))
+    return problem_response(request, MalformedJson("The request is not valid HTTP or JSON."))
 
 
 def _allowed(request: Request, error: HTTPException) -> str:

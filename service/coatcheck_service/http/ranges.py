@@ -49,7 +49,7 @@ def requested_range(request: Request, etag: str, size: int) -> ByteRange | None:
     if last and int(last) < int(first):
         return None
     if int(first) >= size:
-        raise RangeNotSatisfiable(f"The result has {size} bytes.")
+        raise RangeNotSatisfiable(f"The file has {size} bytes: the range begins beyond its end.")
     return ByteRange(int(first), min(int(last), size - 1) if last else size - 1, size)
 
 
@@ -58,5 +58,5 @@ def _suffix_range(length: str, size: int) -> ByteRange | None:
     if not length:
         return None
     if int(length) == 0:
-        raise RangeNotSatisfiable("The last 0 bytes are none.")
+        raise RangeNotSatisfiable("The range asks for 0 bytes: ask for 1 or more.")
     return ByteRange(max(size - int(length), 0), size - 1, size) if size else None

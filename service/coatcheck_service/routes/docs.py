@@ -102,7 +102,7 @@ async def docs(request: Request) -> Response:
 async def docs_asset(request: Request, asset: str) -> Response:
     """What the page loads."""
     if asset not in ASSETS:
-        raise NotFound("There is no such path.")
+        raise NotFound("There is no such path: see /docs for the API.")
     return _with_etag(request, _content(asset), ASSETS[asset])
 
 

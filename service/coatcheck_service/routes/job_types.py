@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from coatcheck.authoring.types import JobType
 from coatcheck.core.api.models import JobTypeView, Limits, Listing
 from coatcheck.core.errors import NotFound
+from coatcheck.core.suggestions import unknown
 from coatcheck_service.http.authentication import Authenticated
 from coatcheck_service.http.openapi import problem_docs
 
@@ -30,7 +31,7 @@ async def get_job_type(context: Authenticated, name: str) -> JobTypeView:
     """What one job type takes, gives and allows."""
     job_type = context.dependencies.catalog.get(name)
     if job_type is None:
-        raise NotFound("There is no such job type.")
+        raise NotFound(unknown("job type", name, context.dependencies.catalog, see="see /v1/job-types"))
     return job_type_view(job_type)
 
 

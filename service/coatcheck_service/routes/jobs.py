@@ -156,5 +156,5 @@ def _idempotency_key(request: Request) -> str | None:
     if not values:
         return None
     if len(values) > 1 or not IDEMPOTENCY_KEY.fullmatch(values[0]):
-        raise InvalidRequest("The Idempotency-Key must be one of 1 to 255 visible ASCII characters.")
+        raise InvalidRequest("The Idempotency-Key must be 1 to 255 visible ASCII characters, and be sent once.")
     return values[0]

@@ -8,6 +8,7 @@ from typing import TypeAlias
 from fastapi import APIRouter
 
 from coatcheck.core.errors import JOB_ERRORS, SERVICE_ERRORS, JobErrorKind, NotFound, ServiceError
+from coatcheck.core.suggestions import unknown
 from coatcheck_service.http.openapi import Health, ProblemKind, public_problem_docs
 
 router = APIRouter(tags=["service"])
@@ -27,5 +28,5 @@ async def problem(code: str) -> ProblemKind:
     """What a kind of error means, and what to do about it: where every problem's `type` leads."""
     kind = _KINDS.get(code)
     if kind is None:
-        raise NotFound("There is no such kind of problem.")
+        raise NotFound(unknown("problem code", code, _KINDS, see="see /docs"))
     return ProblemKind(code=kind.code, title=kind.title, advice=kind.advice, retryable=kind.retryable)

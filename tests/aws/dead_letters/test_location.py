@@ -34,7 +34,7 @@ class TestPlace:
 
     @pytest.mark.usefixtures("settings")
     def test_a_stack_that_is_not_there(self, shell: dict[str, str]) -> None:
-        with pytest.raises(InvalidArgumentError, match=r"^--stack nowhere: there is none of this name in us-east-1$"):
+        with pytest.raises(InvalidArgumentError, match=r"^--stack nowhere: no such stack in us-east-1$"):
             find_deployment("nowhere", shell, Path("/"))
 
     def test_the_environment_is_taken_before_the_folder(self, dlq: DeadLetterHarness, shell: dict[str, str]) -> None:

@@ -143,7 +143,7 @@ def test_an_upload_with_a_part_missing_stays_open(api: Api) -> None:
     reply = problem(complete(api, ticket), 422, "upload-incomplete")
     assert reply["errors"] == [{"pointer": "/parts", "detail": f"part 1, of {MIN_PART_SIZE} bytes, was not sent"}]
     refused = problem(api.post(**query(ticket)), 422, "invalid-request")
-    assert refused["errors"][0]["detail"] == "names an upload that was announced, but not completed"
+    assert refused["errors"][0]["detail"] == "names an upload that was created, but not completed"
     send(api, ticket, 1)
     assert complete(api, ticket).status_code == 200
 

@@ -52,7 +52,7 @@ def create_upload(client: httpx.Client, size: int, **more: Any) -> httpx.Respons
 def test_a_day_is_full_to_the_last_byte_and_no_further(api: Api, clock: Clock) -> None:
     assert create_upload(api.http, GB - 1).status_code == 201
     reply = problem(create_upload(api.http, 2), 429, "upload-quota-exceeded")
-    assert reply["detail"] == (f"{GB - 1} of {GB} bytes have been announced since midnight (UTC), and these are 2.")
+    assert reply["detail"] == (f"This upload has 2 bytes, and {GB - 1} of {GB} bytes are used since midnight (UTC).")
     assert reply["retryable"] is True
     assert create_upload(api.http, 1).status_code == 201
     assert create_upload(api.http, 0).status_code == 201
@@ -69,9 +69,7 @@ def test_a_day_is_full_to_the_last_byte_and_no_further(api: Api, clock: Clock) -
 
 def test_what_never_fits_is_no_matter_of_waiting(api: Api) -> None:
     reply = problem(create_upload(api.http, GB + 1), 422, "invalid-request")
-    assert reply["errors"] == [
-        {"pointer": "/size", "detail": f"is more than the {GB} bytes that a tenant may announce in a day here"}
-    ]
+    assert reply["errors"] == [{"pointer": "/size", "detail": f"is more than the daily upload quota of {GB} bytes"}]
     assert create_upload(api.http, GB).status_code == 201
 
 

@@ -108,7 +108,7 @@ def test_other_bytes_than_announced_are_refused_by_s3(api: Api, emulator_url: st
 def test_an_upload_that_was_not_sent_is_refused(api: Api) -> None:
     reply = problem(api.post(**query(create_upload(api)["id"])), 422, "invalid-request")
     assert reply["errors"] == [
-        {"pointer": "/input/tables/t", "detail": "names an upload that was announced, but not sent"}
+        {"pointer": "/input/tables/t", "detail": "names an upload that was created, but not sent"}
     ]
 
 

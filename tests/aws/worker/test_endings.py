@@ -200,7 +200,9 @@ class TestEndings:
         assert result is not None
         assert result.inline == b'{"n":1}'
 
-    @pytest.mark.parametrize("bad", [object(), "text", 7, [1, 2]], ids=["object", "str", "int", "list of int"])
+    @pytest.mark.parametrize(
+        "bad", [object(), "text", 7, [1, 2], {"n": 1}, {}], ids=["object", "str", "int", "list of int", "dict", "empty"]
+    )
     def test_what_is_no_result_fails_the_job(self, harness: WorkerHarness, bad: object) -> None:
         job = harness.submit(max_attempts=1)
         harness.run(harness.dependencies(lambda *_: bad), job)
@@ -208,6 +210,13 @@ class TestEndings:
         assert row.status is Status.FAILED
         assert row.error is not None
         assert row.error.code == "bad-result"
+
+    def test_a_result_of_another_type_is_named_with_what_was_expected(self, harness: WorkerHarness) -> None:
+        job = harness.submit(max_attempts=1)
+        harness.run(harness.dependencies(lambda *_: {"n": 1}), job)
+        error = harness.row(job).error
+        assert error is not None
+        assert error.detail == f"{job.type} returned dict, not Number"
 
     @pytest.mark.parametrize("age", [0, 2 * DAY], ids=["new", "scheduled two days ago"])
     def test_a_type_without_a_handler_waits_a_day_for_a_worker_that_has_one(

@@ -27,7 +27,7 @@ def test_submit_prints_the_id_alone(run: Run, fake_server: FakeServer) -> None:
     assert run("submit", "demo.sleep", "--input", '{"seconds": 1}') == (
         0,
         "job_a\n",
-        "queued; look at it: coatcheck status job_a\n",
+        "queued; follow it with: coatcheck status job_a\n",
     )
     assert json.loads(fake_server.recorded[0].body) == {"type": "demo.sleep", "input": {"seconds": 1}}
     assert fake_server.recorded[0].headers["authorization"] == "Bearer k"
@@ -40,7 +40,7 @@ def test_submit_passes_every_option_on(run: Run, fake_server: FakeServer) -> Non
     assert run("submit", "demo.sleep", *options) == (
         0,
         "job_a\n",
-        "scheduled (the same job as before); look at it: coatcheck status job_a\n",
+        "scheduled (the same job as before); follow it with: coatcheck status job_a\n",
     )
     sent = fake_server.recorded[0]
     assert sent.headers["idempotency-key"] == "mine"
@@ -76,7 +76,7 @@ def test_submit_uploads_and_names_the_uploads(run: Run, fake_server: FakeServer,
     ]
 
 
-RESUME = "what was sent of large files is kept for a day; to send only what is missing, add --resume upl_1\n"
+RESUME = "the parts already sent are kept for a day; to send only the rest, add --resume upl_1\n"
 
 
 def in_parts(fake_server: FakeServer, status: int) -> None:
@@ -119,13 +119,13 @@ def test_an_upload_of_a_file_that_is_not_named(run: Run, fake_server: FakeServer
     (stack_folder / "b.jpg").write_bytes(b"b.jpg")
     in_parts(fake_server, 200)
     code, out, err = run("submit", "t", "--upload", "image=b.jpg", "--resume", "upl_1")
-    assert (code, out, err) == (2, "", "coatcheck: upl_1 is of a.jpg, 5 bytes: no --upload is\n")
+    assert (code, out, err) == (2, "", "coatcheck: --resume upl_1: no --upload is its file, a.jpg of 5 bytes\n")
 
 
 def test_a_mistake_is_found_before_anything_is_sent(run: Run, fake_server: FakeServer, stack_folder: Path) -> None:
     (stack_folder / "a.jpg").touch()
     code, out, err = run("submit", "t", "--input", '{"images": 5}', "--upload", "images[]=a.jpg")
-    assert (code, out, err) == (2, "", "coatcheck: images[]: images is no list\n")
+    assert (code, out, err) == (2, "", "coatcheck: images[]: images is not a list\n")
     assert fake_server.recorded == []
 
 
@@ -140,8 +140,8 @@ def test_submit_and_wait(run: Run, fake_server: FakeServer, status: str, code: i
     ended, out, err = run("submit", "demo.sleep", "--wait")
     assert (ended, out) == (code, "job_a\n")
     lines = {
-        "succeeded": "succeeded; fetch its result: coatcheck result job_a\n",
-        "failed": "coatcheck: job_a failed: Handler failed: no such column\n",
+        "succeeded": "succeeded; fetch the result with: coatcheck result job_a\n",
+        "failed": "coatcheck: job_a failed: no such column\n",
     }
     assert err == lines.get(status, f"coatcheck: job_a {status}\n")
     assert run("submit", "demo.sleep", "--wait", "--json")[:2] == (
@@ -161,7 +161,9 @@ def test_a_connection_lost_while_waiting_says_how_to_look_again(run: Run, fake_s
     fake_server.on("GET /v1/jobs/job_a", problem(500))
     code, out, err = run("submit", "demo.sleep", "--wait")
     assert (code, out) == (9, "job_a\n")
-    assert err == "no longer waiting for job_a, which goes on; look at it: coatcheck status job_a\ncoatcheck: Refused\n"
+    assert (
+        err == "stopped waiting for job_a, which goes on; follow it with: coatcheck status job_a\ncoatcheck: Refused\n"
+    )
 
 
 def test_status(run: Run, fake_server: FakeServer) -> None:
@@ -271,7 +273,7 @@ def test_a_plugin_that_cannot_be_loaded_takes_no_other_away(capsys: pytest.Captu
     out, err = capsys.readouterr()
     assert ended.value.code == 0
     assert err == (
-        "coatcheck: the command 'broken' is left out, it cannot be loaded: No module named 'coatcheck.no_such_module'\n"
+        "coatcheck: the command 'broken' cannot be loaded and is left out: No module named 'coatcheck.no_such_module'\n"
     )
     listed = {line.split()[0] for line in out.splitlines() if line.startswith("  ") and line.strip()}
     assert {name for name, _ in COMMANDS} | {"fine"} <= listed

@@ -38,7 +38,7 @@ def test_exit_codes_of_error_answers(run: Run, fake_server: FakeServer, status: 
     fake_server.on("POST /v1/jobs", problem(status, detail="It will not do", errors=errors))
     ended, out, err = run("submit", "demo.sleep", "--json")
     assert (ended, out) == (code, "")
-    assert err == "coatcheck: Refused: It will not do (/input/seconds: too small)\n"
+    assert err == "coatcheck: It will not do (/input/seconds: too small)\n"
 
 
 def test_exit_codes_of_results(run: Run, fake_server: FakeServer) -> None:
@@ -76,11 +76,11 @@ def test_a_server_that_cannot_be_reached() -> None:
         (["nonsense"], "No such command 'nonsense'"),
         (["status"], "Missing argument 'JOB'"),
         (["submit", "t", "--delay", "soon"], "Invalid value for '--delay'"),
-        (["submit", "t", "--idempotency-key", "ключ"], "coatcheck: an idempotency key is 1 to 255 visible ASCII"),
-        (["submit", "t", "--idempotency-key", ""], "coatcheck: an idempotency key is 1 to 255 visible ASCII"),
+        (["submit", "t", "--idempotency-key", "ключ"], "coatcheck: an idempotency key must be 1 to 255 visible ASCII"),
+        (["submit", "t", "--idempotency-key", ""], "coatcheck: an idempotency key must be 1 to 255 visible ASCII"),
         (["status", "job_\udcff"], "coatcheck: the arguments are not UTF-8"),
         (["list", "--limit", "0"], "limit"),
-        (["status", "job_a", "--url", "nowhere", "--api-key", "k"], "coatcheck: 'nowhere' is no server URL"),
+        (["status", "job_a", "--url", "nowhere", "--api-key", "k"], "coatcheck: 'nowhere' is not a server URL"),
     ],
 )
 def test_usage(run: Run, argv: list[str], line: str) -> None:

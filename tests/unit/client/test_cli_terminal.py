@@ -83,7 +83,7 @@ def test_binary_is_not_thrown_at_a_terminal(
     fake_server.on("GET /v1/jobs/job_a/result", Response(b"bytes"))
     ended, shown = terminal("result", "job_a").finish()
     assert ended == code
-    refused = b"coatcheck: the result is image/png, which is not for a terminal: give -o FILE, or pipe it\r\n"
+    refused = b"coatcheck: the result is image/png, not text for a terminal: give -o FILE, or pipe it\r\n"
     assert shown == (refused if code else b"bytes")
 
 
@@ -106,7 +106,7 @@ def test_a_terminal_sees_progress_and_ctrl_c_stops_the_waiting_alone(
     waiting.process.send_signal(signal.SIGINT)
     code, shown = waiting.finish()
     assert code == 130
-    assert b"no longer waiting for job_a, which goes on; look at it: coatcheck status job_a\r\n" in shown
+    assert b"stopped waiting for job_a, which goes on; follow it with: coatcheck status job_a\r\n" in shown
     assert b"Traceback" not in shown
     assert "POST /v1/jobs/job_a/cancel" not in fake_server.calls()
 

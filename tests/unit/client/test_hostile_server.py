@@ -84,11 +84,11 @@ def test_an_answer_that_is_no_answer(behave: Behave, kind: type[CoatcheckError])
 @pytest.mark.parametrize(
     ("behave", "line", "passed"),
     [
-        (endlessly(OK + b"\r\n", BODY), "longer than the 10 bytes that the job says", range(11)),
-        (answers(BODY + b"x"), "has 11 bytes where the job says 10", [0]),
-        (answers(BODY[:5]), "has 5 bytes where the job says 10", [0]),
-        (answers(gzip.compress(bytes(1 << 24)), "Content-Encoding: gzip"), "where the job says 10", [0]),
-        (sends(OK + b"Content-Encoding: gzip\r\n\r\n" + gzip.compress(bytes(1 << 24))), "it came encoded", [0]),
+        (endlessly(OK + b"\r\n", BODY), "longer than 10 bytes, the size in the job", range(11)),
+        (answers(BODY + b"x"), "has 11 bytes, not 10 as the job says", [0]),
+        (answers(BODY[:5]), "has 5 bytes, not 10 as the job says", [0]),
+        (answers(gzip.compress(bytes(1 << 24)), "Content-Encoding: gzip"), "not 10 as the job says", [0]),
+        (sends(OK + b"Content-Encoding: gzip\r\n\r\n" + gzip.compress(bytes(1 << 24))), "with a Content-Encoding", [0]),
     ],
     ids=["endless", "announced longer", "announced shorter", "a bomb", "a bomb without its length"],
 )
@@ -104,7 +104,10 @@ def test_a_download_goes_on_where_it_was_asked_to(fake_server: FakeServer, told:
     headers = {} if told is None else {"Content-Range": told.encode().decode("latin-1")}
     first = Response(BODY[:5], headers={"Content-Length": "10"})
     fake_server.on("GET /v1/jobs/job_a/result", first, Response(BODY[5:], 206, headers))
-    with Client(fake_server.url, "k") as client, pytest.raises(TransferFailed, match=r"go on at byte 5|has 11 bytes"):
+    with (
+        Client(fake_server.url, "k") as client,
+        pytest.raises(TransferFailed, match=r"resume the download at byte 5|has 11 bytes"),
+    ):
         client.read_result(job(), BytesIO())
 
 
@@ -157,7 +160,7 @@ def test_a_job_that_is_none(run: Run, fake_server: FakeServer, argv: tuple[str, 
     fake_server.on("GET /v1/jobs", raw_json({"data": [document], "next": None}))
     code, out, err = run(*argv)
     assert (code, out, err.count("\n")) == (exit_codes.SERVER_ERROR, "", 1)
-    assert err.endswith("which is no answer of a Coatcheck server\n")
+    assert err.endswith("which is not the answer of a Coatcheck server: check the URL\n")
 
 
 ENDPOINTS = "/v1/webhook-endpoints"

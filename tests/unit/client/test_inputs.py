@@ -60,7 +60,7 @@ def test_placing_leaves_the_rest_and_the_original_alone(document: dict[str, Any]
     ["", ".", "a.", ".a", "a..b", "a[", "a]", "a[x]", "a[-1]", "[0]", "[]", "a[0]b", "a.[0]", "a[1234567]", "a=b"],
 )
 def test_these_are_no_fields(text: str) -> None:
-    with pytest.raises(InvalidArgumentError, match="is no field"):
+    with pytest.raises(InvalidArgumentError, match="is not a field"):
         input_arguments.parse_field(text)
 
 
@@ -83,10 +83,10 @@ def test_place(document: Any, field: str, expected: Any) -> None:
 @pytest.mark.parametrize(
     ("document", "field", "line"),
     [
-        ({"a": "text"}, "a.b", "a.b: a is no object, it has no field 'b'"),
-        ({"a": {}}, "a[]", "a[]: a is no list"),
-        ({"a": [1]}, "a[2]", "a[2]: a has 1 entries, there is no place 2"),
-        ([], "a", "a: the input is no object, it has no field 'a'"),
+        ({"a": "text"}, "a.b", "a.b: a is not an object, and has no field 'b'"),
+        ({"a": {}}, "a[]", "a[]: a is not a list"),
+        ({"a": [1]}, "a[2]", "a[2]: a has 1 entries, and none can be set at 2"),
+        ([], "a", "a: the input is not an object, and has no field 'a'"),
     ],
 )
 def test_place_that_does_not_fit(document: Any, field: str, line: str) -> None:

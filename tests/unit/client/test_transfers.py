@@ -87,9 +87,9 @@ def test_a_storage_that_refuses(client: Client, fake_server: FakeServer, tmp_pat
 @pytest.mark.parametrize(
     ("sent", "job", "line"),
     [
-        (b"right", with_result(b"wrong"), "its sha256 is not the one that the job says"),
-        (b"longer", with_result(b"short"), "has 6 bytes where the job says 5"),
-        (b"", with_result(b"short"), "has 0 bytes where the job says 5"),
+        (b"right", with_result(b"wrong"), "its sha256 is not the one in the job"),
+        (b"longer", with_result(b"short"), "has 6 bytes, not 5 as the job says"),
+        (b"", with_result(b"short"), "has 0 bytes, not 5 as the job says"),
         (b"any", Job(DONE), "a result that the job does not have"),
     ],
 )

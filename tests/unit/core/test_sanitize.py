@@ -65,3 +65,9 @@ def test_what_is_no_type_is_any_bytes(given: str) -> None:
 )
 def test_a_type_stays_as_it_is(given: str) -> None:
     assert sanitize.media_type(given) == given
+
+
+def test_what_was_sent_is_repeated_on_one_line_and_cut() -> None:
+    assert sanitize.quoted("demo.slep") == "`demo.slep`"
+    assert sanitize.quoted("a\n\x1b[2J\u202e") == "`a\ufffd\ufffd[2J\ufffd`"
+    assert sanitize.quoted("x" * 1_000_000) == f"`{'x' * 64}…`"

@@ -76,7 +76,7 @@ def test_the_authority_names_a_port_that_is_not_the_schemes(url: str, authority:
 
 SCHEME = "it must be https, like https://example.com/hook"
 VISIBLE = "use visible ASCII without spaces and backslashes; other host names in their xn-- form"
-NUMBER = "the host is not an IP address as it should be written, like 198.51.100.7"
+NUMBER = "write the IP address like 198.51.100.7 or [2001:db8::7]"
 NAME = "the host is not a valid name"
 PRIVATE = "the host must be a public name, like example.com"
 PORT = "the port must be a number from 1 to 65535, or left out with its colon"

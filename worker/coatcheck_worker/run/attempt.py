@@ -106,7 +106,9 @@ class JobAttempt:
         try:
             return self._handler.job_type.input.model_validate_json(text)
         except ValidationError as error:
-            raise Reject(f"the input does not fit the job type any more: {error.error_count()} errors") from None
+            raise Reject(
+                f"the input no longer fits {self._job.type} ({error.error_count()} errors): submit the job anew"
+            ) from None
 
     def _checkpoint(self) -> Any:
         saved = self._job.checkpoint
@@ -117,7 +119,7 @@ class JobAttempt:
             return blob.inline
         stream = self._dependencies.transport.send(s3.get(self._dependencies.settings.bucket, key))
         if stream is None:
-            raise Reject("what the job works on is no longer kept")
+            raise Reject("the stored input or checkpoint is no longer kept: submit the job anew")
         with stream:
             return bytes(stream.read())
 

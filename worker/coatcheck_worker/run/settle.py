@@ -27,7 +27,7 @@ MAX_DETAIL = 500
 UNKNOWN_TYPE_TIMEOUT = DAY
 """How long a job waits for a worker that knows its type, from its first meeting with one that does not."""
 UNKNOWN_TYPE_DELAY = 60
-_CANCELED = JobError(errors.CANCELED.code, "canceled while it ran")
+_CANCELED = JobError(errors.CANCELED.code, "The client canceled the job while it ran.")
 
 
 def succeeded(dependencies: Dependencies, job: Job, result: Blob, artifact_count: int) -> Disposition:
@@ -74,7 +74,7 @@ def stopped(
     if stop is StopReason.HANDED_BACK:
         return _retry(dependencies, job, JobError(errors.HANDED_BACK.code, stop.value), 0, counted=False)
     allowed = (deadline - (job.claimed_at or deadline)) / SECOND
-    error = JobError(errors.TIMED_OUT.code, f"attempt {job.attempt} ran past the {allowed:g} s it had")
+    error = JobError(errors.TIMED_OUT.code, f"attempt {job.attempt} was stopped at its time limit of {allowed:g} s")
     match decide(policy, attempt=job.attempt, max_attempts=job.max_attempts, error=None, roll=dependencies.roll()):
         case GiveUp():
             return _give_up(dependencies, job, TIME_OUT, error)

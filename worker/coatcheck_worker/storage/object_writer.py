@@ -97,7 +97,7 @@ class ObjectWriter(io.RawIOBase):
         if self._parts is None:
             self._parts = PartUploader(self._transport, self._bucket, self._key, content_type=self._content_type)
         if self._parts.next_number > MAX_PARTS:
-            raise Reject(f"a result or an artifact has at most {MAX_SIZE:,} bytes")
+            raise Reject(f"a result or an artifact may have {MAX_SIZE:,} bytes, and this one has more")
         self._hash()
         free_buffer = self._parts.add(self._buffer)
         self._filled = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +35,18 @@ def as_result(job_type: JobType[Any, Any], returned: Any) -> Result:
         return Result(b"null", JSON)
     if isinstance(returned, BaseModel):
         if not isinstance(returned, job_type.output):
-            expected, got = job_type.output.__name__, type(returned).__name__
-            raise BadResult(f"the handler of {job_type.name} returned {got} where its type promises {expected}")
+            raise _misfit(job_type, returned)
         return Result(returned.model_dump_json().encode(), JSON)
-    if isinstance(returned, (bytes, Path)) or (isinstance(returned, Iterable) and not isinstance(returned, str)):
+    # a mapping would be sent as its keys
+    if isinstance(returned, (bytes, Path)) or (
+        isinstance(returned, Iterable) and not isinstance(returned, (str, Mapping))
+    ):
         return Result(returned)
-    raise BadResult(f"the handler of {job_type.name} returned {type(returned).__name__}, which is no result")
+    raise _misfit(job_type, returned)
+
+
+def _misfit(job_type: JobType[Any, Any], returned: object) -> BadResult:
+    return BadResult(f"{job_type.name} returned {type(returned).__name__}, not {job_type.output.__name__}")
 
 
 def store_result(transport: Transport, bucket: str, job: Job, result: Result, *, check: Callable[[], None]) -> Blob:
@@ -98,5 +104,5 @@ def _chunks(result: Result) -> Iterator[bytes | memoryview]:
     else:
         for chunk in body:
             if not isinstance(chunk, (bytes, bytearray, memoryview)):
-                raise BadResult(f"an iterator of a result must yield bytes, not {type(chunk).__name__}")
+                raise BadResult(f"a result must be bytes or yield bytes, and this one yielded {type(chunk).__name__}")
             yield chunk

@@ -21,7 +21,7 @@ ENDED = frozenset({GIVEN_UP, REQUEUED, CANCELED})
 
 def expire(dependencies: Dependencies, job: Job) -> str:
     """End a job that was not started within its `queue_ttl`."""
-    error = JobError(errors.QUEUE_TTL_PASSED.code, "not started within its queue_ttl")
+    error = JobError(errors.QUEUE_TTL_PASSED.code, "The job was not started within its queue_ttl.")
     outcome = dependencies.transport.send(
         transitions.expire(dependencies.settings.table, job, now=dependencies.clock(), error=error)
     )
@@ -37,9 +37,12 @@ def take_over(dependencies: Dependencies, job: Job) -> str:
     table = dependencies.settings.table
     overran = _overran(job, dependencies.settings.lease_ms)
     error = (
-        JobError(errors.TIMED_OUT.code, f"attempt {job.attempt} ran past {job.timeout_seconds:g} s and its worker died")
+        JobError(
+            errors.TIMED_OUT.code,
+            f"attempt {job.attempt} reached its time limit of {job.timeout_seconds:g} s, and its worker died",
+        )
         if overran
-        else JobError(errors.WORKER_LOST.code, f"the worker of attempt {job.attempt} stopped answering")
+        else JobError(errors.WORKER_LOST.code, f"the worker of attempt {job.attempt} stopped responding")
     )
     if job.attempt >= job.max_attempts:
         transition = TIME_OUT if overran else FAIL
@@ -59,7 +62,9 @@ def take_over(dependencies: Dependencies, job: Job) -> str:
 
 def finish_cancel(dependencies: Dependencies, job: Job) -> str:
     """End a job that was canceled while it ran, and whose lease has run out."""
-    error = JobError(errors.CANCELED.code, "canceled; its worker had stopped answering")
+    error = JobError(
+        errors.CANCELED.code, "The client canceled the job while it ran; its worker had stopped responding."
+    )
     outcome = dependencies.transport.send(
         transitions.cancel(dependencies.settings.table, job, now=dependencies.clock(), error=error, sweeper=True)
     )

@@ -27,7 +27,7 @@ def list_dead_letters(
         typer.Option("--json", help="One JSON object a line, with the first 200 characters of what cannot be read."),
     ] = False,
 ) -> None:
-    """List dead letters, with how their jobs and deliveries stand now."""
+    """List dead letters, with the present state of their jobs and deliveries."""
     # what this imports takes half a second, which `coatcheck --help` need not wait for
     from coatcheck_infra.ops.dead_letters import operations  # noqa: PLC0415
 
@@ -59,7 +59,7 @@ def redrive(
 def group() -> typer.Typer:
     """The commands under `coatcheck dlq`."""
     made = typer.Typer(
-        help="For owners: what was put aside in the dead-letter queues.", no_args_is_help=True, rich_markup_mode=None
+        help="For owners: the messages in the dead-letter queues.", no_args_is_help=True, rich_markup_mode=None
     )
     made.command("list")(list_dead_letters)
     made.command("redrive")(redrive)

@@ -33,15 +33,15 @@ ADVICE: Mapping[str, tuple[int, str]] = MappingProxyType(
     {
         **dict.fromkeys(
             PERMISSION_CODES,
-            (exit_codes.UNAUTHORIZED, "these AWS credentials may not; docs/operate.md says what is needed"),
+            (exit_codes.UNAUTHORIZED, "these AWS credentials lack a permission; docs/operate.md lists those needed"),
         ),
         **dict.fromkeys(
-            _UNKNOWN, (exit_codes.UNAUTHORIZED, f"AWS does not know these credentials, or no longer: {SIGN_IN}")
+            _UNKNOWN, (exit_codes.UNAUTHORIZED, f"these AWS credentials are unknown or have expired: {SIGN_IN}")
         ),
         **dict.fromkeys(_UNSIGNED, (exit_codes.UNAUTHORIZED, f"there are no AWS credentials: {SIGN_IN}")),
         **dict.fromkeys(_GONE, (exit_codes.USAGE, "this deployment has no such queue or table")),
         "NoRegionError": (exit_codes.USAGE, f"no AWS region: {REGION}"),
-        "ProfileNotFound": (exit_codes.USAGE, "AWS_PROFILE names no profile of this machine"),
+        "ProfileNotFound": (exit_codes.USAGE, "AWS_PROFILE names a profile that this machine does not have"),
     }
 )
 """The exit code and the advice for an error, by AWS's code or the SDK's name for it."""
@@ -69,7 +69,7 @@ def report_errors() -> Iterator[None]:
 
 
 def _end_with(code: str, what: str, unadvised: int) -> None:
-    status, advice = ADVICE.get(code, (unadvised, "AWS did not do it, or could not be reached"))
+    status, advice = ADVICE.get(code, (unadvised, "AWS failed, or could not be reached"))
     _end(status, f"{what}: {code}: {advice}")
 
 

@@ -15,6 +15,7 @@ from coatcheck.cli import display, exit_codes
 from coatcheck.client.exceptions import InvalidArgumentError
 from coatcheck.core.clock import DAY, HOUR, MINUTE, SECOND, rfc3339
 from coatcheck.core.messages import DeliveryMessage
+from coatcheck.core.suggestions import unknown
 from coatcheck_infra.ops.dead_letters.error_reports import report_errors
 from coatcheck_infra.ops.dead_letters.queue_reader import (
     DeadLetterKind,
@@ -47,7 +48,7 @@ def list_dead_letters(stack: str | None, lane: str | None, *, limit: int, as_jso
     if not dead_letters:
         display.print_message("no dead letters")
     if len(dead_letters) == limit:
-        display.print_message(f"these are the first {limit}: there may be more, see --limit")
+        display.print_message(f"these are the first {limit}; for more, raise --limit")
 
 
 def redrive(stack: str | None, lane: str | None, options: RedriveOptions) -> None:
@@ -70,7 +71,7 @@ def select_lanes(target: TargetDeployment, lane: str | None) -> Mapping[str, str
     if lane is None:
         return lanes
     if lane not in lanes:
-        raise InvalidArgumentError(f"no lane {lane}: there are {', '.join(sorted(lanes))}")
+        raise InvalidArgumentError(unknown("lane", lane, lanes, see=f"choose from {', '.join(sorted(lanes))}"))
     return {lane: lanes[lane]}
 
 

@@ -56,7 +56,7 @@ def from_stack(name: str, session: boto3.Session, endpoint_url: str | None = Non
     except ClientError as error:
         if error.response["Error"]["Code"] != "ValidationError":
             raise
-        raise InvalidArgumentError(f"--stack {name}: there is none of this name in {session.region_name}") from None
+        raise InvalidArgumentError(f"--stack {name}: no such stack in {session.region_name}") from None
     outputs = {output["OutputKey"]: output["OutputValue"] for output in described.get("Outputs", [])}
     return TargetDeployment(BotoTransport(session, endpoint_url=endpoint_url), settings_from_outputs(name, outputs))
 
@@ -70,7 +70,7 @@ def settings_from_outputs(stack: str, outputs: Mapping[str, str]) -> Settings:
     absent = [name for name in OUTPUT_NAMES.values() if name not in outputs]
     absent += [f"Default{end}" for variable, end in LANE_OUTPUT_SUFFIXES.items() if not lanes[variable]]
     if absent:
-        raise InvalidArgumentError(f"--stack {stack}: it is no Coatcheck, it has no output {', '.join(absent)}")
+        raise InvalidArgumentError(f"--stack {stack}: not a stack of Coatcheck; it has no output {', '.join(absent)}")
     named = {variable: outputs[name] for variable, name in OUTPUT_NAMES.items()}
     return Settings.from_env(named | {variable: json.dumps(queues) for variable, queues in lanes.items()})
 

@@ -47,7 +47,9 @@ def deploy(session: boto3.Session, stack: str, requested: Mapping[str, str], *, 
     cloudformation = session.client("cloudformation")
     current = deployed_stack.live_stack(cloudformation, stack)
     if current is None and "ApiKeys" not in requested and sys.stdin.isatty():
-        keys = input('ApiKeys, as {"SHA-256 of a key in hex": "tenant"} (docs/deploy.md; empty lets nobody in): ')
+        keys = input(
+            'ApiKeys, as {"SHA-256 of a key in hex": "tenant"} (docs/deploy.md; empty: every request gets 401): '
+        )
         requested = {**requested, "ApiKeys": keys.strip() or "{}"}
     plan = make_plan(read_template()["Parameters"], current, requested)
     region = session.region_name
@@ -86,7 +88,7 @@ def _escaped(value: str) -> str:
 def describe_plan(stack: str, region: str, plan: Plan, account: account_limits.Account | None) -> Sequence[str]:
     """The lines that tell what would change, and what is wrong with it."""
     before = plan.live.parameters if plan.live else {}
-    lines = [f"Stack {stack} in {region}: {f'is there ({plan.live.status})' if plan.live else 'is new'}."]
+    lines = [f"Stack {stack} in {region}: {f'exists ({plan.live.status})' if plan.live else 'will be created'}."]
     for change in plan.changes:
         was = "" if change.before is None else f"{_short(change.before)} → "
         lines.append(f"  {change.name}: {was}{_short(change.after)}")
@@ -94,9 +96,7 @@ def describe_plan(stack: str, region: str, plan: Plan, account: account_limits.A
         lines.append(f"  {len(plan.values) - len(plan.changes)} parameters stay as they are.")
     warning_lines = list(warnings(plan))
     if account is None:
-        warning_lines.append(
-            "Lambda does not say how much this account runs at once (lambda:GetAccountSettings): not checked."
-        )
+        warning_lines.append("The concurrency limit of this account is not checked: allow lambda:GetAccountSettings.")
     else:
         warning_lines += account_limits.concurrency_warnings(account, plan.values, before)
     return [*lines, *(f"Warning: {one}" for one in warning_lines)]
@@ -108,9 +108,9 @@ def _short(value: str) -> str:
 
 def _confirm() -> None:
     if not sys.stdin.isatty():
-        raise DeployRefused("nobody is there to ask: say --yes (make deploy YES=1)")
+        raise DeployRefused("there is no terminal to ask on: give --yes (make deploy YES=1)")
     if input("Deploy? [y/N] ").strip().lower() not in {"y", "yes"}:
-        raise DeployRefused("nothing was done")
+        raise DeployRefused("canceled; nothing was changed")
 
 
 def _options() -> argparse.Namespace:

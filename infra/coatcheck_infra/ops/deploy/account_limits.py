@@ -33,15 +33,15 @@ def concurrency_warnings(account: Account, values: Mapping[str, str], before: Ma
     free = account.unreserved + ours - requested
     if requested and free < MIN_UNRESERVED:
         yield (
-            f"{requested} cannot be reserved: of {account.limit} that this account runs at once, Lambda keeps "
+            f"{requested} cannot be reserved: this account runs {account.limit} at once, and Lambda keeps "
             f"{MIN_UNRESERVED} unreserved. Set {' and '.join(f'{name}=0' for name in RESERVED)}, or {ASK_FOR_MORE}."
         )
     lanes = {name: int(values[name]) for name in LANE_PARAMETERS}
     left = free - sum(needed for name, needed in RESERVED.items() if not int(values[name]))
     if sum(lanes.values()) > left:
         yield (
-            f"The lanes run up to {sum(lanes.values())} at once, and this account {free} of everything: "
-            f"long jobs would keep out the API and the sweeper. {_advice(lanes, left)}"
+            f"The lanes run up to {sum(lanes.values())} at once, and this account can run {free} in all: "
+            f"long jobs would block the API and the sweeper. {_advice(lanes, left)}"
         )
 
 

@@ -36,7 +36,7 @@ def live_stack(cloudformation: Any, name: str) -> LiveStack | None:
             f"stack {name} is {status}: delete it first (aws cloudformation delete-stack --stack-name {name})"
         )
     if status.endswith("_IN_PROGRESS"):
-        raise DeployRefused(f"stack {name} is {status}: somebody else changes it right now")
+        raise DeployRefused(f"stack {name} is {status}: wait until that change has ended")
     parameters = {one["ParameterKey"]: one["ParameterValue"] for one in stack.get("Parameters", [])}
     return LiveStack(status, parameters)
 

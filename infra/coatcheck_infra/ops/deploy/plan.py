@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from coatcheck.core.suggestions import unknown
 
 IMMUTABLE_PARAMETERS = ("ExistingTable", "ExistingBucket", "ExistingWebhookKey")
 """Parameters that a stack is made with. The API would go on with the store before, its version being published."""
@@ -49,7 +50,7 @@ def parse_parameters(texts: Sequence[str]) -> dict[str, str]:
     for pair in (pair for text in texts for pair in re.split(r"\s+(?=[A-Z]\w*=)", text.strip()) if pair):
         name, equals, value = pair.partition("=")
         if not equals:
-            raise DeployRefused(f"{pair!r} is not of the form Name=value")
+            raise DeployRefused(f"{pair!r} must have the form Name=value")
         requested[name] = value
     return requested
 
@@ -61,8 +62,7 @@ def make_plan(declared: Mapping[str, Any], live: LiveStack | None, requested: Ma
     """
     for name, value in requested.items():
         if name not in declared:
-            near = difflib.get_close_matches(name, declared, n=1)
-            raise DeployRefused(f"the template has no parameter {name}" + (f"; is it {near[0]}?" if near else ""))
+            raise DeployRefused(unknown("parameter", name, declared, see="see docs/deploy.md"))
         if wrong := _parameter_error(declared[name], value):
             raise DeployRefused(f"{name}={value}: {wrong}")
     before = live.parameters if live else {}
@@ -70,9 +70,7 @@ def make_plan(declared: Mapping[str, Any], live: LiveStack | None, requested: Ma
     changes = [Change(name, before.get(name), value) for name, value in values.items() if before.get(name) != value]
     for change in changes:
         if live and change.name in IMMUTABLE_PARAMETERS and (change.before or "") != change.after:
-            raise DeployRefused(
-                f"{change.name} is said when a stack is made: make a new stack with it (docs/deploy.md)"
-            )
+            raise DeployRefused(f"{change.name} can only be set on a new stack: create one with it (docs/deploy.md)")
     if int(values["DefaultRetentionDays"]) > int(values["MaxRetentionDays"]):
         raise DeployRefused("DefaultRetentionDays is more than MaxRetentionDays: no function would start")
     return Plan(live, values, changes)
@@ -82,11 +80,11 @@ def _parameter_error(declared: Mapping[str, Any], value: str) -> str | None:
     """What CloudFormation would refuse about the value of a parameter, before anything is uploaded."""
     allowed = [str(one) for one in declared.get("AllowedValues", ())]
     if allowed and value not in allowed:
-        return f"is none of {', '.join(allowed)}"
+        return f"must be one of {', '.join(allowed)}"
     if declared["Type"] == "Number":
         least, most = declared.get("MinValue", 0), declared.get("MaxValue", 2**31)
         in_range = value.isdecimal() and least <= int(value) <= most
-        return None if in_range else f"is no number from {least} to {most}"
+        return None if in_range else f"must be a number from {least} to {most}"
     if re.fullmatch(declared.get("AllowedPattern", ".*"), value) is None:
         return str(declared.get("ConstraintDescription", f"does not match {declared['AllowedPattern']}"))
     return None
@@ -96,15 +94,15 @@ def warnings(plan: Plan) -> Iterator[str]:
     """What is easily overlooked in it."""
     values, before = plan.values, plan.live.parameters if plan.live else {}
     if not values["AlarmTopicArn"]:
-        yield "AlarmTopicArn is empty: the alarms tell nobody. Give the ARN of an SNS topic."
+        yield "AlarmTopicArn is empty: nobody is notified of alarms. Give the ARN of an SNS topic."
     keys, keys_before = (set(json.loads(one.get("ApiKeys") or "{}")) for one in (values, before))
     if not keys:
-        yield "ApiKeys is empty: everyone gets 401."
+        yield "ApiKeys is empty: every request gets 401."
     if keys_before - keys:
         yield f"ApiKeys: {len(keys_before - keys)} of {len(keys_before)} keys of the live stack will get 401."
     longest, longest_before = values["MaxRetentionDays"], before.get("MaxRetentionDays", "0")
     if int(longest) < int(longest_before):
         yield (
-            f"MaxRetentionDays goes from {longest_before} to {longest}: the bucket deletes all that is older, "
-            "results among it that jobs were promised to keep for longer."
+            f"MaxRetentionDays goes from {longest_before} to {longest}: the bucket deletes what is older, "
+            "including results whose jobs promise to keep them for longer."
         )

@@ -145,7 +145,7 @@ def test_three_addresses_are_tried() -> None:
 
 @pytest.mark.parametrize("addresses", [("10.0.0.1",), ("127.0.0.1", "10.0.0.1"), ("127.0.0.1", "::ffff:127.0.0.1")])
 def test_one_refused_address_refuses_the_name(addresses: tuple[str, ...]) -> None:
-    with receiver(ReceiverScript(OK)) as here, pytest.raises(NotAllowed, match="leads to no address that is allowed"):
+    with receiver(ReceiverScript(OK)) as here, pytest.raises(NotAllowed, match="has no address that is allowed"):
         post(f"http://both.example:{here.port}/", b"", {}, LOCAL, seconds=5, resolve=resolved(*addresses))
     assert here.requests == []
 
@@ -167,7 +167,7 @@ def test_a_url_that_is_not_allowed_is_not_resolved() -> None:
         return []
 
     for url in ("http://a.example/", "https://a.example:22/", "https://localhost/", "https://10.0.0.1/"):
-        with pytest.raises(NotAllowed, match=r"^the host leads to no address that is allowed$"):
+        with pytest.raises(NotAllowed, match=r"^the host has no address that is allowed$"):
             post(url, b"", {}, SsrfPolicy.public(), resolve=resolve)
     assert asked == []
 

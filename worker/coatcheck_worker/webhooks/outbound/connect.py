@@ -41,7 +41,7 @@ def connect(target: ParsedUrl, ssrf_policy: SsrfPolicy, deadline: float, resolve
         except OSError as error:
             failure = error
     if isinstance(failure, TimeoutError):
-        raise TimedOut("no connection came about in time") from failure
+        raise TimedOut("no connection was made in time") from failure
     raise Unreachable from failure
 
 

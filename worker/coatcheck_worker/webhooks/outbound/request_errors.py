@@ -7,7 +7,7 @@ class RequestFailed(Exception):
     """A request that brought no answer."""
 
     code = "no-answer"
-    text = "no answer came"
+    text = "no response came"
 
     def __init__(self, text: str | None = None) -> None:
         self.text = text or self.text
@@ -21,32 +21,32 @@ class NotAllowed(RequestFailed):
     """
 
     code = "not-allowed"
-    text = "the host leads to no address that is allowed"
+    text = "the host has no address that is allowed"
 
 
 class Unreachable(RequestFailed):
     """No connection came about, or it broke before the answer."""
 
     code = "unreachable"
-    text = "the connection was refused, or broke before an answer came"
+    text = "the connection was refused, or closed before a response came"
 
 
 class TimedOut(RequestFailed):
     """The time for all of it was over."""
 
     code = "timed-out"
-    text = "no whole answer came in time"
+    text = "no complete response came in time"
 
 
 class TlsFailed(RequestFailed):
     """There is no TLS with that host, or its certificate is not to be trusted."""
 
     code = "tls-failed"
-    text = "TLS with the host failed"
+    text = "TLS failed: the host has no TLS, or its certificate is not trusted"
 
 
 class InvalidResponse(RequestFailed):
     """What came is not HTTP/1.1, ends early, or has headers beyond measure."""
 
     code = "bad-answer"
-    text = "the answer is not valid HTTP/1.1, or ends before it is whole"
+    text = "the response is not valid HTTP/1.1, or is incomplete"
