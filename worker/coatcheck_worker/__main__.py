@@ -20,9 +20,9 @@ from coatcheck_worker import memory
 log = logging.getLogger(__name__)
 
 RESTART_DELAY = 1.0
-"""Seconds between two starts of one place's process. Doubled, up to LONGEST_PAUSE, while they end before LIVED.
+"""Seconds between two starts of one child process. Doubled, up to LONGEST_PAUSE, while they end before LIVED.
 
-One that was killed by a signal did start: it is not made to wait for it.
+A process that was killed by a signal did start, so it is restarted without this delay.
 """
 MAX_RESTART_DELAY = 30.0
 MIN_UPTIME = 10.0
@@ -33,7 +33,7 @@ MIN_MEMORY = 128
 
 @dataclass(slots=True)
 class ChildProcess:
-    """One process to be kept running: what `command` starts, for a lane."""
+    """One process to keep running for a lane, started by `command`."""
 
     lane: str
     command: Sequence[str]
@@ -44,7 +44,7 @@ class ChildProcess:
     scratch: tempfile.TemporaryDirectory[str] | None = None
 
     def ended(self, status: int) -> None:
-        """Note that its process has ended: one that cannot start is not started over and over."""
+        """Record that its process has ended: one that cannot start is not restarted in a tight loop."""
         killed = status < 0
         uptime = time.monotonic() - self.started
         self.restart_delay = (
@@ -55,21 +55,21 @@ class ChildProcess:
         self.remove_scratch()
 
     def remove_scratch(self) -> None:
-        """Remove the files of its last process: one that was killed has not."""
+        """Remove the files of its last process, which did not remove them itself if it was killed."""
         if self.scratch is not None:
             self.scratch.cleanup()
             self.scratch = None
 
 
 class ChildSupervisor:
-    """Keeps the process of each place running: a poller dies with a handler that crashes or will not stop."""
+    """Keeps each child process running: a poller dies with a handler that crashes or does not stop."""
 
     def __init__(self, children: Sequence[ChildProcess], grace: float) -> None:
         self._children, self._grace = children, grace
         self._draining = False
 
     def run(self) -> None:
-        """Keep every place filled until told to drain, then wait for each to end."""
+        """Keep every child running until `drain` is called, then wait for each to end."""
         while not self._draining:
             for child in self._children:
                 self._keep_running(child)

@@ -1,4 +1,4 @@
-"""The worker, the sweeper and the deliverer of webhooks as Lambda functions."""
+"""The worker, the sweeper and the webhook deliverer as Lambda functions."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ from coatcheck_worker.webhooks.webhook_messages import process_message, redelive
 log = logging.getLogger(__name__)
 
 MARGIN = 15 * SECOND
-"""Time kept back from the Lambda's own deadline: to stop a handler, settle and end before Lambda kills."""
+"""Time reserved before the Lambda's own deadline: to stop a handler, settle and end before Lambda kills the process."""
 
 ATTEMPT_MARGIN = 25 * SECOND
-"""Time that one attempt at a delivery may take, with what is read before and written after."""
+"""Time that one delivery attempt may take, with the reads before it and the writes after it."""
 
 SWEEP_MARGIN = 5 * SECOND
-"""Time kept back from the deadline of a sweep: for the rows that are being attended to when its time is up."""
+"""Time reserved before the deadline of a sweep: for the rows in progress when its time is up."""
 
 ENDPOINT_LIMIT = 2
-"""Records of one batch that go to the same endpoint at a time: of a batch of ten, no more than a quarter or so."""
+"""Records of one batch that may go to the same endpoint at a time: about a quarter of a batch of ten."""
 
 
 def run(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """SQS event source: run each record's job; those to be seen again are reported as batch item failures.
+    """SQS event source: run each record's job. Records to be received again are reported as batch item failures.
 
     https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
     """
@@ -57,9 +57,9 @@ def run(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 
 def deliver(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """SQS event source of the lane of webhooks: attend to the records side by side; failures are reported as by `run`.
+    """SQS event source of lane `webhooks`: process the records in parallel; failures are reported as by `run`.
 
-    A record that cannot be begun in time is one of them.
+    A record that cannot be started in time counts as a failure.
     """
     if not event["Records"]:
         return {"batchItemFailures": []}
@@ -74,7 +74,7 @@ def deliver(event: dict[str, Any], context: Any) -> dict[str, Any]:
         if process_message(delivery_context, one) if in_time else redeliver_later(dependencies, one):
             done.add(one.message_id)
 
-    # whose messages come is SQS's matter, which shares the queue among its groups
+    # SQS decides whose messages come: it shares the queue among its message groups
     every = len(received)
     limits = ConcurrencyLimits(
         endpoint=ENDPOINT_LIMIT, max_waiting_per_endpoint=every, tenant=every, max_waiting_per_tenant=every
@@ -86,9 +86,9 @@ def deliver(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 
 def sweep(event: dict[str, Any], context: Any) -> dict[str, int]:
-    """Schedule: attend to what is overdue, and call this function again beside itself for what is too much for one.
+    """Schedule: process overdue rows, and invoke this function again in parallel for what is too much for one.
 
-    Answers how many were attended to, by what was done.
+    Returns how many rows were processed, by what was done.
     """
     dependencies = _sweeper_dependencies()
     until = dependencies.clock() + context.get_remaining_time_in_millis() - SWEEP_MARGIN
@@ -107,13 +107,13 @@ def sweep(event: dict[str, Any], context: Any) -> dict[str, int]:
         dependencies,
         until=until,
         assignment=delegated.assignment(shards),
-        # what was handed over is not handed on: one schedule's event makes so many calls, and no more
+        # a delegated assignment is not delegated again: this bounds the invocations that one scheduled event makes
         delegate=None if delegated.shards else delegate,
     )
 
 
 def _handled(dependencies: Dependencies, record: dict[str, Any], deadline: int) -> bool:
-    """Whether the record's message has done its work; Lambda deletes those that have."""
+    """Process the record's message. Returns True if Lambda may delete it."""
     received = _received(dependencies, record)
     with log_context_of(dependencies, received):
         try:
@@ -141,7 +141,7 @@ def _delivery_context() -> DeliveryContext:
 
 
 def _since_full_sweep(now: int) -> int:
-    """How long ago all shards were looked through: in every tenth minute it is time to."""
+    """How long ago all shards were read: they are due in every tenth minute."""
     return FULL_SWEEP_INTERVAL if now % FULL_SWEEP_INTERVAL < MINUTE else 0
 
 
@@ -152,7 +152,7 @@ def _sweeper_dependencies() -> Dependencies:
 
 @functools.cache
 def _dependencies(*, with_handlers: bool) -> Dependencies:
-    """Made once per container. The sweeper needs no handler, and none of what handlers import."""
+    """The dependencies, made once per container. The sweeper needs no handlers and nothing that they import."""
     settings = Settings.from_env(os.environ)
     configure(settings.log)
     handlers = {}

@@ -1,4 +1,4 @@
-"""The sync door to AWS: sends the kernel's calls with boto3."""
+"""The synchronous transport to AWS: sends the core's calls with boto3."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ T = TypeVar("T")
 _LONG_POLL = 20
 _CONNECT_TIMEOUT = 3
 _URGENT_CONNECT_TIMEOUT, _URGENT_READ_TIMEOUT, _URGENT_ATTEMPTS = 2, 3, 2
-"""Seconds, and sendings: an urgent call has failed after about ten seconds, less than a quarter of the usual lease."""
+"""Seconds, and attempts: an urgent call fails after about ten seconds, less than a quarter of the usual lease."""
 
 _CONNECTIONS = 40
-"""Of each service that are kept: more than the deliverer has threads, unless it is told to have many."""
+"""Connections kept open to each service: more than the deliverer has threads, unless it is started with many."""
 
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 STREAM_ERRORS = (BotoCoreError, urllib3.exceptions.HTTPError, OSError)
-"""What reading a stream raises, that a call was answered with, when its connection breaks."""
+"""What reading the stream of an answer raises when its connection breaks."""
 
 
 class Transport(Protocol):
-    """What the worker needs of AWS. Tests wrap it to lose, refuse and repeat calls."""
+    """What the worker needs from AWS. Tests wrap it to lose, refuse and repeat calls."""
 
     def send(self, call: Call[T]) -> T:
         """Send `call` and read its answer. Raises AwsUnavailable or AwsRefused."""
 
 
 class BotoTransport:
-    """AWS by boto3. Clients are made once; they may be used from several threads.
+    """AWS through boto3. Clients are made once; they may be used from several threads.
 
     `session` and `endpoint_url` default to what the SDK finds in the environment.
     """
@@ -50,7 +50,7 @@ class BotoTransport:
             for name in ("dynamodb", "sqs", "secretsmanager")
         }
         self._clients["s3"] = _s3(session, endpoint_url)
-        # what is urgent is the heartbeat, which is a write of the table
+        # the only urgent call is the heartbeat, which writes to the table
         self._urgent: dict[Service, Any] = {
             "dynamodb": session.client("dynamodb", endpoint_url=endpoint_url, config=_config().merge(_urgent()))
         }
@@ -82,10 +82,10 @@ class BotoTransport:
 
 
 def _s3(session: boto3.Session, endpoint_url: str | None) -> Any:
-    """S3 that is not sent a sha256 of each body, which would cost more than sending it.
+    """An S3 client that does not sign a sha256 of each body, which would cost more than sending the body.
 
-    What is stored carries a checksum of its own, in a header that is signed. Where others could change the body on
-    its way, over plain http to another machine, it is signed as well.
+    Stored objects have their own checksum, in a signed header. Where others could change the body on its way, over
+    plain http to another machine, the body is signed too.
     """
     unsigned = Config(s3={"payload_signing_enabled": False})
     client = session.client("s3", endpoint_url=endpoint_url, config=_config().merge(unsigned))

@@ -1,4 +1,4 @@
-"""What every job that runs in this process shares, and what becomes of its message."""
+"""The dependencies that all jobs of a process share, and the dispositions of a message."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ V = TypeVar("V")
 
 
 class ParallelMap(Protocol):
-    """Calls a function with each of the values; the answers in their order."""
+    """Calls a function with each of the values, and returns the results in their order."""
 
     def __call__(self, function: Callable[[V], R], values: Sequence[V], /) -> Sequence[R]: ...
 
 
 def sequential_map(function: Callable[[V], R], values: Sequence[V], /) -> Sequence[R]:
-    """Side by side in a single thread."""
+    """Call the function with one value after another, in this thread."""
     return [function(value) for value in values]
 
 
 def threaded_map(threads: int) -> ParallelMap:
-    """Side by side in so many threads, which stay. An exception of one call is raised when the others have ended."""
+    """A map over a pool of `threads` threads, which is kept. Raises a call's exception when the others have ended."""
     pool = ThreadPoolExecutor(threads, thread_name_prefix="side-by-side")
 
     def parallel_map(function: Callable[[V], R], values: Sequence[V], /) -> Sequence[R]:
@@ -43,10 +43,10 @@ def threaded_map(threads: int) -> ParallelMap:
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
-    """The worker's tools. `clock` tells milliseconds since the epoch, `roll` a random number in [0, 1).
+    """The worker's dependencies. `clock` returns milliseconds since the epoch, `roll` a random number in [0, 1).
 
-    `ticker` is how the heart of an attempt beats; `end_process` ends this process at once, with an exit status.
-    `parallel_map` is how the sweeper attends to many rows.
+    `ticker` drives the heartbeat of an attempt. `end_process` ends this process at once, with an exit status. The
+    sweeper processes rows through `parallel_map`.
     """
 
     transport: Transport
@@ -66,14 +66,14 @@ class Ack:
 
 @dataclass(frozen=True, slots=True)
 class Redeliver:
-    """The message is to be received again in so many seconds."""
+    """The message is to be received again after a delay in seconds."""
 
     seconds: int
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """The message is of no use: it goes to the dead letters, and `reason` with it."""
+    """The message is useless: move it to the dead-letter queue, with `reason`."""
 
     reason: str
 

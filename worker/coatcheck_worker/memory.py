@@ -1,4 +1,4 @@
-"""How much memory a worker process may take, so that a handler that wants too much fails alone."""
+"""How much memory a worker process may take, so that a handler that asks for too much fails alone."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from pathlib import Path
 
 MB = 1024 * 1024
 USABLE_FRACTION = 0.9
-"""The part of the machine's memory that is shared out to the processes; the rest is everyone's."""
+"""The part of the machine's memory that is divided among the worker processes; the rest stays free for others."""
 
 _CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
 def per_process(processes: int) -> int:
-    """The megabytes that each of so many processes may take of what this machine, or this container, has."""
+    """The megabytes that each of `processes` processes may take of the memory of this machine or container."""
     return int(_available() * USABLE_FRACTION / processes / MB)
 
 
 def limit(megabytes: int) -> None:
-    """From now on, asking for more than this raises MemoryError in who asks, here and in child processes each.
+    """Limit the memory of this process, and of each child process: asking for more raises MemoryError.
 
-    It bounds the private memory that is asked for, whether used or not. Linux heeds it, macOS does not:
+    The limit counts private memory that is requested, whether used or not. Linux enforces it, macOS does not:
     https://man7.org/linux/man-pages/man2/getrlimit.2.html (RLIMIT_DATA)
     """
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
@@ -37,5 +37,5 @@ def _available() -> int:
 def _number_in(path: Path) -> int | None:
     try:
         return int(path.read_text())
-    except (OSError, ValueError):  # no such limit; "max" is none either
+    except (OSError, ValueError):  # the file does not exist, or says "max": no limit
         return None

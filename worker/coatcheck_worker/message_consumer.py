@@ -1,4 +1,4 @@
-"""One message of a queue: whatever it holds and whatever goes wrong with it, it is not lost and holds up no other."""
+"""Process one message of a queue. Whatever it holds and whatever fails, it is not lost and delays no other."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ NEWER_MESSAGE_DELAY = 60
 """Seconds until a message that only newer workers understand is received again."""
 
 UNREACHABLE_DELAY = 10
-"""Seconds until a message is received again after AWS was out of reach."""
+"""Seconds until a message is received again after AWS was unavailable."""
 
 FAILURE_DELAY = 60
 MAX_FAILURES = 10
-"""Receives after which a message that this worker fails on is put aside."""
+"""Receives after which a message that this worker fails on is moved to the dead-letter queue."""
 
 MAX_RECEIVES = 90
-"""Receives after which a message is deleted instead of being shown again; the sweeper sends a fresh one.
+"""Receives after which a message is deleted instead of becoming visible again; the sweeper sends a new one.
 
-The queues move a message to the dead letters by themselves after 100. A long job's legs and retries ride one message,
-and it shall not end there.
+SQS itself moves a message to the dead-letter queue after 100. All legs and retries of a long job may use one message,
+which must not end there.
 """
 
 
@@ -42,10 +42,10 @@ def handle(
     deadline: int | None = None,
     on_attempt: AttemptCallback = lambda _: None,
 ) -> bool:
-    """Do what the message asks for; whether it has done its work, and is to be deleted.
+    """Do what the message asks for. Returns True if the message is done and is to be deleted.
 
-    `deadline` and `on_attempt` are as in `run_job`. Raises AwsError when AWS is out of reach: nothing is lost then, the
-    sweeper looks after the job.
+    `deadline` and `on_attempt` are as in `run_job`. Raises AwsError when AWS is unavailable: nothing is lost then, the
+    sweeper recovers the job.
     """
 
     def on_forced_exit(disposition: Disposition) -> None:
@@ -60,13 +60,13 @@ def handle(
 
 
 def process_message(dependencies: Dependencies, received: ReceivedMessage, work: Callable[[], Disposition]) -> bool:
-    """Do the `work` of a message; whether it has done it, and is to be deleted. Raises AwsError, as `handle` does."""
+    """Do the `work` of a message. Returns True if it is to be deleted. Raises AwsError, as `handle` does."""
     with log_context_of(dependencies, received):
         return _process_message(dependencies, received, work)
 
 
 def log_context_of(dependencies: Dependencies, received: ReceivedMessage) -> AbstractContextManager[None]:
-    """The lines that are written within this tell the message's lane, and which job or delivery it is about."""
+    """Add the message's lane, and its job or delivery, to the log lines written within this context."""
     return log_context(lane=dependencies.settings.lane_of(received.queue_url), **subject(received.body))
 
 
@@ -79,7 +79,7 @@ def _process_message(dependencies: Dependencies, received: ReceivedMessage, work
         log.warning("message %s is left for newer workers: %s", received.message_id, error)
         disposition = Redeliver(NEWER_MESSAGE_DELAY)
     except AwsError:
-        # most often it was the claim: not to wait for the queue's own visibility timeout, or for the sweeper
+        # most often the claim failed: do not wait for the queue's own visibility timeout, or for the sweeper
         with contextlib.suppress(AwsError):
             dependencies.transport.send(change_visibility(received, UNREACHABLE_DELAY))
         raise
@@ -98,7 +98,7 @@ def _failed_too_often(received: ReceivedMessage) -> bool:
 
 
 def apply_disposition(dependencies: Dependencies, received: ReceivedMessage, disposition: Disposition) -> bool:
-    """Do with the message as the verdict says; whether it is to be deleted. Raises AwsError."""
+    """Apply the disposition to the message. Returns True if it is to be deleted. Raises AwsError."""
     match disposition:
         case Redeliver(seconds) if received.receive_count < MAX_RECEIVES:
             dependencies.transport.send(change_visibility(received, seconds))

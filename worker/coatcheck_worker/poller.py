@@ -1,4 +1,4 @@
-"""One worker process: receive a message, run its job, again. Ends on SIGTERM, when its job is done or handed back."""
+"""One worker process: receive a message, run its job, repeat. Ends on SIGTERM, when its job is done or queued again."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class _Drain(BaseException):
 
 
 class Poller:
-    """Works off one queue. `grace` is how many seconds a running job has left once the process is to end."""
+    """Processes one queue. `grace` is how many seconds a running job has left once the process is to end."""
 
     def __init__(self, dependencies: Dependencies, queue_url: str, *, grace: float) -> None:
         self._dependencies, self._queue_url, self._grace = dependencies, queue_url, grace
@@ -46,7 +46,7 @@ class Poller:
         self._attempt: JobAttempt | None = None
 
     def work(self) -> None:
-        """Receive and run until told to drain."""
+        """Receive and run until `drain` is called."""
         while not self._draining.is_set():
             try:
                 self.step()
@@ -57,25 +57,25 @@ class Poller:
                 return
 
     def step(self) -> None:
-        """Receive one message, if there is one before the long poll ends, and run its job. Raises AwsError."""
+        """Receive one message, if one arrives before the long poll ends, and run its job. Raises AwsError."""
         for received in self._receive():
             if handle(self._dependencies, received, on_attempt=self._track_attempt):
                 self._dependencies.transport.send(delete(received))
 
     def drain(self, *_: int | FrameType | None) -> None:
-        """Take no more messages; give the running job its grace. A signal handler."""
+        """Receive no more messages; give the running job its grace. A signal handler."""
         if self._draining.is_set():
             return
         self._draining.set()
         if self._receiving:
-            # a message received this very moment is lost to us; the sweeper sends another
+            # a message received at this moment is lost to this process; the sweeper sends another
             raise _Drain
         timer = threading.Timer(self._grace, self._hand_back)
         timer.daemon = True
         timer.start()
 
     def _hand_back(self) -> None:
-        """The grace is over: the job goes back, and so does one whose claim is still on its way."""
+        """The grace is over: queue the job again, also one whose claim is still in flight."""
         self._grace_over.set()
         self._stop(self._attempt)
 
@@ -91,16 +91,16 @@ class Poller:
             self._receiving = False
 
     def _track_attempt(self, attempt: JobAttempt | None) -> None:
-        # in this order: else the grace could end between the two, and nobody would stop the attempt
+        # in this order: otherwise the grace could end between the two, and nothing would stop the attempt
         self._attempt = attempt
         if self._grace_over.is_set():
             self._stop(attempt)
 
 
 def main(handlers: Handlers = HANDLERS, make_transport: Callable[[], Transport] = BotoTransport) -> None:
-    """`python -m coatcheck_worker.poller --lane LANE`: what `python -m coatcheck_worker` starts several of.
+    """`python -m coatcheck_worker.poller --lane LANE`. `python -m coatcheck_worker` starts several of these.
 
-    `handlers` are the handlers it runs, `make_transport` makes its way to AWS: tests bring their own.
+    `handlers` are the handlers it runs, `make_transport` makes its transport to AWS: tests bring their own.
     """
     parser = argparse.ArgumentParser(prog="python -m coatcheck_worker.poller")
     parser.add_argument("--lane", required=True)

@@ -14,9 +14,9 @@ RENEWALS_PER_LEASE = 4
 
 Tick = Callable[[], bool]
 Ticker = Callable[[Tick, float], AbstractContextManager[object]]
-"""Calls a `Tick` again and again, beside what runs in the context, until it answers False or the context ends.
+"""Calls a `Tick` again and again, in parallel to what runs in the context, until it returns False or the context ends.
 
-Ends the process when it cannot call it for so many seconds.
+The second argument is a limit in seconds: if no tick could run for so long, the process is ended.
 """
 
 TICK_SECONDS = 0.5
@@ -25,14 +25,14 @@ TICK_SECONDS = 0.5
 
 @contextmanager
 def tick_in_thread(tick: Tick, hang_timeout: float) -> Iterator[None]:
-    """Call `tick` every `TICK_SECONDS` in a thread of its own, until it answers False. A watchdog guards the thread."""
+    """Call `tick` every `TICK_SECONDS` in its own thread, until it returns False. A watchdog guards the thread."""
     closed = threading.Event()
 
     def tick_until_closed() -> None:
         while not closed.wait(TICK_SECONDS) and tick():
             pass
 
-    # in this context, so that what it logs is about the same job
+    # in a copy of this context, so that its log lines name the same job
     thread = threading.Thread(target=copy_context().run, args=(tick_until_closed,), name="heart", daemon=True)
     thread.start()
     try:

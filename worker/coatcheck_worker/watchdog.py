@@ -1,4 +1,4 @@
-"""Ends a process in which no thread gets to run any more, as when a handler hangs in C code that holds the GIL."""
+"""Ends a process in which no thread can run any more, as when a handler hangs in C code that holds the GIL."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 RESETS_PER_TIMEOUT = 8
-"""How often the watchdog is put off in the time that it waits."""
+"""How often the watchdog is reset within its timeout."""
 
 
 @contextmanager
 def watchdog(hang_timeout: float) -> Iterator[None]:
-    """While this lasts, `hang_timeout` seconds in which no other thread could run end the process, with status 1.
+    """Within this context, the process ends with status 1 if no other thread could run for `hang_timeout` seconds.
 
-    Its heart cannot beat then and its lease runs out, while it would sit in its slot for ever. The stacks of all
-    threads go to stderr, so that the owner sees where it hung. The waiting is done in C, without the GIL:
+    Such a process cannot renew its lease, and would occupy its slot for ever. The stacks of all threads go to stderr,
+    so that the owner sees where it hung. The timer runs in C, without the GIL:
     https://docs.python.org/3/library/faulthandler.html#faulthandler.dump_traceback_later
     """
     stopped = threading.Event()

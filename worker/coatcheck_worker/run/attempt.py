@@ -1,4 +1,4 @@
-"""One attempt at a job that was claimed: run its handler under a heartbeat, then settle."""
+"""One attempt at a claimed job: run its handler under a heartbeat, then settle."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ from coatcheck_worker.storage.results import as_result, store_checkpoint, store_
 log = logging.getLogger(__name__)
 
 UNRESPONSIVE_EXIT_STATUS = 75
-"""Exit status of a worker that was ended because a handler would not stop (EX_TEMPFAIL of sysexits.h)."""
+"""Exit status of a worker that was ended because a handler did not stop (EX_TEMPFAIL of sysexits.h)."""
 
 
 class JobAttempt:
     """The attempt `job.attempt`, held by this process.
 
-    `deadline` is when the process itself has to be done (milliseconds), if it has one. `on_forced_exit` gets the
-    verdict in the worst case, in which the handler does not stop and the process is ended under it.
+    `deadline` is when the process itself must be done (milliseconds), if it has one. `on_forced_exit` gets the
+    disposition if the handler does not stop and the process has to be ended.
     """
 
     def __init__(
@@ -88,12 +88,12 @@ class JobAttempt:
                 return self._stop()
             except Exception as error:  # noqa: BLE001 - whatever a handler raises ends its attempt, not the worker
                 return self._fail(error)
-            # outside the try: when this write fails it may still have been made, and then what it points to must stay
+            # outside the try: a write that fails may still have been made, and then what it points to must stay
             with self._settling:
                 return settling()
 
     def _call_handler(self, context: JobContext) -> Any:
-        # it may have to end before it began: the claim may have taken longer than there was time
+        # the attempt may have to end before it began: the claim may have taken longer than there was time
         context.check()
         context.checkpoint = self._checkpoint()
         value = self._handler.run(self._input(), context)
@@ -124,7 +124,7 @@ class JobAttempt:
             return bytes(stream.read())
 
     def _store(self, value: Any, context: JobContext) -> Callable[[], Disposition]:
-        """Store what the handler returned; answers the write that is left to be made."""
+        """Store what the handler returned. Returns the settling write, which is still to be sent."""
         dependencies, job = self._dependencies, self._job
         bucket = dependencies.settings.bucket
         if isinstance(value, Continue):
@@ -139,7 +139,7 @@ class JobAttempt:
     def _fail(self, error: Exception) -> Disposition:
         if isinstance(error, AwsError) and self.heartbeat.stop is StopReason.LEASE_LOST:
             return self._stop()
-        # a reason is the client's to read, and may hold what a tenant sent
+        # the client reads the reason, and it may hold what a tenant sent
         trace = None if isinstance(error, Reject) else error
         log.warning("%s: attempt %d failed: %s", self._job.id, self._job.attempt, type(error).__name__, exc_info=trace)
         with self._settling:
@@ -158,26 +158,26 @@ class JobAttempt:
         return settle.stopped(self._dependencies, self._job, self._policy, stop, deadline=self.heartbeat.deadline)
 
     def _end_process(self, stop: StopReason) -> None:
-        """The handler does not stop: settle over its head, then end it with its process."""
+        """The handler does not stop: settle the attempt without it, then end it with its process."""
         if not self._settling.acquire(blocking=False):
             return
         log.error("%s does not stop (%s): ending the process", self._job.id, stop.value)
         try:
             self._on_forced_exit(self._settle_stopped(stop))
         except Exception:
-            # the process has to end, whatever it was
+            # the process has to end, whatever the error was
             with contextlib.suppress(Exception):
                 log.exception("%s could not be settled; its lease will run out", self._job.id)
         self._dependencies.end_process(UNRESPONSIVE_EXIT_STATUS)
 
 
 async def _until_stopped(work: Any, heartbeat: Heartbeat) -> Any:
-    """Await `work`; when the heart says stop, cancel it at its next await."""
+    """Await `work`; when the heartbeat requests a stop, cancel it at its next await."""
     loop = asyncio.get_running_loop()
     task = asyncio.ensure_future(work)
 
     def cancel() -> None:
-        # the loop is closed when the handler is through: there is nothing to cancel any more
+        # the loop is closed when the handler has finished: there is nothing left to cancel
         with contextlib.suppress(RuntimeError):
             loop.call_soon_threadsafe(task.cancel)
 

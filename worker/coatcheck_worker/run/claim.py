@@ -1,4 +1,4 @@
-"""A message says: look at this job. Look, and do what its row asks for."""
+"""Process a job's message: claim the job and run it, or decide what to do with the message."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ def run_job(
     on_forced_exit: Callable[[Disposition], None],
     on_attempt: AttemptCallback = lambda _: None,
 ) -> Disposition:
-    """Claim the job, run it and settle it; the one way, for the Lambda and for the polling process.
+    """Claim the job, run it and settle it, both in Lambda and in the polling process.
 
-    `deadline` is when this process must be done, in milliseconds. `on_attempt` is told of the attempt while it runs,
-    so that a signal can reach it. Raises AwsError when AWS is out of reach: the message then comes again, and the
-    sweeper looks as well. Raises NewerRow for a job that only newer workers know how to treat.
+    `deadline` is when this process must be done, in milliseconds. `on_attempt` gets the attempt while it runs, so that
+    a signal can reach it. Raises AwsError when AWS is unavailable: the message then comes again, and the sweeper also
+    checks the job. Raises NewerRow for a job that only newer workers understand.
     """
     key = JobKey(message.tenant, message.job)
     outcome = _claim(dependencies, key)
@@ -60,7 +60,7 @@ def _claim(dependencies: Dependencies, key: JobKey) -> transitions.TransitionOut
             transitions.claim(table, key, now=dependencies.clock(), lease=lease, owner=owner)
         )
     if isinstance(outcome, transitions.TransitionRefused) and outcome.job and outcome.job.owner == owner:
-        # our own claim: its reply was lost, and the SDK repeated it
+        # this is our own claim: its reply was lost, and the SDK repeated it
         return outcome.job
     return outcome
 
@@ -75,7 +75,7 @@ def _release_if_due(dependencies: Dependencies, key: JobKey, job: Job | None) ->
 
 
 def _disposition_of_unclaimed(dependencies: Dependencies, key: JobKey, job: Job | None) -> Disposition:
-    """What becomes of a message whose job cannot be claimed now."""
+    """The disposition of a message whose job cannot be claimed now."""
     if job is None:
         return DeadLetter(f"names {key.id}, which is not there")
     match job.status:
@@ -83,7 +83,7 @@ def _disposition_of_unclaimed(dependencies: Dependencies, key: JobKey, job: Job 
             delay = due.message_delay(now=dependencies.clock(), start_at=job.start_at)
             return Ack() if delay is None else Redeliver(max(delay, 1))
         case Status.RUNNING if job.attempt < job.max_attempts:
-            # whoever holds it settles it, or the sweeper does: it alone may send what this function consumes
+            # its holder settles it, or the sweeper does: only the sweeper may send what this function consumes
             return Ack()
         case Status.SCHEDULED | Status.QUEUED | Status.RUNNING | Status.CANCELING:
             sweep.process_job(dependencies, job)

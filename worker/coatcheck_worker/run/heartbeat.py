@@ -1,4 +1,4 @@
-"""The heartbeat of one attempt: keeps the lease, carries progress out and the order to stop in."""
+"""The heartbeat of one attempt: renews the lease, writes progress, and reads whether to stop."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from coatcheck_worker.ticker import RENEWALS_PER_LEASE, Ticker
 log = logging.getLogger(__name__)
 
 MIN_RENEWAL_INTERVAL = 2 * SECOND
-"""The least time between two beats: one that takes news along, or that tries again, does not wait for its turn."""
+"""The least time between two renewals. One that carries progress, or that retries, does not wait for the interval."""
 
 STOP_GRACE = 5 * SECOND
-"""How long a handler that was told to stop may go on before its process is ended."""
+"""How long a handler may go on after a stop was requested, before its process is ended."""
 
 
 class StopReason(Enum):
-    """Why an attempt has to end before its handler is through."""
+    """Why an attempt has to end before its handler has finished."""
 
     CANCELED = "the job was canceled"
     OUT_OF_TIME = "the attempt ran past its timeout"
@@ -37,9 +37,9 @@ class StopReason(Enum):
 
 
 class Heartbeat:
-    """Beats at `ticker` while a handler runs. No error ends it but that of a process which is gone.
+    """Ticks by `ticker` while a handler runs. No error ends it, except the end of the process.
 
-    `deadline` is when the attempt must end (milliseconds). `on_unresponsive` is called, out of a look, when the handler
+    `deadline` is when the attempt must end (milliseconds). `on_unresponsive` is called, from a tick, if the handler
     still runs a while after the attempt had to end.
     """
 
@@ -78,11 +78,11 @@ class Heartbeat:
         self._ticking.__exit__(None, None, None)
 
     def set_progress(self, progress: Progress) -> None:
-        """Note how far the handler is; the next beat takes it along."""
+        """Record the handler's progress; the next renewal writes it."""
         self._progress = progress
 
     def call_when_stopped(self, action: Callable[[], object]) -> None:
-        """Call `action` when the attempt has to end; at once if it already has to."""
+        """Call `action` when the attempt has to end, or at once if it already has to."""
         with self._lock:
             self._on_stop = action
             stopped = self.stop is not None
@@ -90,7 +90,7 @@ class Heartbeat:
             action()
 
     def request_stop(self, stop: StopReason) -> None:
-        """Tell the attempt to end. The first reason stands."""
+        """Request that the attempt ends. The first reason is kept."""
         with self._lock:
             if self.stop is not None:
                 return
@@ -103,7 +103,7 @@ class Heartbeat:
         try:
             return self._tick_once()
         except Exception:
-            # the lease, the timeout and a cancel rest on the next look; there may be no memory even to say so
+            # the lease, the timeout and a cancel depend on the next tick; there may be no memory even to log this
             with contextlib.suppress(Exception):
                 log.exception("%s: a look of its heartbeat failed; it goes on", self._job.id)
             return True
@@ -122,7 +122,7 @@ class Heartbeat:
     def _due(self, now: int) -> bool:
         unreported = self._progress is not self._reported
         interval = self._lease // RENEWALS_PER_LEASE
-        # a clock that was put back by as much is no reason to wait until it is where it was
+        # if the clock was put back, do not wait until it reaches its old time
         since_attempted, since_renewal = abs(now - self._last_attempted), abs(now - self._last_renewal)
         return since_attempted >= min(MIN_RENEWAL_INTERVAL, interval) and (unreported or since_renewal >= interval)
 
@@ -149,7 +149,7 @@ class Heartbeat:
 
     def _not_renewed(self, unreported: Progress | None, error: Exception) -> None:
         if not isinstance(error, AwsUnavailable) and self._progress is unreported:
-            # it is the one part of a beat that is a handler's: the next goes without
+            # progress is the only part of a renewal that comes from the handler: the next one goes without it
             self._progress = self._reported
         if self._clock() >= self._lease_until:
             self.request_stop(StopReason.LEASE_LOST)
@@ -158,6 +158,6 @@ class Heartbeat:
         log.log(level, "beat of %s failed: %s", self._job.id, error, exc_info=unexpected)
 
     def _holds(self, row: Job) -> bool:
-        """Whether the attempt is still ours: a beat is also refused where a longer lease of ours stands already."""
+        """Whether the attempt is still ours: a renewal is also refused if the row already holds our longer lease."""
         same = (row.attempt, row.created_at) == (self._job.attempt, self._job.created_at)
         return same and row.status.active

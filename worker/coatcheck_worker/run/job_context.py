@@ -1,4 +1,4 @@
-"""The context that a running handler is given."""
+"""The context of a running handler."""
 
 from __future__ import annotations
 
@@ -62,13 +62,13 @@ class JobContext:
 
     @property
     def artifacts(self) -> list[Blob]:
-        """The artifacts that are whole."""
+        """The artifacts that are complete."""
         return [blob for blob in self._artifacts.values() if blob is not None]
 
     def progress(self, fraction: float, message: str | None = None) -> None:
-        """Note how far the job is. Raises Stopped, and ValueError for what is no fraction.
+        """Report the job's progress. Raises Stopped, and ValueError for what is not a fraction.
 
-        Any kind of number will do; the message is made fit to be shown.
+        Any kind of number is accepted; the message is sanitized.
         """
         if not 0 <= fraction <= 1:
             raise ValueError(f"a fraction is between 0 and 1, not {fraction}")
@@ -82,7 +82,7 @@ class JobContext:
             raise Stopped(self._heartbeat.stop.value)
 
     def open_input(self, upload: Upload) -> BinaryIO:
-        """The uploaded file as a file that seeks. Raises FileNotFoundError when it has expired."""
+        """The uploaded file as a seekable file. Raises FileNotFoundError when it has expired."""
         key = s3_keys.upload_key(self.tenant, upload.id)
         reader = ObjectReader(self._transport, self._bucket, key, name=f"upload {upload.id}")
         return cast("BinaryIO", io.BufferedReader(reader, READ_AHEAD))

@@ -1,4 +1,4 @@
-"""Whether and when a failed attempt is tried again. Pure: the random number is an argument."""
+"""Decide whether and when a failed attempt is retried. Pure: the random number is an argument."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class GiveUp:
 def decide(
     policy: RetryPolicy, *, attempt: int, max_attempts: int, error: BaseException | None, roll: float
 ) -> RetryIn | GiveUp:
-    """What follows when attempt number `attempt` ended in `error` (None: its process died or ran out of time).
+    """Decide what follows when attempt number `attempt` ended in `error` (None: its process died or ran out of time).
 
     `roll` is a random number in [0, 1).
     """
@@ -34,6 +34,6 @@ def decide(
         return GiveUp(permanent=False)
     if isinstance(error, RetryLater):
         return RetryIn(error.after)
-    # 2 ** 1024 does not fit a float; by then the cap has long been reached
+    # 2 ** 1024 does not fit a float; the cap is reached long before
     ceiling = min(policy.cap, policy.base * 2.0 ** min(attempt - 1, 64))
     return RetryIn(ceiling * roll)

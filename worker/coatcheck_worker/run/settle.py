@@ -1,4 +1,4 @@
-"""How an attempt ends: each ending is one fenced write, and says what becomes of the message."""
+"""Settle an attempt: each outcome is one fenced write, and returns the disposition of the message."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ log = logging.getLogger(__name__)
 
 MAX_DETAIL = 500
 UNKNOWN_TYPE_TIMEOUT = DAY
-"""How long a job waits for a worker that knows its type, from its first meeting with one that does not."""
+"""How long a job waits for a worker that knows its type, from when a worker first missed it."""
 UNKNOWN_TYPE_DELAY = 60
 _CANCELED = JobError(errors.CANCELED.code, "The client canceled the job while it ran.")
 
 
 def succeeded(dependencies: Dependencies, job: Job, result: Blob, artifact_count: int) -> Disposition:
-    """The result is whole and stored: point to it. Bytes first, then the pointer."""
+    """Write the pointer to the result, whose bytes are already stored completely."""
     now = dependencies.clock()
     table = dependencies.settings.table
     transition = transitions.settle(table, job, SUCCEED, now=now, result=result, artifact_count=artifact_count)
@@ -61,7 +61,7 @@ def raised(dependencies: Dependencies, job: Job, policy: RetryPolicy, error: Exc
 def stopped(
     dependencies: Dependencies, job: Job, policy: RetryPolicy, stop: StopReason, *, deadline: int
 ) -> Disposition:
-    """The attempt was made to end; `deadline` is when it had to at the latest (milliseconds)."""
+    """The attempt had to end, at the latest at `deadline` (milliseconds)."""
     if stop is StopReason.LEASE_LOST:
         return Ack()
     if stop is StopReason.CANCELED:
@@ -83,10 +83,10 @@ def stopped(
 
 
 def requeue_unknown_type(dependencies: Dependencies, job: Job) -> Disposition:
-    """No handler here knows the job's type: newer workers may, so it costs no attempt to wait for them.
+    """No handler here knows the job's type. Newer workers may, so waiting for them uses up no attempt.
 
-    The time counts from when the type was first missed: the job may have been scheduled, or tried, days before. That is
-    unknown of what an older version's worker has missed, and it then counts from now.
+    The time counts from when the type was first missed: the job may have been scheduled, or tried, days before. Workers
+    of an older version did not record that time; it then counts from now.
     """
     error = JobError(errors.UNKNOWN_TYPE.code, f"the worker has no handler for {job.type}")
     log.error("%s: %s", job.id, error.detail)
@@ -115,7 +115,7 @@ def _retry(
     counted: bool = True,
     type_missed_at: int | None = None,
 ) -> Disposition:
-    """Queue the job again. The same message waits out a short time; after a longer one the sweeper sends another."""
+    """Queue the job again. The same message covers a short delay; after a longer one the sweeper sends another."""
     _spill(dependencies, job)
     now = dependencies.clock()
     start_at = now + milliseconds(seconds)
@@ -138,7 +138,7 @@ def _spill(dependencies: Dependencies, job: Job) -> None:
 
 
 def _commit(dependencies: Dependencies, job: Job, transition: Call[transitions.TransitionOutcome]) -> bool:
-    """Send the write that ends the attempt; whether it took effect. A cancel that came before it wins."""
+    """Send the write that ends the attempt. Returns whether it took effect. A cancel that came before it wins."""
     outcome = dependencies.transport.send(transition)
     if isinstance(outcome, Job):
         log.info("%s is %s after attempt %d", job.id, outcome.status, job.attempt)
@@ -156,8 +156,8 @@ def _commit(dependencies: Dependencies, job: Job, transition: Call[transitions.T
         if isinstance(canceled, Job):
             run(dependencies.transport, notify_deliverer(dependencies.settings, canceled))
         return False
-    # The row already left this very attempt: the reply to our own write was lost and the write repeated, or the
-    # sweeper was faster. A success can only have been our own, since none but the holder of the fence can make one.
+    # The row already left this attempt: the reply to our own write was lost and the write repeated, or the sweeper was
+    # faster. A success can only be our own, since only the holder of the fence can write one.
     log.info("%s was already %s after attempt %d", job.id, row.status, job.attempt)
     run(dependencies.transport, notify_deliverer(dependencies.settings, row))
     return _was_our_write(row.status)
@@ -177,7 +177,7 @@ def _was_our_write(status: Status) -> bool:
 
 
 def _describe(error: Exception, job: Job) -> JobError:
-    """What a client is told. A handler's unexpected error may hold anything, so only its class is named."""
+    """The error that a client sees. A handler's unexpected error may hold anything, so only its class is named."""
     match error:
         case Reject():
             return _job_error(errors.REJECTED.code, error.reason)

@@ -1,4 +1,4 @@
-"""An object in S3 as a file that is read: forward in one request, and from anywhere by requests for ranges."""
+"""An object in S3 as a readable file: one request to read forward, range requests to read from anywhere."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from coatcheck.core.aws.call import AwsUnavailable, Call
 from coatcheck_worker.boto_transport import STREAM_ERRORS, Transport
 
 READ_AHEAD = 256 * 1024
-"""The least that is asked for after a jump. What is read on from there is asked for in ranges that grow."""
+"""Bytes in the first range request after a seek. Reading on from there uses growing ranges."""
 
 MAX_SKIP = 1024 * 1024
-"""A jump forward this short is made by reading: sooner done than another request."""
+"""A seek forward of at most so many bytes reads them instead: that is faster than another request."""
 
 READ_AHEAD_GROWTH = 4
 MAX_RESUMES = 4
-"""How often in a row a connection may break without one byte having come."""
+"""How often in a row a connection may break before a byte arrives."""
 
 
 class ObjectReader(io.RawIOBase):
     """An object, the same from the first byte read to the last. Wrap it in a BufferedReader.
 
-    `name` is what errors call it. Raises FileNotFoundError when there is no object; later also when it was removed
-    or replaced since, and AwsUnavailable when S3 cannot be read from. A connection that breaks is made again.
+    Errors call it `name`. Raises FileNotFoundError when there is no object; later also when it was removed or replaced
+    since, and AwsUnavailable when S3 cannot be read from. A broken connection is made again.
 
-    Who reads it from the first byte to the last, in order, gets Reject at the end when it is not what its client
+    Reading from the first byte to the last, in order, raises Reject at the end if the bytes are not what the client
     declared.
     """
 
@@ -44,7 +44,7 @@ class ObjectReader(io.RawIOBase):
         self._declared = opened.declared
         self._sha256, self._hashed = hashlib.sha256(), 0
         self._position = 0
-        # the stream gives the bytes from _at to _end
+        # the stream holds the bytes from _at to _end
         self._stream: Any = opened.stream
         self._at, self._end, self._span = 0, opened.size, opened.size
 
@@ -57,11 +57,11 @@ class ObjectReader(io.RawIOBase):
         return True
 
     def tell(self) -> int:
-        """Where the next byte is read."""
+        """The position of the next byte."""
         return self._position
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        """Move, which sends nothing yet. Raises OSError for a place before the start, as a file does."""
+        """Set the position; sends no request yet. Raises OSError for a position before the start, as a file does."""
         start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
         if start + offset < 0:
             raise OSError(errno.EINVAL, f"cannot seek to {start + offset}", self._name)
@@ -81,7 +81,7 @@ class ObjectReader(io.RawIOBase):
             return got
 
     def close(self) -> None:
-        """Let the connection go."""
+        """Close the connection."""
         self._close_stream()
         super().close()
 
@@ -105,7 +105,7 @@ class ObjectReader(io.RawIOBase):
         raise AwsUnavailable(self._range(self._position, self._size), type(broken).__name__) from broken
 
     def _position_stream(self, position: int, wanted: int) -> None:
-        """Have a stream whose next byte is the one at `position`."""
+        """Open or advance the stream so that its next byte is the one at `position`."""
         ahead = position - self._at
         if self._stream is None or position >= self._end or not 0 <= ahead <= MAX_SKIP:
             self._span = self._span * READ_AHEAD_GROWTH if ahead == 0 else READ_AHEAD

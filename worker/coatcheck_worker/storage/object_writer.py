@@ -1,4 +1,4 @@
-"""Bytes on their way out: hashed while they pass, kept in the row when few, sent to S3 in parts when many."""
+"""Writes bytes: hashes them, keeps a few in the row, and sends more to S3 in parts."""
 
 from __future__ import annotations
 
@@ -14,14 +14,13 @@ from coatcheck_worker.boto_transport import Transport
 from coatcheck_worker.storage.part_uploader import MAX_PARTS, MAX_SIZE, PartUploader, part_size
 
 _MAX_COMPRESSION_RATIO = 8
-"""What has more bytes than so many times those that may go into the row is not deflated to see whether it does."""
+"""Data larger than this many times the row's inline limit is not compressed to see whether it fits."""
 
 
 class ObjectWriter(io.RawIOBase):
     """A file that becomes one object in S3, or a few bytes in a row. Call `finish` or `abort` when it is written.
 
-    What is at most `inline` bytes when it is packed goes into the row. What fits a part goes in one request, and no
-    thread is started for it.
+    At most `inline` bytes, when packed, go into the row. What fits into one part goes in one request, without a thread.
     """
 
     def __init__(
@@ -42,9 +41,9 @@ class ObjectWriter(io.RawIOBase):
         return True
 
     def write(self, data: Any, /) -> int:
-        """Take `data` whole.
+        """Take all of `data`.
 
-        Raises AwsError when S3 did not take an earlier part, and Reject beyond MAX_SIZE.
+        Raises AwsError when S3 did not accept an earlier part, and Reject beyond MAX_SIZE.
         """
         with memoryview(data) as view, view.cast("B") as octets:
             taken = 0
@@ -55,7 +54,7 @@ class ObjectWriter(io.RawIOBase):
             return taken
 
     def finish(self) -> Blob:
-        """Everything is written: the blob is whole when this returns. Raises AwsError."""
+        """Store the rest: the blob is complete when this returns. Raises AwsError."""
         if self._parts is not None:
             self._send_part()
             self._parts.complete()
@@ -69,7 +68,7 @@ class ObjectWriter(io.RawIOBase):
         return self._blob()
 
     def abort(self) -> None:
-        """Throw away what was sent. Raises AwsError; the bucket's lifecycle rule then does it in a day."""
+        """Discard what was sent. Raises AwsError; the bucket's lifecycle rule then does it in a day."""
         if self._parts is not None:
             self._parts.abort()
 
@@ -79,7 +78,7 @@ class ObjectWriter(io.RawIOBase):
     def _take(self, octets: memoryview) -> int:
         end = self._filled + len(octets)
         if end > len(self._buffer):
-            # the first part: it may stay small
+            # the first part may stay small
             self._buffer += octets
         else:
             with memoryview(self._buffer) as view:
@@ -88,7 +87,7 @@ class ObjectWriter(io.RawIOBase):
         return len(octets)
 
     def _hash(self) -> None:
-        """Hash what the buffer holds: one large update lets other threads run, many small ones do not."""
+        """Hash the buffer: one large update lets other threads run, many small ones do not."""
         del self._buffer[self._filled :]
         self._sha256.update(self._buffer)
         self._size += self._filled
@@ -102,5 +101,5 @@ class ObjectWriter(io.RawIOBase):
         free_buffer = self._parts.add(self._buffer)
         self._filled = 0
         self._capacity = part_size(self._parts.next_number)
-        # memory that the system has given already is taken again: it is as quick, and does not come in odd pieces
+        # memory that the process already has is reused: it is as quick, and does not come in odd pieces
         self._buffer = free_buffer if free_buffer and len(free_buffer) == self._capacity else bytearray(self._capacity)

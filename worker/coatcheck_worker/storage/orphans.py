@@ -1,4 +1,4 @@
-"""Removing bytes that nothing points to. What is missed, the bucket's lifecycle rules remove."""
+"""Remove bytes that nothing points to. The bucket's lifecycle rules remove what is missed here."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def discard_attempt(dependencies: Dependencies, job: Job) -> None:
 
 
 def discard_lost_attempt(dependencies: Dependencies, job: Job) -> None:
-    """Remove what an attempt made whose worker is lost, and with it the upload that it may have been in."""
+    """Remove what the attempt of a lost worker made, also a multipart upload that it may have left open."""
     discard_attempt(dependencies, job)
     with contextlib.suppress(AwsError):
         for upload in _unfinished(dependencies, s3_keys.attempt_prefix(job)):
@@ -29,9 +29,9 @@ def discard_lost_attempt(dependencies: Dependencies, job: Job) -> None:
 
 
 def remove_expired(dependencies: Dependencies, job: Job) -> None:
-    """Remove all that a job which has expired left in the bucket. Raises AwsError and NotRemoved.
+    """Remove all that an expired job left in the bucket. Raises AwsError and NotRemoved.
 
-    What is beside its row goes by its own TTL, but for that of a job whose owner deletes it: a DELETE may have died.
+    Other items of the job go by their own TTL, except for a job whose owner deletes it: a DELETE may have died.
     """
     settings, transport = dependencies.settings, dependencies.transport
     if job_updates.is_purged(job):

@@ -1,4 +1,4 @@
-"""An object that is sent in parts while the next part is being filled."""
+"""A multipart upload that sends parts while the next part is being filled."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from coatcheck.core.aws import s3
 from coatcheck_worker.boto_transport import Transport
 
 PART_SIZE = 8 * 1024 * 1024
-"""Bytes in each of the first thousand parts, and by how much the parts of each further thousand are larger."""
+"""Bytes in each of the first thousand parts; the parts of each further thousand are larger by the same amount."""
 
 MAX_PARTS = 10_000
-"""What S3 takes. https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html"""
+"""The limit of S3. https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html"""
 
 UPLOAD_THREADS = 2
 MAX_IN_FLIGHT = 3
-"""Parts that are being sent or wait for it. With the one being filled, memory holds four."""
+"""Parts that are being sent or wait to be sent. With the one being filled, memory holds four."""
 
 
 def part_size(number: int) -> int:
@@ -31,7 +31,7 @@ MAX_SIZE = sum(part_size(number) for number in range(1, MAX_PARTS + 1))
 
 
 class PartUploader:
-    """A multipart upload. Call `complete` or `abort` at its end. Raises AwsError when it cannot be begun."""
+    """A multipart upload. Call `complete` or `abort` at its end. Raises AwsError when it cannot be started."""
 
     def __init__(self, transport: Transport, bucket: str, key: str, *, content_type: str) -> None:
         self._transport, self._bucket, self._key = transport, bucket, key
@@ -47,30 +47,30 @@ class PartUploader:
         return len(self._sent) + len(self._in_flight) + 1
 
     def add(self, body: bytearray) -> bytearray | None:
-        """Send `body`, which is not the caller's any more; answers the body of a part that was sent, to be used again.
+        """Send `body`, which the caller must not use any more. Returns the body of a sent part, to be reused.
 
-        Waits while enough parts are in flight. Raises AwsError when an earlier part failed, then and ever after.
+        Waits while enough parts are in flight. Raises AwsError when an earlier part failed, and again at each call.
         """
         while len(self._in_flight) >= MAX_IN_FLIGHT or (self._in_flight and self._in_flight[0][0].done()):
             self._collect()
         self._in_flight.append((self._pool.submit(self._send, self.next_number, body), body))
-        # as many as may be wanted at once are made first, so that memory depends neither on size nor on timing
+        # all buffers that can be needed at once are made first, so that memory depends neither on size nor on timing
         return self._free_buffers.popleft() if self.next_number > MAX_IN_FLIGHT + 1 else None
 
     def complete(self) -> None:
-        """Every part was added: the object is there when this returns. Raises AwsError, also for an earlier part."""
+        """Complete the upload: the object exists when this returns. Raises AwsError, also for an earlier part."""
         while self._in_flight:
             self._collect()
         self._pool.shutdown()
         self._transport.send(s3.complete_multipart(self._bucket, self._key, self._upload, self._sent))
 
     def abort(self) -> None:
-        """Throw away what was sent, once nothing is on its way any more. Raises AwsError."""
+        """Discard what was sent, once no part is in flight any more. Raises AwsError."""
         self._pool.shutdown(cancel_futures=True)
         self._transport.send(s3.abort_multipart(self._bucket, self._key, self._upload))
 
     def _collect(self) -> None:
-        # what failed stays the first in line, so that it is met again by whoever tries to go on
+        # the failed part stays first in the queue, so that each later call fails on it again
         future, body = self._in_flight[0]
         self._sent.append(future.result())
         self._free_buffers.append(body)

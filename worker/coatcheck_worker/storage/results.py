@@ -1,4 +1,4 @@
-"""What a handler returned, as bytes with a content type, on their way into a sink."""
+"""Turn what a handler returned into bytes with a content type, and store them."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _CHUNK_SIZE = 1024 * 1024
 
 
 class BadResult(Exception):
-    """A handler returned something that is no result of its job type. The message says what it was."""
+    """A handler returned something that is not a result of its job type. The message says what it was."""
 
 
 def as_result(job_type: JobType[Any, Any], returned: Any) -> Result:
-    """What was returned, as bytes with a content type. Raises BadResult."""
+    """The returned value as bytes with a content type. Raises BadResult."""
     if isinstance(returned, Result):
         return returned
     if returned is None:
@@ -66,7 +66,7 @@ def store_result(transport: Transport, bucket: str, job: Job, result: Result, *,
 
 
 def store_checkpoint(transport: Transport, bucket: str, job: Job, value: Any) -> Blob:
-    """Store what the next leg goes on from. Raises AwsError, and BadResult when it is not JSON."""
+    """Store the checkpoint from which the next leg continues. Raises AwsError, and BadResult when it is not JSON."""
     try:
         text = to_json(value)
     except (TypeError, ValueError) as error:
@@ -91,7 +91,7 @@ def _fill(writer: ObjectWriter, chunks: Iterable[bytes | memoryview], check: Cal
 
 
 def _chunks(result: Result) -> Iterator[bytes | memoryview]:
-    """The bytes in pieces. A piece is good until the next is asked for."""
+    """The bytes in chunks. A chunk is valid until the next is read."""
     body = result.body
     if isinstance(body, bytes):
         with memoryview(body) as view:

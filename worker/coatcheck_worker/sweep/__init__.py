@@ -1,4 +1,4 @@
-"""The sweeper: does what is overdue by the rows' `due_at`. It may run twice at once and stop anywhere."""
+"""The sweeper: processes rows whose `due_at` has passed. It may run twice at once and stop anywhere."""
 
 from coatcheck_worker.sweep.jobs import process_job
 from coatcheck_worker.sweep.passes import SWEEP_THREADS, sweep

@@ -1,4 +1,4 @@
-"""`python -m coatcheck_worker.sweep --every SECONDS`: the sweeper as a loop, where no schedule calls the Lambda."""
+"""`python -m coatcheck_worker.sweep --every SECONDS`: the sweeper as a loop, where no schedule invokes the Lambda."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 def main(make_transport: Callable[[], Transport] = BotoTransport) -> None:
-    """Parse the command line and sweep until SIGTERM. `make_transport` makes the way to AWS: tests bring their own."""
+    """Parse the command line and sweep until SIGTERM. `make_transport` makes the transport: tests bring their own."""
     parser = argparse.ArgumentParser(prog="python -m coatcheck_worker.sweep", description="Attend to overdue jobs.")
     parser.add_argument("--every", type=float, default=60.0, help="seconds between two sweeps")
     parser.add_argument(
@@ -64,7 +64,7 @@ def _sweep(dependencies: Dependencies, assignment: ShardAssignment, *, until: in
     except AwsError as error:
         log.warning("the sweep is not whole: %s", error)
     except Exception:
-        # every promise rests on this loop: whatever one sweep fails on, the next one comes
+        # every promise depends on this loop: whatever one sweep fails on, the next one runs
         log.exception("the sweep failed")
 
 

@@ -1,4 +1,4 @@
-"""The sweeper's look at the dead-letter queues: a job whose message was put aside is told so, in its history."""
+"""The sweeper's scan of the dead-letter queues: a dead-lettered message is recorded in its job's history."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from coatcheck_worker.dependencies import Dependencies
 log = logging.getLogger(__name__)
 
 MAX_BATCHES = 10
-"""Batches of ten messages of a queue that one sweep looks at."""
+"""Batches of ten messages that one sweep receives from a queue."""
 
 VISIBILITY_TIMEOUT = 1
-"""Seconds that a message looked at is hidden from others: from `coatcheck dlq`, which waits longer than that."""
+"""Seconds that a received message is hidden from others, such as `coatcheck dlq`, which waits longer than that."""
 
 
 def scan(dependencies: Dependencies, *, until: int) -> Counter[str]:
-    """Look at messages that were put aside, until the time `until` at the latest; counts what was done, by its name."""
+    """Process dead-lettered messages, until the time `until` at the latest. Counts what was done, by name."""
     done: Counter[str] = Counter()
-    # those of the webhooks are of no job that waits, and stay for whoever mends the deliverer
+    # messages of lane `webhooks` belong to no waiting job, and stay for whoever repairs the deliverer
     for queue_url in (dependencies.settings.dead_letters[lane] for lane in dependencies.settings.lanes):
         for _ in range(MAX_BATCHES):
             batch = (

@@ -1,4 +1,4 @@
-"""The pass over deliveries: one that is overdue gets another message."""
+"""The pass over deliveries: an overdue delivery gets another message."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def process_due(
     until: int,
     fraction: float,  # noqa: ARG001 - one signature for all passes
 ) -> Counter[str]:
-    """Attend to the deliveries of the pages until the time `until`."""
+    """Process the deliveries of the pages until the time `until`."""
     done: Counter[str] = Counter()
     for keys in pages:
         done.update(dependencies.parallel_map(partial(in_time, dependencies, until, _process_delivery), keys))
@@ -32,12 +32,12 @@ def process_due(
 
 
 def _process_delivery(dependencies: Dependencies, key: DeliveryKey) -> str:
-    """Send a message for a delivery if it is due; says what was done. Raises AwsError."""
+    """Send a message for a delivery if it is due. Returns what was done. Raises AwsError."""
     delivery = dependencies.transport.send(get_delivery(dependencies.settings.table, key))
     if delivery is None:
         return "gone"
     now = dependencies.clock()
-    # due times are rounded down: a message now would find the attempt under way, and be of no use
+    # due times are rounded down: a message now would find the attempt in progress, and be useless
     if delivery.due_at is None or delivery.due_at > now or delivery.attempt_in_progress(now):
         return "early"
     delay = due.message_delay(now=now, start_at=delivery.try_at)
@@ -50,7 +50,7 @@ def _process_delivery(dependencies: Dependencies, key: DeliveryKey) -> str:
 
 
 def _next_due_at(delivery: Delivery, now: int) -> int:
-    """When to look next: the later, the longer the delivery is overdue, so that no backlog is flooded with wake-ups."""
+    """When to check again: the longer the delivery is overdue, the later, so that messages do not flood a backlog."""
     start = delivery.trying_since or delivery.try_at or delivery.created_at
     if now - start < DISPATCH_GRACE:
         return due.for_dispatch(now=now, start_at=start, queue_deadline=None, dispatches=0)

@@ -1,4 +1,4 @@
-"""Messages for jobs that wait: those that start soon, and those whose message may be lost."""
+"""Send messages for waiting jobs: those that start soon, and those whose message may be lost."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from coatcheck_worker.sweep.due_rows import FAILED, safely
 log = logging.getLogger(__name__)
 
 MIN_REPEATED = 100
-"""Messages that a sweep sends again in each lane however many wait there."""
+"""Messages that a sweep sends again in each lane, however many wait there."""
 
 MAX_SOON_REPOSTPONED = 100
-"""Up to so many jobs of a lane that were sent no message, since none seemed lost, are looked at again in a minute.
+"""Jobs of a lane whose message does not seem lost: up to so many are checked again in a minute.
 
-Each look is a write for each of them: 100 a minute are three dollars a month, a thousand would be thirty.
+Each check is a write for each job: 100 a minute cost three dollars a month, a thousand would cost thirty.
 """
 
 UNSENT_DELAY = 10 * MINUTE
-"""When more than that are looked at again."""
+"""When the jobs beyond that number are checked again."""
 
 
 POSTPONED = "put off"
@@ -40,24 +40,24 @@ POSTPONED = "put off"
 
 @dataclass(frozen=True, slots=True)
 class PendingDispatch:
-    """A job that needs a message in a lane: its own, or that of the webhooks when somebody is to be told of it."""
+    """A job that needs a message: in its own lane, or in lane `webhooks` when an event is to be notified."""
 
     job: Job
     lane: str
 
     @property
     def what(self) -> str:
-        """What a sweep calls it when the message is sent."""
+        """The name under which a sweep counts it when the message is sent."""
         return "announced" if self.job.done else "woken"
 
     def upcoming(self, now: int) -> bool:
-        """Whether its time to start is still to come, so that no message of it was sent yet."""
+        """Whether its start time is in the future, so that no message was sent for it yet."""
         return self.job.start_at is not None and self.job.start_at > now
 
 
 @dataclass(frozen=True, slots=True)
 class DispatchBatch:
-    """Up to ten of one lane. With `postpone_for` they are only put off, for so many milliseconds."""
+    """Up to ten jobs of one lane. With `postpone_for` they are only postponed, by so many milliseconds."""
 
     lane: str
     pending: Sequence[PendingDispatch]
@@ -67,9 +67,9 @@ class DispatchBatch:
 def dispatch_all(
     dependencies: Dependencies, pending: Sequence[PendingDispatch], *, until: int, fraction: float
 ) -> Counter[str]:
-    """Send messages for the jobs: first those that are to start, then again for those that were sent one before.
+    """Send messages for the jobs: first for those that are to start, then again for those that were sent one before.
 
-    Of the latter no more than seem to be lost. `fraction` is the part of all the jobs that these may be of.
+    Messages are sent again only for as many as seem lost. `fraction` is the part of all jobs that `pending` may cover.
     """
     now = dependencies.clock()
     lanes = dependencies.settings.queues
@@ -92,10 +92,10 @@ def _upcoming_batches(upcoming: Iterable[PendingDispatch]) -> Iterator[DispatchB
 def _repeated_batches(
     dependencies: Dependencies, repeated: Iterable[PendingDispatch], fraction: float
 ) -> Iterator[DispatchBatch]:
-    """Where as many messages wait as jobs do, none seems lost: another for each would only make the queue longer.
+    """If as many messages wait as jobs do, none seems lost: another for each would only make the queue longer.
 
-    Some are sent one all the same, as messages of jobs that are not due yet are counted too. Those wait longer for the
-    next, so that in sweep after sweep each has its turn.
+    Some jobs are sent one anyway, because the count includes messages of jobs that are not due yet. These jobs wait
+    longer for their next message, so that over several sweeps each job gets one.
     """
     for lane, pending in _by_lane(repeated).items():
         lost = max(len(pending) - _queue_depth(dependencies, lane, fraction), MIN_REPEATED)
@@ -106,7 +106,7 @@ def _repeated_batches(
 
 def _queue_depth(dependencies: Dependencies, lane: str, fraction: float) -> int:
     if lane == WEBHOOKS:
-        # the messages of deliveries are in it too, which say nothing of those that tell of jobs
+        # this queue also holds the messages of deliveries, which say nothing about the messages of jobs
         return 0
     try:
         return int(dependencies.transport.send(depth(dependencies.settings.queues[lane])) * fraction)
@@ -116,9 +116,9 @@ def _queue_depth(dependencies: Dependencies, lane: str, fraction: float) -> int:
 
 
 def _by_lane(pending: Iterable[PendingDispatch]) -> dict[str, list[PendingDispatch]]:
-    """Those that were sent the fewest first, and of these who has waited longest.
+    """The jobs by lane: those that were sent the fewest messages first, and of these the longest waiting first.
 
-    Where others of its age were taken, the message of one that still waits is likely lost.
+    If other messages of the same age were received, that of a job that still waits is likely lost.
     """
     lanes: dict[str, list[PendingDispatch]] = defaultdict(list)
     for one in pending:
@@ -148,7 +148,7 @@ def _dispatch_in_time(dependencies: Dependencies, until: int, batch: DispatchBat
 
 
 def _dispatch(dependencies: Dependencies, batch: DispatchBatch) -> Counter[str]:
-    """The message goes before the row is written: when this ends in between, the next sweep sends another."""
+    """Send the messages, then write the rows: if this ends in between, the next sweep sends others."""
     now = dependencies.clock()
     delays = [due.message_delay(now=now, start_at=one.job.start_at) for one in batch.pending]
     messages = {
@@ -168,7 +168,7 @@ def _dispatch(dependencies: Dependencies, batch: DispatchBatch) -> Counter[str]:
 
 
 def _sent(dependencies: Dependencies, lane: str, messages: Mapping[int, tuple[JobMessage, int]]) -> set[int]:
-    """Send the messages; the keys of those that SQS took."""
+    """Send the messages. Returns the keys of those that SQS accepted."""
     if not messages:
         return set()
     taken = dependencies.transport.send(send_jobs(dependencies.settings.queues[lane], list(messages.values())))
@@ -176,7 +176,7 @@ def _sent(dependencies: Dependencies, lane: str, messages: Mapping[int, tuple[Jo
 
 
 def _postpone(dependencies: Dependencies, job: Job, now: int, what: str, postpone_for: int | None) -> str:
-    """Note when to look at the job again; says `what` was done."""
+    """Write when to check the job again. Returns `what`, as what was done."""
     dispatches = job.dispatches + (what != POSTPONED)
     if postpone_for is None:
         due_at = due.for_dispatch(

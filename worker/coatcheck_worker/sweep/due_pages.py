@@ -1,4 +1,4 @@
-"""What is due, page by page: of each shard one in turn, from another shard each time, so that none waits for others."""
+"""Read due rows page by page: one page of each shard in turn, starting at another shard each time, so none starves."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from coatcheck_worker.sweep.shard_assignment import Delegate, ShardCursors
 log = logging.getLogger(__name__)
 
 PAGE_SIZE = 100
-"""Entries of a page: as many rows as one BatchGetItem reads."""
+"""Entries in a page: as many rows as one BatchGetItem reads."""
 
 MAX_ROWS_ALONE = 5000
-"""Entries after which a sweeper that may do so hands over the shards of which there is more."""
+"""Entries after which a sweeper that may delegate does so with the shards that have more."""
 
 MAX_HELPERS = 7
 
@@ -38,10 +38,10 @@ class Find(Protocol[Key]):
 class DuePages(Generic[Key]):
     """Iterates over the pages of what is due now in the shards of one kind, until the time `until` at the latest.
 
-    What becomes due while it is read is left to the next sweep, so the pages end. A shard that cannot be read is
-    left out, and `failed` is why. `left` counts the shards of which something may be left, `newer` the rows that are
-    left to a newer version. `delegated` are the shards that another sweeper was asked to look through from here on;
-    with `keep_reading` they are read all the same, since it may come late or never.
+    Rows that become due meanwhile are left to the next sweep, so the pages end. A shard that cannot be read is skipped,
+    and `failed` is why. `left` counts the shards that may hold more, `newer` the rows that are left to a newer version.
+    `delegated` are the shards that another sweeper was asked to read from here on. With `keep_reading` they are read
+    here too, since it may come late or never.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class DuePages(Generic[Key]):
         self.left += sum(self._kind.shard(number) not in self.delegated for number, _ in self._open)
 
     def skip(self, what: str, error: AwsError, count: int = 1) -> None:
-        """Note that something due could not be read: the next sweep does."""
+        """Record that something due could not be read: the next sweep reads it."""
         log.warning("%s is left out of this sweep: %s", what, error)
         self.failed = error
         self.left += count
@@ -94,7 +94,7 @@ class DuePages(Generic[Key]):
             return None
 
     def _delegate_shards(self, delegate: Delegate) -> None:
-        """Keep the first of the shards that are open, and let others look through the rest."""
+        """Keep the first of the open shards, and delegate the rest."""
         self._delegate = None
         rest = [(number, after) for number, after in self._open if after is not None][1:]
         helpers = min(MAX_HELPERS, len(rest))

@@ -1,4 +1,4 @@
-"""Reading the rows that an index names, and doing something with each that may fail."""
+"""Read the rows that an index names, and process each with an action that may fail."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ log = logging.getLogger(__name__)
 FAILED = "failed"
 
 MAX_READS = 3
-"""How often a batch is asked for whose rows DynamoDB does not all give; what is then left, the next sweep reads."""
+"""How often a batch is read whose rows DynamoDB does not all return; the next sweep reads the rest."""
 
 
 def due_rows(dependencies: Dependencies, pages: DuePages[JobKey]) -> Iterator[Sequence[Job]]:
-    """The jobs of each page as they are now, but for those gone and those of newer versions."""
+    """The jobs of each page as they are now, without those that are gone or of newer versions."""
     for keys in pages:
         try:
             jobs = _read(dependencies, pages, keys)
@@ -52,14 +52,14 @@ def _read(dependencies: Dependencies, pages: DuePages[JobKey], keys: Sequence[Jo
 
 
 def in_time(dependencies: Dependencies, until: int, action: Callable[[Dependencies, Any], str], row: Any) -> str:
-    """What the action says that it did with the row, "failed", or "left" when the time `until` has come."""
+    """What the action returns, "failed", or "left" when the time `until` has come."""
     if dependencies.clock() >= until:
         return "left"
     return safely(partial(action, dependencies, row), row.id)
 
 
 def safely(action: Callable[[], str], what: str) -> str:
-    """What the action says that it did, or "failed": one row that cannot be helped keeps none from it."""
+    """What the action returns, or "failed": a row that fails does not stop the others."""
     try:
         return action()
     except NewerRow:

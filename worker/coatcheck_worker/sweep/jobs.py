@@ -1,4 +1,4 @@
-"""The pass over jobs: what is urgent is done as it is read, and those that need a message get one afterwards."""
+"""The pass over jobs: urgent actions run as jobs are read; jobs that need a message get one afterwards."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from coatcheck_worker.sweep.due_rows import due_rows, in_time
 log = logging.getLogger(__name__)
 
 MAX_HELD = 10_000
-"""Jobs to be woken that are held in memory, at about 4 KB each, while more are read."""
+"""Jobs to be dispatched that are held in memory, at about 4 KB each, while more are read."""
 
 Action: TypeAlias = Callable[[Dependencies, Job], str]
 
 
 @dataclass(frozen=True, slots=True)
 class UrgentAction:
-    """What a job asks for that waits for nothing else."""
+    """An action on a job that must not wait for anything else."""
 
     job: Job
     action: Action
@@ -45,10 +45,10 @@ class UrgentAction:
 
 
 def process_due(dependencies: Dependencies, pages: DuePages[JobKey], *, until: int, fraction: float) -> Counter[str]:
-    """Attend to the jobs of the pages until the time `until`. `fraction` is the part of all jobs that they may hold.
+    """Process the jobs of the pages until the time `until`. `fraction` is the part of all jobs that they may hold.
 
-    What is urgent is done here also where others look through the shard: they may come late. What lost attempts left
-    in the bucket goes last: no job waits for S3.
+    Urgent actions run here even if the shard is delegated: the other sweeper may come late. Objects of lost attempts
+    are removed last: no job waits for S3.
     """
     done: Counter[str] = Counter()
     held: list[PendingDispatch] = []
@@ -74,7 +74,7 @@ def process_due(dependencies: Dependencies, pages: DuePages[JobKey], *, until: i
 
 
 def process_job(dependencies: Dependencies, job: Job) -> str:
-    """Do at once what one job asks for, if it is urgent; says what it was. Raises AwsError."""
+    """Run the action that one job needs, if it is urgent. Returns what was done. Raises AwsError."""
     action = action_for(job, dependencies.clock())
     if action is None or isinstance(action, PendingDispatch):
         return "early"
@@ -85,7 +85,7 @@ def process_job(dependencies: Dependencies, job: Job) -> str:
 
 
 def action_for(job: Job, now: int) -> Action | PendingDispatch | None:
-    """What is to be done now about a job that was found due: something urgent, a message, or nothing yet."""
+    """What to do now with a job that was found due: an urgent action, a message, or nothing yet."""
     match job.status:
         case Status.SCHEDULED | Status.QUEUED:
             return recovery.expire if job.queue_ttl_passed(now) else _dispatch_if_due(job, now)
@@ -100,17 +100,17 @@ def action_for(job: Job, now: int) -> Action | PendingDispatch | None:
 
 
 def _lease_expired(job: Job, now: int) -> bool:
-    # one that runs without a lease is none of ours, whatever wrote it
+    # a job that runs without a lease is not ours, whatever wrote it
     return job.lease_until is not None and now > job.lease_until
 
 
 def _dispatch_if_due(job: Job, now: int) -> PendingDispatch | None:
-    """A job that waits: its message was never sent, was lost, or is late. Another does no harm."""
+    """A waiting job: its message was never sent, was lost, or is late. Another does no harm."""
     return PendingDispatch(job, job.lane) if _is_due(job, now) else None
 
 
 def _action_for_finished(job: Job, now: int) -> Action | PendingDispatch | None:
-    """A finished job of which somebody is still to be told or, when its retention is over, bytes to be removed."""
+    """A finished job: an event is still to be notified or, when its retention is over, bytes are to be removed."""
     if not _is_due(job, now):
         return None
     return PendingDispatch(job, WEBHOOKS) if pending_events(job) else _move_to_removal_index
@@ -121,7 +121,7 @@ def _is_due(job: Job, now: int) -> bool:
 
 
 def _move_to_removal_index(dependencies: Dependencies, job: Job) -> str:
-    """Nothing but bytes is left of it: a row of an older version, or one that was told of while it was settled."""
+    """Only bytes are left to remove: a row of an older version, or one that was notified while it was settled."""
     due_at = due.for_removal(job)
     dependencies.transport.send(
         job_updates.postpone(

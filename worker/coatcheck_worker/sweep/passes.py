@@ -20,20 +20,21 @@ from coatcheck_worker.sweep.shard_assignment import Delegate, ShardAssignment
 log = logging.getLogger(__name__)
 
 SWEEP_THREADS = 16
-"""Rows that one sweeper attends to side by side: enough for the whole of a CPU, where AWS takes 5 ms a request."""
+"""Rows that one sweeper processes in parallel: enough to use one CPU fully, if AWS takes 5 ms a request."""
 
 LEFT = "left"
-"""What a sweep counts that it had no time for, or could not read: the next one finds it."""
+"""Name for what a sweep had no time for, or could not read: the next one finds it."""
 
 UNDONE = (LEFT, FAILED, removals.NOT_REMOVED)
-"""What counts as left in the line that the metric is made from."""
+"""The names that count as left in the line that the metric is made from."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """What is done with the shards of a kind: until which parts of a sweep's time it reads, and ends.
+    """The pass over the shards of a kind, and the parts of a sweep's time at which its reading and the pass end.
 
-    However much is due of the kinds before it, each has some time, and however long reading takes, so has the rest.
+    So each kind has some time, however much is due of the kinds before it, and processing has some, however long
+    reading takes.
     """
 
     kind: ShardKind
@@ -57,10 +58,10 @@ def sweep(
     assignment: ShardAssignment | None = None,
     delegate: Delegate | None = None,
 ) -> Counter[str]:
-    """Attend to what is overdue in a share, the whole by default, until the time `until` at the latest.
+    """Process overdue rows of a shard assignment, all by default, until the time `until` at the latest.
 
-    Counts what was done, by name, and under "left" what was not. With `delegate`, other sweepers are given what is
-    too much for one. Where one pass fails, the others are made all the same; raises what it failed on then.
+    Counts what was done, by name, and under "left" what was not. With `delegate`, other sweepers get what is too much
+    for one. If one pass fails, the others still run; then its error is raised.
     """
     assignment = assignment or ShardAssignment.whole(dependencies.settings.due_shards)
     done: Counter[str] = Counter()
@@ -76,13 +77,13 @@ def sweep(
             one.find,
             until=reads_until,
             delegate=delegate,
-            # a lost worker waits for nobody, not even for one who was asked to help
+            # recovery of a lost worker's job must not wait, not even for a sweeper that was asked to help
             keep_reading=one.kind is ShardKind.DUE,
         )
         try:
             done += one.process_due(dependencies, pages, until=ends, fraction=len(cursors) / assignment.shard_count)
         except Exception as error:
-            # every promise rests on the sweeper: whatever a pass fails on, the others are made
+            # every promise depends on the sweeper: whatever a pass fails on, the others run
             log.exception("the pass over what is %s is not whole", one.kind)
             failed = error
             done[LEFT] += 1
@@ -90,7 +91,7 @@ def sweep(
         done[LEFT] += pages.left
         done["newer"] += pages.newer
         if pages.delegated:
-            # so many are asked to help in one sweep, whatever there is too much of
+            # delegate once in a sweep, whatever there is too much of
             delegate = None
     if assignment.first:
         try:
@@ -106,7 +107,7 @@ def sweep(
 
 
 def _log_summary(done: Counter[str]) -> None:
-    """The line that the metrics of the sweeper are made from; there is none of a sweep that found nothing."""
+    """Write the line that the sweeper's metrics are made from; a sweep that found nothing writes none."""
     if not done:
         return
     what = ", ".join(f"{count} {name}" for name, count in sorted(done.items()))

@@ -1,4 +1,4 @@
-"""Jobs that nobody works on any more: their worker is lost, or they were not started in time."""
+"""Recover jobs that no worker runs: their worker is lost, or they were not started in time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from coatcheck_worker.ticker import RENEWALS_PER_LEASE
 
 GIVEN_UP, REQUEUED, CANCELED = "given up", "requeued", "canceled"
 ENDED = frozenset({GIVEN_UP, REQUEUED, CANCELED})
-"""What was done where an attempt is over whose worker is lost: what it left in the bucket can go."""
+"""Outcomes after which a lost worker's attempt is over: what it left in the bucket can be removed."""
 
 
 def expire(dependencies: Dependencies, job: Job) -> str:
@@ -32,7 +32,7 @@ def expire(dependencies: Dependencies, job: Job) -> str:
 
 
 def take_over(dependencies: Dependencies, job: Job) -> str:
-    """Queue a job again whose lease has run out, or end it when that was its last attempt."""
+    """Queue a job whose lease has run out again, or end it if that was its last attempt."""
     now = dependencies.clock()
     table = dependencies.settings.table
     overran = _overran(job, dependencies.settings.lease_ms)
@@ -61,7 +61,7 @@ def take_over(dependencies: Dependencies, job: Job) -> str:
 
 
 def finish_cancel(dependencies: Dependencies, job: Job) -> str:
-    """End a job that was canceled while it ran, and whose lease has run out."""
+    """End a job that was canceled while it ran and whose lease has run out."""
     error = JobError(
         errors.CANCELED.code, "The client canceled the job while it ran; its worker had stopped responding."
     )
@@ -72,9 +72,9 @@ def finish_cancel(dependencies: Dependencies, job: Job) -> str:
 
 
 def _overran(job: Job, lease: int) -> bool:
-    """Whether the worker still beat when its attempt's time was up, as far as can be told from its last beat.
+    """Whether the worker still renewed its lease when its attempt's time was up, judged by its last heartbeat.
 
-    A worker that lives settles by itself, so one that was never heard of after its claim died or hangs.
+    A live worker settles by itself, so one that sent no heartbeat after its claim has died or hangs.
     """
     if job.lease_until is None or job.claimed_at is None or job.run_deadline is None:
         return False
@@ -87,7 +87,7 @@ def _send(dependencies: Dependencies, job: Job) -> None:
 
 
 def _outcome_name(dependencies: Dependencies, outcome: transitions.TransitionOutcome, what: str) -> str:
-    """Whether the move was made: the worker may have been faster after all."""
+    """Name what was done, and notify the deliverer. It is "too late" if the worker was faster."""
     if not isinstance(outcome, Job):
         return "too late"
     run(dependencies.transport, notify_deliverer(dependencies.settings, outcome))

@@ -1,4 +1,4 @@
-"""The pass over jobs of which nothing but bytes is left: those whose retention is over lose them."""
+"""The pass over jobs of which only bytes are left: it removes those whose retention is over."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ log = logging.getLogger(__name__)
 NOT_REMOVED = "not removed"
 
 RETRY_AFTER = HOUR
-"""When bytes that could not be removed are tried again."""
+"""When the removal of bytes that could not be removed is retried."""
 
 
 def process_due(dependencies: Dependencies, pages: DuePages[JobKey], *, until: int, fraction: float) -> Counter[str]:  # noqa: ARG001 - one form for all passes
-    """Attend to the jobs of the pages until the time `until`."""
+    """Process the jobs of the pages until the time `until`."""
     done: Counter[str] = Counter()
     for jobs in due_rows(dependencies, pages):
         done.update(dependencies.parallel_map(partial(in_time, dependencies, until, _remove), jobs))

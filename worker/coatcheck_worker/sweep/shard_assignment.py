@@ -1,4 +1,4 @@
-"""Which part of the `due` index one sweep looks through. Several sweepers share the work by shards."""
+"""Which part of the `due` index one sweep reads. Several sweepers divide the work by shards."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from coatcheck.core.settings import Settings
 from coatcheck.core.shards import MAX_SHARDS, ShardKind
 
 ShardCursors: TypeAlias = Mapping[int, Item | None]
-"""Numbers of shards, and the entry of the index behind which each is to be read; None for its beginning."""
+"""Shard numbers, and the index entry after which to read each shard; None for its beginning."""
 
 
 @dataclass(frozen=True, slots=True)
 class ShardAssignment:
-    """The shards of each kind, of which there are `shard_count`. The `first` share also has what is in no shard."""
+    """The shards of each kind, out of `shard_count`. The `first` assignment also has what is in no shard."""
 
     cursors: Mapping[ShardKind, ShardCursors]
     shard_count: int
@@ -27,12 +27,12 @@ class ShardAssignment:
 
     @classmethod
     def whole(cls, shards: int) -> Self:
-        """All there is."""
+        """All shards of all kinds."""
         return cls.part(0, 1, shards)
 
     @classmethod
     def part(cls, index: int, parts: int, shards: int) -> Self:
-        """Part `index`, from 0, of so many equal ones."""
+        """Part `index`, counted from 0, of `parts` equal parts."""
         cursors = dict.fromkeys(range(index, shards, parts))
         return cls(dict.fromkeys(ShardKind, cursors), shards, first=index == 0)
 
@@ -42,15 +42,15 @@ class ShardAssignment:
 
 
 Delegate: TypeAlias = Callable[[ShardKind, ShardCursors], None]
-"""Lets another sweeper look through these shards of a kind as well. Raises AwsError."""
+"""Asks another sweeper to read these shards of a kind too. Raises AwsError."""
 
 FULL_SWEEP_INTERVAL = 10 * MINUTE
 
 
 def shards_of(settings: Settings, since_full_sweep: int) -> int:
-    """How many shards of each kind a sweep looks through, when the last look at all was so many milliseconds ago.
+    """How many shards of each kind a sweep reads, if all shards were last read `since_full_sweep` milliseconds ago.
 
-    There may be rows in shards that the setting does not name: it was lowered, or a deploy that raised it rolled back.
+    There may be rows in shards beyond the setting: it was lowered, or a deploy that raised it was rolled back.
     """
     return MAX_SHARDS if since_full_sweep >= FULL_SWEEP_INTERVAL else settings.due_shards
 
@@ -59,14 +59,14 @@ _Number: TypeAlias = Annotated[int, Field(ge=0, lt=MAX_SHARDS)]
 
 
 class ShardAssignmentMessage(BaseModel):
-    """A share as one sweeper hands it to another. The schedule's own event has none, and means the whole."""
+    """A shard assignment as one sweeper delegates it to another. The schedule's own event has none: it means all."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     shards: dict[ShardKind, dict[_Number, dict[str, dict[str, str]] | None]] | None = None
 
     def assignment(self, shards: int) -> ShardAssignment:
-        """The share that is meant where there are so many shards of each kind."""
+        """The assignment that is meant if there are `shards` shards of each kind."""
         return (
             ShardAssignment.whole(shards) if self.shards is None else ShardAssignment(self.shards, shards, first=False)
         )
