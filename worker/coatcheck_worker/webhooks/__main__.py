@@ -29,12 +29,12 @@ OUTAGE_PAUSE = 1.0
 
 THREADS = 32
 ENDPOINT_DIVISOR, TENANT_DIVISOR = 8, 2
-"""The part of the threads, as its inverse, that each can hold."""
+"""One endpoint can hold one in so many threads, and so can one tenant."""
 
 MAX_WAITING_PER_ENDPOINT, MAX_WAITING_PER_TENANT_THREAD = 10, 3
-"""Messages of an endpoint that wait in this process, and of a tenant, for each thread that it can hold.
+"""Messages that may wait in this process: of an endpoint, and of a tenant, for each thread that it can hold.
 
-None waits longer, at 15 s an attempt, than the queue hides it.
+At 15 s an attempt, none waits longer than the queue's visibility timeout.
 """
 
 
@@ -43,7 +43,7 @@ class _Drain(BaseException):
 
 
 class Deliverer:
-    """Works off the lane of webhooks in so many `threads`."""
+    """Processes lane `webhooks` in `threads` threads."""
 
     def __init__(self, delivery_context: DeliveryContext, threads: int) -> None:
         self._delivery_context, self._dependencies = delivery_context, delivery_context.dependencies
@@ -60,7 +60,7 @@ class Deliverer:
         self._receiving = False
 
     def work(self) -> None:
-        """Receive and deliver until told to drain; then finish what was begun."""
+        """Receive and deliver until `drain` is called; then finish what was started."""
         with self._pool:
             while not self._draining.is_set():
                 try:
@@ -73,17 +73,17 @@ class Deliverer:
             self._pool.reject_waiting()
 
     def step(self) -> None:
-        """Receive as many messages as there is room for, if any come before the long poll ends. Raises AwsError."""
+        """Receive as many messages as there is room for, if any arrive before the long poll ends. Raises AwsError."""
         for received in self._receive(min(self._pool.free_threads(), BATCH)):
             self._pool.submit(received)
 
     def drain(self, *_: object) -> None:
-        """Take no more messages. A signal handler."""
+        """Receive no more messages. A signal handler."""
         if self._draining.is_set():
             return
         self._draining.set()
         if self._receiving:
-            # what is received this very moment is lost to us; the sweeper sends others
+            # messages received at this moment are lost to this process; the sweeper sends others
             raise _Drain
 
     def _receive(self, limit: int) -> Sequence[ReceivedMessage]:
@@ -109,7 +109,7 @@ class Deliverer:
 def main(make_transport: Callable[[], Transport] = BotoTransport) -> None:
     """Parse the command line and deliver until SIGTERM.
 
-    `make_transport` makes the way to AWS: tests bring their own.
+    `make_transport` makes the transport to AWS: tests bring their own.
     """
     parser = argparse.ArgumentParser(prog="python -m coatcheck_worker.webhooks", description="Deliver webhooks.")
     parser.add_argument(

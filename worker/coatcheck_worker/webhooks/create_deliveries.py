@@ -1,4 +1,4 @@
-"""From a job's row to its deliveries: what the row says is still to be told becomes one delivery for each receiver."""
+"""Create a job's deliveries: each event that its row lists as not yet notified becomes one delivery per receiver."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from coatcheck_worker.webhooks.event_body import event_body
 
 @dataclass(frozen=True, slots=True)
 class Subscriber:
-    """Who wants to be told, and of what."""
+    """A receiver, and the events that it subscribes to."""
 
     endpoint: str
     url: str
@@ -37,20 +37,20 @@ class Subscriber:
 
 
 def create_deliveries(dependencies: Dependencies, message: JobMessage) -> Disposition:
-    """Make the deliveries of a job's events, then note in its row that they were made. Raises AwsError.
+    """Create the deliveries of a job's events, then record in its row that they were created. Raises AwsError.
 
-    It may end anywhere and be done again: events and deliveries have the ids that follow from what they are.
+    It may end anywhere and be run again: the ids of events and deliveries are derived, not random.
     """
     table = dependencies.settings.table
     job = dependencies.transport.send(job_items.get_job(table, JobKey(message.tenant, message.job)))
-    # one whose retention is over is told of all the same, and one that was deleted has nothing to tell
+    # a job whose retention is over is still notified; a deleted job has no events
     if job is None or not pending_events(job):
         return Ack()
     subscribers = list(_subscribers(dependencies, job))
     for event in pending_events(job):
         _create_for_event(dependencies, job, event, [one for one in subscribers if event in one.events])
     recorded = dependencies.transport.send(job_updates.mark_notified(table, job, remaining=future_events(job)))
-    # another one has noted less than was made here: that this is all has to be noted as well
+    # another deliverer has recorded less than was created here: the rest has to be recorded too
     missed = isinstance(recorded, TransitionRefused) and recorded.job is not None and pending_events(recorded.job)
     return Redeliver(0) if missed else Ack()
 
@@ -65,7 +65,7 @@ def _subscribers(dependencies: Dependencies, job: Job) -> Iterator[Subscriber]:
 
 
 def _create_for_event(dependencies: Dependencies, job: Job, event: str, subscribers: list[Subscriber]) -> None:
-    """Make a delivery for each receiver of one event. One that was made before has had its message."""
+    """Create a delivery for each receiver of one event. One that existed before has had its message."""
     if not subscribers:
         return
     table, now = dependencies.settings.table, dependencies.clock()

@@ -1,4 +1,4 @@
-"""A message says: look at this delivery. Look, and make the attempt that is due, if one is."""
+"""Process a delivery's message: make the attempt that is due, if one is."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from coatcheck_worker.webhooks.delivery_context import DeliveryContext, is_for_j
 from coatcheck_worker.webhooks.sender import HTTP_GONE
 
 PROBE_TIME = 20 * SECOND
-"""How long an endpoint rests on while one attempt shows how it is, in milliseconds: longer than that may take."""
+"""How long an endpoint stays paused while one attempt probes it, in milliseconds: longer than an attempt may take."""
 
 INTERRUPTED = "interrupted: the deliverer ended while it waited for the answer"
 DELETED = "deleted: the endpoint is no more"
@@ -45,7 +45,7 @@ DISABLED = "disabled: the endpoint is switched off"
 def deliver(delivery_context: DeliveryContext, message: DeliveryMessage) -> Disposition:
     """Make one attempt, if it is time for one. Raises AwsError.
 
-    It may end anywhere and be done again: who holds an attempt has noted it in the delivery before.
+    It may end anywhere and be run again: the holder of an attempt records it in the delivery first.
     """
     dependencies = delivery_context.dependencies
     key = DeliveryKey(message.tenant, message.of, message.made, message.delivery)
@@ -69,14 +69,14 @@ def deliver(delivery_context: DeliveryContext, message: DeliveryMessage) -> Disp
 
 
 def _is_open(dependencies: Dependencies, delivery: Delivery, now: int) -> bool:
-    """Whether attempts are still to be made, and none is under way."""
+    """Whether attempts are still to be made, and none is in progress."""
     if delivery.status is not DeliveryStatus.PENDING or delivery.attempt_in_progress(now):
         return False
     return delivery.tries > 0 or not _was_purged(dependencies, delivery)
 
 
 def _was_purged(dependencies: Dependencies, delivery: Delivery) -> bool:
-    """Remove a delivery that was made after its job had been deleted; whether it was. Others have gone with the job."""
+    """Remove a delivery that was created after its job was deleted; returns whether it was. Others went with it."""
     if delivery.event == TEST_EVENT:
         return False
     table, key = dependencies.settings.table, delivery.key
@@ -87,9 +87,9 @@ def _was_purged(dependencies: Dependencies, delivery: Delivery) -> bool:
 
 
 def _rests_until(dependencies: Dependencies, endpoint: WebhookEndpoint) -> int | None:
-    """Until when an endpoint is to be left in peace; None gives leave for one attempt.
+    """Until when an endpoint is paused; None allows one attempt.
 
-    After a rest one delivery tries the endpoint for all: whoever is first to have it rest on meanwhile.
+    After a pause, one delivery probes the endpoint for all: the first one to extend the pause.
     """
     now = dependencies.clock()
     if endpoint.resting_until is None or now < endpoint.resting_until:
@@ -104,7 +104,7 @@ def _try(delivery_context: DeliveryContext, delivery: Delivery, endpoint: Webhoo
     table, secrets = dependencies.settings.table, delivery_context.secrets(endpoint)
     begun = dependencies.transport.send(begin_attempt(table, delivery, now=dependencies.clock()))
     if begun is None:
-        # another has begun, or the sweeper that sent this very message has put it off meanwhile: the row says which
+        # another attempt has begun, or the sweeper that sent this message has postponed it: the row says which
         return Redeliver(0)
     attempt, retry_after = delivery_context.sender.attempt(begun, secrets, now=begun.trying_since or 0)
     gone = attempt.status_code == HTTP_GONE
@@ -116,7 +116,7 @@ def _try(delivery_context: DeliveryContext, delivery: Delivery, endpoint: Webhoo
     if not is_for_job_url(delivery):
         _update_health(dependencies, endpoint, attempt, gone=gone)
     if ended is None:
-        # our own write, of which the reply was lost; or somebody took us for dead: the row says what is to come
+        # our own write whose reply was lost, or another deliverer took over: the row says what comes next
         return Redeliver(0)
     return Ack() if ended.try_at is None else _wait_for(dependencies, ended.try_at)
 
@@ -133,13 +133,13 @@ def _update_health(
 
 
 def _wait_for(dependencies: Dependencies, at: int) -> Disposition:
-    """The same message waits out the time where a queue can; else the sweeper sends one."""
+    """Use the same message again if the queue can delay it so long; otherwise the sweeper sends one."""
     delay = due.message_delay(now=dependencies.clock(), start_at=at)
     return Ack() if delay is None else Redeliver(max(delay, 1))
 
 
 def _postponed(dependencies: Dependencies, delivery: Delivery, resting_until: int) -> Disposition:
-    """The endpoint is left in peace: no attempt is used up."""
+    """The endpoint is paused: this uses up no attempt."""
     now = dependencies.clock()
     at = after_cooldown(delivery, resting_until, now=now, roll=dependencies.roll())
     later = replace(postponed(delivery, at, now=now), trying_since=None)
@@ -161,7 +161,7 @@ def _fail_delivery(dependencies: Dependencies, delivery: Delivery, *attempts: De
 
 
 def _with_lost_attempt(delivery: Delivery) -> Delivery:
-    """With the attempt in its ledger whose deliverer did not live to note it; whether it arrived nobody knows."""
+    """Add the attempt of a deliverer that died before it recorded the outcome; whether it arrived is unknown."""
     lost = DeliveryAttempt(delivery.trying_since or 0, 0, error=INTERRUPTED)
     return replace(delivery, attempts=(*delivery.attempts, lost))
 

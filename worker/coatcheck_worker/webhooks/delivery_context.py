@@ -1,4 +1,4 @@
-"""What all deliveries of one process share."""
+"""The context that all deliveries of one process share."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from coatcheck_worker.webhooks.sender import HttpWebhookSender
 
 
 class WebhookSender(Protocol):
-    """Who makes attempts: a `HttpWebhookSender`, or in the simulation one that sends nothing."""
+    """Makes attempts: an `HttpWebhookSender`, or in the simulation one that sends nothing."""
 
     def attempt(self, delivery: Delivery, secrets: Sequence[str], *, now: int) -> tuple[DeliveryAttempt, int | None]:
         """As `HttpWebhookSender.attempt`."""
@@ -27,7 +27,7 @@ class WebhookSender(Protocol):
 
 @dataclass(slots=True)
 class DeliveryContext:
-    """Reads the deployment's key once, and an endpoint for each attempt: it may have a new secret, or be no more."""
+    """Reads the deployment's key once, and the endpoint for each attempt: it may be deleted or have a new secret."""
 
     dependencies: Dependencies
     sender: WebhookSender
@@ -36,7 +36,7 @@ class DeliveryContext:
 
     @classmethod
     def of(cls, dependencies: Dependencies, environ: Mapping[str, str]) -> Self:
-        """The desk of a process that runs in `environ`."""
+        """The delivery context of a process that runs in `environ`."""
         return cls(
             dependencies, HttpWebhookSender(targets_of(dependencies.settings, environ.get("AWS_LAMBDA_RUNTIME_API")))
         )
@@ -48,7 +48,7 @@ class DeliveryContext:
         return self._read(delivery.key.tenant, delivery.endpoint)
 
     def _job_url_endpoint(self, delivery: Delivery) -> WebhookEndpoint:
-        """The endpoint that stands for all URLs that jobs bring along, as if it were for this one."""
+        """The endpoint that stands for the URLs of all jobs, with the URL of this delivery."""
         tenant = delivery.key.tenant
         found = self._read(tenant, JOBS_ENDPOINT)
         generation, rotated_at = (found.generation, found.rotated_at) if found else (1, None)
@@ -57,7 +57,7 @@ class DeliveryContext:
         )
 
     def secrets(self, endpoint: WebhookEndpoint) -> list[str]:
-        """What its events are signed by now, the newest first. Raises AwsError."""
+        """The secrets that sign its events now, the newest first. Raises AwsError."""
         with self._lock:
             key = run(self.dependencies.transport, self.webhook_key.read(self.dependencies.settings.webhook_key))
         generations = endpoint.generations(self.dependencies.clock())
@@ -68,12 +68,12 @@ class DeliveryContext:
 
 
 def is_for_job_url(delivery: Delivery) -> bool:
-    """Whether it goes to a URL that its job brought along, and not to an endpoint."""
+    """Whether the delivery goes to its job's own URL, and not to an endpoint."""
     return delivery.endpoint == endpoint_id_for(delivery.key.tenant, delivery.url)
 
 
 def targets_of(settings: Settings, runtime_api: str | None) -> SsrfPolicy:
-    """Where webhooks may go, which is never the service itself. `runtime_api` is Lambda's own, "host:port"."""
+    """Where webhooks may go, but never the service itself. `runtime_api` is that of Lambda, as "host:port"."""
     own = urlsplit(settings.public_url)
     refused = [*settings.refused_hosts, *([runtime_api] if runtime_api else [])]
     if settings.webhook_targets == "public":

@@ -1,4 +1,4 @@
-"""How an endpoint is doing, and what follows from it. The decisions are pure; `record_health` writes them."""
+"""The health of an endpoint, and what follows from it. The decisions are pure; `record_health` writes them."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ GONE_REASON = "answered 410 Gone"
 FAILED_FOR_DAYS = "failed for five days"
 
 MAX_WRITES = 5
-"""Tries to note something of an endpoint that others change at the same time. The next attempt notes it again."""
+"""Tries to write to an endpoint that others change at the same time. The next attempt writes again."""
 
 
 def after_success(endpoint: WebhookEndpoint, _: int) -> WebhookEndpoint:
-    """The endpoint once it has taken an event."""
+    """The endpoint after it accepted an event."""
     return replace(endpoint, failures=0, failing_since=None, resting_until=None)
 
 
 def after_failure(endpoint: WebhookEndpoint, now: int) -> WebhookEndpoint:
-    """The endpoint once it has not taken an event: it rests, or is given up."""
+    """The endpoint after it did not accept an event: it is paused, or disabled."""
     failures, since = endpoint.failures + 1, endpoint.failing_since or now
     rest = cooldown_after(failures)
     failed = replace(
@@ -35,7 +35,7 @@ def after_failure(endpoint: WebhookEndpoint, now: int) -> WebhookEndpoint:
 
 
 def after_gone(endpoint: WebhookEndpoint, _: int) -> WebhookEndpoint:
-    """The endpoint once it has said that it is no more."""
+    """The endpoint after it answered that it is gone."""
     return _disabled(endpoint, GONE_REASON)
 
 
@@ -46,9 +46,9 @@ def _disabled(endpoint: WebhookEndpoint, reason: str) -> WebhookEndpoint:
 def record_health(
     dependencies: Dependencies, attempted: WebhookEndpoint, change: Callable[[WebhookEndpoint, int], WebhookEndpoint]
 ) -> None:
-    """Write what has become of an endpoint that was `attempted`, and tell its owner's log when it is given up.
+    """Write the new health of an endpoint that was `attempted`, and log an error when it is disabled.
 
-    Nothing is noted of one that was deleted, or is to be reached elsewhere by now. Raises AwsError.
+    Writes nothing for an endpoint that was deleted, or whose URL has changed. Raises AwsError.
     """
     table = dependencies.settings.table
     for _ in range(MAX_WRITES):

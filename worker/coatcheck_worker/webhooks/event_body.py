@@ -1,4 +1,4 @@
-"""The body of an event: made once, when it is announced, and the same bytes in every attempt. Pure."""
+"""The body of an event: made once, when its deliveries are created; the same bytes in every attempt. Pure."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from coatcheck.core.pack import to_json
 from coatcheck.core.webhooks import STARTED, job_at_event
 
 MAX_BODY = 20_000
-"""Bytes: what Standard Webhooks recommends to stay under. A receiver that misses something asks for the job."""
+"""Bytes: Standard Webhooks recommends to stay under this. A receiver that needs more asks for the job."""
 
 _OMITTABLE: Mapping[str, Any] = {"artifacts": [], "metadata": {}, "progress": None}
-"""What of a job can be long, the least needed first, and what stands for it where it is too long."""
+"""Fields of a job that can be long, the least needed first, and what replaces them if the body is too long."""
 
 
 def event_body(job: Job, event: str, artifacts: Sequence[Blob]) -> bytes:
     """The JSON of an event that happened to `job`. `artifacts` is what its last attempt made.
 
-    What makes it too long is left out and named in `omitted`.
+    Fields that make it too long are left out and named in `omitted`.
     """
     then = job_at_event(job, event)
     at = then.started_at if event == STARTED else then.finished_at

@@ -1,4 +1,4 @@
-"""Threads that work off messages, of which one endpoint, or one tenant, can hold only a part."""
+"""A pool of threads that process messages; one endpoint, or one tenant, can hold only a part of them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MessageHandler: TypeAlias = Callable[[ReceivedMessage], object]
 
 @dataclass(frozen=True, slots=True)
 class LimitGroup:
-    """Messages of which at most `max_running` are processed at a time; at most `max_waiting` wait here."""
+    """A group of messages: at most `max_running` are processed at a time, and at most `max_waiting` wait here."""
 
     name: str
     max_running: int
@@ -30,7 +30,7 @@ class LimitGroup:
 
 @dataclass(frozen=True, slots=True)
 class ConcurrencyLimits:
-    """How many threads one endpoint can hold, and one tenant; and how many messages of each wait for one."""
+    """How many threads one endpoint, and one tenant, can hold; and how many messages of each may wait for one."""
 
     endpoint: int
     max_waiting_per_endpoint: int
@@ -38,7 +38,7 @@ class ConcurrencyLimits:
     max_waiting_per_tenant: int
 
     def groups_of(self, received: ReceivedMessage) -> Sequence[LimitGroup]:
-        """What a message counts for; nothing if it calls nobody."""
+        """The groups that a message counts in; none if it makes no request."""
         message = delivery_in(received)
         if message is None:
             return ()
@@ -49,10 +49,10 @@ class ConcurrencyLimits:
 
 
 class FairPool:
-    """So many `threads`, which `process_message` to messages.
+    """A pool of `threads` threads that call `process_message` for each message.
 
-    A message whose groups have no thread left for it waits until it is its turn; one whose groups have no room for
-    that either is left to `reject`. Leaving the block waits until all of them are attended to.
+    A message whose groups have no thread left waits for its turn. If its groups have no room to wait either, `reject`
+    gets it. Leaving the block waits until all messages are processed.
     """
 
     def __init__(
@@ -74,13 +74,13 @@ class FairPool:
         self._executor.shutdown()
 
     def free_threads(self) -> int:
-        """How many threads are free; waits until one is."""
+        """The number of free threads; waits until there is one."""
         with self._changed:
             self._changed.wait_for(lambda: self._busy < self._threads)
             return self._threads - self._busy
 
     def submit(self, received: ReceivedMessage) -> None:
-        """Let a thread attend to a message, now or when it is its turn, or turn it away."""
+        """Have a thread process a message, now or when it is its turn, or reject it."""
         handler, groups = self._process_message, self._limits.groups_of(received)
         with self._changed:
             if self._may_begin(groups):
@@ -95,7 +95,7 @@ class FairPool:
         self._executor.submit(self._run, handler, received, groups)
 
     def reject_waiting(self) -> None:
-        """Turn away what waits for its turn: there will be none."""
+        """Reject the messages that wait for their turn: it will not come."""
         with self._changed:
             left = [received for received, _ in self._waiting]
             self._waiting.clear()
@@ -110,7 +110,7 @@ class FairPool:
             _safely(self._process_message, received)
 
     def _following(self, done: Sequence[LimitGroup]) -> tuple[ReceivedMessage, Sequence[LimitGroup]] | None:
-        """What the thread is to attend to next: who has waited longest of those that may begin now. None frees it."""
+        """The thread's next message: the longest waiting of those that may start now. None frees the thread."""
         with self._changed:
             _subtract(self._busy_for, done)
             for index, (received, groups) in enumerate(self._waiting):

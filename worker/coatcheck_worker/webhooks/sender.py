@@ -1,4 +1,4 @@
-"""One attempt at a delivery: one POST, and what the ledger tells of it."""
+"""One delivery attempt: one POST, and its entry in the delivery record."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from coatcheck_worker.webhooks.outbound.post import HttpResponse, post
 from coatcheck_worker.webhooks.outbound.request_errors import RequestFailed
 
 RESPONSE_TIMEOUT = 15.0
-"""Seconds from the name's resolution to the answer's end."""
+"""Seconds from resolving the name to the end of the response."""
 
 HTTP_GONE = 410
 RETRY_AFTER_STATUSES = frozenset({429, 503})
-"""The answers whose Retry-After is heeded."""
+"""The statuses whose Retry-After is respected."""
 
 MAX_RETRY_AFTER = 10 * 366 * 86_400
 
 
 @dataclass(frozen=True, slots=True)
 class HttpWebhookSender:
-    """Sends to where `ssrf_policy` allow.
+    """Sends to URLs that `ssrf_policy` allows.
 
-    `seconds` is how long an answer may take, `context` whose certificates count.
+    `seconds` is how long a response may take, `context` which certificates are trusted.
     """
 
     ssrf_policy: SsrfPolicy
@@ -38,7 +38,7 @@ class HttpWebhookSender:
     context: ssl.SSLContext | None = None
 
     def attempt(self, delivery: Delivery, secrets: Sequence[str], *, now: int) -> tuple[DeliveryAttempt, int | None]:
-        """Make one attempt; also answers for how long the receiver wants to be left in peace, in milliseconds."""
+        """Make one attempt. Also returns for how long the receiver asks for no more requests, in milliseconds."""
         headers = {
             "Content-Type": "application/json",
             "User-Agent": "coatcheck-webhooks/1",
@@ -62,7 +62,7 @@ def _attempt_of(response: HttpResponse, now: int) -> DeliveryAttempt:
 
 
 def _retry_after(response: HttpResponse, now: int) -> int | None:
-    """What RFC 9110 lets Retry-After be: seconds, or a date. Anything else says nothing."""
+    """Milliseconds that Retry-After asks for, as seconds or a date (RFC 9110). Anything else is ignored."""
     text = (response.retry_after or "").strip()
     if response.status not in RETRY_AFTER_STATUSES or not text:
         return None

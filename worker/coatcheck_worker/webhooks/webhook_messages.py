@@ -1,4 +1,4 @@
-"""One message of the lane of webhooks: a job that is to be told of, or a delivery that is to be made."""
+"""One message of lane `webhooks`: about a job with events to notify, or about a delivery to make."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAX_REDELIVERY_DELAY = 60
 
 
 def process_message(delivery_context: DeliveryContext, received: ReceivedMessage) -> bool:
-    """Do what the message asks for; whether it has done its work, and is to be deleted. Raises AwsError."""
+    """Do what the message asks for. Returns True if it is done and is to be deleted. Raises AwsError."""
 
     def work() -> Disposition:
         message = parse(received.body)
@@ -27,9 +27,9 @@ def process_message(delivery_context: DeliveryContext, received: ReceivedMessage
 
 
 def redeliver_later(dependencies: Dependencies, received: ReceivedMessage) -> bool:
-    """Let the message come again when its endpoint may have less to do: ever later.
+    """Have the message delivered again when its endpoint may be less busy: later each time.
 
-    Answers as `process_message` does.
+    Returns the same as `process_message`.
     """
     max_delay = min(2**received.receive_count, MAX_REDELIVERY_DELAY)
     return message_consumer.apply_disposition(
@@ -38,7 +38,7 @@ def redeliver_later(dependencies: Dependencies, received: ReceivedMessage) -> bo
 
 
 def parse(body: str) -> DeliveryMessage | JobMessage:
-    """The message in a body of the lane of webhooks. Raises BadMessage and NewerMessage."""
+    """The message in a body of lane `webhooks`. Raises BadMessage and NewerMessage."""
     try:
         return DeliveryMessage.parse(body)
     except BadMessage:
@@ -46,7 +46,7 @@ def parse(body: str) -> DeliveryMessage | JobMessage:
 
 
 def delivery_in(received: ReceivedMessage) -> DeliveryMessage | None:
-    """The delivery that a message asks for; None for a message that calls nobody."""
+    """The delivery that a message asks for; None for a message that makes no request."""
     try:
         message = parse(received.body)
     except (BadMessage, NewerMessage):

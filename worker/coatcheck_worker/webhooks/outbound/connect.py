@@ -1,4 +1,4 @@
-"""Connections to the very address that was checked, and to no other."""
+"""Connect to the address that was checked, and to no other."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from coatcheck.core.ssrf import Address, ParsedUrl, SsrfPolicy, allowed
 from coatcheck_worker.webhooks.outbound.request_errors import NotAllowed, TimedOut, Unreachable
 
 MAX_ADDRESSES = 3
-"""Of the addresses of a name, how many are tried."""
+"""How many addresses of a name are tried."""
 
 Resolve: TypeAlias = Callable[..., Sequence[tuple[Any, ...]]]
-"""`socket.getaddrinfo`, or what answers like it."""
+"""`socket.getaddrinfo`, or a function like it."""
 
 
 def connect(target: ParsedUrl, ssrf_policy: SsrfPolicy, deadline: float, resolve: Resolve) -> socket.socket:
     """A blocking TCP connection to a target, made before `deadline` (of `time.monotonic`).
 
-    The name is resolved once, and one address that is not allowed refuses it: a name that leads inside with one answer
-    out of two is no mistake. Raises NotAllowed, Unreachable or TimedOut.
+    The name is resolved once. One forbidden address is enough to refuse it: a name with one internal address out of two
+    is no accident. Raises NotAllowed, Unreachable or TimedOut.
     """
     addresses = [target.address] if target.address else _addresses(target, deadline, resolve)
     refused = [one for one in addresses if not allowed(one, ssrf_policy) or ssrf_policy.refuses(str(one), target.port)]
@@ -46,7 +46,7 @@ def connect(target: ParsedUrl, ssrf_policy: SsrfPolicy, deadline: float, resolve
 
 
 def _addresses(target: ParsedUrl, deadline: float, resolve: Resolve) -> list[Address]:
-    """The addresses of a name. Waited for in a thread, since nothing stops a resolver that does not answer."""
+    """The addresses of a name. Resolves in a thread, since nothing stops a resolver that does not answer."""
     answers: queue.SimpleQueue[Sequence[tuple[Any, ...]]] = queue.SimpleQueue()
 
     def ask() -> None:

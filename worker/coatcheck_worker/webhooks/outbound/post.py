@@ -25,18 +25,18 @@ from coatcheck_worker.webhooks.outbound.request_errors import (
 )
 
 READ_BYTES = 4096
-"""Bytes of an answer's body that are read at most."""
+"""The most bytes of a response body that are read."""
 
 KEPT_BYTES = 1024
 """Bytes of it that are kept."""
 
 MAX_BYTES = 64 * 1024
-"""Bytes of an answer, with its headers and all that comes before them, after which it is none."""
+"""Bytes of a response, with its headers and all that comes before them, beyond which it is invalid."""
 
 
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
-    """What was answered, of whatever status: a redirect is an answer, and is not followed.
+    """A response of any status: a redirect counts as a response, and is not followed.
 
     `body` is its first KB, as it came over the wire; `seconds` is how long all of it took.
     """
@@ -60,7 +60,7 @@ def post(
     """Send `body` to `url`, and return what is answered within `seconds`, from the name to the answer's last byte.
 
     Certificates are verified against the system's store, or by `context`. There are no redirects, proxies, cookies or
-    compression. Raises a NoAnswer, and h11.LocalProtocolError where `headers` are not what HTTP allows.
+    compression. Raises a RequestFailed, and h11.LocalProtocolError if `headers` are not what HTTP allows.
     """
     started = monotonic()
     deadline = started + seconds
@@ -151,7 +151,7 @@ def _read(stream: socket.socket, wire: h11.Connection) -> tuple[h11.Response, by
 
 
 def _as_request_error(error: OSError | h11.RemoteProtocolError) -> RequestFailed:
-    """The error as the ledger has it. OpenSSL's verdict on a certificate tells a tenant what to mend."""
+    """The error as the delivery record has it. OpenSSL's message about a certificate says what a tenant has to fix."""
     match error:
         case ssl.SSLCertVerificationError():
             return TlsFailed(f"the host's certificate is not valid: {error.verify_message}")
