@@ -16,7 +16,7 @@ class FieldError:
 
 @dataclass(eq=False)
 class ServiceError(Exception):
-    """An error a client is told about. `code` is stable, `detail` says what was wrong this time.
+    """An error that a client sees. `code` is stable, `detail` says what was wrong this time.
 
     `retry_after` is in how many seconds the same again may succeed, where that is known.
     """

@@ -22,7 +22,7 @@ Rule = tuple[str, bool]
 
 
 def _of_what_is_due(job: Job) -> Iterator[Rule]:
-    """The row is the outbox: what is still to be done or told is found by `due_at` alone."""
+    """The row is the outbox: `due_at` alone finds what is still to be done or notified."""
     due = job.due_at is not None
     yield "it has not ended and has no due_at, so no sweeper ever finds it", job.done or due
     yield f"it is to tell of {job.notify} and has no due_at, so nobody ever does", not job.notify or due

@@ -15,7 +15,7 @@ class ShardKind(StrEnum):
     """What the partitions of the `due` index hold: each kind has its own, so that no backlog of one delays another."""
 
     DUE = "due"
-    """Jobs that wait, run, or have ended and are to be told of."""
+    """Jobs that wait, run, or have ended with events to notify."""
 
     DELIVERY = "delivery"
     REMOVAL = "removal"

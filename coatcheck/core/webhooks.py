@@ -21,7 +21,7 @@ FINAL_EVENTS: Mapping[Status, str] = {
     if transition.target is not None and transition.event and transition.target.final
 }
 EVENTS = (STARTED, *sorted(set(FINAL_EVENTS.values())))
-"""What an endpoint may ask to be told of."""
+"""The events that an endpoint may subscribe to."""
 
 TEST_EVENT = "webhook.test"
 
@@ -159,12 +159,12 @@ class Delivery:
         return (self.try_at or self.created_at) if self.status is DeliveryStatus.PENDING else None
 
     def attempt_in_progress(self, now: int) -> bool:
-        """Whether an attempt is being made, as far as can be told: one that takes too long is lost."""
+        """Whether an attempt is in progress, as far as is known: one that takes too long is lost."""
         return self.trying_since is not None and now < self.trying_since + ATTEMPT_LEASE
 
 
 def pending_events(job: Job) -> tuple[str, ...]:
-    """The events that have happened to the job and that somebody is still to be told of, in order."""
+    """The events of the job that are still to be notified, in order."""
     happened = {STARTED} if job.started_at is not None else set()
     if job.done:
         happened.add(FINAL_EVENTS[job.status])

@@ -1,4 +1,4 @@
-"""The async door to AWS: sends the kernel's calls with aioboto3."""
+"""The asynchronous transport to AWS: sends the core's calls with aioboto3."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class AioBotoTransport:
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> AioBotoTransport:
-        """The door that the SDK's own variables ask for."""
+        """The transport that the SDK's own environment variables describe."""
         return cls(environ.get("AWS_ENDPOINT_URL") or None)
 
     async def send(self, call: Call[T]) -> T:
@@ -87,7 +87,7 @@ class AioBotoTransport:
             await self._client(service)
 
     async def aclose(self) -> None:
-        """Close every connection. The door can be used again: it makes new ones."""
+        """Close every connection. The transport can be used again: it makes new ones."""
         self._clients.clear()
         await self._exit_stack.aclose()
 

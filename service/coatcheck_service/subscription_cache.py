@@ -1,4 +1,4 @@
-"""What a tenant's endpoints want to be told of: asked for at each submit, and remembered for some seconds."""
+"""The events that a tenant's endpoints subscribe to: read at each submit, and cached for some seconds."""
 
 from __future__ import annotations
 

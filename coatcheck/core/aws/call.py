@@ -1,4 +1,4 @@
-"""An AWS request as a value: what to send and how to read the answer. Two doors send it, here nothing does."""
+"""An AWS request as a value: what to send and how to read the answer. Two transports send it; this module does not."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Call(Generic[T]):
 
     `operation` is the API's own name (`PutItem`). `read` turns the answer into what the caller wants.
     `expected_errors` does the same for the error codes that are answers too (`ConditionalCheckFailedException`); it
-    gets the error's response. Every other error is raised by the door as `AwsUnavailable` or `AwsRefused`.
-    `urgent`: an answer is of use within a few seconds or not at all, so a door soon gives up and tries seldom again.
+    gets the error's response. The transport raises every other error as `AwsUnavailable` or `AwsRefused`.
+    `urgent`: an answer helps within a few seconds or not at all, so a transport gives up soon and retries seldom.
     """
 
     service: Service
@@ -137,7 +137,7 @@ def log_denial(service: Service, operation: str, code: str) -> None:
 
 
 def error_from(call: Call[Any], response: AwsResponse) -> AwsError:
-    """The error that a door raises for an error response that is no answer to `call`. What is denied is logged."""
+    """The error that a transport raises for an error response that is no answer to `call`. Logs what is denied."""
     code = str(response.get("Error", {}).get("Code", "Unknown"))
     status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     if code in TRANSIENT_CODES or status >= 500 or status == 429:

@@ -33,7 +33,7 @@ def put(bucket: str, key: str, body: bytes | bytearray, *, content_type: str, sh
 
 
 def get(bucket: str, key: str, *, first: int = 0, last: int | None = None) -> Call[Any]:
-    """The object, or its bytes `first` to `last`, as the door's own stream; None when there is none."""
+    """The object, or its bytes `first` to `last`, as the transport's own stream; None when there is none."""
     piece = {} if last is None else {"Range": f"bytes={first}-{last}"}
     return Call(
         "s3",
@@ -46,7 +46,7 @@ def get(bucket: str, key: str, *, first: int = 0, last: int | None = None) -> Ca
 
 @dataclass(frozen=True, slots=True)
 class OpenedObject:
-    """An object that is being read: the door's own stream, and which object it is.
+    """An object that is being read: the transport's own stream, and which object it is.
 
     `declared` is the hex sha256 that the client said it would have, where S3 has not checked it.
     """
@@ -74,7 +74,7 @@ def open_object(bucket: str, key: str) -> Call[OpenedObject | None]:
 
 
 def read_range(bucket: str, key: str, etag: str, *, first: int, last: int) -> Call[Any]:
-    """Bytes `first` to `last` of the object with this ETag, as the door's own stream; None when it is not there."""
+    """Bytes `first` to `last` of the object with this ETag, as the transport's own stream; None when there is none."""
     return Call(
         "s3",
         "GetObject",

@@ -21,7 +21,7 @@ class ReceivedMessage:
     """A message as it was received: `receipt_handle` is what it is deleted by, `receive_count` how often it was
     received so far.
 
-    `sent_at` is in milliseconds since the epoch; `reason` says why it was put aside, if it was.
+    `sent_at` is in milliseconds since the epoch; `reason` says why it was moved to the dead-letter queue, if it was.
     """
 
     queue_url: str

@@ -1,4 +1,4 @@
-"""The front door of `up --whole`: hands each request to the template's API Gateway in the emulator.
+"""The proxy of `up --whole`: forwards each request to the template's API Gateway in the emulator.
 
 It stands for the custom domain name that API Gateway has on AWS, and does what the emulator leaves out of API
 Gateway: its two limits, the template's words for what it answers by itself, and what it does to headers.

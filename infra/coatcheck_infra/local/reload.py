@@ -24,7 +24,7 @@ PROCESSES_BY_PACKAGE = {
 async def reload(restart_events: Mapping[str, asyncio.Event], write_line: LineWriter, root: Path = ROOT) -> None:
     """Watch the packages under `root`; set the event of each part that runs a changed file.
 
-    Code that cannot be compiled is told of and left alone: the parts go on with the code they have.
+    Code that cannot be compiled is reported and not loaded: the processes go on with the code they have.
     """
     try:
         async for changes in awatch(*(root / package for package in PROCESSES_BY_PACKAGE), watch_filter=PythonFilter()):

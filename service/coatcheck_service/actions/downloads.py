@@ -1,4 +1,4 @@
-"""Handing out results and artifacts: the bytes themselves where the front door carries them, a link where not."""
+"""Return results and artifacts: the bytes themselves if the front door can carry them, otherwise a link."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ async def list_events(context: RequestContext, job: Job, query: EventQuery) -> L
 
 
 def _cursor(after: str | None, job: Job) -> tuple[int, int]:
-    """How many events were told, and how many attempts had been started by then."""
+    """How many events were returned, and how many attempts had been started by then."""
     if after is None:
         return 0, 0
     match = _CURSOR.fullmatch(after)

@@ -57,7 +57,7 @@ async def list_registered(context: RequestContext) -> Sequence[WebhookEndpoint]:
 
 
 async def subscribed_events(context: RequestContext, now: int) -> tuple[str, ...]:
-    """What the tenant's endpoints are to be told of, as they were some seconds ago at most."""
+    """The events that the tenant's endpoints subscribe to, as they were some seconds ago at most."""
 
     async def read() -> tuple[str, ...]:
         try:

@@ -1,4 +1,4 @@
-"""What pydantic found, as clients are told: where and what, and never what they sent."""
+"""Pydantic's errors as clients see them: where and what, but never what they sent."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from coatcheck.core.errors import FieldError, InvalidRequest
 
 MAX_FIELD_ERRORS = 20
-"""Flaws told at once: a body of a million wrong items needs no million lines."""
+"""Errors listed at once: a body of a million wrong items needs no million lines."""
 
 MAX_PYDANTIC_ERRORS = 5000
 """Flaws of which the first are told: pydantic builds all of its errors or none, and holds the interpreter's lock."""

@@ -110,7 +110,7 @@ def problem_response(request: Request, error: ServiceError, headers: Mapping[str
 
 
 def unexpected_response(request: Request) -> Response:
-    """The answer to what nobody expected: nothing of the inside is told."""
+    """The answer to an unexpected error: it reveals nothing internal."""
     return problem_response(request, ServiceError("An unexpected error ended this request."))
 
 

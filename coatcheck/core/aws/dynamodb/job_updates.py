@@ -20,7 +20,7 @@ def postpone(
 ) -> Call[TransitionOutcome]:
     """Note when the sweeper has to look next. Not a move, and nothing a client sees: `version` stays.
 
-    Refused when somebody was told of the job meanwhile, which changes no `version` either.
+    Refused when an event of the job was notified meanwhile, which does not change `version` either.
 
     `for_removal`: nothing but bytes is left of the job, and it is looked for among those from now on. Never (None) is
     for a job that has ended and of which nothing is left to tell: what `notify` still names will not happen.
@@ -60,7 +60,7 @@ def mark_notified(table: str, job: Job, *, remaining: Sequence[str]) -> Call[Tra
 
 
 def should_record_dead_letter(job: Job, message_id: str) -> bool:
-    """Whether its history is to tell that this message of its was put aside.
+    """Whether its history is to record that this message of its was moved to the dead-letter queue.
 
     Not of a job that runs: it needs no message, and its history is its worker's to write.
     """
@@ -68,7 +68,7 @@ def should_record_dead_letter(job: Job, message_id: str) -> bool:
 
 
 def record_dead_letter(table: str, job: Job, message_id: str, error: JobError, *, now: int) -> Call[TransitionOutcome]:
-    """Add to the history that this message of the job was put aside, if the row still is as `job` was read."""
+    """Record that this message was moved to the dead-letter queue, if the row still is as `job` was read."""
     e = Expression()
     unchanged = f"{e.name('version')} = {e.number(job.version)}"
     e.add(f"{e.name('version')} = {e.name('version')} + {e.number(1)}")

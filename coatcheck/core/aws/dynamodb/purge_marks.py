@@ -2,7 +2,7 @@
 
 Who reads the row just before it is forgotten may make a delivery just after its deliveries were removed. That one finds
 the mark at its first look, before anything is sent. The row cannot tell: its id may be used again at once, and a job
-whose retention merely is over is told of all the same.
+whose retention is merely over is still notified.
 """
 
 from __future__ import annotations

@@ -297,5 +297,5 @@ def _history_after_spill(job: Job, event: JobEvent) -> dict[str, Any]:
 
 
 def ttl(expires_at: int) -> int:
-    """The value of the `ttl` attribute, in seconds, of what clients are told of until `expires_at`."""
+    """The value of the `ttl` attribute, in seconds, of items that clients see until `expires_at`."""
     return (expires_at + GONE_ROW_RETENTION) // SECOND

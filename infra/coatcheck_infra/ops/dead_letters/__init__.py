@@ -1,1 +1,1 @@
-"""`coatcheck dlq`: what was put aside, for the owner of a deployment to look at and to bring back."""
+"""`coatcheck dlq`: dead letters, for the owner of a deployment to list and redrive."""

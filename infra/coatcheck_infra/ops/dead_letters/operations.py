@@ -35,7 +35,7 @@ UNITS = ((DAY, "d"), (HOUR, "h"), (MINUTE, "min"), (SECOND, "s"))
 
 
 def list_dead_letters(stack: str | None, lane: str | None, *, limit: int, as_json: bool) -> None:
-    """Show up to `limit` dead letters. Raises CoatcheckError; an error of AWS is told, and ends in typer.Exit."""
+    """Show up to `limit` dead letters. Raises CoatcheckError; reports an error of AWS and raises typer.Exit."""
     timing = Timing()
     with report_errors():
         target = find_deployment(stack, os.environ, Path.cwd())

@@ -37,7 +37,7 @@ class RedriveOptions:
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """What becomes of a dead letter, and how it is told with the number of them."""
+    """What is done with a dead letter, and how the summary names it with the count."""
 
     phrase: str
     sends: bool = False
