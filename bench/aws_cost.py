@@ -29,7 +29,6 @@ from coatcheck.core.aws.sqs import delete, receive
 from coatcheck.core.settings import WEBHOOKS, Settings
 from coatcheck.core.ssrf import SsrfPolicy
 from coatcheck.core.webhooks import WebhookEndpoint
-from coatcheck_worker.boto_transport import Transport
 from coatcheck_worker.dependencies import Dependencies, system_clock
 from coatcheck_worker.poller import Poller
 from coatcheck_worker.webhooks.delivery_context import DeliveryContext
@@ -38,6 +37,7 @@ from coatcheck_worker.webhooks.webhook_messages import process_message
 from tests.aws import emulators
 from tests.aws.service.running_service import Api, clients_of, run_service
 from tests.aws.worker.faulty_receiver import FaultyReceiver, faulty_receiver
+from tests.transports import Fault, FaultyTransport, change
 
 T = TypeVar("T")
 
@@ -99,18 +99,6 @@ class AwsCost:
 
 
 @dataclass(frozen=True)
-class MeteredTransport:
-    """The worker's door to AWS, with a bill."""
-
-    transport: Transport
-    cost: AwsCost
-
-    def send(self, call: Call[T]) -> T:
-        """As the door does."""
-        return self.transport.send(self.cost.record(call))
-
-
-@dataclass(frozen=True)
 class Meter:
     """A service and its worker, whose clock stands: a due time that is rounded otherwise is an entry written anew."""
 
@@ -119,7 +107,7 @@ class Meter:
 
     def dependencies(self, cost: AwsCost, registered: Handlers) -> Dependencies:
         """A worker's, with a bill."""
-        transport = MeteredTransport(self.api.running_service.worker, cost)
+        transport = FaultyTransport(self.api.running_service.worker, Fault(change(cost.record)))
         return Dependencies(
             transport, self.api.running_service.settings, registered, clock=lambda: self.now, roll=lambda: 0.5
         )
@@ -132,13 +120,13 @@ class Meter:
 def cost_of_job(meter: Meter, given: Any, headers: Mapping[str, str] | None = None) -> tuple[AwsCost, AwsCost]:
     """What a job costs that returns what it was given, until its client knows it has ended; and to fetch the result."""
     job, fetched, api = AwsCost(), AwsCost(), meter.api
-    api.spy.changes = job.record
+    api.spy.faults[:] = [Fault(change(job.record))]
     answer = api.http.post("/v1/jobs", json={"type": ECHO.name, "input": given}, headers=headers)
     assert answer.status_code == 202, answer.text
     url = f"/v1/jobs/{answer.json()['id']}"
     Poller(meter.dependencies(job, handlers(echo)), api.running_service.settings.queues["default"], grace=0).step()
     assert [api.http.get(url).json()["status"] for _ in range(POLL_COUNT)] == ["succeeded"] * POLL_COUNT
-    api.spy.changes = fetched.record
+    api.spy.faults[:] = [Fault(change(fetched.record))]
     assert api.http.get(f"{url}/result").json() == given
     return job, fetched
 

@@ -14,7 +14,7 @@ from coatcheck_worker.poller import Poller
 from jobs.handlers import HANDLERS
 from tests.aws.service.running_service import Api, clients_of, run_service
 from tests.aws.worker.faulty_receiver import faulty_receiver
-from tests.aws.worker.faulty_transports import RecordingTransport
+from tests.transports import FaultyTransport
 
 
 @pytest.fixture
@@ -27,11 +27,11 @@ def api(emulator_url: str, settings: Settings, aws: BotoTransport) -> Iterator[A
 def test_a_no_op_job_is_six_requests_one_at_a_time(api: Api) -> None:
     # who listens to a tenant's jobs is read once in ten seconds, however many it submits
     api.submit(delay=3600)
-    api.spy.sent.clear()
+    api.spy.calls.clear()
 
     job = api.submit(type="demo.sleep", input={"seconds": 0})
 
-    worker = RecordingTransport(api.running_service.worker)
+    worker = FaultyTransport(api.running_service.worker)
     dependencies = Dependencies(worker, api.running_service.settings, HANDLERS, clock=system_clock, roll=lambda: 0.5)
     Poller(dependencies, api.running_service.settings.queues["default"], grace=0).step()
 

@@ -14,7 +14,7 @@ import threading
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, NoReturn, TypeVar, cast
+from typing import Any, NoReturn
 
 import uvicorn
 
@@ -26,16 +26,14 @@ from coatcheck.core.settings import WEBHOOKS, Settings
 from coatcheck_service.app import create_app
 from coatcheck_service.front_door import UVICORN
 from coatcheck_worker import poller
-from coatcheck_worker.boto_transport import Transport
 from coatcheck_worker.dependencies import Dependencies, system_clock
 from coatcheck_worker.sweep import sweep
 from coatcheck_worker.webhooks import __main__ as deliverer
-from tests.kill.crashing_transport import AsyncCrashingTransport, CrashingTransport, CrashPlan, CrashPoint
+from tests.kill.crashing_transport import CrashingTransport, CrashPlan, CrashPoint, async_crashing_transport
 from tests.kill.emulator import LANE, Emulator
 from tests.kill.flows import API, DELIVERER, SWEEPER, WORKER, lane_of
 from tests.kill.job_type import CATALOG, HANDLERS
-
-T = TypeVar("T")
+from tests.transports import Effect, Fault, FaultyTransport, change, on
 
 MEMORY = "4096"
 
@@ -60,23 +58,17 @@ class ProcessSpec:
         return lane_of(self.role)
 
 
-class SingleTenantTransport:
-    """A sweeper's door through which it sees the overdue jobs of one tenant alone: others stand beside it."""
+def overdue_of(tenant: str) -> Effect:
+    """Let a sweeper see the overdue jobs of one tenant alone: others stand beside it."""
 
-    def __init__(self, transport: Transport, tenant: str) -> None:
-        self._transport, self._tenant = transport, tenant
-
-    def send(self, call: Call[T]) -> T:
-        if call.operation != "Query":
-            return self._transport.send(call)
-        return self._transport.send(cast("Call[T]", self._single_tenant(cast("Call[DuePage[JobKey]]", call))))
-
-    def _single_tenant(self, call: Call[DuePage[JobKey]]) -> Call[DuePage[JobKey]]:
+    def single_tenant(call: Call[DuePage[JobKey]]) -> Call[DuePage[JobKey]]:
         def read(answer: Mapping[str, Any]) -> DuePage[JobKey]:
             page = call.read(answer)
-            return replace(page, keys=[key for key in page.keys if key.tenant == self._tenant])
+            return replace(page, keys=[key for key in page.keys if key.tenant == tenant])
 
         return replace(call, params={**call.params, "Limit": 1000}, read=read)
+
+    return change(single_tenant)
 
 
 class ProcessForker:
@@ -124,7 +116,7 @@ class ProcessForker:
 
 def _serve(emulator: Emulator, settings: Settings, spec: ProcessSpec, crash_plan: CrashPlan) -> None:
     assert spec.listener is not None
-    app = create_app(settings, CATALOG, AsyncCrashingTransport(emulator.connect_async(), crash_plan), UVICORN)
+    app = create_app(settings, CATALOG, async_crashing_transport(emulator.connect_async(), crash_plan), UVICORN)
     uvicorn.Server(uvicorn.Config(app, log_config=None, ws="none")).run(sockets=[spec.listener])
 
 
@@ -134,7 +126,9 @@ def _work(emulator: Emulator, _: Settings, __: ProcessSpec, crash_plan: CrashPla
 
 
 def _sweep_once(emulator: Emulator, settings: Settings, spec: ProcessSpec, crash_plan: CrashPlan) -> None:
-    transport = SingleTenantTransport(CrashingTransport(emulator.connect(), crash_plan), spec.tenant)
+    transport = FaultyTransport(
+        CrashingTransport(emulator.connect(), crash_plan), Fault(overdue_of(spec.tenant), on("Query"))
+    )
     # begins with the first shard, where the jobs are: what it asks of the others comes when its work is done
     sweep(Dependencies(transport, settings, {}, clock=system_clock, roll=lambda: 0.0), until=system_clock() + MINUTE)
 

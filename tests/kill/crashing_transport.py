@@ -1,18 +1,18 @@
-"""Doors to AWS that kill their own process, truly, before or after a call that was chosen."""
+"""Transports that kill their own process, truly, before or after a call that was chosen."""
 
 from __future__ import annotations
 
 import os
 import signal
 import threading
-from collections import Counter
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any, Self, TypeVar
+from typing import Any, NoReturn, Self, TypeVar
 
-from coatcheck.core.aws.call import Call, Presign, PresignedUrl
+from coatcheck.core.aws.call import Call
 from coatcheck_service.aioboto_transport import AsyncTransport
 from coatcheck_worker.boto_transport import Transport
+from tests.transports import AsyncFaultyTransport, Fault, FaultyTransport, crash
 
 T = TypeVar("T")
 
@@ -43,31 +43,29 @@ class CrashPoint:
         return cls(sequence, int(number), side == "after")
 
 
+@dataclass(frozen=True, slots=True)
 class CrashPlan:
     """Write a line `sequence operation` to the file descriptor `log_fd` for each call; die by SIGKILL at `point`."""
 
-    def __init__(self, log_fd: int, point: CrashPoint | None) -> None:
-        self._log_fd, self._point = log_fd, point
-        self._counts: Counter[str] = Counter()
-        self._lock = threading.Lock()
+    log_fd: int
+    point: CrashPoint | None
 
-    def begin(self, call: Call[Any]) -> tuple[str, int]:
-        """`call` is about to be sent; the answer is to be given to `end`."""
-        sequence = sequence_of(call)
-        with self._lock:
-            number = self._counts[sequence]
-            self._counts[sequence] += 1
-            os.write(self._log_fd, f"{sequence} {call.operation}\n".encode())
-        self._crash_at(CrashPoint(sequence, number, after=False))
-        return sequence, number
+    def log(self, call: Call[Any]) -> None:
+        """Write the line of a call."""
+        os.write(self.log_fd, f"{sequence_of(call)} {call.operation}\n".encode())
 
-    def end(self, sequence: str, number: int) -> None:
-        """The call was answered."""
-        self._crash_at(CrashPoint(sequence, number, after=True))
+    @property
+    def faults(self) -> list[Fault]:
+        """The death, if there is to be one."""
+        if (point := self.point) is None:
+            return []
+        crashing = crash(after=point.after, by=_kill_process)
+        return [Fault(crashing, lambda call: sequence_of(call) == point.sequence, skip=point.number, times=1)]
 
-    def _crash_at(self, here: CrashPoint) -> None:
-        if here == self._point:
-            os.kill(os.getpid(), signal.SIGKILL)
+
+def _kill_process() -> NoReturn:
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError("SIGKILL cannot be survived")
 
 
 def sequence_of(call: Call[Any]) -> str:
@@ -78,38 +76,22 @@ def sequence_of(call: Call[Any]) -> str:
     return HEARTBEAT if call.operation == "UpdateItem" and "history" not in touched else END
 
 
-class CrashingTransport:
-    """The worker's and the sweeper's door."""
+class CrashingTransport(FaultyTransport):
+    """The transport of a worker or a sweeper, whose threads that send parts take turns.
+
+    So a call's number says which it is.
+    """
 
     def __init__(self, transport: Transport, crash_plan: CrashPlan) -> None:
-        self._transport, self._crash_plan = transport, crash_plan
+        super().__init__(transport, *crash_plan.faults, log=crash_plan.log)
         self._turn = threading.Lock()
 
     def send(self, call: Call[T]) -> T:
-        # the threads that send parts take turns, so that a call's number says which it is
+        """Send `call`, or die."""
         with self._turn if sequence_of(call) == MAIN else nullcontext():
-            moment = self._crash_plan.begin(call)
-            try:
-                return self._transport.send(call)
-            finally:
-                self._crash_plan.end(*moment)
+            return super().send(call)
 
 
-class AsyncCrashingTransport:
-    """The service's door."""
-
-    def __init__(self, transport: AsyncTransport, crash_plan: CrashPlan) -> None:
-        self._transport, self._crash_plan = transport, crash_plan
-
-    async def send(self, call: Call[T]) -> T:
-        moment = self._crash_plan.begin(call)
-        try:
-            return await self._transport.send(call)
-        finally:
-            self._crash_plan.end(*moment)
-
-    async def presign(self, presign: Presign) -> PresignedUrl:
-        return await self._transport.presign(presign)
-
-    async def aclose(self) -> None:
-        await self._transport.aclose()
+def async_crashing_transport(transport: AsyncTransport, crash_plan: CrashPlan) -> AsyncFaultyTransport:
+    """The service's transport."""
+    return AsyncFaultyTransport(transport, *crash_plan.faults, log=crash_plan.log)

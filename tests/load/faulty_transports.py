@@ -1,4 +1,4 @@
-"""Doors to an AWS that is overloaded: it throttles, fails, loses replies and delivers messages twice."""
+"""Transports to an AWS that is overloaded: it throttles, fails, loses replies and delivers messages twice."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ import os
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
-from coatcheck.core.aws.call import AwsUnavailable, Call, Presign, PresignedUrl
-from coatcheck.core.aws.sqs import ReceivedMessage, send_job
+from coatcheck.core.aws.call import AwsUnavailable, Call
+from coatcheck.core.aws.sqs import send_job
 from coatcheck.core.messages import JobMessage
 from coatcheck_service.aioboto_transport import AioBotoTransport
 from coatcheck_worker.boto_transport import BotoTransport
-
-T = TypeVar("T")
+from tests.transports import AsyncFaultyTransport, Fault, FaultyTransport, Steps
 
 FAULTS, DOUBLED = "LOAD_FAULTS", "LOAD_DOUBLED"
 """The environment variables that say how often."""
@@ -38,47 +37,32 @@ class FaultRates:
         """The environment that says so."""
         return {FAULTS: str(self.faults), DOUBLED: str(self.doubled)}
 
-    def maybe_raise(self, call: Call[Any], codes: tuple[str, ...]) -> None:
-        """Raise AwsUnavailable now and then: half of all faults come before a call is carried out, half after."""
+    def overload(self, call: Call[Any]) -> Steps:
+        """What becomes of a call: half of all faults come before it is carried out, half after."""
+        self._maybe_raise(call, NOT_DONE)
+        answer = yield call
+        if call.operation == "ReceiveMessage":
+            for message in answer:
+                if random.random() < self.doubled:
+                    yield send_job(message.queue_url, JobMessage.parse(message.body))
+        self._maybe_raise(call, DONE)
+        return answer
+
+    def _maybe_raise(self, call: Call[Any], codes: tuple[str, ...]) -> None:
         if random.random() < self.faults / 2:
             raise AwsUnavailable(call, random.choice(codes))
 
 
-class FaultyTransport:
-    """The worker's and the sweeper's door."""
-
-    def __init__(self) -> None:
-        self._transport, self._fault_rates = BotoTransport(), FaultRates.of(os.environ)
-
-    def send(self, call: Call[T]) -> T:
-        self._fault_rates.maybe_raise(call, NOT_DONE)
-        answer = self._transport.send(call)
-        if call.operation == "ReceiveMessage":
-            self._double(answer)
-        self._fault_rates.maybe_raise(call, DONE)
-        return answer
-
-    def _double(self, answer: Any) -> None:
-        received: list[ReceivedMessage] = answer
-        for message in received:
-            if random.random() < self._fault_rates.doubled:
-                self._transport.send(send_job(message.queue_url, JobMessage.parse(message.body)))
+def connect() -> FaultyTransport:
+    """The transport of a worker or the sweeper. It keeps no log, which would grow with the load."""
+    return FaultyTransport(BotoTransport(), Fault(FaultRates.of(os.environ).overload), log=_forget)
 
 
-class AsyncFaultyTransport:
-    """The service's door."""
+def connect_async() -> AsyncFaultyTransport:
+    """The service's transport. It keeps no log either."""
+    transport = AioBotoTransport.from_env(os.environ)
+    return AsyncFaultyTransport(transport, Fault(FaultRates.of(os.environ).overload), log=_forget)
 
-    def __init__(self) -> None:
-        self._transport, self._fault_rates = AioBotoTransport.from_env(os.environ), FaultRates.of(os.environ)
 
-    async def send(self, call: Call[T]) -> T:
-        self._fault_rates.maybe_raise(call, NOT_DONE)
-        answer = await self._transport.send(call)
-        self._fault_rates.maybe_raise(call, DONE)
-        return answer
-
-    async def presign(self, presign: Presign) -> PresignedUrl:
-        return await self._transport.presign(presign)
-
-    async def aclose(self) -> None:
-        await self._transport.aclose()
+def _forget(_: Call[Any]) -> None:
+    pass

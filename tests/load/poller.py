@@ -2,8 +2,8 @@
 
 from coatcheck.authoring.types import handlers
 from coatcheck_worker.poller import main
-from tests.load.faulty_transports import FaultyTransport
+from tests.load.faulty_transports import connect
 from tests.load.job_type import work
 
 if __name__ == "__main__":
-    main(handlers(work), FaultyTransport)
+    main(handlers(work), connect)

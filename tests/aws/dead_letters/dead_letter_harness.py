@@ -6,7 +6,7 @@ import json
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar, cast
+from typing import Any
 
 from coatcheck.core.aws.call import Call
 from coatcheck.core.aws.dynamodb import job_items
@@ -23,8 +23,7 @@ from coatcheck_infra.ops.dead_letters.redrive import Redrive, RedriveOptions
 from coatcheck_infra.ops.dead_letters.target_deployment import TargetDeployment
 from coatcheck_worker.boto_transport import Transport
 from tests.aws.worker.worker_harness import WorkerHarness
-
-T = TypeVar("T")
+from tests.transports import Steps
 
 AT_ONCE = Timing(pause=lambda _: None, idle_timeout=0)
 
@@ -112,34 +111,12 @@ def make_newer(dlq: DeadLetterHarness, job: Job) -> None:
     dlq.target.aws.send(Call("dynamodb", "PutItem", {"TableName": put.params["TableName"], "Item": newer}, read=str))
 
 
-class ArrivingTransport:
-    """A door with another dead letter arriving before each look into the queue."""
-
-    def __init__(self, dlq: DeadLetterHarness) -> None:
-        self._harness = dlq
-        self.count = 0
-
-    def send(self, call: Call[T]) -> T:
-        if call.operation == "ReceiveMessage":
-            self._harness.put("garbage")
-            self.count += 1
-        return self._harness.target.aws.send(call)
-
-
-class ExpiringHoldTransport:
-    """A door with so much time between two looks into a queue that the hold has passed, thrice."""
-
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
-        self._receives = 0
-
-    def send(self, call: Call[T]) -> T:
-        answer = self._transport.send(call)
-        if call.operation == "ReceiveMessage" and self._receives < 3:
-            self._receives += 1
-            for received in cast("Sequence[ReceivedMessage]", answer):
-                self._transport.send(change_visibility(received, 0))
-        return answer
+def end_hold(call: Call[Any]) -> Steps:
+    """Let so much time pass after a receive that the hold of what was received is over."""
+    answer = yield call
+    for received in answer:
+        yield change_visibility(received, 0)
+    return answer
 
 
 def environment_of(settings: Settings) -> dict[str, str]:

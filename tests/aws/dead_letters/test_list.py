@@ -9,7 +9,8 @@ from coatcheck.core.clock import HOUR, SECOND
 from coatcheck.core.lifecycle import Status
 from coatcheck_infra.ops.dead_letters.operations import read_dead_letters, table_row
 from coatcheck_worker.dependencies import system_clock
-from tests.aws.dead_letters.dead_letter_harness import AT_ONCE, DeadLetterHarness, ExpiringHoldTransport, make_newer
+from tests.aws.dead_letters.dead_letter_harness import AT_ONCE, DeadLetterHarness, end_hold, make_newer
+from tests.transports import Fault, FaultyTransport, on
 
 
 class TestList:
@@ -67,7 +68,9 @@ class TestList:
 
     def test_what_comes_again_is_shown_once(self, dlq: DeadLetterHarness) -> None:
         dlq.put("garbage")
-        target = replace(dlq.target, aws=ExpiringHoldTransport(dlq.target.aws))
+        target = replace(
+            dlq.target, aws=FaultyTransport(dlq.target.aws, Fault(end_hold, on("ReceiveMessage"), times=3))
+        )
         assert [dead_letter.received.body for dead_letter in read_dead_letters(target, dlq.lanes, AT_ONCE)] == [
             "garbage"
         ]

@@ -6,11 +6,10 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from coatcheck.core.aws.call import AwsUnavailable, Call
+from coatcheck.core.aws.call import AwsUnavailable
 from coatcheck.core.aws.sqs import receive
 from coatcheck.core.clock import SECOND
 from coatcheck.core.lifecycle import Status
@@ -19,13 +18,12 @@ from coatcheck_infra.ops.dead_letters.redrive import Redrive, RedriveOptions
 from coatcheck_worker.dependencies import system_clock
 from tests.aws.dead_letters.dead_letter_harness import (
     AT_ONCE,
-    ArrivingTransport,
     DeadLetterHarness,
     make_newer,
     message_of,
 )
-from tests.aws.worker.faulty_transports import CrashingTransport, ProcessDied, RecordingTransport, ThrottlingTransport
 from tests.journeys.up_process import eventually
+from tests.transports import Fault, FaultyTransport, ProcessDied, crash_at, on, send_after, throttle
 
 OPERATE = Path(__file__).parents[3] / "docs" / "operate.md"
 
@@ -57,7 +55,7 @@ class TestRedrive:
         dlq.put_job()
         dlq.put_job(Status.SUCCEEDED)
         dlq.put("garbage")
-        counting = RecordingTransport(dlq.target.aws)
+        counting = FaultyTransport(dlq.target.aws)
         said = dlq.redrive(counting, dry_run=True, drop_unreadable=True)
         assert said == (
             "nothing was changed; without --dry-run: "
@@ -67,7 +65,7 @@ class TestRedrive:
         assert len(dlq.dead()) == 3
 
     def test_it_needs_what_the_page_says(self, dlq: DeadLetterHarness) -> None:
-        counting = RecordingTransport(dlq.target.aws)
+        counting = FaultyTransport(dlq.target.aws)
         dlq.put_job()
         dlq.put("garbage")
         dlq.redrive(counting)
@@ -101,7 +99,7 @@ class TestRedrive:
     def test_no_more_are_held_than_are_dealt_with_in_time(
         self, dlq: DeadLetterHarness, rate: float, batch: int
     ) -> None:
-        counting = RecordingTransport(dlq.target.aws)
+        counting = FaultyTransport(dlq.target.aws)
         dlq.redrive(counting, rate=rate)
         assert [call.params["MaxNumberOfMessages"] for call in counting.calls] == [batch] * len(dlq.lanes)
 
@@ -110,7 +108,7 @@ class TestRedrive:
     def test_dying_anywhere_loses_nothing(self, dlq: DeadLetterHarness, at: int, *, after: bool) -> None:
         job = dlq.put_job()
         with pytest.raises(ProcessDied):
-            dlq.redrive(CrashingTransport(dlq.target.aws, at, after=after))
+            dlq.redrive(crash_at(dlq.target.aws, at, after=after))
         # a process that died lets go of nothing, its hold ends by itself: what is held counts
         assert dlq.queued() in ([], [message_of(job)])
         assert len(dlq.queued()) + sum(dlq.counts()) >= 1
@@ -130,16 +128,8 @@ class TestRedrive:
 
     def test_a_refusal_of_aws_ends_it_with_what_was_done(self, dlq: DeadLetterHarness) -> None:
         jobs = [dlq.put_job() for _ in range(3)]
-        sent: list[str] = []
-
-        def third_send(call: Call[Any]) -> bool:
-            if call.operation == "SendMessage":
-                sent.append(call.operation)
-            return call.operation == "SendMessage" and len(sent) == 3
-
-        run = Redrive(
-            replace(dlq.target, aws=ThrottlingTransport(dlq.target.aws, third_send)), RedriveOptions(), AT_ONCE
-        )
+        third_send = Fault(throttle, on("SendMessage"), skip=2, times=1)
+        run = Redrive(replace(dlq.target, aws=FaultyTransport(dlq.target.aws, third_send)), RedriveOptions(), AT_ONCE)
         with pytest.raises(AwsUnavailable):
             run.process_lanes(dlq.lanes)
         assert run.summary() == "redriven 2"
@@ -162,8 +152,9 @@ class TestRedrive:
         (first,) = dlq.target.aws.send(receive(dlq.lanes["default"], wait=0, visibility_timeout=0))
         eventually(lambda: system_clock() > first.sent_at, 5)
         ticks = iter(range(first.sent_at - SKEW, first.sent_at, SECOND))
-        arriving = ArrivingTransport(dlq)
+        arriving = FaultyTransport(dlq.target.aws, Fault(send_after(lambda: dlq.put("garbage")), on("ReceiveMessage")))
         said = dlq.redrive(arriving, Timing(lambda: next(ticks), lambda _: None, idle_timeout=6))
         assert said == "redriven 1"
-        assert arriving.count > 6
-        assert len(dlq.dead()) == arriving.count
+        arrived = arriving.operations.count("ReceiveMessage")
+        assert arrived > 6
+        assert len(dlq.dead()) == arrived

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import aioboto3  # type: ignore[import-untyped]
@@ -19,7 +19,6 @@ import httpx
 import uvicorn
 
 from coatcheck.authoring.types import Catalog
-from coatcheck.core.aws.call import AwsUnavailable, Call, Presign, PresignedUrl
 from coatcheck.core.aws.dynamodb import job_items, transitions
 from coatcheck.core.aws.dynamodb.codec import encode_job
 from coatcheck.core.aws.dynamodb.keys import JobKey
@@ -36,6 +35,7 @@ from coatcheck_service.dependencies import system_clock
 from coatcheck_service.front_door import UVICORN, FrontDoor
 from coatcheck_worker.boto_transport import BotoTransport
 from jobs.catalog import CATALOG
+from tests.transports import AsyncFaultyTransport
 
 T = TypeVar("T")
 
@@ -43,55 +43,15 @@ CACHING = re.compile(r"no-store|private, (no-cache|max-age=\d+)|public, (no-cach
 """What every answer says of how it may be kept, whatever a test asks for."""
 
 
-@dataclass
-class SpyTransport:
-    """The door to AWS, which notes every call.
-
-    It breaks the operations in `breaks`, and sends those in `repeats` twice, as the SDK does when a reply is lost.
-    Before the first of an operation in `between`, or before the first is sent again (`meanwhile`), something happens
-    that nobody expects. What goes out is what
-    `changes` makes of a call.
-    """
-
-    transport: AioBotoTransport
-    sent: list[Call[Any]] = field(default_factory=list)
-    breaks: set[str] = field(default_factory=set)
-    repeats: set[str] = field(default_factory=set)
-    between: dict[str, Callable[[], object]] = field(default_factory=dict)
-    meanwhile: dict[str, Callable[[], object]] = field(default_factory=dict)
-    changes: Callable[[Call[Any]], Call[Any]] = lambda call: call
-
-    async def send(self, call: Call[T]) -> T:
-        self.sent.append(call)
-        self.between.pop(call.operation, lambda: None)()
-        if call.operation in self.breaks:
-            raise AwsUnavailable(call, "ThrottlingException")
-        sent: Call[T] = self.changes(call)
-        if call.operation in self.repeats:
-            await self.transport.send(sent)
-            self.meanwhile.pop(call.operation, lambda: None)()
-        return await self.transport.send(sent)
-
-    async def presign(self, presign: Presign) -> PresignedUrl:
-        return await self.transport.presign(presign)
-
-    async def aclose(self) -> None:
-        await self.transport.aclose()
-
-    @property
-    def operations(self) -> list[str]:
-        """The names of the calls that were sent."""
-        return [call.operation for call in self.sent]
-
-
 @dataclass(frozen=True)
 class RunningService:
     """A service that runs, and the worker's door to its stores."""
 
     url: str
-    spy: SpyTransport
+    spy: AsyncFaultyTransport
     worker: BotoTransport
     settings: Settings
+    endpoint_url: str
 
     def new_tenant(self) -> tuple[str, str]:
         """A tenant of its own, and a key that lets it in from now on: tests share an emulator without meeting."""
@@ -111,7 +71,7 @@ class Api:
     running_service: RunningService
 
     @property
-    def spy(self) -> SpyTransport:
+    def spy(self) -> AsyncFaultyTransport:
         """The service's door to AWS."""
         return self.running_service.spy
 
@@ -141,7 +101,7 @@ class Api:
 
     def overwrite(self, job: Job) -> None:
         """Make the row what `job` is."""
-        dynamodb = client("dynamodb", self.spy.transport.endpoint_url or "")
+        dynamodb = client("dynamodb", self.running_service.endpoint_url)
         dynamodb.put_item(TableName=self.running_service.settings.table, Item=encode_job(job))
 
     def claim(self, job_id: str) -> Job:
@@ -212,7 +172,7 @@ class Api:
     @property
     def s3(self) -> Any:
         """A plain client of the emulator's S3."""
-        return client("s3", self.spy.transport.endpoint_url or "")
+        return client("s3", self.running_service.endpoint_url)
 
 
 @contextmanager
@@ -227,17 +187,17 @@ def run_service(
 ) -> Iterator[RunningService]:
     """The service under uvicorn on a free port until the block ends, with queues and tenants of its own."""
     settings = stores.model_copy(update={"queues": _make_queues(endpoint_url, list(stores.queues)), "api_keys": {}})
-    spy = SpyTransport(_transport(endpoint_url))
+    spy = AsyncFaultyTransport(_transport(endpoint_url))
     with _served(create_app(settings, catalog, spy, front_door, clock=clock)) as url:
-        yield RunningService(url, spy, worker, settings)
+        yield RunningService(url, spy, worker, settings, endpoint_url)
 
 
 @contextmanager
 def clients_of(running_service: RunningService) -> Iterator[Api]:
     """Clients of two new tenants and of nobody, of a service whose door breaks nothing."""
     spy = running_service.spy
-    for noted in (spy.sent, spy.breaks, spy.repeats, spy.between, spy.meanwhile):
-        noted.clear()
+    spy.calls.clear()
+    spy.faults.clear()
     tenant, key = running_service.new_tenant()
     _, other_key = running_service.new_tenant()
     with ExitStack() as stack:

@@ -22,6 +22,7 @@ from coatcheck.core.messages import JobMessage
 from coatcheck.core.webhooks import pending_events
 from coatcheck_service.dependencies import system_clock
 from tests.aws.service.running_service import Api, problem, until
+from tests.transports import Fault, change, on, repeat, repeat_after, send_after, throttle
 
 LOST = JobError("worker-lost", "The worker died.")
 KEY = {"Idempotency-Key": "again"}
@@ -83,15 +84,15 @@ class TestGet:
 
         def quiet() -> bool:
             nonlocal seen, quiet_since
-            if len(api.spy.sent) != seen:
-                seen, quiet_since = len(api.spy.sent), time.monotonic()
+            if len(api.spy.calls) != seen:
+                seen, quiet_since = len(api.spy.calls), time.monotonic()
             return time.monotonic() - quiet_since > 2.5
 
         until(quiet, seconds=10)
 
     def test_a_wait_does_not_hammer_the_table(self, api: Api) -> None:
         job_id = api.submit()["id"]
-        api.spy.sent.clear()
+        api.spy.calls.clear()
         answer = api.http.get(path(job_id), headers={"Prefer": "wait=3"})
         assert answer.json()["done"] is False
         assert 2 <= api.spy.operations.count("GetItem") <= 10
@@ -144,7 +145,7 @@ class TestCancel:
 
     def test_a_cancel_that_was_written_twice_is_done(self, api: Api) -> None:
         job_id = api.submit()["id"]
-        api.spy.repeats.add("UpdateItem")
+        api.spy.faults.append(Fault(repeat, on("UpdateItem")))
         assert api.http.post(path(job_id, "/cancel")).status_code == 200
 
     def test_what_happened_since_the_job_was_read_is_told_all_the_same(self, api: Api) -> None:
@@ -158,7 +159,7 @@ class TestCancel:
                 transitions.retry(api.running_service.settings.table, job, now=now, start_at=now, error=LOST)
             )
 
-        api.spy.between["UpdateItem"] = started
+        api.spy.faults.append(Fault(send_after(started), on("UpdateItem"), times=1))
         answer = api.http.post(path(job_id, "/cancel"))
         row = api.row(job_id)
         assert (answer.status_code, row.status) == (200, Status.CANCELED)
@@ -234,10 +235,10 @@ class TestDelete:
         job = api.finished()
         key = f"results/{api.tenant}/{job.id}/1/result"
         api.put(key, b"bytes")
-        api.spy.breaks.add("DeleteObjects")
+        api.spy.faults.append(Fault(throttle, on("DeleteObjects")))
         problem(api.http.delete(path(job.id)), 503, "unavailable")
         problem(api.http.get(path(job.id, "/result")), 410, "gone")
-        api.spy.breaks.clear()
+        api.spy.faults.clear()
         assert api.http.delete(path(job.id)).status_code == 204
         assert api.stored(key) == []
 
@@ -255,8 +256,8 @@ class TestDelete:
             )
             made.append(new)
 
-        api.spy.repeats.add("UpdateItem")
-        api.spy.meanwhile["UpdateItem"] = submitted_again
+        update = on("UpdateItem")
+        api.spy.faults += [Fault(repeat_after(submitted_again), update, times=1), Fault(repeat, update)]
         assert api.http.delete(path(old.id)).status_code == 204
         assert [api.row(old.id)] == made
         assert api.stored(f"inputs/{api.tenant}/{old.id}/") == [s3_keys.input_key(made[0])]
@@ -267,17 +268,13 @@ class TestDelete:
         api.put(key, b"bytes")
 
         def kept(call: Call[Any]) -> Call[Any]:
-            if call.operation != "DeleteObjects":
-                return call
             nothing = {"Objects": [{"Key": f"{key}-of-another"}], "Quiet": True}
             errors = {"Errors": [{"Key": key, "Code": "InternalError"}]}
             return replace(call, params={**call.params, "Delete": nothing}, read=lambda _: call.read(errors))
 
-        api.spy.changes = kept
-        try:
-            problem(api.http.delete(path(job.id)), 503, "unavailable")
-        finally:
-            api.spy.changes = lambda call: call
+        api.spy.faults.append(Fault(change(kept), on("DeleteObjects")))
+        problem(api.http.delete(path(job.id)), 503, "unavailable")
+        api.spy.faults.clear()
         assert api.spy.operations.count("DeleteObjects") == 1
         assert api.http.delete(path(job.id)).status_code == 204
         assert api.stored(key) == []

@@ -27,6 +27,7 @@ from tests.aws.service.multipart import (
     stored_key,
 )
 from tests.aws.service.running_service import Api, problem
+from tests.transports import Fault, on, repeat
 
 
 def test_parts_are_sent_and_two_jobs_use_them(api: Api) -> None:
@@ -132,7 +133,7 @@ def test_the_client_goes_on_with_an_upload(api: Api, tmp_path: Path) -> None:
 def test_completing_twice_is_completing_once(api: Api, repeated: set[str]) -> None:
     ticket = create_upload(api)
     send(api, ticket)
-    api.spy.repeats |= repeated
+    api.spy.faults.append(Fault(repeat, on(*repeated)))
     first, second = complete(api, ticket), complete(api, ticket)
     assert (first.status_code, second.status_code, first.json()) == (200, 200, second.json())
 

@@ -13,6 +13,7 @@ from coatcheck.core.part_plan import MAX_PARTS
 from coatcheck_service.actions.multipart_uploads import MAX_OPEN_UPLOADS
 from tests.aws.service.multipart import BODY, complete, create_upload, fetch_upload, multipart_id, send, stored_key
 from tests.aws.service.running_service import Api, problem
+from tests.transports import Fault, on, throttle
 
 HOSTILE: list[tuple[dict[str, Any], int, str]] = [
     ({"json": []}, 422, "invalid-request"),
@@ -76,9 +77,9 @@ def test_parts_that_were_thrown_away_are_none(api: Api, method: str, below: str)
 def test_a_store_that_does_not_answer_is_told_as_such(api: Api, operation: str) -> None:
     ticket = create_upload(api)
     send(api, ticket)
-    api.spy.breaks |= {operation}
+    api.spy.faults.append(Fault(throttle, on(operation)))
     problem(complete(api, ticket), 503, "unavailable")
-    api.spy.breaks.clear()
+    api.spy.faults.clear()
     assert complete(api, ticket).status_code == 200
 
 

@@ -29,7 +29,7 @@ class RawItems:
 
     def __init__(self, api: Api) -> None:
         self.api, self._table = api, api.running_service.settings.table
-        self._dynamodb = client("dynamodb", api.spy.transport.endpoint_url or "")
+        self._dynamodb = client("dynamodb", api.running_service.endpoint_url)
 
     def put(self, name: str, /, **more: Any) -> Item:
         """An item of the last release, with `more` attributes."""

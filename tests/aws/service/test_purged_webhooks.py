@@ -2,48 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 import pytest
 
-from coatcheck.core.aws.call import Call
 from coatcheck.core.aws.dynamodb import job_items
 from coatcheck.core.aws.dynamodb.webhook_items import list_deliveries
 from coatcheck.core.messages import JobMessage
 from coatcheck.core.webhooks import Delivery, DeliveryAttempt
 from coatcheck_service.dependencies import system_clock
-from coatcheck_worker.boto_transport import BotoTransport
 from coatcheck_worker.dependencies import Ack, Dependencies
 from coatcheck_worker.webhooks.create_deliveries import create_deliveries
 from coatcheck_worker.webhooks.deliver import deliver
 from coatcheck_worker.webhooks.delivery_context import DeliveryContext
 from tests.aws.service.running_service import Api
-
-T = TypeVar("T")
+from tests.transports import Fault, FaultyTransport, on, send_after
 
 # what two emulators make of single writes is seen elsewhere: this is about their order
 pytestmark = pytest.mark.parametrize("emulator_url", ["ministack"], indirect=True, scope="session")
 
 KEY = {"Idempotency-Key": "again"}
-
-
-@dataclass
-class InterleavingTransport:
-    """A door at which something happens before the first call of an operation."""
-
-    transport: BotoTransport
-    operation: str
-    happens: Callable[[], object]
-    happened: bool = False
-
-    def send(self, call: Call[T]) -> T:
-        """Send the call, last of all."""
-        if call.operation == self.operation and not self.happened:
-            self.happened = True
-            self.happens()
-        return self.transport.send(call)
 
 
 @dataclass
@@ -75,7 +54,7 @@ def test_a_delivery_that_is_made_while_its_job_is_deleted_is_neither_sent_nor_ke
 
     stores = api.running_service.settings
     dependencies = Dependencies(
-        InterleavingTransport(api.running_service.worker, "PutItem", deleted),
+        FaultyTransport(api.running_service.worker, Fault(send_after(deleted), on("PutItem"), times=1)),
         stores,
         {},
         clock=system_clock,
@@ -97,6 +76,6 @@ def test_a_delivery_that_is_made_while_its_job_is_deleted_is_neither_sent_nor_ke
 
 def test_a_job_of_which_nobody_was_to_be_told_leaves_no_mark(api: Api) -> None:
     job = api.finished()
-    api.spy.sent.clear()
+    api.spy.calls.clear()
     assert api.http.delete(f"/v1/jobs/{job.id}").status_code == 204
     assert "PutItem" not in api.spy.operations

@@ -65,7 +65,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 def test_what_does_not_fit_is_refused_with_its_place(api: Api, body: dict[str, Any], pointer: str) -> None:
     reply = problem(api.post(**body), 422, "invalid-request")
     assert pointer in [error["pointer"] for error in reply["errors"]]
-    assert api.spy.sent == []
+    assert api.spy.calls == []
 
 
 def test_an_error_does_not_repeat_what_was_sent(api: Api) -> None:
@@ -121,7 +121,7 @@ def test_hostile_bodies_are_problems(api: Api, name: str) -> None:
     answer = api.http.post("/v1/jobs", content=body, headers={"Content-Type": "application/json"})
     problem(answer, status, CODES[status])
     assert len(answer.content) < 20_000
-    assert api.spy.sent == []
+    assert api.spy.calls == []
 
 
 def test_a_body_that_is_too_large_is_413(api: Api) -> None:

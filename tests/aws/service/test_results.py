@@ -16,6 +16,7 @@ from coatcheck.core.job import JSON, Blob, Job, JobError
 from coatcheck.core.lifecycle import FAIL
 from coatcheck_service.front_door import UVICORN
 from tests.aws.service.running_service import Api, problem
+from tests.transports import Fault, on, throttle
 
 SMALL = "näh\n".encode()
 LARGE = bytes(range(256)) * 4096
@@ -232,5 +233,5 @@ def test_artifacts_are_listed_and_handed_out(api: Api) -> None:
 
 def test_a_store_that_does_not_answer_is_503(api: Api) -> None:
     job = done(api, LARGE)
-    api.spy.breaks.add("GetObject")
+    api.spy.faults.append(Fault(throttle, on("GetObject")))
     problem(api.http.get(path(job)), 503, "unavailable")

@@ -19,6 +19,7 @@ from coatcheck.core.job import JobEvent
 from coatcheck.core.lifecycle import Status
 from coatcheck.core.pack import canonical_json
 from tests.aws.service.running_service import Api, problem
+from tests.transports import Fault, on, repeat, throttle
 
 KEY = {"Idempotency-Key": "order-66"}
 
@@ -54,7 +55,7 @@ def test_the_row_says_when_the_sweeper_has_to_look(api: Api) -> None:
 
 def test_a_row_is_less_than_a_kilobyte(api: Api) -> None:
     api.submit(input={"seconds": 0.5, "steps": 3, "fail": "transient"}, metadata={"customer": "Müller & Söhne"})
-    item = next(call.params["Item"] for call in api.spy.sent if call.operation == "PutItem")
+    item = next(call.params["Item"] for call in api.spy.calls if call.operation == "PutItem")
     assert sum(len(name) + len(json.dumps(value, default=repr)) for name, value in item.items()) < 1024
 
 
@@ -131,11 +132,11 @@ def test_a_key_can_be_used_again_when_its_job_is_gone(api: Api) -> None:
 def test_a_bad_key_is_refused(api: Api, key: bytes) -> None:
     body = {"type": "demo.sleep", "input": {"seconds": 0}}
     problem(api.http.post("/v1/jobs", headers={b"Idempotency-Key": key}, json=body), 422, "invalid-request")
-    assert api.spy.sent == []
+    assert api.spy.calls == []
 
 
 def test_a_job_is_accepted_when_the_dispatch_fails(api: Api) -> None:
-    api.spy.breaks.add("SendMessage")
+    api.spy.faults.append(Fault(throttle, on("SendMessage")))
     row = api.row(api.submit()["id"])
     assert row.status is Status.QUEUED
     assert row.due_at is not None
@@ -143,7 +144,7 @@ def test_a_job_is_accepted_when_the_dispatch_fails(api: Api) -> None:
 
 
 def test_a_job_whose_row_was_written_twice_is_new_and_dispatched(api: Api) -> None:
-    api.spy.repeats.add("PutItem")
+    api.spy.faults.append(Fault(repeat, on("PutItem")))
     answer = api.post()
     assert answer.status_code == 202
     assert "idempotent-replayed" not in answer.headers
@@ -151,7 +152,7 @@ def test_a_job_whose_row_was_written_twice_is_new_and_dispatched(api: Api) -> No
 
 
 def test_a_job_is_not_accepted_when_the_row_cannot_be_written(api: Api) -> None:
-    api.spy.breaks.add("PutItem")
+    api.spy.faults.append(Fault(throttle, on("PutItem")))
     answer = api.post()
     reply = problem(answer, 503, "unavailable")
     assert reply["retryable"] is True
@@ -182,7 +183,7 @@ def test_a_delayed_job_waits_in_its_queue(api: Api) -> None:
     row = api.row(view["id"])
     assert view["status"] == "scheduled"
     assert row.start_at == row.run_at == row.created_at + 90 * SECOND
-    assert api.spy.sent[-1].params["DelaySeconds"] == 90
+    assert api.spy.calls[-1].params["DelaySeconds"] == 90
     assert row.history == (JobEvent("job.scheduled", row.created_at),)
 
 
@@ -235,7 +236,7 @@ def test_a_wait_that_is_over_is_202(api: Api) -> None:
 
 
 def test_an_accepted_job_is_202_though_it_cannot_be_looked_at(api: Api) -> None:
-    api.spy.breaks.add("GetItem")
+    api.spy.faults.append(Fault(throttle, on("GetItem")))
     answer = api.post({"Prefer": "wait=5"})
     assert answer.status_code == 202
     assert api.spy.operations.count("GetItem") == 1

@@ -15,6 +15,7 @@ from coatcheck.core.settings import Settings
 from coatcheck_service.dependencies import system_clock
 from coatcheck_worker.boto_transport import BotoTransport
 from tests.aws.service.running_service import Api, clients_of, problem, run_service
+from tests.transports import Fault, on, repeat
 
 GB = 1024**3
 MB = 1024**2
@@ -81,12 +82,12 @@ def test_announcements_at_the_same_time_do_not_exceed_it(api: Api) -> None:
 
 def test_what_is_refused_leaves_nothing(api: Api) -> None:
     assert create_upload(api.http, GB).status_code == 201
-    api.spy.sent.clear()
+    api.spy.calls.clear()
     problem(create_upload(api.http, 100 * MB, multipart=True), 429, "upload-quota-exceeded")
     assert api.spy.operations == ["ListMultipartUploads", "UpdateItem"]
 
 
 def test_an_addition_whose_reply_is_lost_may_count_twice(api: Api) -> None:
-    api.spy.repeats.add("UpdateItem")
+    api.spy.faults.append(Fault(repeat, on("UpdateItem")))
     assert create_upload(api.http, GB // 2).status_code == 201
     problem(create_upload(api.http, 1), 429, "upload-quota-exceeded")

@@ -48,7 +48,7 @@ def test_an_upload_is_sent_and_used(api: Api, sha256: str | None) -> None:
     assert ("x-amz-checksum-sha256" in ticket["headers"]) is (sha256 is not None)
     assert datetime.fromisoformat(ticket["expires_at"]) > datetime.now().astimezone()
     assert send(api, ticket) == 200
-    api.spy.sent.clear()
+    api.spy.calls.clear()
     api.submit(**query(ticket["id"]))
     assert sorted(api.spy.operations) == ["GetItem", "HeadObject", "PutItem", "Query", "SendMessage"]
 
@@ -84,7 +84,7 @@ def test_what_arrived_the_first_time_is_no_error_for_the_client(api: Api, tmp_pa
 
     def meanwhile(sent: int, size: int) -> None:
         if not earlier and sent < size:
-            announced = next(call for call in api.spy.sent if call.operation == "PutItem")
+            announced = next(call for call in api.spy.calls if call.operation == "PutItem")
             (upload,) = set(re.findall(r"upl_\w+", str(announced.params["Item"])))
             ticket = api.http.get(f"/v1/uploads/{upload}").json()["ticket"]
             earlier.append(send(api, ticket, file.read_bytes()))

@@ -21,6 +21,7 @@ from coatcheck_service.actions.webhook_endpoints import DISABLED_BY_CLIENT
 from coatcheck_worker.boto_transport import BotoTransport
 from tests.aws.service.lambda_process import InvokeFunction, body_of, event
 from tests.aws.service.running_service import Api, clients_of, problem, run_service
+from tests.transports import Fault, on, repeat, send_after, throttle
 
 # both emulators keep items alike (tests/aws/test_webhook_items.py): what the API does with them is tried on one
 pytestmark = pytest.mark.parametrize("emulator_url", ["ministack"], indirect=True, scope="session")
@@ -104,7 +105,7 @@ def test_a_secret_is_shown_once_and_kept_nowhere(api: Api, caplog: pytest.LogCap
         api.http.get(f"{ALL}/{made['id']}/deliveries"),
     ]
     assert [look.is_success for look in looks] == [True] * len(looks)
-    dynamodb = client("dynamodb", api.spy.transport.endpoint_url or "")
+    dynamodb = client("dynamodb", api.running_service.endpoint_url)
     kept = repr(dynamodb.scan(TableName=api.running_service.settings.table)["Items"])
     logged = "".join(repr(vars(record)) + record.getMessage() for record in caplog.records)
     assert "coatcheck_service.http.middleware" in logged
@@ -126,7 +127,7 @@ def test_rotation_gives_the_next_secret(api: Api) -> None:
 
 def test_a_rotation_whose_reply_is_lost_is_one(api: Api) -> None:
     made = create(api)
-    api.spy.repeats.add("UpdateItem")
+    api.spy.faults.append(Fault(repeat, on("UpdateItem")))
     assert api.http.post(f"{ALL}/{made['id']}/rotate-secret").json()["secret"] == derived(api, made["id"], 2)
     assert item(api, made["id"]).generation == 2
 
@@ -150,7 +151,8 @@ def test_of_rotations_at_once_no_secret_is_lost_unseen(api: Api) -> None:
 
 def test_a_rotation_goes_on_when_the_deliverer_writes_in_between(api: Api) -> None:
     made = create(api)
-    api.spy.between["UpdateItem"] = lambda: delivery_state(api, made["id"], failures=3)
+    meanwhile = send_after(lambda: delivery_state(api, made["id"], failures=3))
+    api.spy.faults.append(Fault(meanwhile, on("UpdateItem"), times=1))
     assert api.http.post(f"{ALL}/{made['id']}/rotate-secret").json()["secret"] == derived(api, made["id"], 2)
     assert (item(api, made["id"]).failures, item(api, made["id"]).generation) == (3, 2)
 
@@ -219,16 +221,15 @@ def test_changes_at_once_are_all_made(api: Api) -> None:
 
 def test_a_change_meets_what_the_deliverer_wrote_in_between(api: Api) -> None:
     endpoint_id = create(api)["id"]
-    api.spy.between["UpdateItem"] = lambda: delivery_state(
-        api, endpoint_id, enabled=False, disabled_reason="answered 410 Gone"
-    )
+    meanwhile = send_after(lambda: delivery_state(api, endpoint_id, enabled=False, disabled_reason="answered 410 Gone"))
+    api.spy.faults.append(Fault(meanwhile, on("UpdateItem"), times=1))
     after = api.http.patch(f"{ALL}/{endpoint_id}", json={"description": "mine"}).json()
     assert (after["description"], after["enabled"], after["disabled_reason"]) == ("mine", False, "answered 410 Gone")
 
 
 def test_a_change_whose_reply_is_lost_is_made(api: Api) -> None:
     endpoint_id = create(api)["id"]
-    api.spy.repeats.add("UpdateItem")
+    api.spy.faults.append(Fault(repeat, on("UpdateItem")))
     assert api.http.patch(f"{ALL}/{endpoint_id}", json={"description": "mine"}).json()["description"] == "mine"
 
 
@@ -244,11 +245,11 @@ def test_without_the_key_nothing_is_made_and_it_is_read_once(
     emulator_url: str, settings: Settings, aws: BotoTransport
 ) -> None:
     with run_service(settings, aws, emulator_url) as running_service, clients_of(running_service) as api:
-        api.spy.breaks.add("GetSecretValue")
+        api.spy.faults.append(Fault(throttle, on("GetSecretValue")))
         for path in (ALL, f"{ALL}/{JOBS_ENDPOINT}/rotate-secret"):
             problem(api.http.post(path, json={"url": URL}), 503, "unavailable")
         assert api.spy.operations == ["GetSecretValue"] * 2
-        api.spy.breaks.clear()
+        api.spy.faults.clear()
         create(api)
         create(api)
         assert api.spy.operations.count("GetSecretValue") == 3

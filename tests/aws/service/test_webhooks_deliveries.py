@@ -30,6 +30,7 @@ from coatcheck_service.dependencies import system_clock
 from coatcheck_service.front_door import UVICORN
 from tests.aws.service.running_service import Api, problem
 from tests.aws.service.test_webhooks import ALL, create, item
+from tests.transports import Fault, on, repeat, throttle
 
 # both emulators keep items alike (tests/aws/test_webhook_items.py): what the API does with them is tried on one
 pytestmark = pytest.mark.parametrize("emulator_url", ["ministack"], indirect=True, scope="session")
@@ -222,13 +223,13 @@ class TestResend:
 
     def test_a_reply_that_is_lost_makes_no_difference(self, api: Api, job: Job) -> None:
         made = delivered(api, job, status=DeliveryStatus.FAILED, tries=10)
-        api.spy.repeats.add("UpdateItem")
+        api.spy.faults.append(Fault(repeat, on("UpdateItem")))
         assert self.resend(api, made)["status"] == "pending"
         assert stored_delivery(api, made.key).tries == 0
 
     def test_a_message_that_is_lost_is_left_to_the_sweeper(self, api: Api, job: Job) -> None:
         made = delivered(api, job, status=DeliveryStatus.FAILED, tries=10)
-        api.spy.breaks.add("SendMessage")
+        api.spy.faults.append(Fault(throttle, on("SendMessage")))
         self.resend(api, made)
         due_at = stored_delivery(api, made.key).due_at
         assert due_at is not None

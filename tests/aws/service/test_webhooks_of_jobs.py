@@ -13,6 +13,7 @@ from coatcheck_service.subscription_cache import TTL
 from coatcheck_worker.boto_transport import BotoTransport
 from tests.aws.service.running_service import Api, clients_of, problem, run_service
 from tests.aws.service.test_webhooks import ALL, create
+from tests.transports import Fault, on, throttle
 
 # both emulators keep items alike (tests/aws/test_webhook_items.py): what the API does with them is tried on one
 pytestmark = pytest.mark.parametrize("emulator_url", ["ministack"], indirect=True, scope="session")
@@ -70,7 +71,7 @@ class TestSubmit:
         assert api.row(api.submit()["id"]).notify == ()
 
     def test_a_store_that_does_not_say_who_listens_is_503(self, api: Api) -> None:
-        api.spy.breaks.add("Query")
+        api.spy.faults.append(Fault(throttle, on("Query")))
         problem(api.post(), 503, "unavailable")
         assert api.spy.operations == ["Query"]
 
@@ -97,7 +98,7 @@ class TestSubmit:
     def test_a_row_with_a_webhook_is_less_than_a_kilobyte(self, api: Api) -> None:
         create(api)
         api.submit(webhook={"url": "https://hooks.example.com/services/T02J4KQ8C/B5V1M9D3S/7N6P0R4T0" + "x" * 100})
-        row = next(call.params["Item"] for call in api.spy.sent if "due_shard" in call.params.get("Item", {}))
+        row = next(call.params["Item"] for call in api.spy.calls if "due_shard" in call.params.get("Item", {}))
         assert sum(len(name) + len(repr(value)) for name, value in row.items()) < 1500
 
 
@@ -141,7 +142,7 @@ class TestCancel:
 
     def test_a_wake_up_that_is_lost_is_left_to_the_sweeper(self, api: Api) -> None:
         job_id = api.submit(webhook={"url": URL})["id"]
-        api.spy.breaks.add("SendMessage")
+        api.spy.faults.append(Fault(throttle, on("SendMessage")))
         assert api.http.post(f"/v1/jobs/{job_id}/cancel").status_code == 200
         row = api.row(job_id)
         assert row.due_at is not None

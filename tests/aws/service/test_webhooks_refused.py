@@ -11,6 +11,7 @@ import pytest
 from coatcheck.core.webhooks import JOBS_ENDPOINT, MAX_ENDPOINTS
 from tests.aws.service.running_service import Api, problem
 from tests.aws.service.test_webhooks import ALL, URL, create, derived, item, shown
+from tests.transports import Fault, on, repeat
 
 # both emulators keep items alike (tests/aws/test_webhook_items.py): what the API does with them is tried on one
 pytestmark = pytest.mark.parametrize("emulator_url", ["ministack"], indirect=True, scope="session")
@@ -63,7 +64,7 @@ class TestOfTheUrlsOfJobs:
         problem(api.http.request(method, f"{ALL}/{JOBS_ENDPOINT}{below}", json=body), 409, "reserved-endpoint")
 
     def test_a_first_secret_whose_reply_is_lost_is_followed_by_the_second(self, api: Api) -> None:
-        api.spy.repeats.add("PutItem")
+        api.spy.faults.append(Fault(repeat, on("PutItem")))
         given = api.http.post(f"{ALL}/{JOBS_ENDPOINT}/rotate-secret").json()["secret"]
         assert given == derived(api, JOBS_ENDPOINT, item(api, JOBS_ENDPOINT).generation)
 
@@ -119,7 +120,7 @@ def test_what_does_not_fit_is_refused_with_its_place(api: Api, body: dict[str, A
     if body:
         reply = problem(api.http.patch(f"{ALL}/whe_1", json=body), 422, "invalid-request")
         assert [error["pointer"] for error in reply["errors"]] == [pointer]
-    assert api.spy.sent == []
+    assert api.spy.calls == []
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"url":"\\ud800"}', b'{"url":"a","url":"b"}', b"\xff"])
@@ -129,7 +130,7 @@ def test_hostile_bodies_are_problems(api: Api, method: str, body: bytes) -> None
     answer = api.http.request(method, path, content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code in {400, 422}
     problem(answer, answer.status_code, "malformed-json" if answer.status_code == 400 else "invalid-request")
-    assert api.spy.sent == []
+    assert api.spy.calls == []
 
 
 def test_the_service_itself_is_no_target(api: Api) -> None:

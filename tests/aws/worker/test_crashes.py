@@ -16,8 +16,8 @@ from coatcheck.core.clock import MINUTE
 from coatcheck.core.job import Job
 from coatcheck.core.lifecycle import Status
 from coatcheck_worker.dependencies import Ack, Redeliver
-from tests.aws.worker.faulty_transports import CrashingTransport, ProcessDied, RecordingTransport, ReplyLosingTransport
 from tests.aws.worker.worker_harness import Number, WorkerHarness
+from tests.transports import Fault, FaultyTransport, ProcessDied, crash_at, on, repeat
 
 
 class TestCrashes:
@@ -33,7 +33,7 @@ class TestCrashes:
     def test_a_worker_that_dies_at_any_call_is_made_good(self, harness: WorkerHarness, after: bool) -> None:  # noqa: FBT001
         at = 0
         while True:
-            crashing = CrashingTransport(harness.transport, at, after=after)
+            crashing = crash_at(harness.transport, at, after=after)
             job = harness.submit({"n": 3})
             with contextlib.suppress(ProcessDied):
                 harness.run(harness.dependencies(self.work, crashing, Result), job)
@@ -50,11 +50,9 @@ class TestCrashes:
             harness.clock.ahead = 0
             job = harness.submit({"n": 3})
             with pytest.raises(ProcessDied):
-                harness.run(
-                    harness.dependencies(self.work, CrashingTransport(harness.transport, 0, after=True), Result), job
-                )
+                harness.run(harness.dependencies(self.work, crash_at(harness.transport, 0, after=True), Result), job)
             harness.clock.ahead = 3 * MINUTE
-            crashing = CrashingTransport(harness.transport, at, after=after)
+            crashing = crash_at(harness.transport, at, after=after)
             with contextlib.suppress(ProcessDied):
                 harness.sweep(harness.dependencies(self.work, crashing, Result))
             self._recover(harness, job, at)
@@ -69,7 +67,7 @@ class TestCrashes:
             if harness.row(job).done:
                 break
             harness.clock.ahead += 2 * MINUTE
-            sent = RecordingTransport(harness.transport)
+            sent = FaultyTransport(harness.transport)
             harness.sweep(replace(dependencies, transport=sent))
             if {"SendMessage", "SendMessageBatch"} & set(sent.operations):
                 harness.run(dependencies, job)
@@ -81,7 +79,7 @@ class TestCrashes:
 
     @pytest.mark.parametrize("operation", ["UpdateItem", "PutItem", "PutObject"])
     def test_a_lost_reply_is_not_taken_for_someone_elses_work(self, harness: WorkerHarness, operation: str) -> None:
-        losing = ReplyLosingTransport(harness.transport, lambda call: call.operation == operation)
+        losing = FaultyTransport(harness.transport, Fault(repeat, on(operation)))
         job = harness.submit({"n": 3})
         assert harness.run(harness.dependencies(self.work, losing, Result), job) == Ack()
         row = harness.row(job)
@@ -94,6 +92,6 @@ class TestCrashes:
         def fail(_: Number, __: Context) -> Number:
             raise ValueError
 
-        losing = ReplyLosingTransport(harness.transport, lambda call: call.operation == "UpdateItem")
+        losing = FaultyTransport(harness.transport, Fault(repeat, on("UpdateItem")))
         job = harness.submit()
         assert harness.run(harness.dependencies(fail, losing), job) == Redeliver(0)

@@ -20,13 +20,13 @@ from coatcheck.core.aws.dynamodb import job_items
 from coatcheck.core.clock import DAY, MINUTE, SECOND
 from coatcheck.core.lifecycle import Status
 from coatcheck_worker.dependencies import Ack, Redeliver
-from tests.aws.worker.faulty_transports import RecordingTransport
 from tests.aws.worker.worker_harness import Number, WorkerHarness, double
+from tests.transports import FaultyTransport
 
 
 class TestEndings:
     def test_a_job_is_claimed_run_and_settled_in_two_writes(self, harness: WorkerHarness) -> None:
-        counting = RecordingTransport(harness.transport)
+        counting = FaultyTransport(harness.transport)
         job = harness.submit({"n": 21})
         assert harness.run(harness.dependencies(double, counting), job) == Ack()
         row = harness.row(job)
@@ -157,7 +157,7 @@ class TestEndings:
             return Number()
 
         job = harness.submit()
-        counting = RecordingTransport(harness.transport)
+        counting = FaultyTransport(harness.transport)
         dependencies = harness.dependencies(much_later, counting)
         assert harness.run(dependencies, job) == Ack()
         harness.clock.ahead = handed_over + (MINUTE if handed_over else 0)

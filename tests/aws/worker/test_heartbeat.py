@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, NoReturn
 
 import pytest
 
@@ -17,12 +17,10 @@ from coatcheck.core.aws.dynamodb.compatibility import NewerRow
 from coatcheck.core.clock import SECOND
 from coatcheck.core.job import Job, Progress
 from coatcheck.core.lifecycle import Status
-from coatcheck_worker.boto_transport import Transport
 from coatcheck_worker.dependencies import Ack, Dependencies, Redeliver
 from tests.aws.worker.test_stops import HandlerNotStopped
 from tests.aws.worker.worker_harness import Number, WorkerHarness
-
-T = TypeVar("T")
+from tests.transports import Effect, Fault, FaultyTransport, Steps
 
 PATIENCE = 60
 """Seconds in which a handler must have been told to stop."""
@@ -30,19 +28,8 @@ PATIENCE = 60
 pytestmark = pytest.mark.parametrize("emulator_url", ["ministack"], indirect=True)
 
 
-class HeartbeatFailingTransport:
-    """Fails each beat, before it is sent, as `fails` says; the others go through."""
-
-    def __init__(self, transport: Transport, fails: Callable[[Call[Any]], Exception | None]) -> None:
-        self._transport, self._fails = transport, fails
-        self.failed = threading.Event()
-
-    def send(self, call: Call[T]) -> T:
-        error = self._fails(call) if call.urgent else None
-        if error is not None:
-            self.failed.set()
-            raise error
-        return self._transport.send(call)
+def is_heartbeat(call: Call[Any]) -> bool:
+    return call.urgent
 
 
 ERRORS: dict[str, Callable[[Call[Any]], Exception]] = {
@@ -53,6 +40,13 @@ ERRORS: dict[str, Callable[[Call[Any]], Exception]] = {
     "AWS denies it": lambda call: AwsDenied(call, "AccessDeniedException"),
 }
 ANY_ERROR = pytest.mark.parametrize("error", ERRORS.values(), ids=ERRORS)
+
+
+def fail_with(error: Callable[[Call[Any]], Exception]) -> Effect:
+    def effect(call: Call[Any]) -> NoReturn:
+        raise error(call)
+
+    return effect
 
 
 def polling_for_stop(_: Number, ctx: Context) -> Number:
@@ -73,9 +67,9 @@ def test_an_attempt_none_of_whose_beats_go_through_ends_at_its_timeout(
 ) -> None:
     # beats are due before the timeout, and the lease is not out by then
     job = harness.submit(timeout=3 * SECOND)
-    transport = HeartbeatFailingTransport(harness.transport, error)
+    transport = FaultyTransport(harness.transport, Fault(fail_with(error), is_heartbeat))
     assert harness.run(with_lease(harness.dependencies(polling_for_stop, transport), 8), job) == Redeliver(0)
-    assert transport.failed.is_set()
+    assert any(map(is_heartbeat, transport.calls))
     assert harness.row(job).history[-1].error is not None
 
 
@@ -84,28 +78,28 @@ def test_an_attempt_none_of_whose_beats_go_through_ends_with_its_lease(
     harness: WorkerHarness, error: Callable[[Call[Any]], Exception]
 ) -> None:
     job = harness.submit()
-    assert (
-        harness.run(
-            with_lease(harness.dependencies(polling_for_stop, HeartbeatFailingTransport(harness.transport, error)), 2),
-            job,
-        )
-        == Ack()
-    )
+    transport = FaultyTransport(harness.transport, Fault(fail_with(error), is_heartbeat))
+    assert harness.run(with_lease(harness.dependencies(polling_for_stop, transport), 2), job) == Ack()
     assert harness.row(job).status is Status.RUNNING
 
 
 def test_a_cancel_is_heard_after_beats_that_failed_and_for_all_a_progress_that_cannot_be_encoded(
     harness: WorkerHarness,
 ) -> None:
-    errors = iter([MemoryError(), MemoryError()])
-    transport = HeartbeatFailingTransport(harness.transport, lambda _: next(errors, None))
+    failed = threading.Event()
+
+    def fail(_: Call[Any]) -> NoReturn:
+        failed.set()
+        raise MemoryError
+
+    transport = FaultyTransport(harness.transport, Fault(fail, is_heartbeat, times=2))
 
     def report(value: Number, ctx: Context) -> Number:
         ctx._heartbeat.set_progress(Progress(0.5, "\ud800"))  # type: ignore[attr-defined]  # past the border that mends it
         return polling_for_stop(value, ctx)
 
     job = harness.submit()
-    canceling = threading.Thread(target=cancel_after, args=(transport.failed, harness, job), daemon=True)
+    canceling = threading.Thread(target=cancel_after, args=(failed, harness, job), daemon=True)
     canceling.start()
     assert harness.run(with_lease(harness.dependencies(report, transport), 8), job) == Ack()
     canceling.join()
@@ -124,12 +118,9 @@ def test_a_clock_that_is_put_back_costs_no_lease_and_moves_it_not_back(harness: 
     """Its beats are refused then, as one is that arrives after a later one: the lease that stands is its own."""
     beats: list[Any] = []
 
-    class RecordingTransport:
-        def send(self, call: Call[T]) -> T:
-            answer = harness.transport.send(call)
-            if call.urgent:
-                beats.append(answer)
-            return answer
+    def record(call: Call[Any]) -> Steps:
+        beats.append((yield call))
+        return beats[-1]
 
     def waiting(_: Number, ctx: Context) -> Number:
         harness.clock.ahead -= 20 * SECOND
@@ -141,7 +132,8 @@ def test_a_clock_that_is_put_back_costs_no_lease_and_moves_it_not_back(harness: 
         return Number(n=7)
 
     job = harness.submit()
-    assert harness.run(with_lease(harness.dependencies(waiting, RecordingTransport()), 8), job) == Ack()
+    transport = FaultyTransport(harness.transport, Fault(record, is_heartbeat))
+    assert harness.run(with_lease(harness.dependencies(waiting, transport), 8), job) == Ack()
     row = harness.row(job)
     assert all(isinstance(answer, transitions.TransitionRefused) for answer in beats)
     assert (row.status, row.attempt) == (Status.SUCCEEDED, 1)

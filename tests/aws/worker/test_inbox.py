@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, NoReturn
 
 import pytest
 
@@ -24,14 +24,11 @@ from coatcheck.core.job import Job
 from coatcheck.core.lifecycle import Status
 from coatcheck.core.log import JsonFormatter
 from coatcheck.core.messages import JobMessage
-from coatcheck_worker.boto_transport import Transport
 from coatcheck_worker.dependencies import Dependencies
 from coatcheck_worker.message_consumer import MAX_FAILURES, MAX_RECEIVES, UNREACHABLE_DELAY, handle
 from coatcheck_worker.poller import Poller
-from tests.aws.worker.faulty_transports import RecordingTransport, ThrottlingTransport
 from tests.aws.worker.worker_harness import Number, WorkerHarness, double
-
-T = TypeVar("T")
+from tests.transports import Fault, FaultyTransport, change, on, throttle
 
 
 @pytest.fixture(autouse=True)
@@ -60,23 +57,18 @@ def put_job(harness: WorkerHarness, job: Job) -> None:
 
 def drain_queue(harness: WorkerHarness, dependencies: Dependencies) -> Sequence[str]:
     """Take what is in the queue as a poller does, until there is no more; answers the calls made."""
-    transport = RecordingTransport(dependencies.transport)
-    poller = Poller(replace(dependencies, transport=NoWaitTransport(transport)), queue(harness), grace=1)
+    transport = FaultyTransport(dependencies.transport, NO_WAIT)
+    poller = Poller(replace(dependencies, transport=transport), queue(harness), grace=1)
     while "ReceiveMessage" not in transport.operations[-1:]:
         poller.step()
     return transport.operations
 
 
-class NoWaitTransport:
-    """Does not wait for messages."""
+def shorten_wait(call: Call[Any]) -> Call[Any]:
+    return replace(call, params={**call.params, "WaitTimeSeconds": 0})
 
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
 
-    def send(self, call: Call[T]) -> T:
-        if call.operation == "ReceiveMessage":
-            return self._transport.send(replace(call, params={**call.params, "WaitTimeSeconds": 0}))
-        return self._transport.send(call)
+NO_WAIT = Fault(change(shorten_wait), on("ReceiveMessage"))
 
 
 def dead_letter_reasons(harness: WorkerHarness) -> dict[str, str | None]:
@@ -158,16 +150,9 @@ def read(harness: WorkerHarness, key: JobKey) -> dict[str, Any]:
     return harness.transport.send(Call("dynamodb", "GetItem", params, read=lambda answer: dict(answer["Item"])))
 
 
-class BuggyTransport:
+def raise_bug(_: Call[Any]) -> NoReturn:
     """A worker with a bug: what claims raises what nobody expects."""
-
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
-
-    def send(self, call: Call[T]) -> T:
-        if call.operation == "UpdateItem":
-            raise KeyError("a bug")
-        return self._transport.send(call)
+    raise KeyError("a bug")
 
 
 @pytest.mark.parametrize(("receive_count", "done"), [(1, False), (MAX_FAILURES - 1, False), (MAX_FAILURES, True)])
@@ -179,7 +164,7 @@ def test_a_message_the_worker_fails_on_is_put_aside_in_the_end(
     job = harness.submit()
     put_job(harness, job)
     (received,) = harness.transport.send(receive(queue(harness), wait=0))
-    dependencies = harness.dependencies(double, BuggyTransport(harness.transport))
+    dependencies = harness.dependencies(double, FaultyTransport(harness.transport, Fault(raise_bug, on("UpdateItem"))))
     assert handle(dependencies, replace(received, receive_count=receive_count)) is done
     assert list(dead_letter_reasons(harness)) == ([received.body] if done else [])
 
@@ -252,9 +237,8 @@ def test_what_a_message_says_of_itself_is_read(harness: WorkerHarness) -> None:
 
 def test_a_message_whose_job_could_not_be_claimed_comes_again_soon(harness: WorkerHarness) -> None:
     put_job(harness, harness.submit())
-    refusing = ThrottlingTransport(harness.transport, lambda call: call.operation == "UpdateItem")
-    transport = RecordingTransport(refusing)
-    poller = Poller(harness.dependencies(double, NoWaitTransport(transport)), queue(harness), grace=1)
+    transport = FaultyTransport(harness.transport, NO_WAIT, Fault(throttle, on("UpdateItem")))
+    poller = Poller(harness.dependencies(double, transport), queue(harness), grace=1)
     with pytest.raises(AwsUnavailable):
         poller.step()
     assert transport.operations == ["ReceiveMessage", "UpdateItem", "ChangeMessageVisibility"]
@@ -281,7 +265,8 @@ def test_the_lines_of_a_job_tell_its_id_and_lane_those_of_its_heartbeat_too(harn
     put_job(harness, job)
     try:
         drain_queue(
-            harness, harness.dependencies(beaten, ThrottlingTransport(harness.transport, lambda call: call.urgent))
+            harness,
+            harness.dependencies(beaten, FaultyTransport(harness.transport, Fault(throttle, lambda call: call.urgent))),
         )
     finally:
         logging.getLogger().removeHandler(handler)

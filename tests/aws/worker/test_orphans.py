@@ -16,8 +16,8 @@ from coatcheck.core.aws.dynamodb import job_items, job_updates
 from coatcheck.core.clock import DAY, MINUTE, SECOND
 from coatcheck.core.lifecycle import Status
 from coatcheck_worker.dependencies import Ack
-from tests.aws.worker.faulty_transports import CrashingTransport, ProcessDied
 from tests.aws.worker.worker_harness import Number, WorkerHarness, double
+from tests.transports import ProcessDied, crash_at
 
 RETENTION = 100 * SECOND
 LARGE = 20 * 1024
@@ -42,7 +42,7 @@ def test_nothing_is_left_of_a_worker_that_died_in_the_middle_of_an_upload(harnes
     died_with = set()
     for attempt in range(10):
         # the first call is the claim, the second the artifact; then the upload begins
-        crashing = CrashingTransport(harness.transport, at=2 + attempt % 4, after=True)
+        crashing = crash_at(harness.transport, at=2 + attempt % 4, after=True)
         with contextlib.suppress(ProcessDied):
             harness.run(harness.dependencies(make_large_outputs, crashing, Result), job)
         died_with.add((len(harness.stored(job)), unfinished(harness)))
@@ -120,7 +120,7 @@ def test_a_sweeper_that_dies_while_it_removes_is_followed_by_one_that_does(harne
         job = harness.submit({"text": "x" * 2000}, retention=RETENTION)
         harness.run(harness.dependencies(double), job)
         harness.clock.ahead = 2 * RETENTION
-        crashing = CrashingTransport(harness.transport, at, after=False)
+        crashing = crash_at(harness.transport, at, after=False)
         with contextlib.suppress(ProcessDied):
             harness.sweep(harness.dependencies(double, crashing))
         harness.sweep(harness.dependencies(double))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TypeVar
+from typing import Any
 
 import pytest
 
@@ -14,25 +14,11 @@ from coatcheck.core.lifecycle import Status
 from coatcheck.core.messages import JobMessage
 from coatcheck_worker.poller import Poller
 from tests.aws.worker.worker_harness import Number, WorkerHarness
+from tests.transports import Fault, FaultyTransport, send_after
 
-T = TypeVar("T")
 
-
-class SlowClaimTransport:
-    """The process is told to end while its claim is on its way, and the claim takes longer than it has grace."""
-
-    def __init__(self, harness: WorkerHarness) -> None:
-        self._world = harness
-        self.poller: Poller | None = None
-
-    def send(self, call: Call[T]) -> T:
-        assert self.poller is not None
-        if "#owner = " in call.params.get("UpdateExpression", ""):
-            self.poller.drain()
-            for thread in threading.enumerate():
-                if isinstance(thread, threading.Timer):
-                    thread.join()
-        return self._world.transport.send(call)
+def is_claim(call: Call[Any]) -> bool:
+    return "#owner = " in call.params.get("UpdateExpression", "")
 
 
 @pytest.mark.parametrize("emulator_url", ["ministack"], indirect=True)
@@ -46,9 +32,16 @@ def test_a_job_whose_claim_is_answered_when_the_grace_is_over_is_handed_back(har
     queue_url = harness.settings.queues["default"]
     job = harness.submit(max_attempts=1)
     harness.transport.send(send_job(queue_url, JobMessage(tenant=job.tenant, job=job.id)))
-    transport = SlowClaimTransport(harness)
-    transport.poller = Poller(harness.dependencies(never, transport), queue_url, grace=0)
-    transport.poller.work()
+
+    def let_grace_pass() -> None:
+        poller.drain()
+        for thread in threading.enumerate():
+            if isinstance(thread, threading.Timer):
+                thread.join()
+
+    slow_claim = FaultyTransport(harness.transport, Fault(send_after(let_grace_pass), is_claim))
+    poller = Poller(harness.dependencies(never, slow_claim), queue_url, grace=0)
+    poller.work()
     row = harness.row(job)
     assert (row.status, row.attempt, row.max_attempts) == (Status.QUEUED, 1, 2)
     assert ran == []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 
@@ -12,23 +12,12 @@ from coatcheck.core.aws import s3, s3_keys
 from coatcheck.core.aws.call import AwsUnavailable, Call
 from coatcheck.core.aws.dynamodb.item_size import MAX_RESULT_IN_ROW
 from coatcheck.core.lifecycle import Status
-from coatcheck_worker.boto_transport import Transport
 from tests.aws.worker.worker_harness import WorkerHarness
+from tests.transports import Fault, FaultyTransport, lose_reply
 
-T = TypeVar("T")
 
-
-class LostReplyTransport:
-    """Carries out the write that makes a job `succeeded`, and answers as if it had not."""
-
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
-
-    def send(self, call: Call[T]) -> T:
-        answer = self._transport.send(call)
-        if {"S": Status.SUCCEEDED} in call.params.get("ExpressionAttributeValues", {}).values():
-            raise AwsUnavailable(call, "ReadTimeoutError")
-        return answer
+def is_success(call: Call[Any]) -> bool:
+    return {"S": Status.SUCCEEDED} in call.params.get("ExpressionAttributeValues", {}).values()
 
 
 def test_the_result_of_a_success_nobody_heard_of_is_kept(harness: WorkerHarness) -> None:
@@ -36,8 +25,9 @@ def test_the_result_of_a_success_nobody_heard_of_is_kept(harness: WorkerHarness)
         return Result(secrets.token_bytes(MAX_RESULT_IN_ROW))
 
     job = harness.submit()
+    transport = FaultyTransport(harness.transport, Fault(lose_reply, is_success))
     with pytest.raises(AwsUnavailable):
-        harness.run(harness.dependencies(large, LostReplyTransport(harness.transport), Result), job)
+        harness.run(harness.dependencies(large, transport, Result), job)
     row = harness.row(job)
     assert row.status is Status.SUCCEEDED
     body = harness.transport.send(s3.get(harness.settings.bucket, s3_keys.result_key(row)))

@@ -26,8 +26,8 @@ from coatcheck_worker.boto_transport import Transport
 from coatcheck_worker.dependencies import Redeliver
 from coatcheck_worker.storage.object_writer import ObjectWriter
 from coatcheck_worker.storage.part_uploader import MAX_IN_FLIGHT, MAX_SIZE, PART_SIZE, part_size
-from tests.aws.worker.faulty_transports import RecordingTransport, ThrottlingTransport
 from tests.aws.worker.worker_harness import Number, WorkerHarness
+from tests.transports import Fault, FaultyTransport, on, throttle
 
 T = TypeVar("T")
 
@@ -65,7 +65,7 @@ def stored(transport: Transport, settings: Settings, key: str) -> bytes:
 def test_every_size_is_stored_whole_in_as_few_requests_as_it_takes(
     aws: Transport, settings: Settings, key: str, size: int
 ) -> None:
-    transport = RecordingTransport(aws)
+    transport = FaultyTransport(aws)
     body = NOISE[:size]
     out = sink(transport, settings, key)
     assert out.write(body) == size
@@ -95,7 +95,7 @@ def test_a_part_that_fails_fails_the_attempt_and_leaves_nothing(harness: WorkerH
     def is_part(call: Call[object]) -> bool:
         return call.operation == "UploadPart" and call.params["PartNumber"] == number
 
-    counting = RecordingTransport(ThrottlingTransport(harness.transport, is_part))
+    counting = FaultyTransport(harness.transport, Fault(throttle, is_part))
     job = harness.submit()
     assert harness.run(harness.dependencies(noise, counting, Result), job) == Redeliver(0)
     assert counting.operations.count("AbortMultipartUpload") == 1
@@ -107,7 +107,7 @@ def test_a_part_that_fails_fails_the_attempt_and_leaves_nothing(harness: WorkerH
 
 
 def test_a_failed_part_cannot_be_overlooked(aws: Transport, settings: Settings, key: str) -> None:
-    out = sink(ThrottlingTransport(aws, lambda call: call.operation == "UploadPart"), settings, key)
+    out = sink(FaultyTransport(aws, Fault(throttle, on("UploadPart"))), settings, key)
     failures = 0
     for _ in range(8):
         try:

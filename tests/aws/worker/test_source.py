@@ -28,8 +28,8 @@ from coatcheck.core.settings import Settings
 from coatcheck_worker.boto_transport import Transport
 from coatcheck_worker.storage.object_reader import MAX_RESUMES, MAX_SKIP, READ_AHEAD, ObjectReader
 from tests.aws import emulators
-from tests.aws.worker.faulty_transports import RecordingTransport
 from tests.aws.worker.worker_harness import Number, WorkerHarness
+from tests.transports import Effect, Fault, FaultyTransport, Steps
 
 T = TypeVar("T")
 
@@ -73,7 +73,7 @@ def test_it_reads_as_a_local_file_does(aws: Transport, settings: Settings, key: 
 @pytest.mark.parametrize("size", [0, 1, len(NOISE)])
 def test_from_start_to_end_it_is_one_request(aws: Transport, settings: Settings, key: str, size: int) -> None:
     store(aws, settings, key, NOISE[:size])
-    transport = RecordingTransport(aws)
+    transport = FaultyTransport(aws)
     with opened(transport, settings, key) as file:
         assert file.read() == NOISE[:size]
         assert file.read(1) == b""
@@ -84,7 +84,7 @@ def test_from_start_to_end_it_is_one_request(aws: Transport, settings: Settings,
 
 def test_reading_on_after_a_jump_takes_few_requests(aws: Transport, settings: Settings, key: str) -> None:
     store(aws, settings, key, NOISE)
-    transport = RecordingTransport(aws)
+    transport = FaultyTransport(aws)
     with opened(transport, settings, key) as file:
         file.seek(2 * MIB)
         assert b"".join(iter(lambda: file.read(1000), b"")) == NOISE[2 * MIB :]
@@ -99,7 +99,7 @@ def test_one_member_of_a_large_zip_takes_a_few_ranges(aws: Transport, settings: 
             archive.writestr(f"{number}.bin", NOISE[:MIB])
         archive.writestr("words.txt", "in the end")
     store(aws, settings, key, made.getvalue())
-    transport = RecordingTransport(aws)
+    transport = FaultyTransport(aws)
     with opened(transport, settings, key) as file, zipfile.ZipFile(file) as archive:
         assert archive.read("3.bin") == NOISE[:MIB]
         assert archive.read("words.txt") == b"in the end"
@@ -152,24 +152,21 @@ class BrokenStream(io.RawIOBase):
         super().close()
 
 
-class BrokenStreamTransport:
-    """Every stream that it answers breaks after `after` bytes."""
+def break_streams(after: int) -> Effect:
+    """Let every stream of an answer break after `after` bytes."""
 
-    def __init__(self, transport: Transport, after: int) -> None:
-        self._transport, self._after = transport, after
-
-    def send(self, call: Call[T]) -> T:
-        answer: Any = self._transport.send(call)
+    def effect(call: Call[Any]) -> Steps:
+        answer = yield call
         if isinstance(answer, s3.OpenedObject):
-            answer = replace(answer, stream=BrokenStream(answer.stream, self._after))
-        elif call.operation == "GetObject":
-            answer = BrokenStream(answer, self._after)
-        return answer  # type: ignore[no-any-return]
+            return replace(answer, stream=BrokenStream(answer.stream, after))
+        return BrokenStream(answer, after) if call.operation == "GetObject" else answer
+
+    return effect
 
 
 def test_a_connection_that_breaks_is_made_again(aws: Transport, settings: Settings, key: str) -> None:
     store(aws, settings, key, NOISE)
-    transport = RecordingTransport(BrokenStreamTransport(aws, 700_000))
+    transport = FaultyTransport(aws, Fault(break_streams(700_000)))
     with opened(transport, settings, key) as file:
         assert file.read() == NOISE
     assert len(transport.operations) == -(-len(NOISE) // 700_000)
@@ -188,7 +185,7 @@ def test_when_nothing_comes_any_more_the_attempt_is_tried_again(harness: WorkerH
             raise
         return Number()
 
-    transport = RecordingTransport(BrokenStreamTransport(harness.transport, 0))
+    transport = FaultyTransport(harness.transport, Fault(break_streams(0)))
     job = harness.submit()
     harness.run(harness.dependencies(read, transport), job)
     assert harness.row(job).status is Status.QUEUED
@@ -239,7 +236,7 @@ def serving(handler: type[null_s3.Handler]) -> Iterator[str]:
 
 def test_a_server_that_hangs_up_is_asked_for_the_rest() -> None:
     with serving(TruncatingHandler) as url:
-        transport = RecordingTransport(emulators.connect(url))
+        transport = FaultyTransport(emulators.connect(url))
         with io.BufferedReader(ObjectReader(transport, "bucket", f"zeros-{8 * MIB}", name="zeros"), READ_AHEAD) as file:
             assert file.read() == bytes(8 * MIB)
     assert [call.params.get("Range") for call in transport.calls] == [

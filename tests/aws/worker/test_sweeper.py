@@ -10,8 +10,8 @@ from coatcheck.core.aws.dynamodb.keys import JobKey
 from coatcheck.core.clock import DAY, MINUTE, SECOND
 from coatcheck.core.lifecycle import Status
 from coatcheck.core.shards import ShardKind
-from tests.aws.worker.faulty_transports import CrashingTransport, ProcessDied, ThrottlingTransport
 from tests.aws.worker.worker_harness import WorkerHarness, double
+from tests.transports import Fault, FaultyTransport, ProcessDied, crash_at, throttle
 
 
 class TestSweeper:
@@ -32,7 +32,7 @@ class TestSweeper:
     def test_a_lost_worker_is_noticed_a_lease_and_a_sweep_later(self, harness: WorkerHarness) -> None:
         job = harness.submit()
         with pytest.raises(ProcessDied):
-            harness.run(harness.dependencies(double, CrashingTransport(harness.transport, 0, after=True)), job)
+            harness.run(harness.dependencies(double, crash_at(harness.transport, 0, after=True)), job)
         dependencies = harness.dependencies(double)
         harness.clock.ahead = 59 * SECOND
         assert harness.sweep(dependencies).get("requeued") is None
@@ -56,7 +56,7 @@ class TestSweeper:
         """A worker that was still heard of when the time was nearly up may have hung past it; else it has died."""
         job = harness.submit(max_attempts=1, timeout=timeout)
         with pytest.raises(ProcessDied):
-            harness.run(harness.dependencies(double, CrashingTransport(harness.transport, 0, after=True)), job)
+            harness.run(harness.dependencies(double, crash_at(harness.transport, 0, after=True)), job)
         if last_beat:
             row, table = harness.row(job), harness.settings.table
             assert row.claimed_at is not None
@@ -73,7 +73,7 @@ class TestSweeper:
     def test_a_cancel_whose_worker_died_is_finished(self, harness: WorkerHarness) -> None:
         job = harness.submit()
         with pytest.raises(ProcessDied):
-            harness.run(harness.dependencies(double, CrashingTransport(harness.transport, 0, after=True)), job)
+            harness.run(harness.dependencies(double, crash_at(harness.transport, 0, after=True)), job)
         harness.transport.send(
             transitions.request_cancel(harness.settings.table, harness.row(job), now=harness.clock())
         )
@@ -85,16 +85,15 @@ class TestSweeper:
         jobs = [harness.submit() for _ in range(3)]
         harness.clock.ahead = 2 * MINUTE
         sick = JobKey(harness.tenant, jobs[1].id).item()
-        refusing = ThrottlingTransport(harness.transport, lambda call: call.params.get("Key") == sick)
+        refusing = FaultyTransport(harness.transport, Fault(throttle, lambda call: call.params.get("Key") == sick))
         assert harness.sweep(harness.dependencies(double, refusing)) == {"woken": 2, "failed": 1}
 
     def test_a_part_that_cannot_be_looked_into_keeps_none_from_the_others(self, harness: WorkerHarness) -> None:
         job, other = (harness.submit(due_shard=ShardKind.DUE.shard(number)) for number in range(2))
         harness.clock.ahead = 2 * MINUTE
         first = {"S": ShardKind.DUE.shard(0)}
-        refusing = ThrottlingTransport(
-            harness.transport, lambda call: first in call.params.get("ExpressionAttributeValues", {}).values()
-        )
+        of_first = Fault(throttle, lambda call: first in call.params.get("ExpressionAttributeValues", {}).values())
+        refusing = FaultyTransport(harness.transport, of_first)
         with pytest.raises(AwsUnavailable):
             harness.sweep(harness.dependencies(double, refusing))
         assert [harness.row(one).dispatches for one in (job, other)] == [0, 1]

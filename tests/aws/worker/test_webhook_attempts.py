@@ -18,7 +18,7 @@ from coatcheck_worker.webhooks import endpoint_health
 from coatcheck_worker.webhooks.outbound.request_errors import NotAllowed
 from tests.aws.worker.delivery_harness import DeliveryHarness
 from tests.aws.worker.faulty_receiver import OK, FaultyReceiver
-from tests.aws.worker.faulty_transports import RecordingTransport, ReplyLosingTransport
+from tests.transports import Fault, FaultyTransport, repeat
 
 
 class TestAttempts:
@@ -27,7 +27,7 @@ class TestAttempts:
     ) -> None:
         endpoint = delivery_harness.endpoint(receiver.url)
         (delivery,) = delivery_harness.announced(delivery_harness.ended())
-        counting = RecordingTransport(delivery_harness.harness.transport)
+        counting = FaultyTransport(delivery_harness.harness.transport)
         delivery_context = delivery_harness.delivery_context(counting)
         assert delivery_harness.deliver(delivery, delivery_context) == Ack()
         assert counting.operations == ["GetItem", "GetItem", "GetItem", "GetSecretValue", "UpdateItem", "UpdateItem"]
@@ -113,16 +113,8 @@ class TestAttempts:
     ) -> None:
         delivery_harness.endpoint(receiver.url)
         (delivery,) = delivery_harness.announced(delivery_harness.ended())
-        ends: list[object] = []
-
-        def is_end(call: object) -> bool:
-            ends.append(call)
-            return len(ends) == 6
-
-        assert delivery_harness.deliver(
-            delivery,
-            delivery_harness.delivery_context(ReplyLosingTransport(delivery_harness.harness.transport, is_end)),
-        ) == Redeliver(0)
+        end_twice = FaultyTransport(delivery_harness.harness.transport, Fault(repeat, skip=5, times=1))
+        assert delivery_harness.deliver(delivery, delivery_harness.delivery_context(end_twice)) == Redeliver(0)
         assert delivery_harness.deliver(delivery) == Ack()
         assert delivery_harness.read_delivery(delivery).status is DeliveryStatus.DELIVERED
         assert len(receiver.received) == 1

@@ -19,8 +19,8 @@ from coatcheck_worker.webhooks.deliver import INTERRUPTED, deliver
 from coatcheck_worker.webhooks.webhook_messages import parse
 from tests.aws.worker.delivery_harness import ENDS, DeliveryHarness
 from tests.aws.worker.faulty_receiver import FaultyReceiver
-from tests.aws.worker.faulty_transports import CrashingTransport, ProcessDied
 from tests.aws.worker.worker_harness import double
+from tests.transports import ProcessDied, crash_at
 
 BOTH_SIDES = pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 
@@ -53,7 +53,7 @@ def at_every_call(
         delivery_harness.harness.clock.ahead = 0
         notified = job()
         delivery_harness.messages()
-        crashing = CrashingTransport(delivery_harness.harness.transport, at, after=after)
+        crashing = crash_at(delivery_harness.harness.transport, at, after=after)
         with contextlib.suppress(ProcessDied):
             act(crashing, notified)
         if not crashing.died:

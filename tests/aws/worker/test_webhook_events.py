@@ -15,8 +15,8 @@ from coatcheck.core.messages import JobMessage
 from coatcheck.core.webhooks import EVENTS, event_id
 from coatcheck_worker.webhooks.create_deliveries import create_deliveries
 from tests.aws.worker.delivery_harness import BASE_URL, DeliveryHarness
-from tests.aws.worker.faulty_transports import ThrottlingTransport
 from tests.aws.worker.worker_harness import double
+from tests.transports import Fault, FaultyTransport, on, throttle
 
 
 class TestAnnouncing:
@@ -95,7 +95,7 @@ class TestAnnouncing:
     def test_a_start_that_nobody_was_woken_for_is_found_by_the_row(self, delivery_harness: DeliveryHarness) -> None:
         """The message after the claim was lost, and the end of the job is of no interest to anybody."""
         delivery_harness.endpoint("http://127.0.0.1:1/", ["job.started"])
-        lost = ThrottlingTransport(delivery_harness.harness.transport, lambda call: call.operation == "SendMessage")
+        lost = FaultyTransport(delivery_harness.harness.transport, Fault(throttle, on("SendMessage")))
         job = delivery_harness.job(["job.started"])
         delivery_harness.harness.run(delivery_harness.harness.dependencies(double, lost), job)
         delivery_harness.harness.clock.ahead = 2 * MINUTE
@@ -125,7 +125,7 @@ class TestAnnouncing:
         assert delivery.event == "job.succeeded"
 
     def test_a_wake_up_that_is_lost_is_made_good_ever_less_often(self, delivery_harness: DeliveryHarness) -> None:
-        lost = ThrottlingTransport(delivery_harness.harness.transport, lambda call: call.operation == "SendMessage")
+        lost = FaultyTransport(delivery_harness.harness.transport, Fault(throttle, on("SendMessage")))
         job = delivery_harness.job()
         delivery_harness.harness.run(delivery_harness.harness.dependencies(double, lost), job)
         woken = []

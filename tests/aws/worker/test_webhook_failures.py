@@ -27,7 +27,7 @@ from coatcheck_worker.webhooks.delivery_context import WebhookSender
 from coatcheck_worker.webhooks.sender import RESPONSE_TIMEOUT, HttpWebhookSender
 from tests.aws.worker.delivery_harness import DeliveryHarness
 from tests.aws.worker.faulty_receiver import GARBAGE, OK, REFUSES, RESETS, SILENT, FaultyReceiver, ReceivedRequest
-from tests.aws.worker.faulty_transports import CrashingTransport, ProcessDied
+from tests.transports import ProcessDied, crash_at
 
 EVENTS_TOLD = 40
 SOON = 1.0
@@ -134,7 +134,7 @@ def test_a_deliverer_that_dies_while_it_tries_for_all_is_followed_by_another(
     endpoint = delivery_harness.endpoint(receiver.url, failures=FAILURES_IN_A_ROW, failing_since=1, resting_until=1)
     (delivery,) = delivery_harness.announced(delivery_harness.ended())
     # after it has read the delivery, its job and the endpoint, and written that it tries for all
-    crashing = CrashingTransport(delivery_harness.harness.transport, at=3, after=True)
+    crashing = crash_at(delivery_harness.harness.transport, at=3, after=True)
     with pytest.raises(ProcessDied):
         delivery_harness.deliver(delivery, delivery_harness.delivery_context(crashing))
     assert receiver.received == []
