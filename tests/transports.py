@@ -1,8 +1,7 @@
 """Transports that log the calls of a test, and in which chosen calls go wrong.
 
 A fault is data: `Fault` says what happens to which calls. What happens is an effect, written once for the sync and the
-async transport: a generator that is given a call, yields each call to be sent, gets the answer or the error at the
-`yield`, and returns what the caller gets.
+async transport: it makes of a call the flow that is sent in its place, whose result the caller gets.
 """
 
 from __future__ import annotations
@@ -10,17 +9,18 @@ from __future__ import annotations
 import math
 import threading
 from collections import Counter
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeAlias, TypeVar
 
 from coatcheck.core.aws.call import AwsUnavailable, Call, Presign, PresignedUrl
+from coatcheck.core.aws.flow import Flow, run, run_async, send
 from coatcheck_service.aioboto_transport import AsyncTransport
 from coatcheck_worker.boto_transport import Transport
 
 T = TypeVar("T")
 
-Steps: TypeAlias = Generator[Call[Any], Any, Any]
+Steps: TypeAlias = Flow[Any]
 Effect: TypeAlias = Callable[[Call[Any]], Steps]
 When: TypeAlias = Callable[[Call[Any]], bool]
 Log: TypeAlias = Callable[[Call[Any]], object]
@@ -48,11 +48,6 @@ class Fault:
     when: When = any_call
     skip: int = 0
     times: float = math.inf
-
-
-def send(call: Call[Any]) -> Steps:
-    """No fault."""
-    return (yield call)
 
 
 def throttle(call: Call[Any]) -> NoReturn:
@@ -168,19 +163,8 @@ class FaultyTransport(_Faults):
 
     def send(self, call: Call[T]) -> T:
         """Send `call`, with what goes wrong."""
-        steps = self._steps(call)
-        try:
-            outgoing = next(steps)
-            while True:
-                try:
-                    answer = self._transport.send(outgoing)
-                except BaseException as error:  # noqa: BLE001 - the effect decides
-                    outgoing = steps.throw(error)
-                else:
-                    outgoing = steps.send(answer)
-        except StopIteration as done:
-            result: T = done.value
-            return result
+        result: T = run(self._transport, self._steps(call))
+        return result
 
 
 class AsyncFaultyTransport(_Faults):
@@ -192,19 +176,8 @@ class AsyncFaultyTransport(_Faults):
 
     async def send(self, call: Call[T]) -> T:
         """Send `call`, with what goes wrong."""
-        steps = self._steps(call)
-        try:
-            outgoing = next(steps)
-            while True:
-                try:
-                    answer = await self._transport.send(outgoing)
-                except BaseException as error:  # noqa: BLE001 - the effect decides
-                    outgoing = steps.throw(error)
-                else:
-                    outgoing = steps.send(answer)
-        except StopIteration as done:
-            result: T = done.value
-            return result
+        result: T = await run_async(self._transport, self._steps(call))
+        return result
 
     async def presign(self, presign: Presign) -> PresignedUrl:
         """Sign a URL."""

@@ -11,11 +11,9 @@ from coatcheck.core.aws.dynamodb.keys import Item
 from coatcheck.core.ids import job_id_for_key
 from coatcheck.core.pack import pack, to_json, unpack
 from coatcheck.core.webhooks import EVENTS
-from coatcheck_infra.local.resources import client
-from tests import released_items
 from tests.aws.service.running_service import Api, problem
 from tests.aws.service.test_webhooks import ALL, create
-from tests.released_items import ADDED, VERSIONS
+from tests.released_items import ADDED, VERSIONS, RawItems
 
 # what two emulators make of the items is seen in tests/aws/worker/test_other_versions.py
 pytestmark = pytest.mark.parametrize("emulator_url", ["ministack"], indirect=True, scope="session")
@@ -24,35 +22,10 @@ KEY = {"Idempotency-Key": "theirs"}
 NEWER: dict[str, Item] = {"schema": {"schema": {"N": "2"}}, "status": {"status": {"S": "paused"}}}
 
 
-class RawItems:
-    """The items of the table as they lie there."""
-
-    def __init__(self, api: Api) -> None:
-        self.api, self._table = api, api.running_service.settings.table
-        self._dynamodb = client("dynamodb", api.running_service.endpoint_url)
-
-    def put(self, name: str, /, **more: Any) -> Item:
-        """An item of the last release, with `more` attributes."""
-        item = released_items.item(VERSIONS[-1], name, self.api.tenant) | more
-        self._dynamodb.put_item(TableName=self._table, Item=item)
-        return item
-
-    def add(self, key: Item, /, **more: Any) -> Item:
-        """More attributes for the item that stands there."""
-        self._dynamodb.put_item(TableName=self._table, Item=self.get(key) | more)
-        return self.get(key)
-
-    def get(self, item: Item) -> Item:
-        """What has become of it."""
-        key = {name: item[name] for name in ("pk", "sk")}
-        found: Item = self._dynamodb.get_item(TableName=self._table, Key=key, ConsistentRead=True)["Item"]
-        return found
-
-
 @pytest.fixture
 def raw_items(api: Api) -> RawItems:
     """The table."""
-    return RawItems(api)
+    return RawItems(api.running_service.endpoint_url, api.running_service.settings.table, api.tenant)
 
 
 def _id(item: Item) -> str:
@@ -61,7 +34,9 @@ def _id(item: Item) -> str:
 
 @pytest.mark.parametrize("change", NEWER.values(), ids=NEWER)
 def test_a_job_that_only_newer_versions_know(api: Api, raw_items: RawItems, change: Item) -> None:
-    item = raw_items.put("job-succeeded", pk={"S": f"{api.tenant}#{job_id_for_key(api.tenant, 'theirs')}"}, **change)
+    item = raw_items.put(
+        VERSIONS[-1], "job-succeeded", pk={"S": f"{api.tenant}#{job_id_for_key(api.tenant, 'theirs')}"}, **change
+    )
     path = f"/v1/jobs/{_id(item)}"
     asked = [("GET", ""), ("GET", "/result"), ("GET", "/events"), ("GET", "/deliveries"), ("DELETE", "")]
     asked += [("POST", "/cancel"), ("POST", "/replay"), ("POST", "/deliveries/dlv_recorded/resend")]
@@ -73,7 +48,9 @@ def test_a_job_that_only_newer_versions_know(api: Api, raw_items: RawItems, chan
 
 
 def test_what_a_newer_version_added_to_jobs_is_kept(api: Api, raw_items: RawItems) -> None:
-    waiting, running, ended = (raw_items.put(f"job-{status}", **ADDED) for status in ("queued", "running", "succeeded"))
+    waiting, running, ended = (
+        raw_items.put(VERSIONS[-1], f"job-{status}", **ADDED) for status in ("queued", "running", "succeeded")
+    )
     listed = {job["id"] for job in api.http.get("/v1/jobs").json()["data"]}
     assert listed == {_id(item) for item in (waiting, running, ended)}
     assert api.http.post(f"/v1/jobs/{_id(waiting)}/cancel").json()["status"] == "canceled"
@@ -95,14 +72,17 @@ def test_what_a_newer_version_added_to_endpoints_and_deliveries_is_kept(api: Api
     assert after["zz_added"] == ADDED["zz_added"]
     assert _opened(after["settings"])["retry_policy"] == {"most": 3}
 
-    job = raw_items.put("job-succeeded")
-    delivery = raw_items.put("delivery", status={"S": "failed"}, **ADDED)
+    job = raw_items.put(VERSIONS[-1], "job-succeeded")
+    delivery = raw_items.put(VERSIONS[-1], "delivery", status={"S": "failed"}, **ADDED)
     assert api.http.post(f"/v1/jobs/{_id(job)}/deliveries/dlv_recorded/resend").status_code == 202
     assert raw_items.get(delivery)["zz_added"] == ADDED["zz_added"]
 
 
 def test_endpoints_and_deliveries_that_only_newer_versions_know(api: Api, raw_items: RawItems) -> None:
-    job, delivery = raw_items.put("job-succeeded"), raw_items.put("delivery", **NEWER["status"])
+    job, delivery = (
+        raw_items.put(VERSIONS[-1], "job-succeeded"),
+        raw_items.put(VERSIONS[-1], "delivery", **NEWER["status"]),
+    )
     path = f"/v1/jobs/{_id(job)}/deliveries"
     assert api.http.get(path).json()["data"] == []
     problem(api.http.post(f"{path}/dlv_recorded/resend"), 503, "unavailable")

@@ -22,11 +22,10 @@ from coatcheck.core.lifecycle import CANCEL, FAIL, SUCCEED, Status
 from coatcheck.core.messages import DeliveryMessage, JobMessage
 from coatcheck.core.pack import pack, to_json, unpack
 from coatcheck.core.webhooks import Delivery, DeliveryAttempt, DeliveryStatus
-from coatcheck_infra.local.resources import client
 from coatcheck_worker.webhooks.webhook_messages import parse
 from tests import released_items
 from tests.aws.worker.worker_harness import WorkerHarness, double
-from tests.released_items import ADDED, VERSIONS
+from tests.released_items import ADDED, VERSIONS, RawItems
 
 ERROR = JobError("worker-lost", "gone")
 OUT = Blob.of(b'{"n":2}', JSON)
@@ -83,24 +82,12 @@ def _key(job: Job) -> JobKey:
     return JobKey(job.tenant, job.id)
 
 
-class RawItems:
-    """The raw items of a world's table."""
+class HarnessItems(RawItems):
+    """The items of a harness's tenant."""
 
     def __init__(self, harness: WorkerHarness, url: str) -> None:
-        self.harness, self.table = harness, harness.settings.table
-        self._dynamodb = client("dynamodb", url)
-
-    def put(self, version: str, name: str, /, **more: Any) -> Item:
-        """An item as `version` wrote it, with `more` attributes."""
-        item = released_items.item(version, name, self.harness.tenant) | more
-        self._dynamodb.put_item(TableName=self.table, Item=item)
-        return item
-
-    def get(self, item: Item) -> Item:
-        """What has become of it."""
-        key = {name: item[name] for name in ("pk", "sk")}
-        found: Item = self._dynamodb.get_item(TableName=self.table, Key=key, ConsistentRead=True)["Item"]
-        return found
+        super().__init__(url, harness.settings.table, harness.tenant)
+        self.harness = harness
 
     def send(self, call: Call[Any]) -> Any:
         """Carry out a call."""
@@ -108,9 +95,9 @@ class RawItems:
 
 
 @pytest.fixture
-def raw_items(harness: WorkerHarness, emulator_url: str) -> Iterator[RawItems]:
+def raw_items(harness: WorkerHarness, emulator_url: str) -> Iterator[HarnessItems]:
     """A table that other versions write to; what they leave due there is taken away."""
-    made = RawItems(harness, emulator_url)
+    made = HarnessItems(harness, emulator_url)
     yield made
     for status in Status:
         harness.transport.send(job_items.delete_items(made.table, [JobKey(harness.tenant, f"job_{status}").item()]))
@@ -119,7 +106,7 @@ def raw_items(harness: WorkerHarness, emulator_url: str) -> Iterator[RawItems]:
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize(("status", "write"), CASES, ids=str)
 def test_a_job_of_another_version_is_carried_on_and_keeps_what_is_not_known_of_it(
-    raw_items: RawItems, version: str, status: Status, write: str
+    raw_items: HarnessItems, version: str, status: Status, write: str
 ) -> None:
     raw = raw_items.put(version, f"job-{status}", **ADDED)
     job = raw_items.send(job_items.get_job(raw_items.table, JobKey.of(raw)))
@@ -131,7 +118,7 @@ def test_a_job_of_another_version_is_carried_on_and_keeps_what_is_not_known_of_i
 
 
 @pytest.mark.parametrize("change", NEWER.values(), ids=NEWER)
-def test_a_row_that_only_newer_versions_know_is_written_by_nothing(raw_items: RawItems, change: Item) -> None:
+def test_a_row_that_only_newer_versions_know_is_written_by_nothing(raw_items: HarnessItems, change: Item) -> None:
     harness = raw_items.harness
     for status in Status:
         known = raw_items.put(VERSIONS[-1], f"job-{status}")
@@ -149,7 +136,7 @@ def test_a_row_that_only_newer_versions_know_is_written_by_nothing(raw_items: Ra
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_a_worker_and_a_sweeper_take_over(raw_items: RawItems, version: str) -> None:
+def test_a_worker_and_a_sweeper_take_over(raw_items: HarnessItems, version: str) -> None:
     """A poller runs what waits; what was running is taken from its worker, which is long gone."""
     harness = raw_items.harness
     dependencies = harness.dependencies(double)
@@ -166,7 +153,7 @@ def test_a_worker_and_a_sweeper_take_over(raw_items: RawItems, version: str) -> 
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_an_endpoint_keeps_what_a_newer_version_knows_of_it(raw_items: RawItems, version: str) -> None:
+def test_an_endpoint_keeps_what_a_newer_version_knows_of_it(raw_items: HarnessItems, version: str) -> None:
     raw = released_items.item(version, "endpoint", raw_items.harness.tenant)
     settings = {**_opened(raw["settings"]), "retry_policy": {"most": 3}}
     raw = raw_items.put(version, "endpoint", settings=_closed(settings), **ADDED)
@@ -181,7 +168,7 @@ def test_an_endpoint_keeps_what_a_newer_version_knows_of_it(raw_items: RawItems,
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_a_delivery_keeps_what_a_newer_version_knows_of_it(raw_items: RawItems, version: str) -> None:
+def test_a_delivery_keeps_what_a_newer_version_knows_of_it(raw_items: HarnessItems, version: str) -> None:
     now = raw_items.harness.clock()
     raw = released_items.item(version, "delivery", raw_items.harness.tenant)
     (tried,) = _opened(raw["attempts"])
@@ -204,7 +191,7 @@ def test_a_delivery_keeps_what_a_newer_version_knows_of_it(raw_items: RawItems, 
 
 
 @pytest.mark.parametrize("change", NEWER.values(), ids=NEWER)
-def test_a_delivery_that_only_newer_versions_know_is_left_to_them(raw_items: RawItems, change: Item) -> None:
+def test_a_delivery_that_only_newer_versions_know_is_left_to_them(raw_items: HarnessItems, change: Item) -> None:
     known = raw_items.put(VERSIONS[-1], "delivery")
     message = DeliveryMessage.parse(released_items.read(VERSIONS[-1], "messages")[1])
     mine = (raw_items.table, raw_items.harness.tenant, message.of)
@@ -220,7 +207,7 @@ def test_a_delivery_that_only_newer_versions_know_is_left_to_them(raw_items: Raw
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_what_lies_beside_a_row_is_read_and_kept(raw_items: RawItems, version: str) -> None:
+def test_what_lies_beside_a_row_is_read_and_kept(raw_items: HarnessItems, version: str) -> None:
     row = raw_items.put(version, "job-succeeded")
     job = raw_items.send(job_items.get_job(raw_items.table, JobKey.of(row)))
     raw = released_items.item(version, "artifacts", raw_items.harness.tenant)
@@ -245,7 +232,7 @@ def test_messages_are_understood(version: str) -> None:
     assert isinstance(delivery, DeliveryMessage)
 
 
-def test_what_a_newer_version_adds_to_progress_and_errors_is_passed_over(raw_items: RawItems) -> None:
+def test_what_a_newer_version_adds_to_progress_and_errors_is_passed_over(raw_items: HarnessItems) -> None:
     more = {"progress": _closed([0.5, "half", "added"]), "error": _closed(["handler-error", "it", "added"])}
     raw = raw_items.put(VERSIONS[-1], "job-failed", **more)
     job = raw_items.send(job_items.get_job(raw_items.table, JobKey.of(raw)))
