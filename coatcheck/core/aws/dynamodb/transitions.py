@@ -66,8 +66,7 @@ def _start(
 ) -> Call[TransitionOutcome]:
     """The write of a move of whichever job has the key now: all that a message names.
 
-    Only the moves that start a job may be made so. They ask for nothing that was read before, so it does not matter
-    whether the message was sent for this job or for one before it: what is due is started, and the answer tells which.
+    Only for moves that start a job. They start what is due, whichever job the message is for; the answer says which.
     """
     e = _changed(transition, now=now, changes=changes, error=None)
     for clause in sets:
@@ -285,7 +284,7 @@ MAX_HISTORY_IN_ROW = 12
 
 
 def must_spill(job: Job) -> bool:
-    """Whether the row's history is full, so that `items.put_history_page` has to go before the next requeue."""
+    """Whether the row's history is full, so that `history.put_history_page` has to go before the next requeue."""
     return len(job.history) >= MAX_HISTORY_IN_ROW
 
 
