@@ -26,10 +26,11 @@ from coatcheck.authoring.context import Context
 from coatcheck.authoring.types import Handlers, JobType, catalog, handlers, handles
 from coatcheck.core.aws.call import AwsResponse, Call
 from coatcheck.core.aws.sqs import delete, receive
+from coatcheck.core.clock import system_clock
 from coatcheck.core.settings import WEBHOOKS, Settings
 from coatcheck.core.ssrf import SsrfPolicy
 from coatcheck.core.webhooks import WebhookEndpoint
-from coatcheck_worker.dependencies import Dependencies, system_clock
+from coatcheck_worker.dependencies import Dependencies
 from coatcheck_worker.poller import Poller
 from coatcheck_worker.webhooks.delivery_context import DeliveryContext
 from coatcheck_worker.webhooks.sender import HttpWebhookSender

@@ -18,11 +18,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from coatcheck.core.aws.dynamodb import job_items
-from coatcheck.core.clock import MINUTE, SECOND
+from coatcheck.core.clock import MINUTE, SECOND, system_clock
 from coatcheck.core.job import Job
 from coatcheck.core.lifecycle import Status
 from coatcheck.core.shards import ShardKind
-from coatcheck_worker.dependencies import Dependencies, system_clock, threaded_map
+from coatcheck_worker.dependencies import Dependencies, threaded_map
 from coatcheck_worker.sweep import SWEEP_THREADS, ShardAssignment, ShardCursors, sweep
 from tests.aws import emulators
 from tests.simulation import backlogs

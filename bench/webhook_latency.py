@@ -26,7 +26,7 @@ from typing import Any
 from coatcheck.core.aws.dynamodb.job_items import put_job
 from coatcheck.core.aws.dynamodb.webhook_items import put_endpoint
 from coatcheck.core.aws.sqs import send_job
-from coatcheck.core.clock import DAY
+from coatcheck.core.clock import DAY, system_clock
 from coatcheck.core.due import for_dispatch
 from coatcheck.core.ids import make_id
 from coatcheck.core.job import JSON, Blob, Job, JobEvent
@@ -36,7 +36,6 @@ from coatcheck.core.settings import PREFIX, WEBHOOKS, Settings
 from coatcheck.core.webhooks import WebhookEndpoint, event_id
 from coatcheck_infra.local import environment
 from coatcheck_worker.boto_transport import BotoTransport
-from coatcheck_worker.dependencies import system_clock
 from tests.job_rows import make_job
 
 EVENT_TYPE = "job.succeeded"

@@ -10,9 +10,10 @@ from typing import Any
 from fastapi import FastAPI
 
 from coatcheck.authoring.types import Catalog
+from coatcheck.core.clock import system_clock
 from coatcheck.core.settings import WEBHOOKS, BadSettings, Settings
 from coatcheck_service.aioboto_transport import AsyncTransport
-from coatcheck_service.dependencies import Dependencies, system_clock
+from coatcheck_service.dependencies import Dependencies
 from coatcheck_service.front_door import FrontDoor
 from coatcheck_service.http.middleware import RequestMiddleware
 from coatcheck_service.http.openapi import document_problems

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import secrets
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from coatcheck.authoring.types import Catalog
+from coatcheck.core.clock import system_clock
 from coatcheck.core.flows.webhook_key import WebhookKey
 from coatcheck.core.settings import Settings
 from coatcheck_service.aioboto_transport import AsyncTransport
@@ -15,11 +15,6 @@ from coatcheck_service.front_door import FrontDoor
 from coatcheck_service.long_poll_slots import LongPollSlots
 from coatcheck_service.offload import Offload
 from coatcheck_service.subscription_cache import SubscriptionCache
-
-
-def system_clock() -> int:
-    """The time of this machine, in milliseconds since the epoch."""
-    return time.time_ns() // 1_000_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 from bench.aws_cost import INPUTS, POLL_COUNT, Meter, cost_of_job, cost_of_webhook, metered
+from coatcheck.core.clock import system_clock
 from coatcheck.core.settings import Settings
 from coatcheck_worker.boto_transport import BotoTransport
-from coatcheck_worker.dependencies import Dependencies, system_clock
+from coatcheck_worker.dependencies import Dependencies
 from coatcheck_worker.poller import Poller
 from jobs.handlers import HANDLERS
 from tests.aws.service.running_service import Api, clients_of, run_service

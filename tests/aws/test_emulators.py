@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from coatcheck.core.aws.dynamodb.upload_items import count_upload
-from coatcheck_worker.dependencies import system_clock
+from coatcheck.core.clock import system_clock
 from tests.aws import emulators
 
 ROOM = 20

@@ -8,9 +8,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from coatcheck.core.clock import SECOND
+from coatcheck.core.clock import SECOND, system_clock
 from coatcheck.core.due import DISPATCH_GRACE
-from coatcheck_worker.dependencies import system_clock
 from tests.kill import checks, recovery
 from tests.kill.crash_run import CrashRun, begin
 from tests.kill.crash_targets import ProcessForker

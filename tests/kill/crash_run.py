@@ -14,8 +14,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from coatcheck.core.aws.dynamodb.keys import JobKey
+from coatcheck.core.clock import system_clock
 from coatcheck_infra.local import environment
-from coatcheck_worker.dependencies import system_clock
 from tests.kill.crash_targets import ProcessForker, ProcessSpec
 from tests.kill.crashing_transport import HEARTBEAT, CrashPoint
 from tests.kill.emulator import Emulator

@@ -21,12 +21,12 @@ import uvicorn
 from coatcheck.core.aws.call import Call
 from coatcheck.core.aws.dynamodb.due_index import DuePage
 from coatcheck.core.aws.dynamodb.keys import JobKey
-from coatcheck.core.clock import MINUTE
+from coatcheck.core.clock import MINUTE, system_clock
 from coatcheck.core.settings import WEBHOOKS, Settings
 from coatcheck_service.app import create_app
 from coatcheck_service.front_door import UVICORN
 from coatcheck_worker import poller
-from coatcheck_worker.dependencies import Dependencies, system_clock
+from coatcheck_worker.dependencies import Dependencies
 from coatcheck_worker.sweep import sweep
 from coatcheck_worker.webhooks import __main__ as deliverer
 from tests.kill.crashing_transport import CrashingTransport, CrashPlan, CrashPoint, async_crashing_transport

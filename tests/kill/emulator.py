@@ -24,6 +24,7 @@ from coatcheck.core.aws.dynamodb import job_items, transitions
 from coatcheck.core.aws.dynamodb.keys import JobKey
 from coatcheck.core.aws.dynamodb.webhook_items import list_deliveries, put_endpoint
 from coatcheck.core.aws.sqs import delete, receive, send_delivery, send_job
+from coatcheck.core.clock import system_clock
 from coatcheck.core.ids import make_id
 from coatcheck.core.job import Blob, Job
 from coatcheck.core.messages import DeliveryMessage, JobMessage
@@ -33,7 +34,6 @@ from coatcheck_infra.local import environment
 from coatcheck_infra.local.processes import ROOT
 from coatcheck_service.aioboto_transport import AioBotoTransport
 from coatcheck_worker.boto_transport import BotoTransport
-from coatcheck_worker.dependencies import system_clock
 from coatcheck_worker.webhooks.webhook_messages import parse
 from tests.aws import emulators
 from tests.job_rows import make_job

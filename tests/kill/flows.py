@@ -8,12 +8,11 @@ from typing import Any
 
 from coatcheck.core import errors
 from coatcheck.core.aws.dynamodb.keys import JobKey
-from coatcheck.core.clock import SECOND
+from coatcheck.core.clock import SECOND, system_clock
 from coatcheck.core.job import Job
 from coatcheck.core.lifecycle import Status
 from coatcheck.core.settings import WEBHOOKS
 from coatcheck.core.webhooks import DeliveryStatus
-from coatcheck_worker.dependencies import system_clock
 from tests.kill import preconditions
 from tests.kill.emulator import LANE, Emulator
 from tests.kill.job_type import MANY, WORK, body

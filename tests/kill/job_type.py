@@ -16,9 +16,9 @@ from coatcheck.authoring.retry import Reject, RetryLater, RetryPolicy
 from coatcheck.authoring.types import Continue, JobType, Result, catalog, handlers, handles
 from coatcheck.core.aws.dynamodb import job_items, transitions
 from coatcheck.core.aws.dynamodb.keys import JobKey
+from coatcheck.core.clock import system_clock
 from coatcheck.core.settings import Settings
 from coatcheck_worker.boto_transport import BotoTransport
-from coatcheck_worker.dependencies import system_clock
 
 FEW, MANY, HUGE = 100, 64 * 1024, 12 * 1024 * 1024
 """Bytes that fit into a row, that go to S3 in one request, and that go there in parts."""

@@ -12,14 +12,14 @@ from coatcheck.core.aws.dynamodb import job_items, transitions
 from coatcheck.core.aws.dynamodb.history import put_history_page
 from coatcheck.core.aws.dynamodb.keys import JobKey
 from coatcheck.core.aws.dynamodb.webhook_items import begin_attempt, update_delivery
-from coatcheck.core.clock import HOUR, MINUTE, SECOND
+from coatcheck.core.clock import HOUR, MINUTE, SECOND, system_clock
 from coatcheck.core.ids import job_id_for_key
 from coatcheck.core.job import Job, JobError, JobEvent
 from coatcheck.core.lifecycle import Status
 from coatcheck.core.messages import JobMessage
 from coatcheck.core.settings import WEBHOOKS
 from coatcheck.core.webhooks import ATTEMPT_LEASE
-from coatcheck_worker.dependencies import Dependencies, system_clock
+from coatcheck_worker.dependencies import Dependencies
 from coatcheck_worker.webhooks.create_deliveries import create_deliveries
 from tests.kill.emulator import Emulator, blob
 from tests.kill.job_type import MANY, KillInput, body

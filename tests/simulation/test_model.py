@@ -18,7 +18,7 @@ from coatcheck.core.aws.dynamodb import job_items, job_updates, transitions
 from coatcheck.core.aws.dynamodb.due_index import DuePage, due_jobs
 from coatcheck.core.aws.dynamodb.history import earlier_events, put_history_page
 from coatcheck.core.aws.dynamodb.keys import JobKey
-from coatcheck.core.clock import SECOND
+from coatcheck.core.clock import SECOND, system_clock
 from coatcheck.core.ids import make_id
 from coatcheck.core.job import JSON, Blob, Job, JobError, Progress
 from coatcheck.core.lifecycle import FAIL, SUCCEED, TIME_OUT, Status
@@ -26,7 +26,6 @@ from coatcheck.core.messages import JobMessage
 from coatcheck.core.settings import Settings
 from coatcheck.core.shards import ShardKind
 from coatcheck_worker.boto_transport import BotoTransport, Transport
-from coatcheck_worker.dependencies import system_clock
 from tests.job_rows import NOW, make_job
 from tests.simulation.model import Model, ModelTransport
 

@@ -12,9 +12,9 @@ from coatcheck.core.aws import s3, sqs
 from coatcheck.core.aws.call import AwsError, Call, Service
 from coatcheck.core.aws.dynamodb import job_items
 from coatcheck.core.aws.dynamodb.keys import DUE_INDEX, Item, JobKey
+from coatcheck.core.clock import system_clock
 from coatcheck.core.settings import Settings
 from coatcheck_worker.boto_transport import BotoTransport, Transport
-from coatcheck_worker.dependencies import system_clock
 from tests.job_rows import NOW, make_job
 from tests.simulation.model import Model, ModelTransport
 

@@ -16,13 +16,13 @@ import pytest
 
 from coatcheck.core.aws.dynamodb.webhook_items import put_endpoint
 from coatcheck.core.aws.sqs import receive
+from coatcheck.core.clock import system_clock
 from coatcheck.core.ids import make_id
 from coatcheck.core.job import Job
 from coatcheck.core.messages import JobMessage
 from coatcheck.core.webhooks import DeliveryAttempt, DeliveryStatus, WebhookEndpoint
 from coatcheck_infra.local.processes import ROOT
 from coatcheck_worker import aws_lambda
-from coatcheck_worker.dependencies import system_clock
 from coatcheck_worker.webhooks.create_deliveries import create_deliveries
 from coatcheck_worker.webhooks.delivery_context import targets_of
 from tests.aws.worker.faulty_receiver import SILENT, FaultyReceiver, faulty_receiver

@@ -12,12 +12,12 @@ from typing import Any
 from coatcheck.core.aws.call import AwsError
 from coatcheck.core.aws.lambda_functions import invoke_async
 from coatcheck.core.aws.sqs import ReceivedMessage
-from coatcheck.core.clock import MINUTE, SECOND
+from coatcheck.core.clock import MINUTE, SECOND, system_clock
 from coatcheck.core.log import configure
 from coatcheck.core.settings import Settings
 from coatcheck.core.shards import ShardKind
 from coatcheck_worker.boto_transport import BotoTransport
-from coatcheck_worker.dependencies import Dependencies, system_clock, threaded_map
+from coatcheck_worker.dependencies import Dependencies, threaded_map
 from coatcheck_worker.message_consumer import handle, log_context_of
 from coatcheck_worker.sweep import SWEEP_THREADS, ShardAssignmentMessage, ShardCursors, shards_of
 from coatcheck_worker.sweep import sweep as sweep_once

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -79,8 +78,3 @@ class DeadLetter:
 
 
 Disposition: TypeAlias = Ack | Redeliver | DeadLetter
-
-
-def system_clock() -> int:
-    """The time of this machine, in milliseconds since the epoch."""
-    return time.time_ns() // 1_000_000

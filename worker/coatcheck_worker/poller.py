@@ -14,11 +14,12 @@ from types import FrameType
 from coatcheck.authoring.types import Handlers
 from coatcheck.core.aws.call import AwsError
 from coatcheck.core.aws.sqs import ReceivedMessage, delete, receive
+from coatcheck.core.clock import system_clock
 from coatcheck.core.log import configure, log_context
 from coatcheck.core.settings import WEBHOOKS, BadSettings, Settings
 from coatcheck_worker import memory
 from coatcheck_worker.boto_transport import BotoTransport, Transport
-from coatcheck_worker.dependencies import Dependencies, system_clock
+from coatcheck_worker.dependencies import Dependencies
 from coatcheck_worker.message_consumer import handle
 from coatcheck_worker.process_signals import drain_on_signals
 from coatcheck_worker.run.attempt import JobAttempt

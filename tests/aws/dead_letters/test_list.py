@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from coatcheck.core.aws.sqs import receive
-from coatcheck.core.clock import HOUR, SECOND
+from coatcheck.core.clock import HOUR, SECOND, system_clock
 from coatcheck.core.lifecycle import Status
 from coatcheck_infra.ops.dead_letters.operations import read_dead_letters, table_row
-from coatcheck_worker.dependencies import system_clock
 from tests.aws.dead_letters.dead_letter_harness import AT_ONCE, DeadLetterHarness, end_hold, make_newer
 from tests.transports import Fault, FaultyTransport, on
 

@@ -11,11 +11,10 @@ import pytest
 
 from coatcheck.core.aws.call import AwsUnavailable
 from coatcheck.core.aws.sqs import receive
-from coatcheck.core.clock import SECOND
+from coatcheck.core.clock import SECOND, system_clock
 from coatcheck.core.lifecycle import Status
 from coatcheck_infra.ops.dead_letters.queue_reader import SKEW, Timing
 from coatcheck_infra.ops.dead_letters.redrive import Redrive, RedriveOptions
-from coatcheck_worker.dependencies import system_clock
 from tests.aws.dead_letters.dead_letter_harness import (
     AT_ONCE,
     DeadLetterHarness,

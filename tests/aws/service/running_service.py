@@ -23,6 +23,7 @@ from coatcheck.core.aws.dynamodb import job_items, transitions
 from coatcheck.core.aws.dynamodb.codec import encode_job
 from coatcheck.core.aws.dynamodb.keys import JobKey
 from coatcheck.core.aws.sqs import delete, receive
+from coatcheck.core.clock import system_clock
 from coatcheck.core.job import JSON, Blob, Job, JobError
 from coatcheck.core.lifecycle import SUCCEED, Transition
 from coatcheck.core.messages import DeliveryMessage, JobMessage
@@ -31,7 +32,6 @@ from coatcheck_infra.local import environment
 from coatcheck_infra.local.resources import client
 from coatcheck_service.aioboto_transport import AioBotoTransport
 from coatcheck_service.app import create_app
-from coatcheck_service.dependencies import system_clock
 from coatcheck_service.front_door import UVICORN, FrontDoor
 from coatcheck_worker.boto_transport import BotoTransport
 from jobs.catalog import CATALOG

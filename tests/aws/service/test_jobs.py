@@ -14,13 +14,12 @@ import pytest
 from coatcheck.core.aws import s3_keys
 from coatcheck.core.aws.call import Call
 from coatcheck.core.aws.dynamodb import job_items, transitions
-from coatcheck.core.clock import SECOND
+from coatcheck.core.clock import SECOND, system_clock
 from coatcheck.core.invariants import broken_invariants
 from coatcheck.core.job import Job, JobError
 from coatcheck.core.lifecycle import CANCEL, FAIL, SUCCEED, TIME_OUT, Status, Transition
 from coatcheck.core.messages import JobMessage
 from coatcheck.core.webhooks import pending_events
-from coatcheck_service.dependencies import system_clock
 from tests.aws.service.running_service import Api, problem, until
 from tests.transports import Fault, change, on, repeat, repeat_after, send_after, throttle
 

@@ -9,9 +9,9 @@ import pytest
 
 from coatcheck.core.aws.dynamodb import job_items
 from coatcheck.core.aws.dynamodb.webhook_items import list_deliveries
+from coatcheck.core.clock import system_clock
 from coatcheck.core.messages import JobMessage
 from coatcheck.core.webhooks import Delivery, DeliveryAttempt
-from coatcheck_service.dependencies import system_clock
 from coatcheck_worker.dependencies import Ack, Dependencies
 from coatcheck_worker.webhooks.create_deliveries import create_deliveries
 from coatcheck_worker.webhooks.deliver import deliver

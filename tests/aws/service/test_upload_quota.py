@@ -10,9 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
-from coatcheck.core.clock import DAY, HOUR, SECOND
+from coatcheck.core.clock import DAY, HOUR, SECOND, system_clock
 from coatcheck.core.settings import Settings
-from coatcheck_service.dependencies import system_clock
 from coatcheck_worker.boto_transport import BotoTransport
 from tests.aws.service.running_service import Api, clients_of, problem, run_service
 from tests.transports import Fault, on, repeat

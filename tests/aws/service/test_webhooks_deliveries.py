@@ -9,7 +9,7 @@ import pytest
 
 from coatcheck.core.aws.dynamodb import job_items, job_updates
 from coatcheck.core.aws.dynamodb import webhook_items as table
-from coatcheck.core.clock import DAY, MINUTE
+from coatcheck.core.clock import DAY, MINUTE, system_clock
 from coatcheck.core.job import Job
 from coatcheck.core.lifecycle import FAIL, Status
 from coatcheck.core.messages import DeliveryMessage
@@ -26,7 +26,6 @@ from coatcheck.core.webhooks import (
     event_id,
     pending_events,
 )
-from coatcheck_service.dependencies import system_clock
 from coatcheck_service.front_door import UVICORN
 from tests.aws.service.running_service import Api, problem
 from tests.aws.service.test_webhooks import ALL, create, item

@@ -17,13 +17,13 @@ from coatcheck.core import due, pack
 from coatcheck.core.aws import s3, s3_keys
 from coatcheck.core.aws.dynamodb import job_items
 from coatcheck.core.aws.dynamodb.keys import JobKey
-from coatcheck.core.clock import SECOND
+from coatcheck.core.clock import SECOND, system_clock
 from coatcheck.core.ids import make_id
 from coatcheck.core.job import JSON, Blob, Job
 from coatcheck.core.messages import JobMessage
 from coatcheck.core.settings import Settings
 from coatcheck_worker.boto_transport import Transport
-from coatcheck_worker.dependencies import Dependencies, Disposition, system_clock
+from coatcheck_worker.dependencies import Dependencies, Disposition
 from coatcheck_worker.run.claim import run_job
 from coatcheck_worker.sweep import sweep
 from tests.job_rows import make_job

@@ -13,12 +13,12 @@ import time
 from collections.abc import Callable
 
 from coatcheck.core.aws.call import AwsError
-from coatcheck.core.clock import milliseconds
+from coatcheck.core.clock import milliseconds, system_clock
 from coatcheck.core.log import configure
 from coatcheck.core.settings import BadSettings, Settings
 from coatcheck.core.shards import MAX_SHARDS
 from coatcheck_worker.boto_transport import BotoTransport, Transport
-from coatcheck_worker.dependencies import Dependencies, system_clock, threaded_map
+from coatcheck_worker.dependencies import Dependencies, threaded_map
 from coatcheck_worker.sweep import SWEEP_THREADS, ShardAssignment, shards_of, sweep
 
 log = logging.getLogger(__name__)

@@ -14,13 +14,12 @@ from coatcheck.core.aws.dynamodb.compatibility import NewerRow
 from coatcheck.core.aws.dynamodb.keys import JobKey
 from coatcheck.core.aws.dynamodb.webhook_items import get_delivery
 from coatcheck.core.aws.sqs import ReceivedMessage, change_visibility, delete, receive
-from coatcheck.core.clock import MINUTE, SECOND
+from coatcheck.core.clock import MINUTE, SECOND, system_clock
 from coatcheck.core.job import Job
 from coatcheck.core.messages import BadMessage, DeliveryMessage, JobMessage, NewerMessage
 from coatcheck.core.settings import WEBHOOKS
 from coatcheck.core.webhooks import Delivery, DeliveryKey, DeliveryStatus, pending_events
 from coatcheck_worker.boto_transport import Transport
-from coatcheck_worker.dependencies import system_clock
 from coatcheck_worker.sweep import dead_letters
 from coatcheck_worker.webhooks.webhook_messages import parse
 
