@@ -83,11 +83,11 @@ def _reached_by(url: str, queues: str) -> str:
     return json.dumps({lane: f"{url}/{queue.split('/', 3)[3]}" for lane, queue in json.loads(queues).items()})
 
 
-def connect(url: str) -> BotoTransport:
+def connect(url: str, credentials: environment.Credentials = environment.MADE_UP) -> BotoTransport:
     """The worker's own door, to the emulator at `url`."""
     session = boto3.Session(
-        aws_access_key_id=environment.ACCESS_KEY,
-        aws_secret_access_key=environment.SECRET_KEY,
+        aws_access_key_id=credentials.access_key_id,
+        aws_secret_access_key=credentials.secret_access_key,
         region_name=environment.REGION,
     )
     return BotoTransport(session, endpoint_url=url)

@@ -37,7 +37,8 @@ def finished_job_on(stack: Stack, http: httpx.Client) -> FinishedJob:
     """A job that the stack's own worker has done."""
     job_id = submitted(http, "demo.sleep", {"seconds": 0})
     assert fetch_result(http, job_id).status_code == 200
-    (table,) = client("dynamodb", stack.aws_endpoint_url).list_tables()["TableNames"]
-    buckets = {one["Name"] for one in client("s3", stack.aws_endpoint_url).list_buckets()["Buckets"]}
+    (table,) = client("dynamodb", stack.aws_endpoint_url, stack.credentials).list_tables()["TableNames"]
+    buckets = {one["Name"] for one in client("s3", stack.aws_endpoint_url, stack.credentials).list_buckets()["Buckets"]}
     (bucket,) = buckets - {CODE_BUCKET}
-    return FinishedJob(emulators.connect(stack.aws_endpoint_url), table, bucket, JobKey(TENANT, job_id))
+    transport = emulators.connect(stack.aws_endpoint_url, stack.credentials)
+    return FinishedJob(transport, table, bucket, JobKey(TENANT, job_id))

@@ -20,9 +20,9 @@ Json = dict[str, Any]
 
 def put(stack: Stack, body: str, *, lane: str = "default", dead: bool = False) -> None:
     """Put a message into a lane's queue, or straight among its dead letters."""
-    settings = from_stack(STACK, session(), stack.aws_endpoint_url).settings
+    settings = from_stack(STACK, session(stack.credentials), stack.aws_endpoint_url).settings
     url = (settings.dead_letters if dead else settings.queues)[lane]
-    client("sqs", stack.aws_endpoint_url).send_message(QueueUrl=url, MessageBody=body)
+    client("sqs", stack.aws_endpoint_url, stack.credentials).send_message(QueueUrl=url, MessageBody=body)
 
 
 def listed(run_cli: RunCli, count: int, lane: str = "default") -> list[Json]:

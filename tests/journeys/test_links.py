@@ -62,7 +62,9 @@ def get_without_key(method: str, url: httpx.URL | str, **more: Any) -> httpx.Res
 async def test_a_link_dies_and_the_address_gives_another(
     front_door: Stack, http: httpx.Client, finished_job: FinishedJob
 ) -> None:
-    session = aioboto3.Session(environment.ACCESS_KEY, environment.SECRET_KEY, region_name=environment.REGION)
+    session = aioboto3.Session(
+        front_door.aws_access_key_id, front_door.aws_secret_access_key, region_name=environment.REGION
+    )
     transport = AioBotoTransport(front_door.aws_endpoint_url, session)
     attachment = s3.attachment("page.html")
     wanted = s3.presign_download(
@@ -126,7 +128,8 @@ def test_no_link_is_kept_or_told(front_door: Stack, http: httpx.Client, finished
     signed = ("x-amz-", link.params["X-Amz-Signature"])
     told = [http.get(f"/v1/jobs/{finished_job.key.id}{below}").text for below in ("", "/events")]
     told += [http.get("/v1/jobs").text, front_door.log.read_text()]
-    kept = list(_texts(client("dynamodb", front_door.aws_endpoint_url).scan(TableName=finished_job.table)["Items"]))
+    dynamodb = client("dynamodb", front_door.aws_endpoint_url, front_door.credentials)
+    kept = list(_texts(dynamodb.scan(TableName=finished_job.table)["Items"]))
     assert len(kept) > 10
     assert "GET /v1/jobs/{job_id}/result 200" in told[-1], "the log is the one that tells of it"
     for text in told + kept:

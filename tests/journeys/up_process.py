@@ -14,6 +14,8 @@ from typing import Any
 
 import httpx
 
+from coatcheck_infra.local.environment import Credentials
+
 COATCHECK = (str(Path(sys.executable).with_name("coatcheck")),)
 READY_LIMIT = 120.0
 STOP_LIMIT = 12.0
@@ -30,9 +32,16 @@ class Stack:
     url: str
     api_key: str
     aws_endpoint_url: str
+    aws_access_key_id: str
+    aws_secret_access_key: str
     pid: int
     home: Path
     log: Path
+
+    @property
+    def credentials(self) -> Credentials:
+        """The key of its emulator."""
+        return Credentials(self.aws_access_key_id, self.aws_secret_access_key)
 
     def client(self) -> httpx.Client:
         """A client of the API that has the key."""

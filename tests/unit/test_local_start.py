@@ -85,7 +85,7 @@ def test_what_is_reloaded_exists() -> None:
 
 
 def test_the_banner_passes_a_home_that_the_commands_would_not_find(tmp_path: Path) -> None:
-    endpoint = StackEndpoint("http://127.0.0.1:8000", "cck_1", "http://127.0.0.1:9", 1)
+    endpoint = StackEndpoint("http://127.0.0.1:8000", "cck_1", "http://127.0.0.1:9", "id", "secret", 1)
     curl, submit, listing = commands(endpoint, tmp_path / "elsewhere")
     assert "http://127.0.0.1:8000/v1/jobs" in curl
     assert "Bearer cck_1" in curl

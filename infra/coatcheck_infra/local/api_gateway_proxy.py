@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from coatcheck_infra.local.emulator_access import PROXY_HEADER, proxy_token
 from coatcheck_infra.local.gateway_responses import gateway_response, remap_headers, unknown_route_kind
 
 API_GATEWAY = "COATCHECK_API_GATEWAY"
@@ -43,15 +44,20 @@ METHODS = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"]
 
 def app() -> Starlette:
     """The proxy to the API whose URL is in COATCHECK_API_GATEWAY."""
-    proxy = ApiGatewayProxy(os.environ[API_GATEWAY], json.loads(os.environ[GATEWAY_RESPONSES]))
+    proxy = ApiGatewayProxy(
+        os.environ[API_GATEWAY],
+        json.loads(os.environ[GATEWAY_RESPONSES]),
+        proxy_token(os.environ["AWS_SECRET_ACCESS_KEY"]),
+    )
     return Starlette(routes=[Route("/{path:path}", proxy.forward, methods=METHODS)])
 
 
 class ApiGatewayProxy:
-    """`api` is the URL to lead to; `custom_responses` the template's GatewayResponses."""
+    """`api` is the URL to lead to; `custom_responses` the template's GatewayResponses; `token` lets it in there."""
 
-    def __init__(self, api: str, custom_responses: Mapping[str, object]) -> None:
+    def __init__(self, api: str, custom_responses: Mapping[str, object], token: str = "") -> None:
         self._api = api
+        self._token = (PROXY_HEADER.encode(), token.encode())
         self._custom_responses = custom_responses
         no_limit = httpx.Limits(max_connections=None)
         self._http = httpx.AsyncClient(
@@ -66,7 +72,8 @@ class ApiGatewayProxy:
                 return self._gateway_response("REQUEST_TOO_LARGE")
         query = f"?{request.url.query}" if request.url.query else ""
         target = f"{self._api}{request.scope['raw_path'].decode()}{query}"
-        headers = end_to_end_headers(request.headers.raw)
+        headers = [one for one in end_to_end_headers(request.headers.raw) if one[0] != self._token[0]]
+        headers += [self._token] if self._token[1] else []
         upstream_request = self._http.build_request(request.method, target, headers=headers, content=bytes(body))
         try:
             response = await self._http.send(upstream_request, stream=True)

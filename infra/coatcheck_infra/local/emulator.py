@@ -15,6 +15,7 @@ import httpx
 
 from coatcheck_infra.local import environment
 from coatcheck_infra.local.code_cache import CODE_CACHE_VARIABLE
+from coatcheck_infra.local.emulator_access import ACCESS_VARIABLE, STORES, WHOLE
 from coatcheck_infra.local.home import Home
 from coatcheck_infra.local.processes import ROOT, ProcessManager, ProcessSpec, RunningProcess, describe_exit
 from coatcheck_infra.local.terminal import Terminal
@@ -72,6 +73,7 @@ class EmulatorLog:
 @dataclass(frozen=True)
 class Emulator:
     url: str
+    credentials: environment.Credentials
     log: EmulatorLog
     running: RunningProcess
 
@@ -85,9 +87,11 @@ class Emulator:
 
 @contextlib.asynccontextmanager
 async def emulator(
-    home: Home, inherited: Mapping[str, str], process_manager: ProcessManager, *, verbose: bool
+    home: Home, inherited: Mapping[str, str], process_manager: ProcessManager, *, whole: bool, verbose: bool
 ) -> AsyncIterator[Emulator]:
     """Run MiniStack on a free port of the loopback interface; it is healthy when this begins.
+
+    It has a new key, and lets in only who has it; it has all services where `whole`, else those of the stores.
 
     Raises `UpError` where it is not installed or does not become healthy within 30 s.
     """
@@ -95,7 +99,9 @@ async def emulator(
         raise UpError("the AWS emulator is not installed; run: make setup")
     port = _free_port()
     url = f"http://{environment.LOOPBACK}:{port}"
-    env = environment.child_environment(inherited, home.scratch, url) | {
+    credentials = environment.Credentials.random()
+    env = environment.child_environment(inherited, home.scratch, url, credentials) | {
+        ACCESS_VARIABLE: WHOLE if whole else STORES,
         "AUTH": "true",
         # its interpreter has not installed us; what the functions import is in their zips
         "PYTHONPATH": str(ROOT / "infra"),
@@ -110,8 +116,8 @@ async def emulator(
         log = EmulatorLog(file, process_manager.terminal, verbose=verbose)
         running = await process_manager.start(spec, log)
         try:
-            await _wait_until_healthy(Emulator(url, log, running))
-            yield Emulator(url, log, running)
+            await _wait_until_healthy(found := Emulator(url, credentials, log, running))
+            yield found
         finally:
             await running.stop(STOP_GRACE)
 

@@ -3,26 +3,47 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 REGION = "us-east-1"
 ACCESS_KEY = "local"
-SECRET_KEY = "made-up"  # noqa: S105 - the emulator takes any; nothing outside this machine knows it
+SECRET_KEY = "made-up"  # noqa: S105 - taken only by an emulator that takes any
 LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """A key of the emulator."""
+
+    access_key_id: str
+    secret_access_key: str = field(repr=False)
+
+    @classmethod
+    def random(cls) -> Credentials:
+        """A key of which both halves have 128 bits at least."""
+        return cls(f"CCK{secrets.token_hex(16).upper()}", secrets.token_hex(32))
+
+
+MADE_UP = Credentials(ACCESS_KEY, SECRET_KEY)
+"""For an emulator that lets everybody in, as those of tests do."""
 
 # What the user's shell says of AWS, of another Coatcheck or of Python must not reach the parts: a stray
 # AWS_ENDPOINT_URL_S3 or AWS_PROFILE would send them to a real account.
 FOREIGN = ("AWS_", "COATCHECK_", "PYTHONPATH", "PYTHONHOME")
 
 
-def child_environment(inherited: Mapping[str, str], scratch: Path, aws_endpoint_url: str) -> dict[str, str]:
+def child_environment(
+    inherited: Mapping[str, str], scratch: Path, aws_endpoint_url: str, credentials: Credentials = MADE_UP
+) -> dict[str, str]:
     """What every part gets: the user's environment without `FOREIGN`, and the emulator as its AWS."""
     kept = {name: value for name, value in inherited.items() if not name.startswith(FOREIGN)}
     no_proxy = ",".join(filter(None, [inherited.get("NO_PROXY"), inherited.get("no_proxy"), LOOPBACK, "localhost"]))
     return kept | {
-        "AWS_ACCESS_KEY_ID": ACCESS_KEY,
-        "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+        "AWS_ACCESS_KEY_ID": credentials.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": credentials.secret_access_key,
         "AWS_REGION": REGION,
         "AWS_DEFAULT_REGION": REGION,
         "AWS_ENDPOINT_URL": aws_endpoint_url,

@@ -7,11 +7,13 @@ import json
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from coatcheck_infra.local import api_gateway_proxy
 from coatcheck_infra.local.code_cache import unpack
+from coatcheck_infra.local.environment import MADE_UP, Credentials
 from coatcheck_infra.local.gateway_responses import read_custom_responses
 from coatcheck_infra.local.processes import ROOT, ProcessSpec
 from coatcheck_infra.local.resources import POLL, Json, client, deploy_stack
@@ -32,6 +34,17 @@ FUNCTION_LABELS = {
 """The part in whose name a function's lines are shown, by its handler."""
 
 
+@dataclass(frozen=True)
+class StackClients:
+    """Makes clients of the emulator at `url`."""
+
+    url: str
+    credentials: Credentials = MADE_UP
+
+    def client(self, service: str) -> Any:
+        return client(service, self.url, self.credentials)
+
+
 async def full_stack_specs(stack: StackContext) -> list[ProcessSpec]:
     """Build the zips, deploy the template; the answer is the proxy to its API Gateway.
 
@@ -44,10 +57,11 @@ async def full_stack_specs(stack: StackContext) -> list[ProcessSpec]:
     await stack.process_manager.run(build)
     await asyncio.to_thread(unpack, ZIPS.glob("*.zip"), stack.home.code_cache)
     stack.write_line("deploying infra/coatcheck_infra/template.yaml")
+    aws = StackClients(stack.emulator.url, stack.emulator.credentials)
     parameters = {"ApiKeys": api_keys(stack.api_key), "PublicUrl": stack.url}
-    api = await asyncio.to_thread(deploy_full_stack, stack.emulator.url, parameters)
-    stack.emulator.log.function_labels = await asyncio.to_thread(function_labels, stack.emulator.url)
-    await asyncio.to_thread(wait_for_snapshots, stack.emulator.url, stack.emulator.log.function_labels)
+    api = await asyncio.to_thread(deploy_full_stack, aws, parameters)
+    stack.emulator.log.function_labels = await asyncio.to_thread(function_labels, aws)
+    await asyncio.to_thread(wait_for_snapshots, aws, stack.emulator.log.function_labels)
     env = {
         **stack.env,
         api_gateway_proxy.API_GATEWAY: api,
@@ -63,7 +77,7 @@ async def full_stack_specs(stack: StackContext) -> list[ProcessSpec]:
     return [ProcessSpec("door", command, env, (stack.listener,))]
 
 
-def deploy_full_stack(aws_endpoint_url: str, parameters: dict[str, str]) -> str:
+def deploy_full_stack(aws: StackClients, parameters: dict[str, str]) -> str:
     """Deploy the template with the zips in `ZIPS`; the answer is the URL of its API in the emulator.
 
     Raises `UpError` with CloudFormation's reason.
@@ -72,7 +86,7 @@ def deploy_full_stack(aws_endpoint_url: str, parameters: dict[str, str]) -> str:
     # https alone, and no address of this machine, is right for the internet; this is the loopback interface
     del template["Parameters"]["PublicUrl"]["AllowedPattern"]
     template["Globals"]["Function"]["Environment"]["Variables"] |= WEBHOOK_TARGETS
-    s3 = client("s3", aws_endpoint_url)
+    s3 = aws.client("s3")
     s3.create_bucket(Bucket=CODE_BUCKET)
     for properties in function_properties(template):
         key = Path(properties["CodeUri"]).name
@@ -80,10 +94,10 @@ def deploy_full_stack(aws_endpoint_url: str, parameters: dict[str, str]) -> str:
         properties["CodeUri"] = {"Bucket": CODE_BUCKET, "Key": key}
     # by URL: a template of this size is over what a request may carry
     s3.put_object(Bucket=CODE_BUCKET, Key=TEMPLATE_KEY, Body=json.dumps(template))
-    where = {"TemplateURL": f"{aws_endpoint_url}/{CODE_BUCKET}/{TEMPLATE_KEY}"}
-    outputs = deploy_stack(client("cloudformation", aws_endpoint_url), where, parameters)
+    where = {"TemplateURL": f"{aws.url}/{CODE_BUCKET}/{TEMPLATE_KEY}"}
+    outputs = deploy_stack(aws.client("cloudformation"), where, parameters)
     stage = template["Parameters"]["StageName"]["Default"]
-    return f"{aws_endpoint_url}/restapis/{outputs['ApiId']}/{stage}/_user_request_"
+    return f"{aws.url}/restapis/{outputs['ApiId']}/{stage}/_user_request_"
 
 
 def function_properties(template: Json) -> Iterator[Json]:
@@ -93,18 +107,18 @@ def function_properties(template: Json) -> Iterator[Json]:
             yield resource["Properties"]
 
 
-def function_labels(aws_endpoint_url: str) -> dict[str, str]:
+def function_labels(aws: StackClients) -> dict[str, str]:
     """The part in whose name each deployed function speaks, by the function's name."""
-    listed: Any = client("lambda", aws_endpoint_url).list_functions()["Functions"]
+    listed: Any = aws.client("lambda").list_functions()["Functions"]
     return {one["FunctionName"]: FUNCTION_LABELS[one["Handler"]] for one in listed}
 
 
-def wait_for_snapshots(aws_endpoint_url: str, names: Iterable[str]) -> None:
+def wait_for_snapshots(aws: StackClients, names: Iterable[str]) -> None:
     """Wait until the published versions of the functions `names` have been initialized, as a deploy on AWS does.
 
     Raises `UpError` with the reason where one cannot be.
     """
-    functions_api = client("lambda", aws_endpoint_url)
+    functions_api = aws.client("lambda")
     for name in names:
         for version in functions_api.list_versions_by_function(FunctionName=name)["Versions"]:
             which = {"FunctionName": name, "Qualifier": version["Version"]}

@@ -24,6 +24,8 @@ class StackEndpoint:
     url: str
     api_key: str
     aws_endpoint_url: str
+    aws_access_key_id: str
+    aws_secret_access_key: str
     pid: int
 
 

@@ -59,19 +59,26 @@ async def launch(options: LaunchOptions, inherited: Mapping[str, str], terminal:
         process_manager(terminal, home.endpoint, home.scratch) as started,
     ):
         write_line("starting the AWS emulator")
-        async with emulator(home, inherited, started, verbose=options.verbose) as aws:
+        async with emulator(home, inherited, started, whole=options.full_stack, verbose=options.verbose) as aws:
             stack = StackContext(
                 url=f"http://{environment.LOOPBACK}:{listener.getsockname()[1]}",
                 listener=listener.fileno(),
                 api_key=home.api_key(),
                 workers=options.workers,
                 emulator=aws,
-                env=environment.child_environment(inherited, home.scratch, aws.url),
+                env=environment.child_environment(inherited, home.scratch, aws.url, aws.credentials),
                 home=home,
                 process_manager=started,
                 write_line=write_line,
             )
-            endpoint = StackEndpoint(stack.url, stack.api_key, aws.url, os.getpid())
+            endpoint = StackEndpoint(
+                url=stack.url,
+                api_key=stack.api_key,
+                aws_endpoint_url=aws.url,
+                aws_access_key_id=aws.credentials.access_key_id,
+                aws_secret_access_key=aws.credentials.secret_access_key,
+                pid=os.getpid(),
+            )
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(aws.ended())
                 await start_processes(stack, tasks, options)

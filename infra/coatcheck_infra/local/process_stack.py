@@ -16,7 +16,7 @@ SWEEP_EVERY = 2
 async def process_stack_specs(stack: StackContext) -> list[ProcessSpec]:
     """Make the stores; the answer is what runs on them."""
     stack.write_line("creating the table, the bucket, the queues and the secret of infra/coatcheck_infra/template.yaml")
-    made = await asyncio.to_thread(create_stores, stack.emulator.url)
+    made = await asyncio.to_thread(create_stores, stack.emulator.url, stack.emulator.credentials)
     own = {"COATCHECK_LOG": "text", "COATCHECK_PUBLIC_URL": stack.url, **WEBHOOK_TARGETS}
     env = {**stack.env, **made, **own}
     lanes = [word for lane in json.loads(env["COATCHECK_QUEUES"]) for word in ("--lane", lane)]

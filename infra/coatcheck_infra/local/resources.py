@@ -13,7 +13,7 @@ import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from coatcheck_infra.local import environment
+from coatcheck_infra.local.environment import MADE_UP, REGION, Credentials
 from coatcheck_infra.local.up_error import UpError
 from coatcheck_infra.template import TEMPLATE, read_template
 
@@ -50,17 +50,19 @@ def _refers_to(value: Any) -> Iterator[str]:
             yield from (name for inner in value for name in _refers_to(inner))
 
 
-def create_stores(aws_endpoint_url: str) -> dict[str, str]:
+def create_stores(aws_endpoint_url: str, credentials: Credentials = MADE_UP) -> dict[str, str]:
     """Make the template's tables, buckets, queues and secrets; the answer is the environment that names them.
 
     Raises `UpError` with CloudFormation's reason.
     """
     template, names = stores_template(read_template())
-    outputs = deploy_stack(client("cloudformation", aws_endpoint_url), {"TemplateBody": json.dumps(template)}, {})
+    outputs = deploy_stack(
+        client("cloudformation", aws_endpoint_url, credentials), {"TemplateBody": json.dumps(template)}, {}
+    )
     return {name: outputs[f"Variable{n}"] for n, name in enumerate(names)}
 
 
-def session() -> boto3.Session:
+def session(credentials: Credentials = MADE_UP) -> boto3.Session:
     """A session for the emulator: nothing in the user's shell or AWS configuration can send its clients elsewhere.
 
     They are to be given the emulator's URL.
@@ -70,13 +72,13 @@ def session() -> boto3.Session:
         {"profile": (None, None, None, None), "config_file": nowhere, "credentials_file": nowhere}
     )
     bare.set_default_client_config(Config(proxies={}))
-    return boto3.Session(environment.ACCESS_KEY, environment.SECRET_KEY, None, environment.REGION, bare)
+    return boto3.Session(credentials.access_key_id, credentials.secret_access_key, None, REGION, bare)
 
 
-def client(service: str, aws_endpoint_url: str) -> Any:
+def client(service: str, aws_endpoint_url: str, credentials: Credentials = MADE_UP) -> Any:
     """A client of the emulator, of such a session."""
     config = Config(retries={"total_max_attempts": 1})
-    return session().client(service, endpoint_url=aws_endpoint_url, config=config)
+    return session(credentials).client(service, endpoint_url=aws_endpoint_url, config=config)
 
 
 def deploy_stack(cloudformation: Any, template: Mapping[str, str], parameters: Mapping[str, str]) -> dict[str, str]:

@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from coatcheck_infra.local.code_cache import CODE_CACHE_VARIABLE
-from coatcheck_infra.local.ministack import cloudwatch_patches, http_patches, lambda_patches
+from coatcheck_infra.local.emulator_access import ACCESS_VARIABLE, WHOLE
+from coatcheck_infra.local.ministack import access_patches, cloudwatch_patches, http_patches, lambda_patches
+from coatcheck_infra.local.ministack.access_patches import AccessRules
 from coatcheck_infra.local.ministack.environment_limiter import EnvironmentLimiter
 
 Patch = Callable[[Any], Any]
@@ -25,6 +27,10 @@ Patch = Callable[[Any], Any]
 def main() -> None:
     for module, name, make_replacement in patches(Path(os.environ.get(CODE_CACHE_VARIABLE, "nowhere"))):
         apply_patch(module, name, make_replacement)
+    if allowed := os.environ.get(ACCESS_VARIABLE):
+        key = (os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"])
+        for module, name, make_replacement in limit_access(AccessRules.of(*key, whole=allowed == WHOLE)):
+            apply_patch(module, name, make_replacement)
     importlib.import_module("ministack.app").main()
 
 
@@ -54,6 +60,20 @@ def patches(code_cache: Path) -> list[tuple[str, str, Patch]]:
         ("ministack.app", "pin_request_origin", http_patches.treat_as_tls),
         ("ministack.app", "app", http_patches.cancel_on_disconnect),
     ]
+
+
+def limit_access(rules: AccessRules) -> list[tuple[str, str, Patch]]:
+    """What is replaced further where only one `up` may use the emulator."""
+    functions = functools.partial(access_patches.admit_functions, rules)
+    replaced: list[tuple[str, str, Patch]] = [
+        ("ministack.core.lambda_runtime", "hashlib", functools.partial(access_patches.keyed_hashes, rules)),
+        ("ministack.core.lambda_runtime", "execution_credentials", functions),
+        ("ministack.services.lambda_svc", "execution_credentials", functions),
+        ("ministack.app", "app", functools.partial(access_patches.refuse_strangers, rules)),
+    ]
+    if not rules.whole:
+        replaced.append(("ministack.services.lambda_svc", "_execute_function_dispatch", access_patches.run_no_function))
+    return replaced
 
 
 def apply_patch(module: str, name: str, make_replacement: Patch) -> None:

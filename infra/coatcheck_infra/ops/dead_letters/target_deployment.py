@@ -77,6 +77,7 @@ def settings_from_outputs(stack: str, outputs: Mapping[str, str]) -> Settings:
 
 def _from_local_stack(environ: Mapping[str, str], here: Path) -> TargetDeployment:
     # a worker's container, which has its environment, has nothing of what the local stack is made with
+    from coatcheck_infra.local.environment import Credentials  # noqa: PLC0415
     from coatcheck_infra.local.resources import STACK, session  # noqa: PLC0415
 
     file = find_endpoint_file(environ, here)
@@ -85,4 +86,6 @@ def _from_local_stack(environ: Mapping[str, str], here: Path) -> TargetDeploymen
     url = read_endpoint_file(file, "aws_endpoint_url")["aws_endpoint_url"]
     if not is_listening(url):
         raise NoServerError(f"no answer from {url}, which {file} names: {START_HINT}")
-    return from_stack(STACK, session(), url)
+    key = read_endpoint_file(file, "aws_access_key_id", "aws_secret_access_key")
+    credentials = Credentials(key["aws_access_key_id"], key["aws_secret_access_key"])
+    return from_stack(STACK, session(credentials), url)

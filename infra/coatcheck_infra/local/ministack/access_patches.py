@@ -1,0 +1,226 @@
+"""Patches that let nobody but the processes of one `up` use MiniStack: see ADR 109."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import importlib
+import json
+import re
+import types
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qs
+from xml.sax.saxutils import escape
+
+from coatcheck_infra.local.emulator_access import PROXY_HEADER, STORE_SERVICES, proxy_token
+
+Function = Callable[..., Any]
+
+HEALTH_PATH = "/_ministack/health"
+_API_PATH = re.compile(r"/restapis/[^/]+/[^/]+/_user_request_(/.*)?")
+_ROUTING_HEADERS = {b"authorization", b"x-amz-target"}
+"""By these MiniStack would take a presigned request to another service than the one it was signed for."""
+
+
+@dataclass(frozen=True)
+class AccessRules:
+    """Who may use the emulator: the signers by access key id, and whether the whole of it or the stores alone.
+
+    `secret_keys` grows as functions get credentials.
+    """
+
+    secret_keys: dict[str, str] = field(repr=False)
+    proxy_token: str = field(repr=False)
+    whole: bool
+
+    @classmethod
+    def of(cls, access_key_id: str, secret_access_key: str, *, whole: bool) -> AccessRules:
+        return cls({access_key_id: secret_access_key}, proxy_token(secret_access_key), whole)
+
+
+@dataclass(eq=False)
+class Refusal(Exception):
+    """An answer of 403: AWS's code, and words for people."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Request:
+    """An HTTP request; `headers` by their lower-case names, several of one name joined by commas, as SigV4 has it."""
+
+    method: str
+    raw_path: str
+    query: Mapping[str, list[str]]
+    headers: Mapping[str, str]
+
+    @classmethod
+    def of(cls, scope: Mapping[str, Any]) -> Request:
+        headers: dict[str, str] = {}
+        for name, value in scope["headers"]:
+            key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+            headers[key] = f"{headers[key]},{text}" if key in headers else text
+        query = parse_qs(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True)
+        raw_path = scope.get("raw_path") or scope["path"].encode()
+        return cls(scope["method"], raw_path.decode("latin-1"), query, headers)
+
+    @property
+    def is_presigned(self) -> bool:
+        return "X-Amz-Signature" in self.query and "authorization" not in self.headers
+
+    @property
+    def is_cross_site(self) -> bool:
+        """Whether a web page sends this. No SDK sets these headers."""
+        return "origin" in self.headers or self.headers.get("sec-fetch-site", "none") != "none"
+
+
+def refuse_strangers(rules: AccessRules, app: Function) -> Function:
+    """`app` for requests that are signed with a key of `rules`; the others are answered with 403."""
+
+    async def served(scope: dict[str, Any], receive: Function, send: Function) -> None:
+        if scope["type"] == "lifespan":
+            await app(scope, receive, send)
+            return
+        if scope["type"] != "http":
+            raise RuntimeError(f"no {scope['type']} connections here")
+        request = Request.of(scope)
+        if is_health_check(request):
+            # without what could take it anywhere else
+            await app({**scope, "headers": [(b"host", b"127.0.0.1")], "query_string": b""}, receive, send)
+            return
+        if rules.whole and _API_PATH.fullmatch(request.raw_path) and is_of_proxy(rules, request):
+            await app({**scope, "headers": without(scope["headers"], {PROXY_HEADER.encode()})}, receive, send)
+            return
+        try:
+            refuse_cross_site(request)
+            body, replayed = await read_body(receive)
+            check_signature(rules, request, body)
+        except Refusal as refusal:
+            await answer(refusal, request, send)
+            return
+        if request.is_presigned:
+            scope = {**scope, "headers": without(scope["headers"], _ROUTING_HEADERS)}
+        await app(scope, replayed, send)
+
+    return served
+
+
+def is_health_check(request: Request) -> bool:
+    return request.method == "GET" and request.raw_path == HEALTH_PATH and not request.is_cross_site
+
+
+def is_of_proxy(rules: AccessRules, request: Request) -> bool:
+    token = request.headers.get(PROXY_HEADER, "")
+    return hmac.compare_digest(token.encode("latin-1"), rules.proxy_token.encode())
+
+
+def refuse_cross_site(request: Request) -> None:
+    """Raises `Refusal` for what a web page sends, but by a presigned link, which is made to be opened by one."""
+    if request.is_cross_site and not request.is_presigned:
+        raise Refusal("AccessDenied", "requests of web pages are refused, but for presigned links")
+
+
+def check_signature(rules: AccessRules, request: Request, body: bytes) -> None:
+    """Raises `Refusal` unless the request is signed with a key of `rules`, for a service that is on."""
+    if request.method == "OPTIONS" and request.is_presigned:
+        return  # a browser's question whether it may use the link; it does nothing
+    sigv4 = importlib.import_module("ministack.core.sigv4")
+    presigned = request.is_presigned
+    parsed = sigv4.parse_query_signature(request.query) if presigned else sigv4.parse_header_signature(request.headers)
+    if isinstance(parsed, tuple):
+        raise Refusal("MissingAuthenticationToken", "the request is not signed")
+    secret_key = find_secret_key(rules, parsed.access_key_id)
+    if secret_key is None:
+        raise Refusal("UnrecognizedClientException", "the access key is not of this `coatcheck up`")
+    # a presigned link's lifetime is checked by MiniStack's S3
+    failure = None if presigned else sigv4.request_time_failure(parsed)
+    failure = failure or sigv4.header_signature_failure(
+        parsed, secret_key, request.method, request.raw_path, request.query, request.headers, body, presigned=presigned
+    )
+    if failure:
+        raise Refusal(*failure)
+    if presigned and parsed.service != "s3":
+        raise Refusal("AccessDenied", "links are for S3")
+    if not rules.whole and parsed.service not in STORE_SERVICES:
+        raise Refusal("AccessDenied", f"{parsed.service} is off: it is there with `coatcheck up --whole`")
+
+
+def find_secret_key(rules: AccessRules, access_key_id: str) -> str | None:
+    """The secret key of an access key id, each of which is compared in a time that tells nothing."""
+    given = access_key_id.encode("latin-1", "replace")
+    matching = [
+        secret for known, secret in list(rules.secret_keys.items()) if hmac.compare_digest(known.encode(), given)
+    ]
+    return matching[0] if matching else None
+
+
+async def read_body(receive: Function) -> tuple[bytes, Function]:
+    """The body, and a `receive` that gives it again. MiniStack holds bodies in memory as well."""
+    messages = []
+    while True:
+        messages.append(await receive())
+        if not messages[-1].get("more_body"):
+            break
+    body = b"".join(message.get("body", b"") for message in messages)
+    messages.reverse()
+
+    async def replayed() -> Any:
+        return messages.pop() if messages else await receive()
+
+    return body, replayed
+
+
+async def answer(refusal: Refusal, request: Request, send: Function) -> None:
+    """Answer 403 as AWS does: in JSON to who speaks JSON, else in XML."""
+    if "json" in request.headers.get("content-type", "") or "x-amz-target" in request.headers:
+        content_type, text = (
+            "application/x-amz-json-1.0",
+            json.dumps({"__type": refusal.code, "message": refusal.message}),
+        )
+    else:
+        error = f"<Code>{escape(refusal.code)}</Code><Message>{escape(refusal.message)}</Message>"
+        content_type = "application/xml"
+        text = f"<ErrorResponse><Error>{error}</Error><RequestId>none</RequestId></ErrorResponse>"
+    body = b"" if request.method == "HEAD" else text.encode()
+    headers = [
+        (b"content-type", content_type.encode()),
+        (b"content-length", str(len(body)).encode()),
+        (b"x-amzn-errortype", refusal.code.encode()),
+        (b"connection", b"close"),
+    ]
+    await send({"type": "http.response.start", "status": 403, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def without(headers: Any, names: set[bytes]) -> list[tuple[bytes, bytes]]:
+    return [(name, value) for name, value in headers if name.lower() not in names]
+
+
+def keyed_hashes(rules: AccessRules, _hashlib: Any) -> Any:
+    """What stands for `hashlib` where MiniStack makes the credentials of a function.
+
+    It makes them of the function's ARN, which can be guessed; with a key in the hash they cannot.
+    """
+    return types.SimpleNamespace(
+        sha256=lambda data: hmac.new(rules.proxy_token.encode(), b"functions" + data, hashlib.sha256)
+    )
+
+
+def admit_functions(rules: AccessRules, credentials: Function) -> Function:
+    """`credentials` of a function, with which it may then sign."""
+
+    def issued(config: dict[str, Any]) -> dict[str, str]:
+        made: dict[str, str] = credentials(config)
+        rules.secret_keys[made["AWS_ACCESS_KEY_ID"]] = made["AWS_SECRET_ACCESS_KEY"]
+        return made
+
+    return issued
+
+
+def run_no_function(_execute: Function) -> Function:
+    """Runs no function, however it was made: a plain `up` has none."""
+    error = {"errorType": "AccessDenied", "errorMessage": "functions run with `coatcheck up --whole` alone"}
+    return lambda *_: {"body": error, "error": True, "log": ""}
