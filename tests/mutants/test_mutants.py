@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from coatcheck.core.lifecycle import TRANSITIONS
 from tests.model.machine import by_name
 from tests.mutants import lifecycle_mutants
@@ -18,6 +20,7 @@ RARE = {
 SEEDS = 120
 
 
+@pytest.mark.timeout(900)
 def test_seeded_bugs_are_found() -> None:
     names = MUTANTS.keys() - RARE
     found = list(detect_all(sorted(names), LAYERS, Effort(seeds=SEEDS), processes=2))
