@@ -179,7 +179,7 @@ class _Handler(BaseHTTPRequestHandler):
         # what is too large is read too, up to a point: bytes left unread would reset the connection under the answer
         body = self.rfile.read(min(int(length), 16 * MAX_BODY_SIZE))
         if int(length) > MAX_BODY_SIZE:
-            raise _BadRequest(f"a webhook may have {MAX_BODY_SIZE} bytes, not {length}")
+            raise _BadRequest(f"a webhook may have {MAX_BODY_SIZE} bytes at most, not {length}")
         if len(body) < int(length):
             raise _BadRequest(f"the body ended after {len(body)} of {length} bytes")
         return body

@@ -123,7 +123,7 @@ def test_the_contract_and_its_pages_are_routes() -> None:
 
 
 def test_a_template_without_the_markers_is_refused() -> None:
-    with pytest.raises(ValueError, match="each once"):
+    with pytest.raises(ValueError, match="each of these two lines once"):
         template_routes.splice_routes("Resources: {}\n", "")
 
 
