@@ -70,7 +70,7 @@ class Status(StrEnum):
 class Guard(StrEnum):
     """What must hold of the row, besides its status, for a move to be made."""
 
-    FENCE = "the attempt is the mover's own"
+    FENCE = "the attempt is the worker's own"
     UNCHANGED = "the version is the one the mover has read"
     LEASE_EXPIRED = "the lease has run out"
     START_DUE = "the time to start has come"
@@ -122,7 +122,7 @@ CLAIM = Transition(
     "job.started",
 )
 RENEW_LEASE = Transition(
-    "beat", _from(Status.RUNNING, Status.CANCELING, when=(Guard.FENCE, Guard.LEASE_NOT_SHORTENED)), None
+    "renew lease", _from(Status.RUNNING, Status.CANCELING, when=(Guard.FENCE, Guard.LEASE_NOT_SHORTENED)), None
 )
 RETRY = Transition("retry", _from(Status.RUNNING, when=_FENCED), Status.QUEUED, "job.retrying", by_sweeper=True)
 CONTINUE = Transition("continue", _from(Status.RUNNING, when=_FENCED), Status.QUEUED, "job.continuing")

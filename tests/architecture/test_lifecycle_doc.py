@@ -16,7 +16,8 @@ INTRODUCTION = """\
 # The life of a job
 
 This page is generated from the table of transitions in `coatcheck/core/lifecycle.py`. The condition of every write is
-made from the same table. A client sees `status` and `done` of the job, and each transition except `beat` in its events.
+made from the same table. A client sees `status` and `done` of the job, and each transition in its events, except
+`renew lease`.
 """
 
 

@@ -51,7 +51,7 @@ class CrashRun:
 
     @property
     def missed(self) -> bool:
-        """Whether the process ended without coming to its point, as it may with a beat."""
+        """Whether the process ended without coming to its point, as it may with a renewal of the lease."""
         return self.point is not None and self.point.sequence == HEARTBEAT and self._count() <= self.point.number
 
     def _count(self) -> int:

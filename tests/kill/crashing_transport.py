@@ -16,10 +16,10 @@ from tests.transports import AsyncFaultyTransport, Fault, FaultyTransport, crash
 
 T = TypeVar("T")
 
-MAIN, HEARTBEAT, END = "main", "beat", "end"
+MAIN, HEARTBEAT, END = "main", "heartbeat", "end"
 """The strands of a process: the calls of each come in an order of their own, and are counted alone.
 
-`beat` is the heart keeping the lease, `end` what it sends when it ends a process whose handler does not stop.
+`heartbeat` is what renews the lease, `end` what it sends when it ends a process whose handler does not stop.
 """
 
 
@@ -69,8 +69,8 @@ def _kill_process() -> NoReturn:
 
 
 def sequence_of(call: Call[Any]) -> str:
-    """The strand that a call belongs to. A beat is the one write of a heart that leaves the history alone."""
-    if threading.current_thread().name != "heart":
+    """The strand that a call belongs to. A renewal is the one write of a heartbeat that leaves the history alone."""
+    if threading.current_thread().name != "heartbeat":
         return MAIN
     touched = call.params.get("ExpressionAttributeNames", {}).values()
     return HEARTBEAT if call.operation == "UpdateItem" and "history" not in touched else END

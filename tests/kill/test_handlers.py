@@ -48,7 +48,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
         pytest.param(EXITS, SHORT, LOST, id="ends its process, with less time than a lease"),
         pytest.param(KILLS, LONG, LOST, id="kills its process"),
         pytest.param(EATS, LONG, FAILED, id="eats all memory"),
-        pytest.param(HANGS, LONG, LOST, id="holds the interpreter, so that no heart can beat"),
+        pytest.param(HANGS, LONG, LOST, id="holds the interpreter, so that no lease is renewed"),
     ],
 )
 def test_a_harmful_handler_harms_its_own_job_alone(

@@ -88,7 +88,7 @@ def _violations(before: State, step: Step) -> Iterator[str]:
         yield f"the holder of attempt {step.fence} wrote over attempt {old.attempt}"
     if new.attempt > new.max_attempts:
         yield f"attempt {new.attempt} of {new.max_attempts}"
-    if step.transition == "beat" and (old.lease, new.lease) == (Lease.RUNS, Lease.OUT):
+    if step.transition == "renew lease" and (old.lease, new.lease) == (Lease.RUNS, Lease.OUT):
         yield f"a beat moved the lease of attempt {old.attempt} back"
     if step.transition == "cancel waiting" and before.seen != old.attempt:
         yield f"a cancel was decided on before attempt {old.attempt} was started, which nobody is told of then"

@@ -136,16 +136,16 @@ class JobMachine:
 
     def _renews_lease(self, state: State, row: Row, worker: Worker) -> Iterator[Step]:
         fence = worker.attempt
-        renewed = written(self.table["beat"], row, fence)
+        renewed = written(self.table["renew lease"], row, fence)
         if renewed is None:
             yield Step("a worker", "beats, is refused and stops", _as(state, worker, _IDLE), fence=fence)
             return
         heard = worker._replace(cancel_seen=renewed.status is Status.CANCELING)
-        yield Step("a worker", "beats", _as(state, worker, heard)._replace(row=renewed), "beat", fence)
-        belated = written(self.table["beat"], row, fence, overtaken=True, lease=Lease.OUT)
+        yield Step("a worker", "beats", _as(state, worker, heard)._replace(row=renewed), "renew lease", fence)
+        belated = written(self.table["renew lease"], row, fence, overtaken=True, lease=Lease.OUT)
         if belated is not None:
             cancel_seen = "has a beat arrive that a later one has overtaken"
-            yield Step("a worker", cancel_seen, state._replace(row=belated), "beat", fence, unsure=True)
+            yield Step("a worker", cancel_seen, state._replace(row=belated), "renew lease", fence, unsure=True)
 
     def _settles(
         self, state: State, row: Row, worker: Worker, transition: str, more: Mapping[str, Any]

@@ -63,7 +63,7 @@ _HOLDS: Mapping[Guard, Callable[[Row, Actor], bool]] = {
 _ENDED: Mapping[str, Any] = {"lease": Lease.NONE, "start_due": True, "ttl": Ttl.NONE}
 _WRITES: Mapping[str, Callable[[Row], Mapping[str, Any]]] = {
     "claim": lambda row: {**_ENDED, "lease": Lease.RUNS, "attempt": row.attempt + 1},
-    "beat": lambda _: {"lease": Lease.RUNS},
+    "renew lease": lambda _: {"lease": Lease.RUNS},
     "retry": lambda _: {"lease": Lease.NONE, "start_due": True},
     "continue": lambda row: {"lease": Lease.NONE, "start_due": True, "max_attempts": row.max_attempts + 1},
     "succeed": lambda row: {**_ENDED, "result": row.attempt},

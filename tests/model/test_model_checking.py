@@ -113,7 +113,7 @@ def _call(transition: Transition, job: Job, *, sweeper: bool) -> Call[transition
 _CALLS: Mapping[str, Callable[[JobKey, Job], Call[transitions.TransitionOutcome]]] = {
     "release": lambda key, _: transitions.release("table", key, now=NOW),
     "claim": lambda key, _: transitions.claim("table", key, now=NOW, lease=MINUTE, owner="me"),
-    "beat": lambda _, job: transitions.renew_lease("table", job, now=NOW, lease=MINUTE, progress=None),
+    "renew lease": lambda _, job: transitions.renew_lease("table", job, now=NOW, lease=MINUTE, progress=None),
     "continue": lambda _, job: transitions.continue_later("table", job, now=NOW, checkpoint=_blob()),
     "succeed": lambda _, job: transitions.settle("table", job, SUCCEED, now=NOW, result=_blob()),
     "cancel waiting": lambda _, job: transitions.cancel_waiting("table", job, now=NOW, error=ERROR),

@@ -47,7 +47,7 @@ OF_CALLS = (
 ODD = (MemoryError, RecursionError, UnicodeError)
 """What any line may raise, and AWS does not."""
 
-HEARTBEAT = "beat"
+HEARTBEAT = "heartbeat"
 AIMED_AT = (HEARTBEAT, HEARTBEAT, HEARTBEAT, "UpdateItem", "PutItem", "Query", "DeleteObjects")
 """Operations, but for the heartbeats, which are too many to be hit otherwise."""
 

@@ -33,7 +33,7 @@ def tick_in_thread(tick: Tick, hang_timeout: float) -> Iterator[None]:
             pass
 
     # in a copy of this context, so that its log lines name the same job
-    thread = threading.Thread(target=copy_context().run, args=(tick_until_closed,), name="heart", daemon=True)
+    thread = threading.Thread(target=copy_context().run, args=(tick_until_closed,), name="heartbeat", daemon=True)
     thread.start()
     try:
         with watchdog(hang_timeout):

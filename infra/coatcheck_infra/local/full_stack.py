@@ -74,7 +74,7 @@ async def full_stack_specs(stack: StackContext) -> list[ProcessSpec]:
         "coatcheck_infra.local.api_gateway_proxy:app",
         str(stack.listener),
     )
-    return [ProcessSpec("door", command, env, (stack.listener,))]
+    return [ProcessSpec("gateway", command, env, (stack.listener,))]
 
 
 def deploy_full_stack(aws: StackClients, parameters: dict[str, str]) -> str:

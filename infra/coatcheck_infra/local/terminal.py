@@ -18,7 +18,7 @@ COLOURS = {
     "worker": "green",
     "deliverer": "green",
     "sweeper": "yellow",
-    "door": "blue",
+    "gateway": "blue",
     "build": "blue",
 }
 WIDTH = max(map(len, COLOURS))

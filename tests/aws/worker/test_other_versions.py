@@ -38,7 +38,7 @@ WRITES: Mapping[str, tuple[frozenset[Status], Write]] = {
         frozenset({Status.QUEUED}),
         lambda t, job, now: transitions.claim(t, _key(job), now=now, lease=MINUTE, owner="me"),
     ),
-    "beat": (
+    "renew lease": (
         frozenset({Status.RUNNING, Status.CANCELING}),
         lambda t, job, now: transitions.renew_lease(t, job, now=now, lease=MINUTE, progress=None),
     ),

@@ -20,7 +20,7 @@ ERROR = JobError("handler-error", "of the job before")
 Write = Callable[[str, Job, int], Call[transitions.TransitionOutcome]]
 
 OF_A_RUNNING_JOB: Mapping[str, Write] = {
-    "beat": lambda table, job, now: transitions.renew_lease(table, job, now=now, lease=MINUTE, progress=None),
+    "renew lease": lambda table, job, now: transitions.renew_lease(table, job, now=now, lease=MINUTE, progress=None),
     "retry": lambda table, job, now: transitions.retry(table, job, now=now, start_at=now, error=ERROR),
     "continue": lambda table, job, now: transitions.continue_later(table, job, now=now, checkpoint=job.input),
     "succeed": lambda table, job, now: transitions.settle(table, job, SUCCEED, now=now, result=job.input),
