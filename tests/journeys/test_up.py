@@ -77,7 +77,7 @@ def test_listens_on_loopback_only(front_door: Stack) -> None:
 
 
 def test_each_line_says_which_part_speaks(front_door: Stack) -> None:
-    before, ready, after = re.split(r"\n\n(?=  Coatcheck is ready)|(?<=gone then\.)\n\n", front_door.log.read_text())
+    before, ready, after = re.split(r"\n\n(?=  Coatcheck is ready)|(?<=kept in memory\.)\n\n", front_door.log.read_text())
     assert "coatcheck submit demo.sleep" in ready
     for line in (before + "\n" + after).splitlines():
         assert re.fullmatch(r"(up|aws|api|worker|deliverer|sweeper|gateway|build) +│ .*", line), line
@@ -136,7 +136,7 @@ def test_a_taken_port(start_up: StartUp, stack: Stack) -> None:
 def test_a_home_in_use(start_up: StartUp, stack: Stack, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(stack.home)
     up = start_up(home=tmp_path / "link")
-    assert f"another coatcheck up (pid {stack.pid}) runs on {stack.home}" in failure(up)
+    assert f"another coatcheck up (pid {stack.pid}) uses {stack.home}" in failure(up)
     assert httpx.get(f"{stack.url}/v1/health").is_success
 
 
