@@ -102,4 +102,5 @@ def test_what_the_deliverer_cannot_read_is_put_aside_in_its_own_lane(stack: Stac
 
 def test_a_lane_that_is_not_there(run_cli: RunCli) -> None:
     ended = run_cli("dlq", "redrive", "--lane", "small")
-    assert (ended.returncode, ended.stderr) == (2, "coatcheck: unknown lane `small`; choose from default, heavy, webhooks\n")
+    message = "coatcheck: unknown lane `small`; choose from default, heavy, webhooks\n"
+    assert (ended.returncode, ended.stderr) == (2, message)

@@ -77,7 +77,8 @@ def test_listens_on_loopback_only(front_door: Stack) -> None:
 
 
 def test_each_line_says_which_part_speaks(front_door: Stack) -> None:
-    before, ready, after = re.split(r"\n\n(?=  Coatcheck is ready)|(?<=kept in memory\.)\n\n", front_door.log.read_text())
+    banner = r"\n\n(?=  Coatcheck is ready)|(?<=kept in memory\.)\n\n"
+    before, ready, after = re.split(banner, front_door.log.read_text())
     assert "coatcheck submit demo.sleep" in ready
     for line in (before + "\n" + after).splitlines():
         assert re.fullmatch(r"(up|aws|api|worker|deliverer|sweeper|gateway|build) +│ .*", line), line
