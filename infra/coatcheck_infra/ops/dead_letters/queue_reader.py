@@ -109,7 +109,7 @@ class Timing:
 
 @dataclass
 class QueueReader:
-    """One pass through a dead-letter queue. Iterating yields each message that was there at the start once.
+    """One pass through a dead-letter queue. Iterating yields once each message that was there at the start.
 
     It ends when `idle_timeout` has passed without such a message. Later messages are left for the next pass, so a pass
     ends even if messages keep arriving. Only `remove` deletes a message. Raises AwsError.
