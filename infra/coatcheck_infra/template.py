@@ -11,6 +11,6 @@ TEMPLATE = Path(__file__).with_name("template.yaml")
 
 
 def read_template() -> dict[str, Any]:
-    """infra/coatcheck_infra/template.yaml as it stands, `!Ref` and its like in their long form."""
+    """Read infra/coatcheck_infra/template.yaml, with `!Ref` and the like in their long form."""
     template: dict[str, Any] = yaml_parse(TEMPLATE.read_text())
     return template

@@ -23,11 +23,11 @@ SERVICES: tuple[Service, ...] = ("dynamodb", "sqs", "s3")
 
 
 MIN_CREDENTIAL_SECONDS = 600
-"""Seconds that credentials last at least when something is signed by them: botocore's mandatory refresh."""
+"""Seconds for which credentials are valid, at least, when they sign something: botocore's mandatory refresh."""
 
 
 class AsyncTransport(Protocol):
-    """What the service needs of AWS. Tests wrap it to lose, refuse and repeat calls."""
+    """What the service needs from AWS. Tests wrap it to lose, refuse and repeat calls."""
 
     async def send(self, call: Call[T]) -> T:
         """Send `call` and read its answer. Raises AwsUnavailable or AwsRefused."""
@@ -40,9 +40,10 @@ class AsyncTransport(Protocol):
 
 
 class AioBotoTransport:
-    """AWS by aioboto3. Clients are made when first needed, once; all calls are to come from one event loop.
+    """Sends calls to AWS with aioboto3. Makes each client once, when it is first needed.
 
-    `endpoint_url` is an emulator's, None for AWS itself. `session` says by what credentials, in which region.
+    All calls must come from one event loop. `endpoint_url` is the URL of an emulator, or None for AWS itself.
+    `session` gives the credentials and the region.
     """
 
     def __init__(self, endpoint_url: str | None = None, session: aioboto3.Session | None = None) -> None:
@@ -54,7 +55,7 @@ class AioBotoTransport:
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> AioBotoTransport:
-        """The transport that the SDK's own environment variables describe."""
+        """Make the transport that the SDK's own environment variables describe."""
         return cls(environ.get("AWS_ENDPOINT_URL") or None)
 
     async def send(self, call: Call[T]) -> T:
@@ -82,20 +83,20 @@ class AioBotoTransport:
         return PresignedUrl(url, seconds)
 
     async def open(self) -> None:
-        """Make every client now, before they are needed; connects nowhere."""
+        """Make every client now, before it is needed. This opens no connection."""
         for service in SERVICES:
             await self._client(service)
 
     async def aclose(self) -> None:
-        """Close every connection. The transport can be used again: it makes new ones."""
+        """Close every connection. The transport can be used again: it makes new clients."""
         self._clients.clear()
         await self._exit_stack.aclose()
 
     async def _valid_seconds(self, seconds: int) -> int:
-        """For how many of these seconds a signature of now is good: it dies with the session of the role that signed.
+        """Return how many of these seconds a signature made now is valid: it expires with the session that signed it.
 
-        botocore renews what is about to expire, so that ten minutes are always left; it knows not how long what it
-        finds in the environment lasts, a function's credentials without SnapStart for one.
+        botocore refreshes credentials that are about to expire, so ten minutes are always left. It does not know when
+        credentials from the environment expire, such as those of a function without SnapStart.
         https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-presigned-url.html#PresignedUrl-Expiration
         """
         credentials = await self._session.get_credentials()
@@ -134,7 +135,7 @@ class AioBotoTransport:
 
 
 async def chunks(s3_body: Any, size: int) -> AsyncIterator[bytes]:
-    """What `s3.get` found, in pieces of at most `size` bytes; closed at the end. Raises Unavailable."""
+    """Yield the object of `s3.get` in pieces of at most `size` bytes, then close it. Raises Unavailable."""
     try:
         async with s3_body:
             async for chunk in s3_body.iter_chunks(size):

@@ -1,4 +1,4 @@
-"""The API as one ASGI app, made of what it is given: nothing is read from the environment here."""
+"""Builds the API as one ASGI app from its arguments: nothing is read from the environment here."""
 
 from __future__ import annotations
 
@@ -50,10 +50,10 @@ def create_app(
     entropy: Callable[[int], bytes] = secrets.token_bytes,
     on_start: Callable[[], Awaitable[None]] | None = None,
 ) -> FastAPI:
-    """The API of `settings`, which closes `transport` at shutdown. `on_start` comes before the first request.
+    """Build the API of `settings`. It awaits `on_start` before the first request and closes `transport` at shutdown.
 
-    `clock` tells milliseconds since the epoch, `entropy` gives so many random bytes. Raises BadSettings when a job
-    type's lane has no queue, or is that of the webhooks.
+    `clock` returns milliseconds since the epoch, `entropy(n)` returns n random bytes. Raises BadSettings when a job
+    type's lane has no queue, or is the lane of the webhooks.
     """
     for job_type in catalog.values():
         if job_type.lane == WEBHOOKS:
@@ -73,7 +73,7 @@ def create_app(
         version="1",
         description=DESCRIPTION,
         lifespan=lifespan,
-        openapi_url=None,  # `routes.docs` serves the document and the page, so that they need no other origin
+        openapi_url=None,  # `routes.docs` serves the document and the page, so they need no other origin
         redirect_slashes=False,
     )
     app.state.dependencies = Dependencies(settings, catalog, transport, front_door, clock, entropy)
@@ -86,10 +86,10 @@ def create_app(
 
 
 class _CoatcheckApi(FastAPI):
-    """FastAPI, whose document shows errors as they are."""
+    """FastAPI whose OpenAPI document shows the errors that the service really sends."""
 
     def openapi(self) -> dict[str, Any]:
-        """The OpenAPI document, made once."""
+        """Return the OpenAPI document, built once."""
         if not self.openapi_schema:
             self.openapi_schema = document_problems(super().openapi())
         return self.openapi_schema

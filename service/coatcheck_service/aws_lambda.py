@@ -1,7 +1,7 @@
 """The API as a Lambda function behind API Gateway.
 
-Everything is made when the module is imported: SnapStart takes its snapshot after that, and what is in it costs
-the first request nothing.
+Everything is made when the module is imported. SnapStart takes its snapshot after that, and what is in the snapshot
+costs the first request nothing.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from jobs.catalog import CATALOG
 
 NO_TEXT_MIME_TYPES = ["\n"]
 """Mangum sends media types that contain one of these as text, which JSON may make up to six times as long. No media
-type contains this one, so everything goes out in base64, and `FrontDoor` can know how long it gets."""
+type contains this one, so everything is sent in base64, and `FrontDoor` can compute how long it gets."""
 
 
 def with_root_path(app: ASGIApp, public_url: str) -> ASGI:
-    """`app` at the `root_path` that clients see: of `public_url`, or else the stage or base path in API Gateway."""
+    """Give `app` the `root_path` that clients see: that of `public_url`, else API Gateway's stage or base path."""
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         event: dict[str, Any] = scope["aws.event"]
-        # the resource says how much of the path is ours: as many segments as it has
+        # the resource has as many segments as the part of the path that is ours
         resource, full_path = event["resource"].strip("/"), event["requestContext"]["path"]
         segments = resource.count("/") + 1 if resource else 0
         prefix = full_path.split("/")[:-segments] if segments else full_path.rstrip("/").split("/")
@@ -46,7 +46,7 @@ def with_root_path(app: ASGIApp, public_url: str) -> ASGI:
 
 
 def without_body(send: Send) -> Send:
-    """`send` for HEAD: a server leaves the body out, and no server stands behind API Gateway."""
+    """Wrap `send` for HEAD: servers leave the body out, and behind API Gateway there is no server."""
 
     async def send_without_body(message: Message) -> None:
         await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
@@ -55,7 +55,7 @@ def without_body(send: Send) -> Send:
 
 
 def make_handler() -> Mangum:
-    """The function's handler, on one event loop of its own, with its clients made."""
+    """Make the function's handler, with its own event loop and its AWS clients."""
     settings = Settings.from_env(os.environ)
     configure(settings.log)
     transport = AioBotoTransport.from_env(os.environ)

@@ -1,4 +1,4 @@
-"""What every request of this process shares."""
+"""The objects that all requests of this process share."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ from coatcheck_service.subscription_cache import SubscriptionCache
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
-    """The service's tools. `clock` tells milliseconds since the epoch, `entropy` gives so many random bytes."""
+    """The service's dependencies.
+
+    `clock` returns milliseconds since the epoch, `entropy(n)` returns n random bytes.
+    """
 
     settings: Settings
     catalog: Catalog

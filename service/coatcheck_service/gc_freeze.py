@@ -1,4 +1,4 @@
-"""What is there when the service starts stays there, and the garbage collector need not look at it again."""
+"""Objects that exist when the service starts stay: the garbage collector need not scan them again."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import gc
 
 
 def freeze_heap() -> None:
-    """Leave every object of now out of all later collections.
+    """Exclude every present object from all later collections.
 
-    A full one goes through modules and AWS's models otherwise, more than 100 ms of CPU with the interpreter's lock
-    held, and one client's large bodies bring it about at will. https://docs.python.org/3/library/gc.html#gc.freeze
+    Otherwise a full collection scans modules and AWS's models. That takes more than 100 ms of CPU with the
+    interpreter's lock held, and one client can trigger it at will with large bodies.
+    https://docs.python.org/3/library/gc.html#gc.freeze
     """
     gc.collect()
     gc.freeze()

@@ -1,4 +1,4 @@
-"""How many requests wait for their jobs at once: each costs a connection, and a read of its row a second."""
+"""Limits how many requests wait for jobs at the same time: each costs a connection and one row read per second."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ from contextlib import contextmanager
 
 
 class LongPollSlots:
-    """The requests of this process that wait."""
+    """Counts the waiting requests of this process."""
 
     def __init__(self) -> None:
         self._taken: Counter[str] = Counter()
 
     @contextmanager
     def acquire(self, tenant: str, *, limit: int) -> Iterator[bool]:
-        """Whether this one may wait too until the block ends: one of `limit`, and of half as many of its tenant."""
+        """Yield whether this request may wait until the block ends.
+
+        At most `limit` requests wait, and at most half of that, rounded up, for one tenant.
+        """
         if self._taken.total() >= limit or self._taken[tenant] >= -(-limit // 2):
             yield False
             return

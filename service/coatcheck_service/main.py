@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 def app() -> FastAPI:
-    """The app that the environment asks for; ends the process with one line when the environment is wrong."""
+    """Build the app from the environment. If that is wrong, print one line and end the process."""
     try:
         settings = Settings.from_env(os.environ)
         transport = AioBotoTransport.from_env(os.environ)
@@ -39,13 +39,13 @@ async def _warm_up(transport: AioBotoTransport) -> None:
     try:
         await transport.open()
     except (BotoCoreError, OSError) as error:
-        # made when they are needed, then
+        # they are made when first needed
         log.warning("no AWS clients yet: %s", type(error).__name__)
     freeze_heap()
 
 
 def _configure_uvicorn_logging() -> None:
-    """One line for each request is enough, and it is ours; uvicorn's other lines go where all go."""
+    """Drop uvicorn's access log, as we log each request ourselves; send its other lines where all lines go."""
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logger = logging.getLogger(name)
         logger.handlers.clear()

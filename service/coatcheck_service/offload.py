@@ -1,4 +1,4 @@
-"""Work on large bodies, off the event loop: it holds up neither other requests nor, for long, other tenants' bodies."""
+"""Runs work on large bodies off the event loop: it delays neither other requests nor, for long, other tenants."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from weakref import WeakValueDictionary
 T = TypeVar("T")
 
 MAX_INLINE_BYTES = 8 * 1024
-"""Bytes of a body that is worked on at once: it is done sooner than a thread is woken."""
+"""Bytes of the largest body that is processed on the event loop: that is faster than to wake a thread."""
 
 
 class Offload:
-    """One thread, and a queue of each tenant's own before it.
+    """One thread, with a queue per tenant before it.
 
-    One thread and no more: the interpreter's lock is handed to every thread that wants it, so that each further one
-    would take as much from the event loop again. A tenant has one piece of work there at a time, however many
+    There is only one thread because the interpreter's lock goes to every thread that wants it: each further thread
+    would take as much time again from the event loop. A tenant has one piece of work there at a time, however many
     requests it sends.
     """
 
@@ -27,7 +27,7 @@ class Offload:
         self._tenant_locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def run(self, tenant: str, size: int, work: Callable[[], T]) -> T:
-        """What `work` on a body of `size` bytes returns. Raises what it raises."""
+        """Run `work` on a body of `size` bytes and return its result. Raises what it raises."""
         if size <= MAX_INLINE_BYTES:
             return work()
         lock = self._tenant_locks.setdefault(tenant, asyncio.Lock())

@@ -1,4 +1,4 @@
-"""The events that a tenant's endpoints subscribe to: read at each submit, and cached for some seconds."""
+"""Caches the events that a tenant's endpoints subscribe to for some seconds: each submit needs them."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ MAX_TENANTS = 10_000
 
 
 class SubscriptionCache:
-    """The events that are wanted by each of the tenants last asked for."""
+    """The subscribed events of each of the tenants read last, `MAX_TENANTS` at most."""
 
     def __init__(self) -> None:
         self._entries: dict[str, tuple[int, tuple[str, ...]]] = {}
         self._generation = 0
 
     async def get(self, tenant: str, *, now: int, read: Callable[[], Awaitable[tuple[str, ...]]]) -> tuple[str, ...]:
-        """What `read` gives, or gave at most `TTL` ago."""
+        """Return what `read` returns, or returned less than `TTL` ago."""
         at, events = self._entries.get(tenant, (now - TTL, ()))
         if 0 <= now - at < TTL:
             return events
         generation = self._generation
         events = await read()
-        # what was read while an endpoint was being changed may be what stood before
+        # a read that overlapped a change of an endpoint may have the old state: do not cache it
         if generation == self._generation:
             self._store(tenant, now, events)
         return events
 
     def invalidate(self, tenant: str) -> None:
-        """An endpoint of the tenant is changed by this process: that counts from now on."""
+        """Discard the tenant's entry, because this process has changed one of its endpoints."""
         self._entries.pop(tenant, None)
         self._generation += 1
 

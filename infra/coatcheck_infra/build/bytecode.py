@@ -1,8 +1,8 @@
-"""The .pyc files of a zip, compiled by the Python that will run it.
+"""Compiles the .pyc files of a zip with the Python version that will run it.
 
 A cold start that has to compile its imports takes almost three times as long, and Lambda cannot keep what it
-compiled. Where the target's Python is neither installed nor to be had, the same Python compiled to
-WebAssembly does it under Node (docs/adr/0022).
+compiled. If the target's Python is neither installed nor installable, the same Python compiled to WebAssembly
+compiles the files under Node (docs/adr/0022).
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ WASM_PYTHON = "3.13"
 
 
 def compile_all(directory: Path, python: str) -> None:
-    """Compile every .py below `directory` for Python `python` ("3.13"), by one compiler to the same bytes.
+    """Compile every .py below `directory` for Python `python` ("3.13"), with reproducible output.
 
-    The .pyc are trusted without a look at the source's time or hash: nobody edits a file in a zip. Raises
-    BuildError where a file does not compile, or no such Python can be had.
+    The .pyc files are trusted without a check of the source's time or hash: nobody edits a file in a zip. Raises
+    BuildError if a file does not compile, or if no such Python is available.
     """
     native = interpreter(python)
     if native:
         command = [native, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]
-        # the members of a frozen set are written in the order of their hashes
+        # the members of a frozen set are written in the order of their hashes, so the hash seed is fixed
         run([*command, "-s", str(directory), str(directory)], env={"PYTHONHASHSEED": "0"})
     elif python == WASM_PYTHON:
         run(["node", str(WASM / "compile.mjs"), str(_node_modules()), str(directory)])
@@ -39,7 +39,7 @@ def compile_all(directory: Path, python: str) -> None:
 
 @functools.cache
 def interpreter(python: str) -> str | None:
-    """A Python `python` of this machine, installed by uv where there was none; None where it cannot be."""
+    """Return the path of a Python `python` on this machine, installed by uv if needed; None if that fails."""
     if python == f"{sys.version_info.major}.{sys.version_info.minor}":
         return sys.executable
     return _found(python) or _installed(python)
@@ -54,7 +54,7 @@ def _found(python: str) -> str | None:
 
 def _installed(python: str) -> str | None:
     try:
-        # there is another way: better not to wait for a network that does not reach
+        # WebAssembly is the fallback: do not wait long for a network that is down
         uv("python", "install", "--quiet", "--no-bin", python, UV_HTTP_RETRIES="0")
     except BuildError:
         return None

@@ -37,26 +37,26 @@ BUILD_INPUTS = (
     "wasm/compile.mjs",
     "wasm/package-lock.json",
 )
-"""Files of this folder that decide what a zip holds, besides what goes into it."""
+"""Files of this folder that decide what a zip contains, besides the files that go into it."""
 
 
 SOURCE_ROOTS = ("service", "worker")
-"""Folders that hold a package and are none themselves."""
+"""Folders that contain a package but are not packages themselves."""
 
 
 @dataclass(frozen=True)
 class Zips:
-    """Where the zips are."""
+    """The paths of the zips."""
 
     service: Path
     worker: Path
 
 
 def build_zips(target: Target, out: Path) -> Zips:
-    """Make and check service.zip and worker.zip for `target` in the directory `out`.
+    """Build and check service.zip and worker.zip for `target` in the directory `out`.
 
-    What would come out the same is left as it is. Dependencies are kept in a zip of their own below `out`, so that
-    a change of our code costs seconds; what uv's cache does not hold comes over the network. Raises BuildError.
+    A zip with unchanged inputs is not built again. Dependencies are kept in a zip of their own below `out`, so that
+    a change of our code costs seconds. What is not in uv's cache is downloaded. Raises BuildError.
     """
     return Zips(service=_build_zip(SERVICE, target, out), worker=_build_zip(WORKER, target, out))
 
@@ -122,7 +122,7 @@ def _own_files(spec: ZipSpec) -> list[Path]:
 
 
 def _path_in_zip(file: Path) -> Path:
-    """`service/coatcheck_service/app.py` is `coatcheck_service/app.py` in the zip."""
+    """Return the path in the zip: `service/coatcheck_service/app.py` becomes `coatcheck_service/app.py`."""
     path = file.relative_to(ROOT)
     return path.relative_to(path.parts[0]) if path.parts[0] in SOURCE_ROOTS else path
 
@@ -135,7 +135,7 @@ def _copy(files: list[Path], stage: Path) -> None:
 
 
 def main() -> str | None:
-    """Build and say what came out; one line on what went wrong, where something did."""
+    """Build the zips and print their sizes. Returns one line on what went wrong, or None."""
     arguments = argparse.ArgumentParser(prog="python -m coatcheck_infra.build.lambda_zips", description=__doc__)
     arguments.add_argument("--target", choices=TARGETS, default=LAMBDA.name)
     target = TARGETS[arguments.parse_args().target]

@@ -32,7 +32,7 @@ OPERATION = f"""\
 
 
 def service() -> FastAPI:
-    """The service as it stands behind API Gateway, good for asking what it serves: no call to AWS leads anywhere."""
+    """Build the service as it is behind API Gateway, only to list its routes: its AWS resources do not exist."""
     queues = json.dumps(dict.fromkeys([WEBHOOKS, *(job_type.lane for job_type in CATALOG.values())], "nowhere"))
     stores = {"table": "none", "bucket": "none", "queues": queues, "dead_letters": queues, "webhook_key": "none"}
     settings = Settings.model_validate(stores)
@@ -40,10 +40,10 @@ def service() -> FastAPI:
 
 
 def list_operations(app: FastAPI) -> Mapping[str, list[str]]:
-    """Every path of the app with its verbs in lower case: what its OpenAPI lists, and the pages beside it.
+    """Return every path of the app with its methods in lower case: those of its OpenAPI document, and the pages.
 
-    The pages (/, /openapi.json, /docs) are the routes that the app keeps out of its schema. HEAD goes with each GET,
-    and OPTIONS with every path: API Gateway hands on only what is written down.
+    The pages (/, /openapi.json, /docs) are the routes that the app keeps out of its schema. HEAD is added to each GET,
+    and OPTIONS to every path: API Gateway forwards only the methods that are listed.
     """
     found: dict[str, set[str]] = {path: set(operations) for path, operations in app.openapi()["paths"].items()}
     for route in app.state.routes:
@@ -55,7 +55,7 @@ def list_operations(app: FastAPI) -> Mapping[str, list[str]]:
 
 
 def render_routes(paths: Mapping[str, list[str]]) -> str:
-    """The YAML of those paths, indented as it stands in the template."""
+    """Return the YAML of those paths, indented as in the template."""
     return "".join(
         f"          {path}:\n" + "".join(f"            {verb}:\n{OPERATION}" for verb in verbs)
         for path, verbs in paths.items()
@@ -63,7 +63,7 @@ def render_routes(paths: Mapping[str, list[str]]) -> str:
 
 
 def splice_routes(template: str, routes: str) -> str:
-    """The template with `routes` between its two markers. Raises ValueError where they are not there once."""
+    """Return the template with `routes` between its two markers. Raises ValueError unless each occurs exactly once."""
     if template.count(BEGIN) != 1 or template.count(END) != 1:
         raise ValueError(f"must contain each of these two lines once:\n{BEGIN}{END}")
     head, rest = template.split(BEGIN)
@@ -71,7 +71,7 @@ def splice_routes(template: str, routes: str) -> str:
 
 
 def main() -> str | None:
-    """Write the routes, or with --check only say whether they are up to date; one line on what is wrong."""
+    """Write the routes, or with --check only check that they are up to date. Returns one line on what is wrong."""
     arguments = argparse.ArgumentParser(prog="python -m coatcheck_infra.build.template_routes", description=__doc__)
     arguments.add_argument("--check", action="store_true", help="change nothing; fail if the template is stale")
     check = arguments.parse_args().check

@@ -1,4 +1,4 @@
-"""The programs that a build starts, and how it says that one failed."""
+"""Runs the programs of a build, and reports their failures."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ TOOLS_DIR = Path(__file__).resolve().parents[3] / ".coatcheck"
 
 
 class BuildError(Exception):
-    """What kept the build from its goal, in words for whoever started it."""
+    """The build failed. The message is for whoever started it."""
 
 
 def run(command: list[str], *, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> str:
-    """What the command prints. Raises BuildError, with what it said, where it fails or is not there."""
+    """Run the command and return its output. Raises BuildError, with its messages, if it fails or is not installed."""
     try:
         done = subprocess.run(
             command, env={**os.environ, **(env or {})}, cwd=cwd, check=True, capture_output=True, text=True
@@ -30,7 +30,7 @@ def run(command: list[str], *, env: Mapping[str, str] | None = None, cwd: Path |
 
 
 def uv(*arguments: str, **env: str) -> str:
-    """Run the uv of this environment; what it installs of Python stays inside the project."""
+    """Run the uv of this environment. Python versions that it installs stay inside the project."""
     return run(
         [sys.executable, "-m", "uv", *arguments], env={"UV_PYTHON_INSTALL_DIR": str(TOOLS_DIR / "python"), **env}
     )

@@ -1,8 +1,8 @@
-"""The template as CloudFormation gets it, for linters and scanners.
+"""Translates the template to what CloudFormation gets, for linters and scanners.
 
 `python -m coatcheck_infra.build.translate_template FILE` writes it.
 
-A wrong value in a SAM template is often right by SAM's own schema and wrong only in what SAM makes of it.
+A wrong value in a SAM template is often valid by SAM's own schema, and wrong only in what SAM generates from it.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from coatcheck_infra.template import read_template
 
 
 def translate_template(parameters: dict[str, str] | None = None) -> dict[str, Any]:
-    """The template without SAM's own resources, made offline as for us-east-1; defaults where none are given."""
+    """Translate the template offline, as for us-east-1. Parameters that are not given have their defaults."""
     template = read_template()
     for resource in template["Resources"].values():
         if resource["Type"] == "AWS::Serverless::Function":
-            # `sam deploy` puts the uploaded zip's address here
+            # `sam deploy` puts the URL of the uploaded zip here
             resource["Properties"]["CodeUri"] = f"s3://uploaded/{Path(resource['Properties']['CodeUri']).name}"
     translator = Translator(None, Parser(), boto_session=boto3.Session(region_name="us-east-1"))
     made: dict[str, Any] = translator.translate(template, parameter_values=dict(parameters or {}))
@@ -33,7 +33,7 @@ def translate_template(parameters: dict[str, str] | None = None) -> dict[str, An
 
 
 if __name__ == "__main__":
-    # it warns of features of its own that only its service has
+    # it warns of features that only SAM as a service has
     logging.getLogger("samtranslator").setLevel(logging.ERROR)
     output = Path(sys.argv[1])
     output.parent.mkdir(parents=True, exist_ok=True)

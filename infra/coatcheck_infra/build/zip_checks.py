@@ -1,4 +1,4 @@
-"""What is wrong with a zip, found before Lambda finds it."""
+"""Finds what is wrong with a zip before Lambda does."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from coatcheck_infra.build.toolchain import BuildError, run
 from coatcheck_infra.build.zip_specs import Target, ZipSpec
 
 UNPACKED_LIMIT = 250 * 1024 * 1024
-"""Bytes that Lambda allows a function's code to have when unpacked."""
+"""Bytes of unpacked code that Lambda allows a function."""
 
 AARCH64 = 183
-"""64-bit ARM, as the header of an ELF file says it (e_machine)."""
+"""64-bit ARM, as in the header of an ELF file (e_machine)."""
 
 UNCHECKED_HASH = (1).to_bytes(4, "little")
-"""The flags of a .pyc that is trusted without a look at its source (PEP 552)."""
+"""The flags of a .pyc that is trusted without a check of its source (PEP 552)."""
 
 ENVIRONMENT = {
     "COATCHECK_TABLE": "none",
@@ -32,7 +32,7 @@ ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "none",
     "AWS_SECRET_ACCESS_KEY": "none",
 }
-"""What a handler is imported with: the API is made on import, so that SnapStart has it in its snapshot."""
+"""The environment in which a handler is imported. It needs one: the API is made on import, for SnapStart's snapshot."""
 
 IMPORT = """\
 import importlib, sys
@@ -45,7 +45,7 @@ for handler in sys.argv[2:]:
 
 
 def check_zip(path: Path, spec: ZipSpec, target: Target) -> None:
-    """Raise BuildError, which says why, where the zip would not run on its target."""
+    """Raise BuildError with the reasons if the zip would not run on its target."""
     if target.platform is None:
         import_handlers(path, spec)
     elif found := find_faults(path, spec, target):
@@ -53,9 +53,9 @@ def check_zip(path: Path, spec: ZipSpec, target: Target) -> None:
 
 
 def import_handlers(path: Path, spec: ZipSpec) -> None:
-    """Import the part's handlers in an interpreter that sees the unpacked zip, its own library, nothing else.
+    """Import the zip's handlers in an interpreter that sees only the unpacked zip and the standard library.
 
-    Only for a zip of this machine. Raises BuildError with the traceback.
+    Works only for a zip made for this machine. Raises BuildError with the traceback.
     """
     with tempfile.TemporaryDirectory(prefix="coatcheck-import-") as unpacked, ZipFile(path) as archive:
         archive.extractall(unpacked)
@@ -64,7 +64,7 @@ def import_handlers(path: Path, spec: ZipSpec) -> None:
 
 
 def find_faults(path: Path, spec: ZipSpec, target: Target) -> list[str]:
-    """One line for each thing in a zip for Lambda that it would stumble over, found without running any of it."""
+    """Return one line for each fault in a zip for Lambda, found without running any of its code."""
     with ZipFile(path) as archive:
         return [
             *_too_large(archive),
@@ -107,7 +107,7 @@ def _tag(target: Target) -> str:
 
 
 def _missing_imports(archive: ZipFile, spec: ZipSpec) -> Iterator[str]:
-    """Follow the imports of our own modules, those inside functions too, from the handlers on."""
+    """Follow the imports of our own modules from the handlers on, including imports inside functions."""
     files = {_module(name): name for name in archive.namelist()}
     todo = [handler.rpartition(".")[0] for handler in spec.handlers]
     yield from (f"{module}: not in the zip" for module in todo if module not in files)
@@ -135,7 +135,7 @@ def _imports(source: str, files: Iterable[str]) -> Iterator[str]:
 
 
 def _run_nodes(tree: ast.AST) -> Iterator[ast.AST]:
-    """Every node but those that are there for type checkers alone."""
+    """Yield every node except those for type checkers only."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             continue
@@ -144,7 +144,7 @@ def _run_nodes(tree: ast.AST) -> Iterator[ast.AST]:
 
 
 def _module(name: str) -> str:
-    """The module that a file of the zip is: a/b.py, a/b/__init__.py and a/b.cpython-….so are all a.b."""
+    """Return the module name of a file of the zip: a/b.py, a/b/__init__.py and a/b.cpython-….so are all a.b."""
     path = PurePosixPath(name)
     stem = path.name.partition(".")[0]
     return ".".join(path.parent.parts if stem == "__init__" else (*path.parent.parts, stem))

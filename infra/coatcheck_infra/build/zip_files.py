@@ -1,4 +1,4 @@
-"""Zip files that are a function of their contents, and remember what they were made from."""
+"""Reproducible zip files that record the digest of their inputs."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile, ZipInfo
 
-# the first moment that a zip can tell
+# the earliest time that a zip can store
 EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 def digest(text: str, files: Iterable[Path], root: Path) -> str:
-    """SHA-256, in hex, of a text and of the names (below `root`) and bytes of files."""
+    """Return the SHA-256, in hex, of a text and of the names (below `root`) and bytes of files."""
     hasher = hashlib.sha256(text.encode())
     for file in files:
         hasher.update(f"\0{file.relative_to(root)}\0{hashlib.sha256(file.read_bytes()).hexdigest()}".encode())
@@ -22,7 +22,7 @@ def digest(text: str, files: Iterable[Path], root: Path) -> str:
 
 
 def source_digest(path: Path) -> str | None:
-    """The digest that the zip at `path` was made from; None where there is no whole zip."""
+    """Return the digest of the inputs of the zip at `path`; None if there is no complete zip."""
     try:
         with ZipFile(path) as archive:
             return archive.comment.decode()
@@ -31,10 +31,10 @@ def source_digest(path: Path) -> str | None:
 
 
 def write(path: Path, directory: Path, source_digest: str, *, on: Path | None = None) -> None:
-    """Zip what is below `directory` to `path`, after all that the zip `on` holds.
+    """Zip the files below `directory` to `path`, after the contents of the zip `on`.
 
-    The same files make the same bytes: they are sorted, and carry neither times nor this machine's modes.
-    `path` appears whole or not at all.
+    The same files give the same bytes: they are sorted, and have neither times nor this machine's file modes.
+    The write is atomic: `path` appears whole or not at all.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".making-") as making:

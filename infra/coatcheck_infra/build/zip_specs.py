@@ -1,4 +1,4 @@
-"""What is zipped, and for what: the data of the build."""
+"""The data of the build: what is zipped, and for which target."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Target:
-    """What a zip runs on.
+    """The platform that a zip runs on.
 
-    `python` is "3.13"; `platform` is uv's name for the machine, None for this one; `magic` is how a .pyc of
-    that Python begins.
+    `python` is a version such as "3.13"; `platform` is uv's name of the platform, or None for this machine; `magic` is
+    the first bytes of a .pyc of that Python.
     """
 
     name: str
@@ -39,7 +39,7 @@ TARGETS = {target.name: target for target in (LAMBDA, LOCAL)}
 
 @dataclass(frozen=True)
 class ZipSpec:
-    """One zip: what requirements/{name}.txt asks for, our own packages (by their folder), and the handlers."""
+    """One zip: the requirements of requirements/{name}.txt, our own packages (by folder), and the handlers."""
 
     name: str
     packages: tuple[str, ...]
@@ -51,8 +51,8 @@ SERVICE = ZipSpec(
     packages=("coatcheck", "service/coatcheck_service", "jobs"),
     handlers=("coatcheck_service.aws_lambda.handler",),
 )
-# The deliverer and the sweeper have the worker's zip: what is not imported costs no start, and a third zip would gain
-# nothing.
+# The deliverer and the sweeper use the worker's zip. Modules that are not imported do not slow a start, so a third zip
+# would gain nothing.
 WORKER = ZipSpec(
     "worker",
     packages=("coatcheck", "worker/coatcheck_worker", "jobs"),
@@ -64,10 +64,10 @@ WORKER = ZipSpec(
 )
 
 EXCLUDED = ("coatcheck/client", "coatcheck/cli")
-"""Our own, that no function imports."""
+"""Our own packages that no function imports."""
 
 TRIM = ("bin", "boto3/examples", "**/tests", "**/*.pyi", "**/*.pyx", "**/*.pxd")
-"""What the wheels carry and no import needs."""
+"""Files of the wheels that no import needs."""
 
 AWS_SERVICES = frozenset({"dynamodb", "lambda", "s3", "secretsmanager", "sqs", "sts"})
-"""The services whose descriptions the AWS SDK keeps."""
+"""The services whose models of the AWS SDK are kept in the zip."""

@@ -1,7 +1,7 @@
 """The proxy of `up --whole`: forwards each request to the template's API Gateway in the emulator.
 
-It stands for the custom domain name that API Gateway has on AWS, and does what the emulator leaves out of API
-Gateway: its two limits, the template's words for what it answers by itself, and what it does to headers.
+It takes the place of API Gateway's custom domain name on AWS. It also adds what the emulator lacks of API Gateway: its
+two limits, the template's gateway responses, and its changes to headers.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ GATEWAY_RESPONSES = "COATCHECK_GATEWAY_RESPONSES"
 TIMEOUT_SECONDS = 29.0
 MAX_BODY_BYTES = 10 * 1024 * 1024
 
-# RFC 9110, section 7.6.1: they belong to one connection and stay on it; each server dates its own answer
+# RFC 9110, section 7.6.1: they apply to one connection and are not forwarded; each server sends its own Date
 HOP_BY_HOP_HEADERS = {
     b"connection",
     b"date",
@@ -43,7 +43,7 @@ METHODS = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"]
 
 
 def app() -> Starlette:
-    """The proxy to the API whose URL is in COATCHECK_API_GATEWAY."""
+    """Build the proxy to the API whose URL is in COATCHECK_API_GATEWAY."""
     proxy = ApiGatewayProxy(
         os.environ[API_GATEWAY],
         json.loads(os.environ[GATEWAY_RESPONSES]),
@@ -53,7 +53,10 @@ def app() -> Starlette:
 
 
 class ApiGatewayProxy:
-    """`api` is the URL to lead to; `custom_responses` the template's GatewayResponses; `token` lets it in there."""
+    """Forwards requests to the URL `api`.
+
+    `custom_responses` holds the template's GatewayResponses; `token` authorizes the proxy at the emulator.
+    """
 
     def __init__(self, api: str, custom_responses: Mapping[str, object], token: str = "") -> None:
         self._api = api
@@ -94,9 +97,9 @@ class ApiGatewayProxy:
 
 
 def gateway_response_kind(response: httpx.Response, authorization: str | None) -> str | None:
-    """What kind of answer this is where the gateway itself gave it; None where the service did.
+    """Return the kind of a response that the gateway itself made; None for a response of the service.
 
-    `authorization` is the request's header. 502 is the gateway's: the service has no use for it.
+    `authorization` is the request's header. A 502 comes from the gateway: the service never sends one.
     """
     match response.headers.get("x-amzn-errortype"):
         case "MissingAuthenticationTokenException":
@@ -109,5 +112,5 @@ def gateway_response_kind(response: httpx.Response, authorization: str | None) -
 
 
 def end_to_end_headers(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """The headers that are for the other end, not for this connection."""
+    """Return the end-to-end headers, without those of this connection."""
     return [(name.lower(), value) for name, value in headers if name.lower() not in HOP_BY_HOP_HEADERS]

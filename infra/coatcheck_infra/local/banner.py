@@ -1,4 +1,4 @@
-"""What a newcomer reads when the stack is ready."""
+"""The text that `up` shows when the stack is ready."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ EXAMPLE = '{"seconds": 5, "steps": 5}'
 
 
 def banner(endpoint: StackEndpoint, home: Path, seconds: float) -> RenderableType:
-    """Where the stack is, the key, where webhooks may go, and three commands to try."""
+    """Build the banner: the stack's URLs, the API key, where webhooks may go, and three commands to try."""
     places = {"API": endpoint.url, "Docs": f"{endpoint.url}/docs", "Key": endpoint.api_key}
     return Group(
         Text(f"\n  Coatcheck is ready ({seconds:.1f} s).\n", style="bold green"),
@@ -31,10 +31,10 @@ def banner(endpoint: StackEndpoint, home: Path, seconds: float) -> RenderableTyp
 
 
 def commands(endpoint: StackEndpoint, home: Path) -> list[str]:
-    """Three commands to try, ready to be pasted where `up` was started."""
+    """Return three commands to try, ready to paste in the folder where `up` was started."""
     body = f'{{"type": "demo.sleep", "input": {EXAMPLE}}}'
     headers = f"-H 'Authorization: Bearer {endpoint.api_key}' -H 'Content-Type: application/json'"
-    # the commands look in .coatcheck by themselves
+    # .coatcheck is the default of the commands
     elsewhere = "" if home == Path(".coatcheck").resolve() else f"COATCHECK_HOME={shlex.quote(str(home))} "
     return [
         f"curl -s {endpoint.url}/v1/jobs {headers} -d '{body}'",
@@ -44,7 +44,7 @@ def commands(endpoint: StackEndpoint, home: Path) -> list[str]:
 
 
 def _coatcheck() -> str:
-    """The command as it can be typed here: by its name where the shell finds it, else by its path."""
+    """Return the command as it can be typed here: its name if the shell finds it, else its path."""
     script = Path(sys.executable).with_name("coatcheck")
     if shutil.which("coatcheck") == str(script):
         return "coatcheck"

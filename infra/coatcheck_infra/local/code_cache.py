@@ -1,4 +1,4 @@
-"""The code of the Lambda functions, unpacked once and kept between starts: unpacking it costs seconds."""
+"""Keeps the unpacked code of the Lambda functions between starts: unpacking takes seconds."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 from zipfile import ZipFile
 
 CODE_CACHE_VARIABLE = "COATCHECK_UNPACKED"
-"""The environment variable that tells the emulator where `unpack` has put the code."""
+"""The environment variable with the directory in which `unpack` has put the code, for the emulator."""
 
 
 def unpack(archives: Iterable[Path], into: Path) -> None:
-    """Unpack each archive to the directory below `into` that its SHA-256 names; remove what older code left there."""
+    """Unpack each archive to a directory below `into` named by its SHA-256. Remove the directories of older code."""
     wanted = {digest(archive): archive for archive in archives}
     into.mkdir(exist_ok=True)
     for left in into.iterdir():
@@ -21,7 +21,7 @@ def unpack(archives: Iterable[Path], into: Path) -> None:
             shutil.rmtree(left)
     for name, archive in wanted.items():
         if not (into / name).exists():
-            # in a name of its own until it is whole: this process may be killed meanwhile
+            # under a temporary name until it is complete: this process may be killed meanwhile
             partial = into / f"{name}.part"
             with ZipFile(archive) as opened:
                 opened.extractall(partial)

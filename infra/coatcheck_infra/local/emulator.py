@@ -1,4 +1,4 @@
-"""MiniStack, the AWS emulator: started in its own environment, watched, stopped."""
+"""Starts MiniStack, the AWS emulator, in its own environment, watches it and stops it."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ SHOWN_LEVELS = {"WARNING", "ERROR", "CRITICAL"}
 
 
 class EmulatorLog:
-    """Keeps the emulator's whole log in a file, and shows what matters of it on the terminal.
+    """Writes the emulator's full log to a file, and shows the important lines on the terminal.
 
-    Shown are warnings and errors with the lines that belong to them, and everything with `verbose`; what a
-    Lambda function writes is shown always, as a line of the part that `function_labels` names.
+    It shows warnings and errors with their continuation lines, or everything with `verbose`. It always shows the
+    output of a Lambda function, under the label that `function_labels` has for it.
     """
 
     def __init__(self, file: BinaryIO, terminal: Terminal, *, verbose: bool) -> None:
@@ -78,7 +78,7 @@ class Emulator:
     running: RunningProcess
 
     async def ended(self) -> NoReturn:
-        """Raises `UpError` when the emulator ends: nothing works without it, and what it kept is lost."""
+        """Wait for the emulator's end and raise `UpError`: nothing works without it, and its data is lost."""
         status = await self.running.wait()
         raise UpError(
             f"the AWS emulator {describe_exit(status)}: {self.log.tail[-1] if self.log.tail else 'it wrote nothing'}"
@@ -89,11 +89,12 @@ class Emulator:
 async def emulator(
     home: Home, inherited: Mapping[str, str], process_manager: ProcessManager, *, whole: bool, verbose: bool
 ) -> AsyncIterator[Emulator]:
-    """Run MiniStack on a free port of the loopback interface; it is healthy when this begins.
+    """Run MiniStack on a free port of the loopback interface. It is healthy when the block begins.
 
-    It has a new key, and lets in only who has it; it has all services where `whole`, else those of the stores.
+    It has a new access key, and refuses requests without it. It has all services if `whole`, else only those of the
+    stores.
 
-    Raises `UpError` where it is not installed or does not become healthy within 30 s.
+    Raises `UpError` if it is not installed or does not become healthy within 30 s.
     """
     if not PYTHON.exists():
         raise UpError("the AWS emulator is not installed; run: make setup")
@@ -103,7 +104,7 @@ async def emulator(
     env = environment.child_environment(inherited, home.scratch, url, credentials) | {
         ACCESS_VARIABLE: WHOLE if whole else STORES,
         "AUTH": "true",
-        # its interpreter has not installed us; what the functions import is in their zips
+        # our packages are not installed in its interpreter; what the functions import is in their zips
         "PYTHONPATH": str(ROOT / "infra"),
         CODE_CACHE_VARIABLE: str(home.code_cache),
         "BIND_HOST": environment.LOOPBACK,

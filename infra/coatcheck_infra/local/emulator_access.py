@@ -1,4 +1,4 @@
-"""What `up` and the emulator's launcher agree on about who may use the emulator. Needs the standard library alone."""
+"""What `up` and the emulator's launcher share to control access to the emulator. Uses only the standard library."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import hashlib
 import hmac
 
 ACCESS_VARIABLE = "COATCHECK_EMULATOR_ACCESS"
-"""Set by `up` for the launcher: STORES or WHOLE. Where it is not set, the launcher refuses nobody."""
+"""Set by `up` for the launcher: STORES or WHOLE. If it is not set, the launcher refuses no request."""
 
 STORES = "stores"
 WHOLE = "whole"
 
 STORE_SERVICES = ("cloudformation", "dynamodb", "s3", "secretsmanager", "sqs")
-"""The services of a plain `up`, by their names in signatures."""
+"""The services of an `up` without --whole, by their names in signatures."""
 
 PROXY_HEADER = "x-coatcheck-proxy"
-"""Carries `proxy_token` on what the API Gateway proxy of `up --whole` forwards, which has no signature."""
+"""Carries `proxy_token` in requests of the API Gateway proxy of `up --whole`, which have no signature."""
 
 
 def proxy_token(secret_access_key: str) -> str:
-    """What only a process that has the secret key can send; the key cannot be found from it."""
+    """Return a token that only a process with the secret key can compute. It does not reveal the key."""
     return hmac.new(secret_access_key.encode(), b"api gateway proxy", hashlib.sha256).hexdigest()

@@ -1,4 +1,4 @@
-"""The environment variables that the parts are started with."""
+"""The environment variables of the child processes."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ LOOPBACK = "127.0.0.1"
 
 @dataclass(frozen=True)
 class Credentials:
-    """A key of the emulator."""
+    """An access key of the emulator."""
 
     access_key_id: str
     secret_access_key: str = field(repr=False)
 
     @classmethod
     def random(cls) -> Credentials:
-        """A key of which both halves have 128 bits at least."""
+        """Make a key; each half has at least 128 random bits."""
         return cls(f"CCK{secrets.token_hex(16).upper()}", secrets.token_hex(32))
 
 
 MADE_UP = Credentials(ACCESS_KEY, SECRET_KEY)
-"""For an emulator that lets everybody in, as those of tests do."""
+"""For an emulator without access control, as in tests."""
 
-# What the user's shell says of AWS, of another Coatcheck or of Python must not reach the parts: a stray
-# AWS_ENDPOINT_URL_S3 or AWS_PROFILE would send them to a real account.
+# Variables of the user's shell for AWS, another Coatcheck or Python must not reach the processes: a stray
+# AWS_ENDPOINT_URL_S3 or AWS_PROFILE would direct them to a real account.
 FOREIGN = ("AWS_", "COATCHECK_", "PYTHONPATH", "PYTHONHOME")
 
 
 def child_environment(
     inherited: Mapping[str, str], scratch: Path, aws_endpoint_url: str, credentials: Credentials = MADE_UP
 ) -> dict[str, str]:
-    """What every part gets: the user's environment without `FOREIGN`, and the emulator as its AWS."""
+    """Return the environment of every process: the user's without `FOREIGN`, with the emulator as its AWS."""
     kept = {name: value for name, value in inherited.items() if not name.startswith(FOREIGN)}
     no_proxy = ",".join(filter(None, [inherited.get("NO_PROXY"), inherited.get("no_proxy"), LOOPBACK, "localhost"]))
     return kept | {

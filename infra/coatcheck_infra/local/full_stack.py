@@ -1,4 +1,4 @@
-"""The other way of running: the whole template in the emulator, API Gateway and Lambda functions and all."""
+"""The full stack, `up --whole`: deploys the whole template in the emulator, with API Gateway and Lambda functions."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ FUNCTION_LABELS = {
     "coatcheck_worker.aws_lambda.deliver": "deliverer",
     "coatcheck_worker.aws_lambda.sweep": "sweeper",
 }
-"""The part in whose name a function's lines are shown, by its handler."""
+"""The label under which a function's output is shown, by its handler."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,9 @@ class StackClients:
 
 
 async def full_stack_specs(stack: StackContext) -> list[ProcessSpec]:
-    """Build the zips, deploy the template; the answer is the proxy to its API Gateway.
+    """Build the zips, deploy the template, and return the process of the proxy to its API Gateway.
 
-    The proxy is what a custom domain name is on AWS: it knows the API's id and stage, and clients need not.
+    The proxy takes the place of a custom domain name on AWS: clients need not know the API's id and stage.
     """
     build = ProcessSpec(
         "build", (sys.executable, "-m", "coatcheck_infra.build.lambda_zips", "--target", "local"), stack.env
@@ -78,12 +78,12 @@ async def full_stack_specs(stack: StackContext) -> list[ProcessSpec]:
 
 
 def deploy_full_stack(aws: StackClients, parameters: dict[str, str]) -> str:
-    """Deploy the template with the zips in `ZIPS`; the answer is the URL of its API in the emulator.
+    """Deploy the template with the zips in `ZIPS`. Returns the URL of its API in the emulator.
 
     Raises `UpError` with CloudFormation's reason.
     """
     template = read_template()
-    # https alone, and no address of this machine, is right for the internet; this is the loopback interface
+    # the template allows only https and no address of this machine; here the API is on the loopback interface
     del template["Parameters"]["PublicUrl"]["AllowedPattern"]
     template["Globals"]["Function"]["Environment"]["Variables"] |= WEBHOOK_TARGETS
     s3 = aws.client("s3")
@@ -92,7 +92,7 @@ def deploy_full_stack(aws: StackClients, parameters: dict[str, str]) -> str:
         key = Path(properties["CodeUri"]).name
         s3.put_object(Bucket=CODE_BUCKET, Key=key, Body=(ZIPS / key).read_bytes())
         properties["CodeUri"] = {"Bucket": CODE_BUCKET, "Key": key}
-    # by URL: a template of this size is over what a request may carry
+    # by URL: the template is too large for a request
     s3.put_object(Bucket=CODE_BUCKET, Key=TEMPLATE_KEY, Body=json.dumps(template))
     where = {"TemplateURL": f"{aws.url}/{CODE_BUCKET}/{TEMPLATE_KEY}"}
     outputs = deploy_stack(aws.client("cloudformation"), where, parameters)
@@ -101,14 +101,14 @@ def deploy_full_stack(aws: StackClients, parameters: dict[str, str]) -> str:
 
 
 def function_properties(template: Json) -> Iterator[Json]:
-    """The properties of each function of `template`."""
+    """Yield the properties of each function of `template`."""
     for resource in template["Resources"].values():
         if resource["Type"] == "AWS::Serverless::Function":
             yield resource["Properties"]
 
 
 def function_labels(aws: StackClients) -> dict[str, str]:
-    """The part in whose name each deployed function speaks, by the function's name."""
+    """Return the label of each deployed function, by the function's name."""
     listed: Any = aws.client("lambda").list_functions()["Functions"]
     return {one["FunctionName"]: FUNCTION_LABELS[one["Handler"]] for one in listed}
 
@@ -116,7 +116,7 @@ def function_labels(aws: StackClients) -> dict[str, str]:
 def wait_for_snapshots(aws: StackClients, names: Iterable[str]) -> None:
     """Wait until the published versions of the functions `names` have been initialized, as a deploy on AWS does.
 
-    Raises `UpError` with the reason where one cannot be.
+    Raises `UpError` with the reason if one cannot be initialized.
     """
     functions_api = aws.client("lambda")
     for name in names:

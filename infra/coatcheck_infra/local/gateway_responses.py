@@ -1,6 +1,7 @@
-"""What API Gateway answers by itself, as the template words it, and what it does to answers of the service.
+"""The responses that API Gateway makes itself, as the template defines them, and its changes to the service's headers.
 
-The emulator drops the template's GatewayResponses, and does not take a bearer token for a signature of its own.
+The emulator ignores the template's GatewayResponses. Unlike API Gateway, it does not read a bearer token as a broken
+AWS signature.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from starlette.responses import Response
 
 @dataclass(frozen=True, slots=True)
 class DefaultResponse:
-    """What API Gateway says where the template has no words of its own; `error` is its X-Amzn-ErrorType."""
+    """The response of API Gateway if the template does not define one; `error` is its X-Amzn-ErrorType."""
 
     status: int
     message: str
@@ -40,29 +41,29 @@ DEFAULT_RESPONSES = {
 }
 
 SIGV4_SCHEME = "AWS4-HMAC-SHA256"
-"""How the Authorization header of a request begins that is signed for AWS."""
+"""The first word of the Authorization header of a request that is signed for AWS."""
 
-# https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-known-issues.html: of those that a Lambda
-# function's answer may not set, the one that the service sets
+# https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-known-issues.html: of the headers that
+# a Lambda function's response may not set, the one that the service sets
 REMAPPED = {b"www-authenticate": b"x-amzn-remapped-www-authenticate"}
 
 
 def read_custom_responses(template: Mapping[str, Any]) -> dict[str, Any]:
-    """The GatewayResponses of the template's one API."""
+    """Return the GatewayResponses of the template's one API."""
     (api,) = (one for one in template["Resources"].values() if one["Type"] == "AWS::Serverless::Api")
     custom_responses: dict[str, Any] = api["Properties"].get("GatewayResponses", {})
     return custom_responses
 
 
 def gateway_response(kind: str, custom_responses: Mapping[str, Any], request_id: str) -> Response:
-    """The answer of `kind`, a key of DEFAULT_RESPONSES, in the words of the template where it has some."""
+    """Build the response of `kind`, a key of DEFAULT_RESPONSES, as the template defines it, else the default."""
     default = DEFAULT_RESPONSES[kind]
     fallback = "DEFAULT_5XX" if default.status >= 500 else "DEFAULT_4XX"
     custom = custom_responses.get(kind) or custom_responses.get(fallback, {})
     body = custom.get("ResponseTemplates", {}).get("application/json", f'{{"message": "{default.message}"}}')
     given = custom.get("ResponseParameters", {}).get("Headers", {})
     headers = {"content-type": "application/json", "x-amzn-errortype": default.error, "x-amzn-requestid": request_id}
-    # a constant stands between quotes there
+    # a constant value is in quotes there
     headers |= {name.lower(): value.strip("'") for name, value in given.items()}
     return Response(
         body.replace("$context.requestId", request_id), int(custom.get("StatusCode", default.status)), headers
@@ -70,9 +71,9 @@ def gateway_response(kind: str, custom_responses: Mapping[str, Any], request_id:
 
 
 def unknown_route_kind(authorization: str | None) -> str:
-    """What API Gateway calls a request for a path or a method that it does not have: a key of DEFAULT_RESPONSES.
+    """Return the kind, a key of DEFAULT_RESPONSES, of API Gateway's response for an unknown path or method.
 
-    It looks for a signature of its own in `authorization`, and a bearer token is a broken one:
+    API Gateway reads `authorization` as an AWS signature, so a bearer token is an invalid one:
     https://github.com/amazon-archives/aws-cognito-angular-quickstart/issues/50
     """
     if not authorization:
@@ -81,5 +82,5 @@ def unknown_route_kind(authorization: str | None) -> str:
 
 
 def remap_headers(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """The headers of an answer of the service, of which each name is in lower case, as clients get them."""
+    """Return the headers of a response of the service as clients get them. The given names are in lower case."""
     return [(REMAPPED.get(name, name), value) for name, value in headers]

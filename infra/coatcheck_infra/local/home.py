@@ -1,4 +1,4 @@
-"""The directory of one local stack: its lock, its API key, and what it tells other programs of itself."""
+"""The directory of one local stack: its lock, its API key, and its endpoint file for other programs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MIN_FREE_BYTES = 100 * 1024 * 1024
 
 @dataclass(frozen=True)
 class StackEndpoint:
-    """How to reach a stack that is ready: what `endpoint.json` holds."""
+    """How to reach a stack that is ready: the contents of `endpoint.json`."""
 
     url: str
     api_key: str
@@ -35,9 +35,9 @@ class Home:
 
     @property
     def scratch(self) -> Path:
-        """TMPDIR of every part; gone when the stack has stopped.
+        """TMPDIR of every process; it is removed when the stack stops.
 
-        Each start has its own: after a kill -9 the old one may be removed while the next stack begins.
+        Each start has its own: after a kill -9 the old one may be removed while the next stack starts.
         """
         return self.path / f"tmp-{os.getpid()}"
 
@@ -47,7 +47,7 @@ class Home:
 
     @property
     def code_cache(self) -> Path:
-        """The code of the Lambda functions, for `up --whole`; kept."""
+        """The unpacked code of the Lambda functions, for `up --whole`. It is kept between starts."""
         return self.path / "code"
 
     @property
@@ -55,7 +55,7 @@ class Home:
         return self.path / "endpoint.json"
 
     def api_key(self) -> str:
-        """The key of this home, the same at each start; made at the first."""
+        """Return the API key of this home. It is made at the first start and stays the same."""
         path = self.path / "api-key"
         with contextlib.suppress(FileNotFoundError):
             if key := path.read_text().strip():
@@ -66,7 +66,7 @@ class Home:
 
     @contextlib.contextmanager
     def publish_endpoint(self, endpoint: StackEndpoint) -> Iterator[None]:
-        """Let other programs find the stack, through `endpoint.json`, for as long as this lasts."""
+        """Let other programs find the stack through `endpoint.json` until the block ends."""
         _write_private(self.endpoint, json.dumps(asdict(endpoint)) + "\n")
         try:
             yield
@@ -76,10 +76,10 @@ class Home:
 
 @contextlib.contextmanager
 def lock_home(path: Path) -> Iterator[Home]:
-    """Make the directory `path` ready and hold it for this process alone.
+    """Prepare the directory `path` and lock it for this process.
 
-    Raises `UpError` where another `up` holds it, where it cannot be written, and where the disk is full.
-    The lock is the system's own: it ends with the process, so that none is ever left behind.
+    Raises `UpError` if another `up` holds the lock, if the directory cannot be written, or if the disk is full.
+    The lock is the operating system's: it ends with the process, so a stale lock is not possible.
     """
     home = Home(path.resolve())
     with contextlib.ExitStack() as held:
@@ -116,7 +116,7 @@ def _clean(home: Home) -> None:
 
 
 def _write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner reads, whole or not at all."""
+    """Write a file that only its owner can read. The write is atomic."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:

@@ -1,4 +1,4 @@
-"""From nothing to a stack that works, and back."""
+"""Starts the local stack, waits until it works, and stops it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @dataclass(frozen=True)
 class LaunchOptions:
-    """What the command line says; `port` 0 is any free one."""
+    """The options of the command line. `port` 0 means any free port."""
 
     port: int
     home: Path
@@ -45,9 +45,9 @@ class LaunchOptions:
 
 
 async def launch(options: LaunchOptions, inherited: Mapping[str, str], terminal: Terminal) -> None:
-    """Run the stack until SIGINT, SIGTERM or SIGHUP; nothing of it is left afterwards.
+    """Run the stack until SIGINT, SIGTERM or SIGHUP. No process or temporary file of it remains.
 
-    Raises `UpError`, alone or in groups, when it cannot start or go on.
+    Raises `UpError`, alone or in exception groups, when it cannot start or continue.
     """
     began = time.monotonic()
     stop_on_signals()
@@ -89,7 +89,7 @@ async def launch(options: LaunchOptions, inherited: Mapping[str, str], terminal:
 
 
 async def start_processes(stack: StackContext, tasks: asyncio.TaskGroup, options: LaunchOptions) -> None:
-    """Make the resources and keep the parts running; a job has gone through them when this returns."""
+    """Create the resources and start the supervised processes. Returns when a first job has run through them."""
     specs = await (full_stack_specs if options.full_stack else process_stack_specs)(stack)
     reloads = options.reload and not options.full_stack
     supervisor = ProcessSupervisor(stack.process_manager, tasks, reloads=reloads)
@@ -102,9 +102,9 @@ async def start_processes(stack: StackContext, tasks: asyncio.TaskGroup, options
 
 
 def stop_on_signals() -> None:
-    """Make the first of `STOP_SIGNALS` cancel the current task, and the others do nothing: it is stopping already.
+    """Make the first of `STOP_SIGNALS` cancel the current task. Later ones do nothing: it is stopping already.
 
-    One that is ignored, as SIGHUP is under nohup, stays so.
+    A signal that is ignored, as SIGHUP under nohup, stays ignored.
     """
     loop = asyncio.get_running_loop()
     task = asyncio.current_task()
@@ -123,7 +123,7 @@ def stop_on_signals() -> None:
 
 @contextlib.contextmanager
 def open_listener(port: int) -> Iterator[socket.socket]:
-    """Listen on `port` of the loopback interface. Raises `UpError` where that cannot be."""
+    """Listen on `port` of the loopback interface. Raises `UpError` if that fails."""
     try:
         listener = socket.create_server((environment.LOOPBACK, port), backlog=BACKLOG)
     except OSError as error:

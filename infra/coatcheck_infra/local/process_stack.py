@@ -1,4 +1,4 @@
-"""The default way of running: the API, a worker and the sweeper as processes, with the emulator's stores."""
+"""The default stack: the API, a worker and the sweeper as processes, with the emulator's stores."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SWEEP_EVERY = 2
 
 
 async def process_stack_specs(stack: StackContext) -> list[ProcessSpec]:
-    """Make the stores; the answer is what runs on them."""
+    """Create the stores, and return the processes that use them."""
     stack.write_line("creating the table, the bucket, the queues and the secret of infra/coatcheck_infra/template.yaml")
     made = await asyncio.to_thread(create_stores, stack.emulator.url, stack.emulator.credentials)
     own = {"COATCHECK_LOG": "text", "COATCHECK_PUBLIC_URL": stack.url, **WEBHOOK_TARGETS}

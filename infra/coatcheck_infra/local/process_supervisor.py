@@ -1,4 +1,4 @@
-"""Keeps the parts running: after a change of their code, and after an end of their own."""
+"""Keeps the processes running: restarts them when their code changes, and when they end by themselves."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from coatcheck_infra.local.processes import ProcessManager, ProcessSpec, Running
 from coatcheck_infra.local.up_error import UpError
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 10.0
-# A part that ends with an error this soon has code that cannot start; one that lived longer met something.
+# A process that fails within this time has code that cannot start; one that lived longer failed for another reason.
 TOO_SOON = 5.0
 STEADY = 30.0
 
 
 @dataclass
 class ProcessSupervisor:
-    """`ready` is set once the whole stack works: before that, a part that ends is a stack that cannot start.
+    """Supervises processes.
 
-    `reloads` says that changes of the code are watched for.
+    `ready` is set once the stack works. If a process ends before that, the stack cannot start. `reloads` says whether
+    code changes are watched.
     """
 
     process_manager: ProcessManager
@@ -29,7 +30,7 @@ class ProcessSupervisor:
     ready: bool = False
 
     def keep_running(self, spec: ProcessSpec) -> asyncio.Event:
-        """Run `spec` until the task group ends. Setting the event starts it afresh."""
+        """Run `spec` until the task group ends. Setting the returned event restarts it."""
         changed = asyncio.Event()
         self.tasks.create_task(self._keep_running(spec, changed), name=spec.name)
         return changed
@@ -44,7 +45,7 @@ class ProcessSupervisor:
             started = clock()
             status = await _ended_or_changed(running, changed)
             if status is None:
-                # The new code serves while the old finishes what it has begun, however long that takes.
+                # The new process serves while the old one finishes its work, however long that takes.
                 self.tasks.create_task(running.stop(None))
                 ends = 0
                 continue
@@ -62,12 +63,12 @@ class ProcessSupervisor:
 
 
 def restart_delay(ends: int) -> float:
-    """Seconds before a part that ended `ends` times in a row is started again."""
+    """Seconds before a process that ended `ends` times in a row is started again."""
     return min(FIRST_PAUSE * 2.0 ** (ends - 1), LONGEST_PAUSE)
 
 
 async def _ended_or_changed(running: RunningProcess, changed: asyncio.Event) -> int | None:
-    """The exit status of a part that ended, None for one whose code changed. Cancelled, it stops the part."""
+    """Return the exit status of a process that ended, or None if its code changed. If cancelled, stop the process."""
     ended = asyncio.create_task(running.wait())
     change = asyncio.create_task(changed.wait())
     try:

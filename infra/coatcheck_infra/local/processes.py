@@ -1,4 +1,4 @@
-"""The child processes of `up`: one process group each, lines read whole, none outlives `up`."""
+"""The child processes of `up`: each has a process group, its output is read by lines, and none outlives `up`."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from coatcheck_infra.local.up_error import UpError
 
 ROOT = Path(__file__).resolve().parents[3]
 SOURCES = os.pathsep.join(str(ROOT / folder) for folder in ("service", "worker", "infra"))
-"""Where a checkout has its packages; the folder that a process is started in has the others."""
+"""The folders of a checkout that contain packages. The other packages are in a process's working directory."""
 
 STOP_GRACE = 3.0
 LONGEST_LINE = 64 * 1024
 CHUNK = 64 * 1024
 
-# The shell tells the reaper its number before it becomes the part, and exec keeps the number. Were `up` to
-# tell it, a kill -9 between the start and the telling would leave a process that nobody knows of.
+# The shell sends its pid to the reaper before it becomes the program, and exec keeps the pid. If `up` sent it, a
+# kill -9 between the start and the message would leave an orphan that the reaper does not know.
 REGISTER_AND_EXEC = 'echo $$ >&0; exec "$@" </dev/null'
 
 
 @dataclass(frozen=True)
 class ProcessSpec:
-    """One program of the stack: the name its lines carry, its command, its whole environment, open files."""
+    """One program of the stack: the label of its lines, its command, its environment, and its open files."""
 
     name: str
     argv: tuple[str, ...]
@@ -40,7 +40,7 @@ class ProcessSpec:
 
 
 class RunningProcess:
-    """A part that was started: its process, its group, and the task that hands on its lines."""
+    """A started process, with its process group and the task that forwards its lines."""
 
     def __init__(self, process: asyncio.subprocess.Process, output: asyncio.Task[None], reaper_fd: int) -> None:
         self._process = process
@@ -49,19 +49,19 @@ class RunningProcess:
 
     @property
     def status(self) -> int | None:
-        """The exit status, negative for the signal that ended it; None while it runs."""
+        """The exit status, or the negative number of the signal that ended it; None while it runs."""
         return self._process.returncode
 
     async def wait(self) -> int:
-        """The exit status, once it has ended. What it had started itself is killed then."""
+        """Wait for the end and return the exit status. Then kill the process's own children."""
         status = await self._process.wait()
         await self._end_group()
         return status
 
     async def stop(self, grace: float | None = STOP_GRACE) -> None:
-        """Ask it to end, wait `grace` seconds for that (None: as long as it takes), then kill its whole group.
+        """Send SIGTERM, wait up to `grace` seconds (None: without limit), then kill the whole process group.
 
-        Being cancelled cuts the wait short, not the kill.
+        If cancelled, it waits no longer but still kills.
         """
         with contextlib.suppress(ProcessLookupError):
             self._process.terminate()
@@ -77,20 +77,20 @@ class RunningProcess:
             os.killpg(group, signal.SIGKILL)
         await self._process.wait()
         await asyncio.wait({self._output})
-        with contextlib.suppress(BrokenPipeError):  # somebody ended the reaper
+        with contextlib.suppress(BrokenPipeError):  # the reaper was killed
             os.write(self._reaper_fd, b"-%d\n" % group)
 
 
 @dataclass(frozen=True)
 class ProcessManager:
-    """Starts parts. `reaper_fd` is where the reaper listens."""
+    """Starts processes. `reaper_fd` is the write end of the reaper's pipe."""
 
     reaper_fd: int
     terminal: Terminal
 
     async def start(self, spec: ProcessSpec, write_line: LineWriter | None = None) -> RunningProcess:
-        """Start `spec` in a process group of its own; its lines go to `write_line`, or to the terminal in its name."""
-        # A pipe of our own: asyncio's would make `wait` wait for grandchildren that hold it open too.
+        """Start `spec` in its own process group. Its lines go to `write_line`, or to the terminal under its name."""
+        # Use our own pipe: with one of asyncio, `wait` would also wait for grandchildren that hold it open.
         read, write = os.pipe()
         try:
             process = await asyncio.create_subprocess_exec(
@@ -109,7 +109,7 @@ class ProcessManager:
         return RunningProcess(process, output, self.reaper_fd)
 
     async def run(self, spec: ProcessSpec) -> None:
-        """Run `spec` to its end. Raises `UpError` where that is not a good one."""
+        """Run `spec` to its end. Raises `UpError` unless it succeeds."""
         running = await self.start(spec)
         try:
             status = await running.wait()
@@ -122,9 +122,9 @@ class ProcessManager:
 
 @contextlib.contextmanager
 def process_manager(terminal: Terminal, *cleanup_paths: Path) -> Iterator[ProcessManager]:
-    """Start a reaper (see `coatcheck_infra.local.reaper`), and give what starts parts under its eyes.
+    """Start a reaper (see `coatcheck_infra.local.reaper`), and yield a manager whose processes it knows.
 
-    On the way out, and when this process dies, it kills what is left of them and removes `cleanup_paths`.
+    When the block ends, or this process dies, the reaper kills the remaining processes and removes `cleanup_paths`.
     """
     read_end, write_end = os.pipe()
     process = subprocess.Popen(
@@ -143,7 +143,7 @@ def process_manager(terminal: Terminal, *cleanup_paths: Path) -> Iterator[Proces
 
 
 def describe_exit(status: int) -> str:
-    """How a process ended, from its exit status."""
+    """Describe from its exit status how a process ended."""
     return f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
 
 
@@ -161,7 +161,7 @@ async def _forward_lines(read: int, write_line: LineWriter) -> None:
 
 
 async def lines(reader: asyncio.StreamReader) -> AsyncIterator[str]:
-    """The lines of `reader`, the unfinished last one included; one over 64 KiB comes in pieces."""
+    """Yield the lines of `reader`, including an unfinished last one. A line over 64 KiB comes in pieces."""
     rest = b""
     while chunk := await reader.read(CHUNK):
         *whole, rest = (rest + chunk).split(b"\n")

@@ -1,4 +1,4 @@
-"""Whether the stack works: a job has really gone through it, over HTTP."""
+"""Checks that the stack works: a real job runs through it, over HTTP."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WAIT = {"Prefer": "wait=20"}
 async def wait_until_ready(url: str, api_key: str, limit: float) -> None:
     """Wait until the service is healthy and has run a job, which is then deleted.
 
-    Raises `UpError` where that takes longer than `limit` seconds, or the job does not succeed.
+    Raises `UpError` if that takes longer than `limit` seconds, or if the job does not succeed.
     """
     headers = {"Authorization": f"Bearer {api_key}"}
     waits_for = "the API to answer"
@@ -32,7 +32,7 @@ async def wait_until_ready(url: str, api_key: str, limit: float) -> None:
     except (TimeoutError, httpx.TimeoutException) as error:
         raise UpError(f"waited {limit:g} s for {waits_for}; see the lines above") from error
     except httpx.HTTPError as error:
-        # httpx adds a second line that says where to read about the status
+        # httpx adds a second line with a link about the status
         raise UpError(f"the first job failed: {str(error).partition(chr(10))[0]}") from error
 
 

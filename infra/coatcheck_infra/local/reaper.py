@@ -1,8 +1,8 @@
-"""Ends everything `coatcheck up` started once `up` is gone, even by kill -9.
+"""Kills everything that `coatcheck up` started when `up` has ended, even by kill -9.
 
-It is run as a script with the paths to remove as arguments. On its stdin come the process groups to end, one
-number a line; a negative number takes a group off the list. The input ends when `up` does, however that
-happened: then every listed group is killed and the paths are removed. An orderly stop goes the same way.
+It runs as a script; its arguments are the paths to remove. It reads the process groups to kill from stdin, one number
+per line; a negative number removes a group from the list. The input ends when `up` ends, for whatever reason. Then the
+reaper kills every listed group and removes the paths. It does this after an orderly stop too.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ REMOVAL_PAUSE = 0.02
 
 
 def groups_left(lines: Iterable[str]) -> set[int]:
-    """The groups still listed when `lines` end."""
+    """Return the groups that are still listed at the end of `lines`."""
     groups: set[int] = set()
     for line in lines:
         number = int(line)
@@ -33,7 +33,7 @@ def groups_left(lines: Iterable[str]) -> set[int]:
 
 
 def remove(path: Path) -> None:
-    """Remove `path`, trying again for a second: a process that was just killed may still be writing there."""
+    """Remove `path`. Retry for a second, because a process that was just killed may still write there."""
     for _ in range(REMOVAL_TRIES):
         shutil.rmtree(path, ignore_errors=True)
         with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""Starts parts afresh when the code they run changes."""
+"""Restarts processes when their code changes."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ PROCESSES_BY_PACKAGE = {
     "service": ("api",),
     "worker": ("worker", "sweeper"),
 }
-"""The parts that run the code of each package."""
+"""The processes that run the code of each package."""
 
 
 async def reload(restart_events: Mapping[str, asyncio.Event], write_line: LineWriter, root: Path = ROOT) -> None:
-    """Watch the packages under `root`; set the event of each part that runs a changed file.
+    """Watch the packages under `root`, and set the event of each process that runs a changed file.
 
-    Code that cannot be compiled is reported and not loaded: the processes go on with the code they have.
+    Code that does not compile is reported and not loaded: the processes continue with the old code.
     """
     try:
         async for changes in awatch(*(root / package for package in PROCESSES_BY_PACKAGE), watch_filter=PythonFilter()):
@@ -40,7 +40,7 @@ async def reload(restart_events: Mapping[str, asyncio.Event], write_line: LineWr
 
 
 def first_compile_error(root: Path, files: Iterable[Path]) -> str | None:
-    """What keeps the first of `files` from being compiled, on one line; a file that is gone has no fault."""
+    """Return the first compile error in `files`, as one line, or None. Deleted files are skipped."""
     for file in files:
         with contextlib.suppress(FileNotFoundError):
             try:

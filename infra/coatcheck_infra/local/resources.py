@@ -1,4 +1,4 @@
-"""From infra/coatcheck_infra/template.yaml to resources in the emulator: there is no second description of them."""
+"""Creates the emulator's resources from infra/coatcheck_infra/template.yaml, their only description."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ Json = dict[str, Any]
 
 
 def stores_template(template: Json) -> tuple[Json, list[str]]:
-    """The part of `template` that keeps things, and the names of the variables its outputs stand for, in order.
+    """Return a template with only the stores of `template`, and the names of the variables in its outputs, in order.
 
-    The tables, buckets, queues and secrets are as they are in the template, and so are the outputs that name them.
-    Further outputs are the environment that it gives every function, so that CloudFormation itself fills in the names
-    that the parts look for.
+    The tables, buckets, queues and secrets stay as they are, and so do the outputs that name them. More outputs hold
+    the environment variables that the template gives every function, so CloudFormation itself fills in the names that
+    the processes need.
     """
     variables: Json = template["Globals"]["Function"]["Environment"]["Variables"]
     stores = {name: one for name, one in template["Resources"].items() if one["Type"] in STORE_TYPES}
@@ -40,7 +40,7 @@ def stores_template(template: Json) -> tuple[Json, list[str]]:
 
 
 def _refers_to(value: Any) -> Iterator[str]:
-    """The names in every `Ref` of a value."""
+    """Yield the name in every `Ref` of a value."""
     match value:
         case {"Ref": str(name)}:
             yield name
@@ -51,7 +51,7 @@ def _refers_to(value: Any) -> Iterator[str]:
 
 
 def create_stores(aws_endpoint_url: str, credentials: Credentials = MADE_UP) -> dict[str, str]:
-    """Make the template's tables, buckets, queues and secrets; the answer is the environment that names them.
+    """Create the template's tables, buckets, queues and secrets. Returns the environment variables that name them.
 
     Raises `UpError` with CloudFormation's reason.
     """
@@ -63,9 +63,9 @@ def create_stores(aws_endpoint_url: str, credentials: Credentials = MADE_UP) -> 
 
 
 def session(credentials: Credentials = MADE_UP) -> boto3.Session:
-    """A session for the emulator: nothing in the user's shell or AWS configuration can send its clients elsewhere.
+    """Make a session for the emulator. Nothing in the user's shell or AWS configuration affects its clients.
 
-    They are to be given the emulator's URL.
+    Each client must be given the emulator's URL.
     """
     nowhere = (None, None, os.devnull, None)
     bare = botocore.session.Session(
@@ -76,13 +76,13 @@ def session(credentials: Credentials = MADE_UP) -> boto3.Session:
 
 
 def client(service: str, aws_endpoint_url: str, credentials: Credentials = MADE_UP) -> Any:
-    """A client of the emulator, of such a session."""
+    """Make a client for the emulator from such a session."""
     config = Config(retries={"total_max_attempts": 1})
     return session(credentials).client(service, endpoint_url=aws_endpoint_url, config=config)
 
 
 def deploy_stack(cloudformation: Any, template: Mapping[str, str], parameters: Mapping[str, str]) -> dict[str, str]:
-    """Create the stack and wait for it; the answer is its outputs.
+    """Create the stack, wait for it, and return its outputs.
 
     `template` is `TemplateBody` or `TemplateURL`, as the request names them. Raises `UpError` with
     CloudFormation's reason.

@@ -1,7 +1,7 @@
 """Serves an app under uvicorn on a socket that `up` opened: `python -m coatcheck_infra.local.serve APP FD`.
 
-The socket outlives each server, so that requests which come during a reload wait instead of being refused.
-uvicorn's own --fd takes every socket for a Unix one, and asyncio then leaves TCP's delay on: 40 ms a request.
+The socket outlives each server, so requests that arrive during a reload wait and are not refused. uvicorn's own --fd
+treats every socket as a Unix socket, and asyncio then leaves TCP's delay on: 40 ms per request.
 """
 
 from __future__ import annotations

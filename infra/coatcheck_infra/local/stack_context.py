@@ -1,4 +1,4 @@
-"""What both ways of running stand on."""
+"""The context that the default stack and the full stack share."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from coatcheck_infra.local.terminal import LineWriter
 TENANT = "local"
 
 WEBHOOK_TARGETS = {"COATCHECK_WEBHOOK_TARGETS": "local"}
-"""Said to every part, in place of the template's: who tries webhooks here receives them here."""
+"""Set for every process, in place of the template's value: local receivers must be able to get webhooks."""
 
 
 @dataclass(frozen=True)
 class StackContext:
-    """`listener` is the open socket of `url`; `env` is what every part is started with, the emulator in it."""
+    """`listener` is the open socket of `url`; `env` is the environment of every process, with the emulator's URL."""
 
     url: str
     listener: int
@@ -34,5 +34,5 @@ class StackContext:
 
 
 def api_keys(key: str) -> str:
-    """The one key of a local stack as the service wants it: only its hash leaves `up`."""
+    """Return the API key of a local stack as the service's setting: only its hash leaves `up`."""
     return json.dumps({hashlib.sha256(key.encode()).hexdigest(): TENANT})

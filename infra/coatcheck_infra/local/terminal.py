@@ -1,4 +1,4 @@
-"""What is said on the terminal: whole lines, each behind the name of the part that speaks."""
+"""Writes to the terminal: whole lines, each after the label of the process that wrote it."""
 
 from __future__ import annotations
 
@@ -25,28 +25,28 @@ WIDTH = max(map(len, COLOURS))
 
 
 class Terminal:
-    """Writes the lines of all parts. One writer in one thread: no line is torn by another.
+    """Writes the lines of all processes. One writer in one thread, so lines never mix.
 
-    Colours come out on a terminal only, and not with NO_COLOR (rich sees to both). When nobody reads any more, as
-    after `coatcheck up | head`, this process gets a SIGTERM.
+    Colours appear only on a terminal, and not with NO_COLOR (rich handles both). When the reader is gone, as after
+    `coatcheck up | head`, this process gets a SIGTERM.
     """
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(highlight=False, soft_wrap=True)
 
     def line_writer(self, label: str) -> LineWriter:
-        """What writes a line of `label`."""
+        """Return a function that writes a line under `label`."""
         name = Text(f"{label:<{WIDTH}} │ ", style=COLOURS[label], end="")
         return lambda line: self._write(name, Text(line))
 
     def show(self, what: RenderableType) -> None:
-        """Write `what` as it is, without a name before it."""
+        """Write `what` as it is, without a label."""
         self._write(what)
 
     def _write(self, *what: RenderableType) -> None:
-        # a line that cannot be written, to a full disk or a terminal that was closed, is no reason to end
+        # do not end because a line cannot be written, as on a full disk or a closed terminal
         with contextlib.suppress(OSError):
             try:
                 self._console.print(*what, sep="")
-            except SystemExit:  # what rich makes of a broken pipe
+            except SystemExit:  # rich raises this on a broken pipe
                 signal.raise_signal(signal.SIGTERM)

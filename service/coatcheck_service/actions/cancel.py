@@ -1,4 +1,4 @@
-"""Stopping a job."""
+"""Cancels a job."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ from coatcheck_service.actions.job_lookup import job_not_found, require_retained
 from coatcheck_service.http.authentication import RequestContext
 
 MAX_TRIES = 5
-"""A job that was queued may be running a moment later: the row is asked again, but not for ever."""
+"""A queued job may be running a moment later: the write is tried again with the new row, but not for ever."""
 
 CANCELED_BY_CLIENT = JobError(CANCELED.code, "The client canceled the job before it started.")
 
 
 async def cancel(context: RequestContext, job: Job) -> Job:
-    """The job, canceled or about to be. Raises AlreadyFinished when it ended before."""
+    """Cancel the job and return it, canceled or canceling. Raises AlreadyFinished when it has ended already,
+    NotFound and Gone when it is no longer kept, and Unavailable after `MAX_TRIES`.
+    """
     for _ in range(MAX_TRIES):
         call = _cancel_call(context, job)
         if call is None:
@@ -38,7 +40,7 @@ async def cancel(context: RequestContext, job: Job) -> Job:
 
 
 def _cancel_call(context: RequestContext, job: Job) -> Call[TransitionOutcome] | None:
-    """The write that cancels the job; None when it is canceled, or about to be. Raises AlreadyFinished."""
+    """The write that cancels the job; None when it is canceled or canceling. Raises AlreadyFinished."""
     table, now = context.dependencies.table, context.dependencies.clock()
     match job.status:
         case Status.SCHEDULED | Status.QUEUED:

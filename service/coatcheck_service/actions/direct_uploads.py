@@ -1,4 +1,4 @@
-"""Uploads: announced here, sent to S3 by the client itself, whole or in parts, and completed here."""
+"""Uploads. The client creates an upload here, sends it to S3 itself, whole or in parts, and completes it here."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from coatcheck_service.http.authentication import RequestContext
 from coatcheck_service.http.field_errors import invalid_request
 
 GB = 1024**3
-"""Bytes of a GB, as the deployment's settings count them."""
+"""Bytes in a GB, as the deployment's settings count them."""
 
 
 async def create(context: RequestContext, request: UploadRequest) -> UploadRecord:
-    """Make an upload. Raises InvalidRequest, TooManyUploads and UploadQuotaExceeded."""
+    """Create an upload. Raises InvalidRequest, TooManyUploads and UploadQuotaExceeded."""
     dependencies = context.dependencies
     upload = UploadRecord(
         tenant=context.tenant,
@@ -53,7 +53,9 @@ async def create(context: RequestContext, request: UploadRequest) -> UploadRecor
 
 
 async def _charge_quota(context: RequestContext, size: int) -> None:
-    """Put bytes on the tenant's account of this day. What then fails stays there: nothing has to be given back."""
+    """Count bytes towards the tenant's quota of this day. They stay counted if a later step fails: nothing is
+    refunded.
+    """
     dependencies = context.dependencies
     now, most = dependencies.clock(), dependencies.settings.upload_gb_per_day * GB
     if size > most:
@@ -67,7 +69,7 @@ async def _charge_quota(context: RequestContext, size: int) -> None:
 
 
 async def find(context: RequestContext, upload_id: str) -> UploadRecord:
-    """The caller's upload. Raises NotFound when there is none, or it has expired."""
+    """Return the caller's upload. Raises NotFound when it does not exist or has expired."""
     dependencies = context.dependencies
     if is_id("upl", upload_id):
         upload = await dependencies.transport.send(
@@ -81,7 +83,7 @@ async def find(context: RequestContext, upload_id: str) -> UploadRecord:
 async def ticket(
     context: RequestContext, upload: UploadRecord, uploaded_parts: PartsByNumber | None = None
 ) -> UploadTicket | MultipartTicket:
-    """How to send an upload, or what is missing of its parts."""
+    """Return how to send an upload, or those of its parts that are missing."""
     if upload.multipart is None:
         return await _single_ticket(context, upload)
     page = await MultipartUpload.of(context, upload).page(uploaded_parts or {})
@@ -95,7 +97,7 @@ async def ticket(
 
 
 async def view_upload(context: RequestContext, upload: UploadRecord) -> UploadView:
-    """The upload as it is, with how to send what is missing. Raises NotFound when its parts were thrown away."""
+    """Return the state of the upload, and how to send what is missing. Raises NotFound when its parts are gone."""
     uploaded_parts = None if upload.multipart is None else await MultipartUpload.of(context, upload).uploaded_parts()
     if uploaded_parts is None and await _is_stored(context, upload):
         return _view(upload, None)
@@ -105,7 +107,7 @@ async def view_upload(context: RequestContext, upload: UploadRecord) -> UploadVi
 
 
 async def missing_parts(context: RequestContext, upload: UploadRecord, after: int) -> PartsPage:
-    """The first parts behind number `after` that have not arrived.
+    """Return the first parts after number `after` that have not arrived.
 
     Raises NotMultipart, and NotFound as `view_upload` does.
     """
@@ -121,10 +123,10 @@ async def missing_parts(context: RequestContext, upload: UploadRecord, after: in
 async def complete(
     context: RequestContext, upload: UploadRecord, client_parts: Sequence[SentPart] | None
 ) -> UploadView:
-    """Make one object of the parts; again is fine. Raises NotMultipart, UploadIncomplete, and NotFound as
-    `view_upload` does.
+    """Make one object of the parts. A repeated call succeeds too.
 
-    `client_parts` is the client's own list of the parts, if it has sent one.
+    `client_parts` is the client's own list of the parts, if it has sent one. Raises NotMultipart,
+    UploadIncomplete, and NotFound as `view_upload` does.
     """
     multipart_upload = MultipartUpload.of(context, upload)
     uploaded_parts = await multipart_upload.uploaded_parts()

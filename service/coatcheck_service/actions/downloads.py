@@ -1,4 +1,4 @@
-"""Return results and artifacts: the bytes themselves if the front door can carry them, otherwise a link."""
+"""Returns results and artifacts: the bytes themselves if they fit in a response, otherwise a link."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CHUNK_SIZE = 256 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """What is to be handed out: where it lies in the bucket (if not in the row), and the service's address of it."""
+    """A file to return: its key in the bucket (if its bytes are not in the row), and its URL at the service."""
 
     blob: Blob
     key: str
@@ -37,12 +37,12 @@ class Download:
 
     @property
     def content_type(self) -> str:
-        """The content type the handler named, or the one of bytes of which nothing is known."""
+        """The content type that the handler named, or the one for unknown bytes."""
         return sanitize.media_type(self.blob.content_type)
 
 
 async def find_download(context: RequestContext, job: Job, name: str | None) -> Download:
-    """The result of a job that is done, or its artifact `name`. Raises NoResult, or NotFound for the artifact."""
+    """Find the result of a job that is done, or its artifact `name`. Raises NoResult, or NotFound for the artifact."""
     url = f"{job_url(job.id, context.base_url)}/result"
     if name is not None:
         for blob in await load_artifacts(context.dependencies, job):
@@ -58,9 +58,9 @@ async def find_download(context: RequestContext, job: Job, name: str | None) -> 
 
 
 async def download_response(context: RequestContext, request: Request, download: Download) -> Response:
-    """200 with the bytes or 206 with those asked for, 304 when the client has them, or 303 to where they are.
+    """Answer 200 with the bytes, 206 with the requested range, 304 when the client has them, or 303 to a link.
 
-    416 where none of them was asked for. Raises Gone when the bucket has lost them.
+    Answers 416 when no byte is within the requested range. Raises Gone when the bucket no longer has the object.
     """
     response = _headers_only(download)
     blob, etag = download.blob, response.headers["etag"]
@@ -84,7 +84,7 @@ async def download_response(context: RequestContext, request: Request, download:
 
 
 async def link_view(context: RequestContext, job: Job, download: Download) -> LinkView:
-    """Where the bytes are: a presigned URL for those in S3, the service's own address for those in the row."""
+    """Return where the bytes are: a presigned URL for those in S3, the service's own URL for those in the row."""
     if download.blob.inline is None:
         now = context.dependencies.clock()
         signed = await _presign(context, download, head=False)
@@ -101,9 +101,10 @@ async def link_view(context: RequestContext, job: Job, download: Download) -> Li
 
 
 def _headers_only(download: Download) -> Response:
-    """The answer to HEAD: every header, no bytes. A handler's bytes are never to run as a page of this origin.
+    """Build the answer to HEAD: every header, no bytes.
 
-    Both digests are of all the bytes (RFC 9530).
+    The security policy keeps a handler's bytes from running as a page of this origin. Both digests cover all
+    the bytes (RFC 9530).
     """
     blob = download.blob
     digest = f"sha-256=:{base64.b64encode(blob.sha256).decode()}:"
@@ -123,7 +124,10 @@ def _headers_only(download: Download) -> Response:
 
 
 def _make_partial(response: Response, byte_range: ByteRange) -> None:
-    """Make 206 of it. What `Content-Digest` tells of is the content sent, which nobody has hashed (RFC 9530, 2)."""
+    """Turn the response into a 206.
+
+    `Content-Digest` describes the content that is sent (RFC 9530, 2), and nobody has hashed the range: remove it.
+    """
     response.status_code = 206
     del response.headers["Content-Digest"]
     response.headers["Content-Range"] = byte_range.content_range

@@ -1,9 +1,10 @@
-"""When two submits are the same request: what an idempotency key asks.
+"""Decides whether two submits under one idempotency key are the same request.
 
-Two digests tell. One is of what was said, letter for letter but for the order of names and the space between them. It
-depends on nothing else, so that a retry is the same request whatever became of the job type since. The other is of what
-was meant: without nulls and defaults that were written out, and with values as their model has them (`1` and `1.0`,
-two ways to write one time). Requests are the same when either is.
+Two digests decide. The first is the digest of the request as written; only the order of names and the whitespace
+between them do not count. It depends on nothing else, so that a retry stays the same request even if the job type has
+changed since. The second is the digest of the normalized request: without nulls and defaults that were written out, and
+with values as their model has them (`1` and `1.0`, two ways to write one time). Requests are the same when either
+digest is equal.
 """
 
 from __future__ import annotations
@@ -20,34 +21,34 @@ from coatcheck.core.api.models import SubmitRequest
 from coatcheck.core.pack import canonical_json
 
 NORMALIZED_DIGEST_BYTES = 16
-"""Bytes of the second digest that are kept: enough for what only its own tenant is compared with."""
+"""Bytes of the second digest that are kept: enough, as it is compared only within its own tenant."""
 
 _SCALARS = (str, int, float, bool)
 
 
 def as_written(request: SubmitRequest) -> dict[str, Any]:
-    """The fields that a client has written, as it has written them."""
-    # the input is taken as it is: pydantic would copy it, value by value
+    """Return the fields that a client has written, as it has written them."""
+    # take the input itself: pydantic would copy it, value by value
     written = request.model_dump(exclude_unset=True, exclude={"input"})
     return written | ({"input": request.input} if "input" in request.model_fields_set else {})
 
 
 def normalized(request: SubmitRequest, given: BaseModel) -> dict[str, Any]:
-    """The same request as everybody who means it would write it; `given` is its input as the job type has it."""
+    """Return the normalized request. `given` is its input, parsed by the job type's model."""
     written = normalize(request.model_dump(exclude_unset=True, exclude={"input"}), request)
     return {**written, "input": normalize(request.input, given)}
 
 
 def digest(request: Any) -> bytes:
-    """The sha256 of a request's canonical JSON."""
+    """Return the SHA-256 of a request's canonical JSON."""
     return hashlib.sha256(canonical_json(request)).digest()
 
 
 def normalize(written: Any, model: Any) -> Any:
-    """JSON that a client has written, in the one form of all that `model`, made of it, makes the same.
+    """Return a client's JSON in one normal form, the same for everything that parses to an equal `model`.
 
-    Only what the client has written appears in it, so that what a model makes up (a default of the day, an id of its
-    own) changes nothing. What is not understood stays as it was written.
+    Only what the client has written appears in it. So values that a model makes up (a default that depends on the day,
+    a new id) change nothing. What is not understood stays as it was written.
     """
     if isinstance(model, RootModel):
         return normalize(written, model.root)
@@ -86,6 +87,6 @@ def _is_default(field: FieldInfo, value: Any) -> bool:
     if field.default_factory_takes_validated_data:
         return False
     default = field.get_default(call_default_factory=True)
-    # a default is not validated: that of a float may be written as an int
+    # a default is not validated: a float field may have an int as its default
     same_type = type(value) is type(default) or {type(value), type(default)} == {int, float}
     return same_type and bool(value == default)

@@ -1,4 +1,4 @@
-"""What a job is to work on: checked against its type, with every upload it names."""
+"""Checks the input of a job against its type, and every upload that the input names."""
 
 from __future__ import annotations
 
@@ -26,15 +26,18 @@ from coatcheck_service.http.field_errors import invalid_request, invalid_request
 MAX_UPLOADS = 100
 
 UPLOAD_TTL = DAY
-"""Milliseconds between the announcement of an upload and the last submit that may name it."""
+"""Milliseconds between the creation of an upload and the last submit that may name it."""
 
 INPUT_POINTER = "/input"
 
 
 @dataclass(frozen=True, slots=True)
 class CheckedInput:
-    """An input that its job type takes: as JSON, the very bytes that the worker will read; as its model has it; and
-    the uploads that it names, each with where it does."""
+    """An input that its job type accepts.
+
+    `text` is its JSON, exactly the bytes that the worker will read; `model` is the parsed input; `uploads` holds
+    a pointer into the input and the upload's id for each upload that the input names.
+    """
 
     text: bytes
     model: BaseModel
@@ -42,7 +45,7 @@ class CheckedInput:
 
 
 def check_input(job_type: JobType[Any, Any], given: Any) -> CheckedInput:
-    """The input, checked against its type. Raises InvalidRequest with every flaw. Sends nothing."""
+    """Check the input against its type. Raises InvalidRequest with the field errors. Sends nothing."""
     text = to_json(given)
     try:
         model = job_type.input.model_validate_json(text)
@@ -57,7 +60,10 @@ def check_input(job_type: JobType[Any, Any], given: Any) -> CheckedInput:
 async def check_uploads(
     dependencies: Dependencies, tenant: str, references: Sequence[tuple[str, str]], *, needed_at: int
 ) -> None:
-    """Raises InvalidRequest with every upload in an input that is not there, or will not be when the job starts."""
+    """Check the uploads that an input names.
+
+    Raises InvalidRequest with every upload that is not there, or will not be at `needed_at`.
+    """
     messages = await asyncio.gather(
         *(_upload_error(dependencies, tenant, upload, needed_at) for _, upload in references)
     )
@@ -66,7 +72,10 @@ async def check_uploads(
 
 
 async def store_input(dependencies: Dependencies, job: Job, text: bytes) -> None:
-    """Put an input in the bucket that is too large for the row. Raises InvalidRequest if it would not last there."""
+    """Put an input that is too large for the row into the bucket.
+
+    Raises InvalidRequest if the bucket would not keep it until the job starts.
+    """
     if job.input.inline is not None:
         return
     if job.start_at is not None and not _is_retained(dependencies, since=job.created_at, until=job.start_at):
@@ -80,16 +89,19 @@ async def store_input(dependencies: Dependencies, job: Job, text: bytes) -> None
 
 
 def _is_retained(dependencies: Dependencies, *, since: int, until: int) -> bool:
-    """Whether what was put in the bucket at `since` is there at `until`: its lifecycle rule ends a day later still."""
+    """Whether an object put in the bucket at `since` is still there at `until`.
+
+    The bucket's lifecycle rule deletes it a day later still.
+    """
     return until <= since + milliseconds(dependencies.settings.max_retention)
 
 
 _Location: TypeAlias = "tuple[_Location, str | int] | None"
-"""Steps to a value, the last one in front: pointers are made of those that are told alone."""
+"""The path to a value, the last step in front. Only those that are reported become pointers."""
 
 
 def referenced_uploads(given: Any, pointer: str) -> Iterator[tuple[str, str]]:
-    """Every upload an input names, as `{"$upload": id}` anywhere in it, and where."""
+    """Yield the pointer and the id of every upload that an input names, as `{"$upload": id}` anywhere in it."""
     stack: list[tuple[Any, _Location]] = [(given, None)]
     while stack:
         value, location = stack.pop()

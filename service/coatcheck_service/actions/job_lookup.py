@@ -1,4 +1,4 @@
-"""Finding jobs, and answering with them."""
+"""Finds jobs, and builds responses that show them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MAX_RETRY_AFTER_SCHEDULED = 60
 
 
 async def find(context: RequestContext, job_id: str) -> Job:
-    """The caller's job, whether or not its retention is over. Raises NotFound."""
+    """Return the caller's job, whether or not its retention is over. Raises NotFound."""
     job = None
     if is_id("job", job_id):
         job = await context.dependencies.transport.send(
@@ -37,24 +37,24 @@ async def find(context: RequestContext, job_id: str) -> Job:
 
 
 def job_not_found(job_id: str) -> NotFound:
-    """The same for a job of another tenant as for one that never was."""
+    """Build the error, the same for a job of another tenant as for one that never existed."""
     return NotFound(f"There is no job {quoted(job_id)} (it may have been deleted; its retention may have ended).")
 
 
 async def find_retained(context: RequestContext, job_id: str) -> Job:
-    """The caller's job. Raises NotFound, or Gone when its retention is over."""
+    """Return the caller's job. Raises NotFound, or Gone when its retention is over."""
     return require_retained(await find(context, job_id), context.dependencies.clock())
 
 
 def require_retained(job: Job, now: int) -> Job:
-    """The job itself. Raises Gone when its retention is over."""
+    """Return the job itself. Raises Gone when its retention is over."""
     if job.gone(now):
         raise Gone(f"{job.id} is no longer kept: it was deleted, or its retention has ended.")
     return job
 
 
 async def load_artifacts(dependencies: Dependencies, job: Job) -> Sequence[Blob]:
-    """What the job made besides its result; costs a read only where there is something."""
+    """Return the job's artifacts; this costs a read only if it has any."""
     return (
         await dependencies.transport.send(job_items.get_artifacts(dependencies.table, job))
         if job.artifact_count
@@ -63,21 +63,21 @@ async def load_artifacts(dependencies: Dependencies, job: Job) -> Sequence[Blob]
 
 
 async def load_job_view(context: RequestContext, job: Job) -> JobView:
-    """The job as clients see it."""
+    """Return the job as clients see it."""
     return job_view(job, await load_artifacts(context.dependencies, job), context.base_url)
 
 
 def job_response(
     context: RequestContext, job: Job, view: JobView, *, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """An answer that shows the job, and says when to look again if it is not done."""
+    """Build a response that shows the job, with Retry-After if the job is not done."""
     retry_after = {} if job.done else {"Retry-After": str(retry_after_seconds(job, context.dependencies.clock()))}
     all_headers = {"ETag": job_etag(job)} | retry_after | dict(headers or {})
     return Response(view.model_dump_json(), status, headers=all_headers, media_type="application/json")
 
 
 def retry_after_seconds(job: Job, now: int) -> int:
-    """Seconds until it is worth looking at an unfinished job again: more, the longer it takes."""
+    """Seconds until a client should ask for an unfinished job again: more, the longer the job takes."""
     if job.status is Status.SCHEDULED and job.start_at is not None:
         return min(max(-(-(job.start_at - now) // SECOND), 1), MAX_RETRY_AFTER_SCHEDULED)
     since = job.claimed_at or job.start_at or job.created_at

@@ -1,4 +1,4 @@
-"""A job's history: what left its row, page by page, and then what the row tells."""
+"""Lists a job's history: first the events that were moved out of its row, page by page, then those in the row."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class EventQuery(BaseModel):
 
 
 async def list_events(context: RequestContext, job: Job, query: EventQuery) -> Listing[EventView]:
-    """A page of the job's history, the first event first. Raises InvalidRequest for a cursor that is none."""
+    """Return a page of the job's history, the oldest event first. Raises InvalidRequest for an invalid cursor."""
     offset, attempts = _cursor(query.after, job)
     earlier: list[EventView] = []
     if offset + 1 < job.history_from:
@@ -43,7 +43,7 @@ async def list_events(context: RequestContext, job: Job, query: EventQuery) -> L
 
 
 def _cursor(after: str | None, job: Job) -> tuple[int, int]:
-    """How many events were returned, and how many attempts had been started by then."""
+    """Return how many events earlier pages had, and how many attempts had been started by then."""
     if after is None:
         return 0, 0
     match = _CURSOR.fullmatch(after)

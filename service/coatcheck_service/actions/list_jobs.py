@@ -1,4 +1,4 @@
-"""Lists of jobs: an index of keys, the rows behind them, and the cursor between pages."""
+"""Lists jobs: reads an index of keys, then the rows of those keys, and makes the cursor between pages."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from coatcheck_service.http.field_errors import invalid_request
 from coatcheck_service.http.page_size import PageBudget
 
 MAX_INDEX_PAGES = 5
-"""Pages of the index that one request reads. A filter that matches little gives a short page with a cursor."""
+"""Pages of the index that one request reads. A filter that matches few jobs gives a short page with a cursor."""
 
 BATCH_SIZE = 100
 """Rows that DynamoDB reads in one batch."""
 
 MAX_BATCH_TRIES = 6
-"""How often the rows of a page are asked for that DynamoDB leaves out."""
+"""How many times the rows of a page are requested while DynamoDB leaves some unprocessed."""
 
 HALF_BACKOFF_SECONDS = 0.025
-"""Seconds, the half of the longest pause before they are asked for again; it doubles each time: 1.6 s in all."""
+"""Seconds: half of the longest pause before the first retry. The pause doubles each time, to 1.6 s in all."""
 
 MAX_CONCURRENT_READS = 10
 """Jobs whose artifacts are read at the same time."""
@@ -53,12 +53,12 @@ class JobQuery(BaseModel):
     after: str | None = Field(default=None, max_length=200, description="`next` of the page before")
 
     def matches(self, job: Job) -> bool:
-        """Whether the filters that the index knows nothing of let the job through."""
+        """Whether the job passes the filters that the index cannot apply."""
         return self.status in {None, job.status} and self.type in {None, job.type}
 
     @property
     def time_range(self) -> tuple[int, int]:
-        """The first and the last millisecond in question."""
+        """The first and the last millisecond of the requested range."""
         first = 0 if self.created_after is None else self.created_after + 1
         return first, 10**13 - 1 if self.created_before is None else self.created_before - 1
 
@@ -77,7 +77,7 @@ class Cursor(BaseModel):
 
     @classmethod
     def parse(cls, text: str, time_range: tuple[int, int]) -> Cursor:
-        """The cursor in `text`. Raises InvalidRequest for what is none, or belongs to other filters."""
+        """Parse `text`. Raises InvalidRequest when it is not a cursor, or belongs to other filters."""
         try:
             padded = text.encode("ascii") + b"=" * (-len(text) % 4)
             cursor = cls.model_validate_json(base64.b64decode(padded, altchars=b"-_", validate=True))
@@ -91,7 +91,7 @@ class Cursor(BaseModel):
 
 
 async def list_jobs(context: RequestContext, query: JobQuery) -> Listing[JobView]:
-    """One page of the caller's jobs, newest first. Raises InvalidRequest for a cursor that is none."""
+    """Return one page of the caller's jobs, newest first. Raises InvalidRequest for an invalid cursor."""
     found: list[Job] = []
     next_cursor: str | None = None
     async with aclosing(_index_entries(context, query)) as rows:
@@ -108,7 +108,7 @@ async def list_jobs(context: RequestContext, query: JobQuery) -> Listing[JobView
 
 
 async def _views(context: RequestContext, jobs: Sequence[Job]) -> list[JobView]:
-    """As many of the jobs, from the first on, as one answer carries: each may have a thousand artifacts."""
+    """Return the first of the jobs, as many as fit in one response: each may have a thousand artifacts."""
     budget, views = PageBudget(context.dependencies.front_door), list[JobView]()
     for start in range(0, len(jobs), MAX_CONCURRENT_READS):
         for view in await asyncio.gather(
@@ -127,7 +127,7 @@ def _cursor(job: Job) -> str:
 async def _index_entries(
     context: RequestContext, query: JobQuery
 ) -> AsyncGenerator[tuple[JobListEntry, Job | None, bool], None]:
-    """Each entry of the index, the row behind it unless that is gone, and whether more entries follow."""
+    """Yield each entry of the index, its row unless that is gone, and whether more entries follow."""
     dependencies, now = context.dependencies, context.dependencies.clock()
     first, last = query.time_range
     after = None
@@ -152,9 +152,9 @@ async def _index_entries(
 
 
 async def _batch_get_jobs(context: RequestContext, entries: Sequence[JobListEntry]) -> dict[str, Job]:
-    """The rows behind the entries, by their ids. Raises Unavailable when DynamoDB does not give them all.
+    """Return the rows of the entries, by their ids. Raises Unavailable when DynamoDB does not return them all.
 
-    What it leaves out it is throttled for, so it is asked again ever later, with full jitter:
+    DynamoDB leaves rows out when it throttles. They are requested again after exponential backoff with full jitter:
     https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
     """
     dependencies, found = context.dependencies, dict[str, Job]()

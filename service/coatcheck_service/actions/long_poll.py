@@ -1,4 +1,4 @@
-"""`Prefer: wait=N` (RFC 7240): holding an answer back until the job is done."""
+"""`Prefer: wait=N` (RFC 7240): delays the response until the job is done."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _SECONDS = re.compile(r'"?(\d{1,9})"?', re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class LongPoll:
-    """A job as it is after the wait, and the header that says how long a wait was granted, if one was asked for."""
+    """A job after the wait, and the header that says how long a wait was granted, if one was requested."""
 
     job: Job
     headers: Mapping[str, str]
 
 
 def requested_wait(request: Request, max_seconds: int) -> int | None:
-    """The seconds the client would wait, at most `max_seconds`; None where it does not say so in a way that counts."""
+    """Return the seconds the client would wait, at most `max_seconds`; None without a valid `wait` preference."""
     for preference in _PREFERENCE.findall(",".join(request.headers.getlist("prefer"))):
         name, _, value = preference.partition(";")[0].partition("=")
         if name.strip().lower() == "wait":
@@ -45,9 +45,9 @@ def requested_wait(request: Request, max_seconds: int) -> int | None:
 
 
 async def wait_until_done(context: RequestContext, job: Job, request: Request) -> LongPoll:
-    """The job when it is done, or as it is when the wait is over, the client is gone or AWS does not answer.
+    """Return the job when it is done, or as last read when the wait is over, the client is gone or AWS is unavailable.
 
-    There is no wait when as many wait as may: what is answered then is the job as it is.
+    When as many requests wait as are allowed, this one does not: it returns the job as it is.
     """
     seconds = requested_wait(request, context.dependencies.settings.longest_wait)
     if seconds is None:

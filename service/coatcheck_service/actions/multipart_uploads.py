@@ -1,6 +1,6 @@
-"""An upload that a client sends in parts: which have arrived, where to send the others, and making one object of them.
+"""Multipart uploads: which parts have arrived, where to send the others, and how they become one object.
 
-S3's own list of the parts is the state: nothing is written while they arrive, and a client that died asks again.
+S3's own list of the parts is the state: nothing is written while they arrive, and a client that crashed asks again.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from coatcheck_service.http.authentication import RequestContext
 from coatcheck_service.http.field_errors import MAX_FIELD_ERRORS
 
 PARTS_PER_PAGE = 100
-"""Parts that are signed at once."""
+"""Parts for which one response has signed URLs."""
 
 MAX_OPEN_UPLOADS = 100
-"""Uploads in parts that a tenant may have begun and not completed. S3 keeps, and bills, what was sent of them."""
+"""Unfinished multipart uploads that a tenant may have. S3 keeps, and bills, the parts that were sent."""
 
 PartsByNumber = Mapping[int, UploadedPart]
-"""The parts that S3 has, by their numbers."""
+"""The parts that S3 has, by part number."""
 
 
 async def check_open_uploads(context: RequestContext) -> None:
-    """Raises TooManyUploads when the caller has begun as many as it may."""
+    """Raises TooManyUploads when the caller has as many unfinished uploads as it may have."""
     dependencies = context.dependencies
     # S3's list is the count: it cannot drift from what is there, as a counter could
     unfinished = await dependencies.transport.send(
@@ -41,7 +41,7 @@ async def check_open_uploads(context: RequestContext) -> None:
 
 
 async def initiate_upload(context: RequestContext, upload: UploadRecord) -> Multipart:
-    """Let S3 expect parts of this upload."""
+    """Start a multipart upload in S3."""
     dependencies, key = context.dependencies, s3_keys.upload_key(upload.tenant, upload.id)
     started = s3_multipart.start(dependencies.bucket, key, content_type=upload.content_type, sha256=upload.sha256)
     return Multipart(await dependencies.transport.send(started), PartPlan.of(upload.size).part_size)
@@ -49,7 +49,7 @@ async def initiate_upload(context: RequestContext, upload: UploadRecord) -> Mult
 
 @dataclass(frozen=True, slots=True)
 class MultipartUpload:
-    """An upload of the caller's, in parts."""
+    """A multipart upload of the caller."""
 
     context: RequestContext
     id: str
@@ -66,7 +66,7 @@ class MultipartUpload:
         return cls(context, upload.id, s3_keys.upload_key(upload.tenant, upload.id), upload.multipart.id, parts)
 
     async def uploaded_parts(self, after: int = 0) -> PartsByNumber | None:
-        """The parts behind number `after` that S3 has; None when it was completed or thrown away."""
+        """Return the parts after number `after` that S3 has; None when the upload was completed or aborted."""
         dependencies, found = self.context.dependencies, dict[int, UploadedPart]()
         while True:
             page = await dependencies.transport.send(
@@ -80,7 +80,7 @@ class MultipartUpload:
             after = page.parts[-1].number
 
     async def page(self, uploaded_parts: PartsByNumber, after: int = 0) -> PartsPage:
-        """Where to send the first parts behind number `after` that have not arrived."""
+        """Return where to send the first parts after number `after` that have not arrived."""
         dependencies, numbers = (
             self.context.dependencies,
             list(islice(self._missing(uploaded_parts, after), PARTS_PER_PAGE + 1)),
@@ -101,9 +101,10 @@ class MultipartUpload:
         )
 
     async def complete(self, uploaded_parts: PartsByNumber, client_parts: Sequence[SentPart] | None) -> bool:
-        """Make one object of the parts. False when they are no longer there as they were, or it was made already.
+        """Make one object of the parts.
 
-        `client_parts` is the client's own list of them, if it has sent one. Raises UploadIncomplete.
+        Returns False when the parts have changed or are gone, or when the object was made already.
+        `client_parts` is the client's own list of the parts, if it has sent one. Raises UploadIncomplete.
         """
         errors = list(
             islice(

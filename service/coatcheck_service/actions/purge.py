@@ -1,4 +1,4 @@
-"""Deleting a job with all that is kept of it."""
+"""Deletes a job and all its data."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from coatcheck_service.http.authentication import RequestContext
 
 
 async def purge(context: RequestContext, job: Job) -> None:
-    """Forget a finished job now. Raises NotFinished, and Unavailable when something of it cannot be removed yet.
+    """Delete a finished job now. Raises NotFinished, and Unavailable when some of its data cannot be removed yet.
 
-    The row goes first: if we die in between, it must not promise bytes that are gone. The rest is then removed by
-    the sweeper, or when the client, who has no answer, repeats the call.
+    The row is deleted first: after a crash in between, it must not promise bytes that are gone. The rest is then
+    removed by the sweeper, or when the client, who has no response, repeats the call.
     """
     dependencies = context.dependencies
     if not job.done:
@@ -26,8 +26,8 @@ async def purge(context: RequestContext, job: Job) -> None:
     now = dependencies.clock()
     if not job.gone(now):
         outcome = await dependencies.transport.send(job_updates.purge_job(dependencies.table, job, now=now))
-        # refused, it was forgotten before, by a first try whose reply was lost or by another caller, and the next job
-        # under its id may be there: only its own things go
+        # A refusal means that the job was deleted before, by another caller or by a first try whose reply was lost.
+        # A later job with the same id may exist: remove only what belongs to this one.
         ended_at = outcome.expires_at if isinstance(outcome, Job) else job.created_at + 1
         job = replace(job, expires_at=ended_at)
     try:
@@ -39,7 +39,7 @@ async def purge(context: RequestContext, job: Job) -> None:
 
 
 def _remove_rest(settings: Settings, job: Job, now: int) -> Flow[None]:
-    # with a base URL somebody was to be told of it: there may be deliveries, and one may just be being made
+    # a base URL means that the job has webhooks: there may be deliveries, and one may be being created right now
     if job.artifact_count or job.history_from > 1 or job.base_url or job.gone(now):
         yield from remove_items(settings.table, job, now=now)
     for prefix in s3_keys.job_prefixes(job.tenant, job.id):

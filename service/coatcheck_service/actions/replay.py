@@ -1,4 +1,4 @@
-"""Running a job again, as a new one."""
+"""Runs a job again, as a new job."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from coatcheck_service.http.authentication import RequestContext
 
 
 async def replay(context: RequestContext, job: Job, idempotency_key: str | None) -> SubmitResult:
-    """A new job with the type and the input of this one; it goes through every check of a submit again.
+    """Submit a new job with the type and the input of this one. It passes every check of a submit again.
 
     Raises NotFinished, and Gone when the input is no longer kept.
     """
@@ -33,7 +33,7 @@ async def replay(context: RequestContext, job: Job, idempotency_key: str | None)
 
 
 def _submit_request(context: RequestContext, job: Job, given: Any) -> SubmitRequest:
-    """The submit that would make the job, within the limits of today."""
+    """Build the request that would submit the job, within the present limits."""
     limits = context.dependencies.catalog.get(job.type)
     return SubmitRequest(
         type=job.type,

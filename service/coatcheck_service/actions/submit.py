@@ -1,4 +1,4 @@
-"""Handing in a job: what it must be, and the writes that make it, in the order that survives a crash."""
+"""Submits a job: checks the request, then makes the writes in an order that survives a crash."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ from coatcheck_service.http.authentication import RequestContext
 from coatcheck_service.http.field_errors import invalid_request
 
 MAX_BASE_URL_LENGTH = 1000
-"""Characters of a base URL that links in webhooks can begin with: their bodies are to stay small."""
+"""Characters of the longest base URL for links in webhooks: their bodies must stay small."""
 
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """What a client asks for: a job of its own, or `replayed_from` another. `size`: bytes of JSON that it came as."""
+    """What a client asks for: a new job, or one `replayed_from` another. `size` is its JSON's length in bytes."""
 
     request: SubmitRequest
     idempotency_key: str | None = None
@@ -46,7 +46,7 @@ class Submission:
     size: int = 0
 
     def digest(self) -> bytes:
-        """The digest of what it says."""
+        """Return the digest of the request as written."""
         return idempotency.digest(
             {"replay": self.replayed_from} if self.replayed_from else idempotency.as_written(self.request)
         )
@@ -54,17 +54,17 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class SubmitResult:
-    """The job of a submit; `deduplicated`: an earlier submit under the same idempotency key made it."""
+    """The job of a submit. `deduplicated` is true when an earlier submit under the same idempotency key made it."""
 
     job: Job
     deduplicated: bool = False
 
 
 async def submit(context: RequestContext, submission: Submission) -> SubmitResult:
-    """Make the job that is asked for, unless its idempotency key has made it before.
+    """Create the requested job, unless an earlier submit under its idempotency key has created it.
 
-    The row goes before the message: a job without a message is found by the sweeper, a message without a job
-    would be nothing. Raises InvalidRequest and IdempotencyKeyReused.
+    The row is written before the message is sent: the sweeper finds a job without a message, but a message without
+    a job would be useless. Raises InvalidRequest and IdempotencyKeyReused.
     """
     dependencies = context.dependencies
     now = dependencies.clock()
@@ -72,7 +72,7 @@ async def submit(context: RequestContext, submission: Submission) -> SubmitResul
     try:
         job = await _build_job(context, submission, written_digest, now)
     except InvalidRequest:
-        # what was right when the key was first used (an upload that was there) may be wrong by now
+        # a request that was valid when the key was first used may be invalid by now: its upload may be gone
         existing = await _find_existing(context, submission.idempotency_key)
         if existing is None:
             raise
@@ -85,7 +85,7 @@ async def submit(context: RequestContext, submission: Submission) -> SubmitResul
 
 
 async def _build_job(context: RequestContext, submission: Submission, written_digest: bytes, now: int) -> Job:
-    """The job to be written, when all that is asked for can be had; a large input lies in the bucket by then."""
+    """Validate the request and return the job to be written. A large input is in the bucket by then."""
     dependencies = context.dependencies
     job_type = _job_type(dependencies, submission.request)
     if errors := list(_field_errors(context, submission.request, job_type, now)):
@@ -102,7 +102,7 @@ async def _build_job(context: RequestContext, submission: Submission, written_di
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    """What is worked out of a submit: its input, and the digests of what it says and of what it means."""
+    """The parsed input of a submit, and the digests of the request as written and as normalized (`meant`)."""
 
     given: job_inputs.CheckedInput
     blob: Blob
@@ -111,7 +111,10 @@ class _Prepared:
 
 
 def _prepare(submission: Submission, job_type: JobType[Any, Any], written_digest: bytes) -> _Prepared:
-    """Raises InvalidRequest when the input is none of this type's. Sends nothing, and may take long."""
+    """Parse the input and compute the digests. Sends nothing, and may take long.
+
+    Raises InvalidRequest when the input does not fit the job type.
+    """
     given = job_inputs.check_input(job_type, submission.request.input)
     meant = _truncated(
         written_digest
@@ -153,7 +156,7 @@ def _job_type(dependencies: Dependencies, request: SubmitRequest) -> JobType[Any
 def _field_errors(
     context: RequestContext, request: SubmitRequest, job_type: JobType[Any, Any], now: int
 ) -> Iterator[FieldError]:
-    """What a model alone cannot tell."""
+    """Yield the field errors that the model alone cannot find."""
     if request.run_at is not None and request.delay is not None:
         yield FieldError("/delay", "cannot be given together with run_at")
     if request.run_at is not None and request.run_at > now + milliseconds(MAX_SECONDS_AHEAD):
@@ -209,7 +212,10 @@ def _new_job(
 
 
 async def _with_webhooks(context: RequestContext, request: SubmitRequest, job: Job) -> Job:
-    """The job with whom it is to tell of what. Raises InvalidRequest for a Host that no link can begin with."""
+    """Return the job with its webhook settings: which events are sent, and where.
+
+    Raises InvalidRequest when the Host is too long for links.
+    """
     job_webhook = request.webhook
     job_events = sorted_events(job_webhook.events) if job_webhook else ()
     notify = sorted_events([*job_events, *await subscribed_events(context, job.created_at)])
@@ -222,12 +228,12 @@ async def _with_webhooks(context: RequestContext, request: SubmitRequest, job: J
 
 
 def _is_same_write(existing: Job, job: Job) -> bool:
-    """Whether the row is the one we just wrote: the reply was lost, and the SDK wrote again."""
+    """Whether the row is the one we just wrote: the reply was lost, and the SDK retried the write."""
     return (existing.created_at, existing.version, existing.digest) == (job.created_at, 1, job.digest)
 
 
 async def _dispatch(dependencies: Dependencies, job: Job, now: int) -> None:
-    """Wake a worker."""
+    """Send the job's message to its queue, unless the job starts too late for one."""
     delay = due.message_delay(now=now, start_at=job.start_at)
     if delay is not None:
         message = enqueue_job(dependencies.settings, job, delay=delay)

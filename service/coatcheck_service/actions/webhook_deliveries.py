@@ -1,4 +1,4 @@
-"""What was sent for a job, or to try an endpoint, and sending it again."""
+"""Lists the webhook deliveries of a job or of endpoint tests, and sends them again."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ from coatcheck_service.http.field_errors import invalid_request
 from coatcheck_service.http.page_size import PageBudget
 
 MAX_TRIES = 5
-"""The deliverer writes to a delivery too: what was read a moment ago may be out of date."""
+"""Attempts to update a delivery. The deliverer writes to it too, so what was read may be out of date."""
 
 TEST_RETENTION = 7 * DAY
-"""How long the delivery of a test is kept, in milliseconds: longer than it may be retried."""
+"""Milliseconds that the delivery of a test is kept: longer than it may be retried."""
 
 
 class DeliveryQuery(BaseModel):
@@ -53,7 +53,7 @@ class DeliveryQuery(BaseModel):
 async def list_deliveries(
     context: RequestContext, source: Job | WebhookEndpoint, query: DeliveryQuery
 ) -> Listing[DeliveryView]:
-    """A page of what was sent for a job, or to try an endpoint. Raises InvalidRequest for a cursor that is none."""
+    """Return a page of the deliveries of a job, or of an endpoint's tests. Raises InvalidRequest for a bad cursor."""
     if query.after is not None and not is_id("dlv", query.after):
         raise invalid_request([FieldError("/after", "must be the `next` of a list of deliveries")])
     page = await context.dependencies.transport.send(
@@ -68,14 +68,14 @@ async def list_deliveries(
     )
     now, budget = context.dependencies.clock(), PageBudget(context.dependencies.front_door)
     views = {one.key.id: delivery_view(one) for one in page.deliveries if one.keep_until > now}
-    # the next page goes on by id, whatever is older
+    # the next page continues by id, not by age
     shown_ids = list(takewhile(lambda which: budget.fits(views[which]), sorted(views)))
     page_views = [view for which, view in views.items() if which in shown_ids]
     return Listing(data=page_views, next=page.next if len(page_views) == len(views) else shown_ids[-1])
 
 
 async def resend(context: RequestContext, source: Job | WebhookEndpoint, which: str) -> Delivery:
-    """Begin the schedule of a delivery anew; one that is on its way at this moment is left alone.
+    """Restart the schedule of a delivery, unless an attempt is in flight or due.
 
     Raises NotFound and ChangedMeanwhile.
     """
@@ -85,7 +85,7 @@ async def resend(context: RequestContext, source: Job | WebhookEndpoint, which: 
         now = dependencies.clock()
         if _in_flight(delivery, now):
             return delivery
-        # a schedule is begun that must not outlast it
+        # the row must outlast the new schedule
         retention = TEST_RETENTION if delivery.event == TEST_EVENT else DELIVERY_RETENTION
         keep_until = max(delivery.keep_until, now + retention)
         restarted = replace(delivery, status=DeliveryStatus.PENDING, tries=0, keep_until=keep_until)
@@ -99,7 +99,7 @@ async def resend(context: RequestContext, source: Job | WebhookEndpoint, which: 
 
 
 async def send_test(context: RequestContext, endpoint: WebhookEndpoint) -> Delivery:
-    """Send an endpoint an event that says nothing, in the way that all go."""
+    """Send an endpoint a test event, by the path of all other events."""
     dependencies, now = context.dependencies, context.dependencies.clock()
     event_id = make_id("evt", dependencies.entropy(16))
     body = {"type": TEST_EVENT, "timestamp": rfc3339(now), "data": {"endpoint": endpoint.id}}
@@ -132,7 +132,7 @@ async def _find(context: RequestContext, source: Job | WebhookEndpoint, which: s
 
 
 def _in_flight(delivery: Delivery, now: int) -> bool:
-    """Whether an attempt is under way, or about to be made."""
+    """Whether an attempt is in flight or due."""
     at = delivery.next_attempt_at
     return delivery.trying_since is not None or (at is not None and at <= now)
 

@@ -1,4 +1,4 @@
-"""A tenant's webhook endpoints."""
+"""Manages a tenant's webhook endpoints."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from coatcheck_service.http.authentication import RequestContext
 from coatcheck_service.http.field_errors import invalid_request
 
 MAX_TRIES = 5
-"""The deliverer writes to an endpoint too, how it fares: what was read a moment ago may be out of date."""
+"""Attempts to update an endpoint. The deliverer writes its failures to it, so what was read may be out of date."""
 
 DISABLED_BY_CLIENT = "disabled by hand"
 
 
 async def create(context: RequestContext, request: EndpointRequest) -> EndpointWithSecret:
-    """A new endpoint, with its secret. Raises InvalidRequest and TooManyEndpoints."""
+    """Create an endpoint, and return it with its secret. Raises InvalidRequest and TooManyEndpoints."""
     dependencies = context.dependencies
     _check_url(context, request.url)
     key = await _read_webhook_key(dependencies)
@@ -51,13 +51,13 @@ async def create(context: RequestContext, request: EndpointRequest) -> EndpointW
 
 
 async def list_registered(context: RequestContext) -> Sequence[WebhookEndpoint]:
-    """The tenant's endpoints, the oldest first, without the one that stands for the URLs of jobs."""
+    """Return the tenant's endpoints, the oldest first, without the one that stands for the URLs of jobs."""
     errors = await context.dependencies.transport.send(table.list_endpoints(context.dependencies.table, context.tenant))
     return [endpoint for endpoint in errors if endpoint.id != JOBS_ENDPOINT]
 
 
 async def subscribed_events(context: RequestContext, now: int) -> tuple[str, ...]:
-    """The events that the tenant's endpoints subscribe to, as they were some seconds ago at most."""
+    """Return the events that the tenant's endpoints subscribe to; they may be some seconds old."""
 
     async def read() -> tuple[str, ...]:
         try:
@@ -65,14 +65,14 @@ async def subscribed_events(context: RequestContext, now: int) -> tuple[str, ...
                 [event for one in await list_registered(context) if one.enabled for event in one.events]
             )
         except NewerRow:
-            # what an endpoint of a newer version wants is not for this one to say
+            # this version cannot read to what an endpoint of a newer version subscribes: assume every event
             return EVENTS
 
     return await context.dependencies.subscriptions.get(context.tenant, now=now, read=read)
 
 
 async def find(context: RequestContext, endpoint_id: str) -> WebhookEndpoint:
-    """The caller's endpoint, or the one that stands for the URLs of jobs. Raises NotFound."""
+    """Return the caller's endpoint, or the one that stands for the URLs of jobs. Raises NotFound."""
     endpoint = None
     if is_id("whe", endpoint_id):
         endpoint = await context.dependencies.transport.send(
@@ -84,13 +84,16 @@ async def find(context: RequestContext, endpoint_id: str) -> WebhookEndpoint:
 
 
 async def find_registered(context: RequestContext, endpoint_id: str) -> WebhookEndpoint:
-    """The caller's endpoint. Raises NotFound, and ReservedEndpoint for the one that stands for the URLs of jobs."""
+    """Return the caller's endpoint.
+
+    Raises NotFound, and ReservedEndpoint for the one that stands for the URLs of jobs.
+    """
     _refuse_reserved(endpoint_id)
     return await find(context, endpoint_id)
 
 
 async def change(context: RequestContext, endpoint_id: str, request: EndpointChange) -> WebhookEndpoint:
-    """Change what was asked for. Raises InvalidRequest, NotFound, ReservedEndpoint and ChangedMeanwhile."""
+    """Change the fields of `request`. Raises InvalidRequest, NotFound, ReservedEndpoint and ChangedMeanwhile."""
     dependencies, changes = context.dependencies, request.changes()
     if "url" in changes:
         _check_url(context, changes["url"])
@@ -110,9 +113,9 @@ async def change(context: RequestContext, endpoint_id: str, request: EndpointCha
 
 
 def apply_changes(endpoint: WebhookEndpoint, changes: Mapping[str, Any]) -> WebhookEndpoint:
-    """The endpoint with new values for some of its fields.
+    """Return the endpoint with new values for some of its fields.
 
-    To enable it, or to name another URL, is to forget how it fared before.
+    Enabling it, or changing its URL, clears its failure history.
     """
     result = replace(endpoint, **{**changes, "events": sorted_events(changes.get("events", endpoint.events))})
     if changes.get("enabled") or result.url != endpoint.url:
@@ -123,7 +126,7 @@ def apply_changes(endpoint: WebhookEndpoint, changes: Mapping[str, Any]) -> Webh
 
 
 async def delete(context: RequestContext, endpoint_id: str) -> None:
-    """Remove an endpoint: what is on its way to it is not sent any more. Raises NotFound and ReservedEndpoint."""
+    """Delete an endpoint. Its pending deliveries are no longer sent. Raises NotFound and ReservedEndpoint."""
     _refuse_reserved(endpoint_id)
     dependencies = context.dependencies
     try:
@@ -134,9 +137,10 @@ async def delete(context: RequestContext, endpoint_id: str) -> None:
 
 
 async def rotate(context: RequestContext, endpoint_id: str) -> EndpointWithSecret:
-    """Give an endpoint a new secret, beside which the one before is used for a while.
+    """Give an endpoint a new secret. The previous one stays in use beside it for a while.
 
-    The one that stands for the URLs of jobs is shown its first secret at first. Raises NotFound and ChangedMeanwhile.
+    For the endpoint that stands for the URLs of jobs, the first call returns its first secret. Raises NotFound and
+    ChangedMeanwhile.
     """
     key = await _read_webhook_key(context.dependencies)
     now = context.dependencies.clock()
@@ -147,7 +151,7 @@ async def rotate(context: RequestContext, endpoint_id: str) -> EndpointWithSecre
 
 
 async def _create_jobs_endpoint(context: RequestContext, now: int) -> WebhookEndpoint | None:
-    """The endpoint that stands for the URLs of jobs, if it was made just now."""
+    """Create the endpoint that stands for the URLs of jobs; None if it exists already."""
     endpoint = WebhookEndpoint(
         context.tenant, JOBS_ENDPOINT, url="", events=(), created_at=now, description="the URLs that jobs bring along"
     )
@@ -159,9 +163,9 @@ async def _create_jobs_endpoint(context: RequestContext, now: int) -> WebhookEnd
 
 
 async def _rotate(context: RequestContext, endpoint: WebhookEndpoint, now: int) -> WebhookEndpoint:
-    """The endpoint with the next secret.
+    """Return the endpoint with the next secret.
 
-    Nobody rotates twice by rotating at the same time as another: the secret before last is good for nothing.
+    Two callers at the same time must not rotate twice: the secret before the previous one is no longer valid.
     """
     dependencies, updated = context.dependencies, endpoint.generation + 1
     for _ in range(MAX_TRIES):
@@ -178,7 +182,7 @@ async def _rotate(context: RequestContext, endpoint: WebhookEndpoint, now: int) 
 
 
 async def _enforce_endpoint_limit(context: RequestContext, endpoint: WebhookEndpoint) -> None:
-    """Take a new endpoint back if there are too many before it: of several at once, none counts on the others."""
+    """Delete a new endpoint again if there are too many before it. This holds for concurrent creates as well."""
     registered_ids = [one.id for one in await list_registered(context)]
     if endpoint.id not in registered_ids[:MAX_ENDPOINTS]:
         await context.dependencies.transport.send(

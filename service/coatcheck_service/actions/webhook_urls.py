@@ -1,4 +1,4 @@
-"""Where webhooks may go, as far as a URL's text tells: the deliverer looks at the addresses behind it."""
+"""Checks by a URL's text whether webhooks may go there. The deliverer checks the addresses that it resolves to."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from coatcheck_service.http.authentication import RequestContext
 
 
 def url_errors(context: RequestContext, url: str, pointer: str) -> list[FieldError]:
-    """What is wrong with a URL that the caller wants to be called: at most one thing, told at `pointer`."""
+    """Return the errors of a webhook URL, located at `pointer`: at most one."""
     try:
         check(url, _ssrf_policy(context))
     except UrlRefused as error:
@@ -19,7 +19,7 @@ def url_errors(context: RequestContext, url: str, pointer: str) -> list[FieldErr
 
 
 def _ssrf_policy(context: RequestContext) -> SsrfPolicy:
-    """Every place the deployment allows but the service itself, under the names that it is known by here."""
+    """Build the policy: every target that the deployment allows, except the service itself under its known names."""
     settings = context.dependencies.settings
     names = {context.host, urlsplit(context.base_url).netloc, *settings.refused_hosts}
     return (SsrfPolicy.local if settings.webhook_targets == "local" else SsrfPolicy.public)(*names)

@@ -1,4 +1,4 @@
-"""Who asks: the tenant that an API key stands for."""
+"""Authentication: finds the tenant of an API key."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _bearer = HTTPBearer(auto_error=False, scheme_name="ApiKey", description="An API
 
 @dataclass(frozen=True, slots=True)
 class RequestContext:
-    """Whose request it is, what serves it, and by what URL, without /v1, the caller reaches the service.
+    """The tenant of a request, the dependencies that serve it, and the URL, without /v1, of the service for the caller.
 
     `host` is the Host of this request, which need not be the one in that URL.
     """
@@ -33,7 +33,7 @@ class RequestContext:
 async def authenticate(
     request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 ) -> RequestContext:
-    """The caller. Raises Unauthenticated without a key that is known."""
+    """Return the caller's context. Raises Unauthenticated without a known API key."""
     dependencies = dependencies_of(request)
     if credentials is None:
         raise Unauthenticated("The `Authorization: Bearer <API key>` header is missing.")
@@ -48,18 +48,18 @@ Authenticated = Annotated[RequestContext, Depends(authenticate)]
 
 
 def tenant_of(key: str, tenants: Mapping[str, str]) -> str | None:
-    """The tenant of an API key; `tenants` maps hex sha256 to tenant. Takes as long whichever key it is."""
+    """Return the tenant of an API key, in a time that does not depend on it. `tenants` maps hex SHA-256 to tenant."""
     digest = hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
     matches = [tenant for other, tenant in tenants.items() if hmac.compare_digest(digest, other)]
     return matches[0] if matches else None
 
 
 def dependencies_of(request: Request) -> Dependencies:
-    """What this app was made with."""
+    """Return the dependencies of the app that serves `request`."""
     dependencies: Dependencies = request.app.state.dependencies
     return dependencies
 
 
 def base_url(request: Request) -> str:
-    """What clients reach the service by, without /v1 and trailing slash."""
+    """Return the URL by which clients reach the service, without /v1 and trailing slash."""
     return dependencies_of(request).settings.public_url or str(request.base_url).rstrip("/")

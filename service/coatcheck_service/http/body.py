@@ -1,4 +1,4 @@
-"""A request's body: bounded while it is read, and JSON that everyone reads alike."""
+"""Reads a request's body: limits its size while reading, and accepts only JSON that all parsers read alike."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from coatcheck_service.http.media_types import require_json
 M = TypeVar("M", bound=BaseModel)
 
 _MAX_DIGITS = 308
-"""Digits: what an IEEE double, which most JSON parsers make of a number, still holds."""
+"""Digits of an integer that an IEEE double still holds; most JSON parsers make doubles of numbers."""
 
 
 @dataclass(frozen=True, slots=True)
 class JsonBody(Generic[M]):
-    """A body as a model, and how many bytes it had."""
+    """A parsed body, and its size in bytes."""
 
     value: M
     size: int
 
 
 async def read_json(context: RequestContext, request: Request, model: type[M]) -> JsonBody[M]:
-    """The body as a `model`.
+    """Read the body and parse it as a `model`.
 
-    Raises UnsupportedMediaType, PayloadTooLarge, MalformedJson, or InvalidRequest with every flaw.
+    Raises UnsupportedMediaType, PayloadTooLarge, MalformedJson, or InvalidRequest with the field errors.
     """
     require_json(request)
     body = await _read(request, max_body_size(context.dependencies))
@@ -44,7 +44,7 @@ async def read_json(context: RequestContext, request: Request, model: type[M]) -
 
 
 async def read_json_if_any(context: RequestContext, request: Request, model: type[M]) -> JsonBody[M]:
-    """As `read_json`; a request without a body is one of an empty object."""
+    """Do as `read_json`, but take a missing body as an empty object."""
     body = await _read(request, max_body_size(context.dependencies))
     if not body:
         return JsonBody(model(), 0)
@@ -54,7 +54,7 @@ async def read_json_if_any(context: RequestContext, request: Request, model: typ
 
 
 def parse(model: type[M], body: bytes) -> M:
-    """JSON text as a `model`. Raises PayloadTooLarge, MalformedJson, or InvalidRequest with every flaw."""
+    """Parse JSON text as a `model`. Raises PayloadTooLarge, MalformedJson, or InvalidRequest with the field errors."""
     check_value_count(body)
     try:
         parsed = model.model_validate_json(body)
@@ -69,7 +69,7 @@ def parse(model: type[M], body: bytes) -> M:
 
 
 def max_body_size(dependencies: Dependencies) -> int:
-    """Bytes that a body may have: what the deployment says, or what the front door carries where that is less."""
+    """Bytes that a body may have: the deployment's limit, or the front door's if that is less."""
     return min(dependencies.settings.max_json_bytes, dependencies.front_door.max_body)
 
 
@@ -90,7 +90,7 @@ def _too_large(limit: int) -> PayloadTooLarge:
 
 
 def _check_unambiguous(body: bytes) -> None:
-    """Refuse what pydantic's parser lets pass and other parsers read otherwise: doubled names, NaN, 1e999."""
+    """Refuse what pydantic's parser accepts and other parsers read differently: duplicate names, NaN, 1e999."""
     json.loads(
         body.decode(), object_pairs_hook=_object, parse_constant=_constant, parse_float=_float, parse_int=_integer
     )

@@ -1,4 +1,4 @@
-"""How an answer may be kept (RFC 9111), as a table: every answer says it, so that no cache has to guess."""
+"""The caching headers of every response (RFC 9111), as a table: each response has them, so no cache has to guess."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Mapping
 _Headers = Mapping[str, str]
 
 NO_STORE: _Headers = {"Cache-Control": "no-store"}
-"""For what changes by itself, what holds a secret or a presigned URL, and every error."""
+"""For data that changes by itself, for secrets and presigned URLs, and for every error."""
 
 _REVALIDATE: _Headers = {"Cache-Control": "private, no-cache", "Vary": "Authorization, Prefer"}
-"""May be kept by its client, and shown again when a request with its ETag is answered with 304."""
+"""The client may store the response, and reuse it when a request with its ETag is answered with 304."""
 
 _PUBLIC_REVALIDATE: _Headers = {"Cache-Control": "public, no-cache"}
 
@@ -48,13 +48,13 @@ CACHE_POLICIES: Mapping[str, _Headers] = {
     "docs": _PUBLIC_REVALIDATE,
     "docs_asset": {"Cache-Control": "public, max-age=86400"},
 }
-"""By operation: what holds of its answers below 400, but for 303."""
+"""The headers of each operation's responses with a status below 400, except 303."""
 
 
 def cache_headers(operation: str | None, status: int) -> _Headers:
-    """The headers of an answer with this status. `operation` is None where no route was found.
+    """Return the caching headers of a response with this status. `operation` is None if no route was found.
 
-    303 leads to where this one request may go: a presigned URL.
+    A 303 must not be stored: it leads to a presigned URL, made for this one request.
     """
     if operation is None or status == 303 or status >= 400:
         return NO_STORE

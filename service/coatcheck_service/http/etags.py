@@ -1,4 +1,4 @@
-"""Entity tags: whether the client has already seen what it asks for (RFC 9110, 13.1.2)."""
+"""Entity tags: whether the client already has what it requests (RFC 9110, 13.1.2)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _TAG = re.compile(r'(?:W/)?("[^"]*")')
 
 
 def job_etag(job: Job) -> str:
-    """Changes with every change of the job, and is another for a later job under the same id."""
+    """Return the ETag of a job. It changes with every change of the job, and differs for a later job of the same id."""
     return f'"{job.created_at:x}-{job.version}"'
 
 
@@ -23,6 +23,6 @@ def matches_etag(request: Request, etag: str) -> bool:
 
 
 def not_modified(response: Response) -> Response:
-    """304 in place of `response`, with the headers that it would have had but for those of its body."""
+    """Build a 304 in place of `response`, with its headers except those of the body."""
     kept_headers = {name: value for name, value in response.headers.items() if not name.startswith("content-")}
     return Response(status_code=304, headers=kept_headers)

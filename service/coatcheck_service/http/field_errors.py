@@ -1,4 +1,4 @@
-"""Pydantic's errors as clients see them: where and what, but never what they sent."""
+"""Turns pydantic's errors into field errors: they say where and what is wrong, but never repeat what was sent."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pydantic import ValidationError
 from coatcheck.core.errors import FieldError, InvalidRequest
 
 MAX_FIELD_ERRORS = 20
-"""Errors listed at once: a body of a million wrong items needs no million lines."""
+"""Field errors in one response: a body of a million wrong items needs no million lines."""
 
 MAX_PYDANTIC_ERRORS = 5000
-"""Flaws of which the first are told: pydantic builds all of its errors or none, and holds the interpreter's lock."""
+"""Errors up to which the first are listed: pydantic builds all of them or none, with the interpreter's lock held."""
 
 _MESSAGES: Mapping[str, str] = {
     "extra_forbidden": "is not a known field",
@@ -22,7 +22,7 @@ _MESSAGES: Mapping[str, str] = {
 
 
 def invalid_request_from(error: ValidationError, prefix: str = "") -> InvalidRequest:
-    """The error to be raised for `error`, whose places are all below the pointer `prefix`."""
+    """Return the exception to raise for `error`. All its locations are below the pointer `prefix`."""
     if (count := error.error_count()) > MAX_PYDANTIC_ERRORS:
         return invalid_request([FieldError(prefix, f"has {count:,} errors, too many to list")])
     return invalid_request(
@@ -31,7 +31,7 @@ def invalid_request_from(error: ValidationError, prefix: str = "") -> InvalidReq
 
 
 def invalid_request(found: Sequence[FieldError]) -> InvalidRequest:
-    """The error for these flaws, of which there is one at least."""
+    """Return the exception for these field errors, at least one."""
     more = ", and more" if len(found) > 1 else ""
     where = f"{found[0].pointer}: " if found[0].pointer else ""
     text = f"{where}{found[0].detail}{more}"
@@ -39,12 +39,12 @@ def invalid_request(found: Sequence[FieldError]) -> InvalidRequest:
 
 
 def field_errors(errors: Sequence[Any], prefix: str = "") -> list[FieldError]:
-    """The flaws in pydantic's error list, the first `MAX_FIELD_ERRORS` of them."""
+    """Return the first `MAX_FIELD_ERRORS` of pydantic's error list as field errors."""
     return [FieldError(prefix + pointer(error["loc"]), _message(error)) for error in errors[:MAX_FIELD_ERRORS]]
 
 
 def pointer(location: Sequence[int | str]) -> str:
-    """An RFC 6901 JSON pointer; what pydantic adds for a name that is wrong itself is left out."""
+    """Return an RFC 6901 JSON pointer, without the step that pydantic adds for an invalid name."""
     names = [str(name)[:200] for name in location if name != "[key]"]
     return "".join("/" + name.replace("~", "~0").replace("/", "~1") for name in names)
 

@@ -1,4 +1,4 @@
-"""Which media type a request's body has."""
+"""Checks the media type of a request's body."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _UTF_8 = {"utf-8", "utf8"}
 def require_json(request: Request) -> None:
     """Raises UnsupportedMediaType unless the body is JSON in UTF-8, uncompressed.
 
-    `charset` may say so again; other parameters say nothing that matters, as JSON has none (RFC 8259, 11).
+    `charset` may repeat that. Other parameters are ignored, as JSON defines none (RFC 8259, 11).
     """
     values = request.headers.getlist("content-type")
     if len(values) != 1 or values[0].partition(";")[0].strip().lower() != "application/json":

@@ -1,5 +1,5 @@
-"""Around every request: its id, HEAD, how long its answer may be kept, its line in the log, and a problem for what
-nobody expected."""
+"""Middleware for every request: its id, HEAD, caching headers, its line in the log, and a problem for an unexpected
+error."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ REQUEST_ID = "X-Request-Id"
 
 
 class RequestMiddleware:
-    """ASGI middleware, the outermost of the app's own."""
+    """The outermost ASGI middleware of the app itself."""
 
     def __init__(self, app: ASGIApp, entropy: Callable[[int], bytes]) -> None:
         self._app = app
@@ -47,7 +47,7 @@ class RequestMiddleware:
             _log(inner_scope, scope["method"], recorder, time.perf_counter() - started)
 
     def _inner_scope(self, scope: Scope) -> Scope:
-        """The request as the routes see it. HEAD is GET to them; the server leaves the body out (RFC 9110, 9.3.2)."""
+        """Build the scope that the routes see. HEAD becomes GET; the server leaves the body out (RFC 9110, 9.3.2)."""
         head = scope["method"] == "HEAD"
         state = {**scope.get("state", {}), "request_id": self._request_id(scope), "head": head, "tenant": None}
         return {**scope, "method": "GET" if head else scope["method"], "state": state}
@@ -58,7 +58,7 @@ class RequestMiddleware:
 
 
 class _ResponseRecorder:
-    """Notes the status on its way to the client, and adds what every answer says."""
+    """Records the status of a response, and adds the headers that every response has."""
 
     def __init__(self, send: Send, scope: Scope) -> None:
         self._send = send

@@ -1,4 +1,4 @@
-"""Words of the OpenAPI document: what every answer carries, said once."""
+"""Shared pieces of the OpenAPI document: parameters, headers and errors that many routes have."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ _RESPONSE_HEADERS = {
 def response_doc(
     status: int, description: str, *headers: str, model: type[BaseModel] | UnionType | None = None
 ) -> dict[int | str, Any]:
-    """The `responses` entry of one status."""
+    """Build the `responses` entry of one status."""
     entry: dict[str, Any] = {"description": description}
     if headers:
         entry["headers"] = {
@@ -75,7 +75,7 @@ def response_doc(
 
 
 def public_problem_docs(*errors: type[ServiceError]) -> dict[int | str, Any]:
-    """The `responses` entries of errors; those that share a status share an entry."""
+    """Build the `responses` entries of errors; errors that share a status share an entry."""
     entries: dict[int | str, Any] = {}
     for error in errors:
         entry = entries.setdefault(STATUS[error], {"description": "", "model": Problem})
@@ -84,12 +84,12 @@ def public_problem_docs(*errors: type[ServiceError]) -> dict[int | str, Any]:
 
 
 def problem_docs(*errors: type[ServiceError]) -> dict[int | str, Any]:
-    """As `public_problem_docs`, with what any call may meet that needs a key and a store."""
+    """Do as `public_problem_docs`, with the errors of any call that needs an API key and a data store."""
     return public_problem_docs(*errors, Unauthenticated, Unavailable)
 
 
 def request_doc(*headers: str, body: type[BaseModel] | None = None, required: bool = True) -> dict[str, Any]:
-    """The `openapi_extra` of a route that reads these headers, and its body, itself."""
+    """Build the `openapi_extra` of a route that reads these headers, and its body, itself."""
     extra: dict[str, Any] = {
         "parameters": [
             {
@@ -110,9 +110,9 @@ def request_doc(*headers: str, body: type[BaseModel] | None = None, required: bo
 
 
 def document_problems(document: dict[str, Any]) -> dict[str, Any]:
-    """The OpenAPI document with errors under their true media type, and without the framework's own error model.
+    """Give errors in the OpenAPI document their real media type, and remove the framework's own error models.
 
-    The models within bodies are put where references look for them.
+    Move the models within bodies to where references point.
     """
     schemas = document["components"]["schemas"]
     for operations in document["paths"].values():

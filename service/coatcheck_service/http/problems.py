@@ -1,4 +1,4 @@
-"""Errors as HTTP: which status each has, and the problem that tells of it (RFC 9457)."""
+"""Errors as HTTP responses: the status of each, and its problem document (RFC 9457)."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ HEADERS: Mapping[type[ServiceError], Mapping[str, str]] = {
 
 
 def add_problem_handlers(app: FastAPI) -> None:
-    """Let every error of `app` be answered as a problem; what is unexpected is left to `middleware`."""
+    """Make `app` answer every known error with a problem. Unexpected errors are left to `middleware`."""
     app.add_exception_handler(ServiceError, _on_service_error)
     app.add_exception_handler(AwsError, _on_aws_error)
     app.add_exception_handler(NewerRow, _on_newer_row)
@@ -89,7 +89,7 @@ def add_problem_handlers(app: FastAPI) -> None:
 
 
 def problem_response(request: Request, error: ServiceError, headers: Mapping[str, str] | None = None) -> Response:
-    """The answer that tells of `error`."""
+    """Build the problem response for `error`."""
     status = STATUS[type(error)]
     found = field_error_views(error.field_errors) if isinstance(error, InvalidRequest) and error.field_errors else None
     body = Problem(
@@ -110,7 +110,7 @@ def problem_response(request: Request, error: ServiceError, headers: Mapping[str
 
 
 def unexpected_response(request: Request) -> Response:
-    """The answer to an unexpected error: it reveals nothing internal."""
+    """Build the response to an unexpected error. It reveals nothing internal."""
     return problem_response(request, ServiceError("An unexpected error ended this request."))
 
 
@@ -147,7 +147,7 @@ async def _on_invalid_parameters(request: Request, error: Exception) -> Response
 
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:
-    """What the framework itself refuses: a path or a method that is not there."""
+    """Answer what the framework itself refuses, such as an unknown path or method."""
     assert isinstance(error, HTTPException)
     if error.status_code == 405:
         allowed = _allowed(request, error)
@@ -159,7 +159,7 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
 
 
 def _allowed(request: Request, error: HTTPException) -> str:
-    """The methods of every route at this path, where Starlette names those of the first alone."""
+    """Return the methods of all routes at this path. Starlette names only those of the first."""
     routes: Sequence[APIRoute] = request.app.state.routes
     matching = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
     methods = {method for route in matching for method in route.methods or ()} or {

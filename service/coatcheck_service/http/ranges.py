@@ -1,4 +1,4 @@
-"""`Range` (RFC 9110, 14): the piece of a result that a client asks for, to go on with a download."""
+"""`Range` (RFC 9110, 14): the part of a result that a client requests, for example to continue a download."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fastapi import Request
 
 from coatcheck.core.errors import RangeNotSatisfiable
 
-# the unit is in any case (14.1); longer numbers are beyond any result
+# the unit is case-insensitive (14.1); longer numbers are beyond any result
 _SINGLE_RANGE = re.compile(r"(?i:bytes)=[\t ]*(\d{0,18})-(\d{0,18})[\t ]*", re.ASCII)
 
 
@@ -23,21 +23,21 @@ class ByteRange:
 
     @property
     def length(self) -> int:
-        """How many bytes it has."""
+        """The number of bytes."""
         return self.last - self.first + 1
 
     @property
     def content_range(self) -> str:
-        """What `Content-Range` says of it."""
+        """The value of `Content-Range`."""
         return f"bytes {self.first}-{self.last}/{self.size}"
 
 
 def requested_range(request: Request, etag: str, size: int) -> ByteRange | None:
-    """The one range of bytes that the request asks for, of the `size` bytes that have this ETag; None for all of them.
+    """Return the requested range of the `size` bytes that have this ETag; None for all of them.
 
-    All of them is the answer to several ranges at once, to other units and to what is no range (14.2 leaves that
-    open), to HEAD, and to an `If-Range` that names another version (13.1.5). Raises RangeNotSatisfiable for a range
-    that begins behind the end.
+    The result is None for several ranges in one request, for other units and invalid ranges (14.2 allows that), for
+    HEAD, and for an `If-Range` that names another version (13.1.5). Raises RangeNotSatisfiable for a range that begins
+    beyond the end.
     """
     ranges, if_range = request.headers.getlist("range"), request.headers.getlist("if-range")
     match = _SINGLE_RANGE.fullmatch(ranges[0]) if len(ranges) == 1 else None
@@ -54,7 +54,7 @@ def requested_range(request: Request, etag: str, size: int) -> ByteRange | None:
 
 
 def _suffix_range(length: str, size: int) -> ByteRange | None:
-    """The last bytes. No range can be named of what is empty, so that it comes whole."""
+    """Return the range of the last bytes. An empty file has no valid range, so it is sent whole."""
     if not length:
         return None
     if int(length) == 0:

@@ -1,1 +1,1 @@
-"""MiniStack, patched where it is weaker than AWS: run by MiniStack's own interpreter, imported by nothing of ours."""
+"""MiniStack with patches where it differs from AWS. Its own interpreter runs this; no other code of ours imports it."""

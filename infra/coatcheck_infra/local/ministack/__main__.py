@@ -1,7 +1,7 @@
 """Runs MiniStack with its patches: `python -m coatcheck_infra.local.ministack`, under MiniStack's own interpreter.
 
-The patches reach into private names of the pinned MiniStack: a name that is not there ends the start with a line
-that says so. The template never bends to the emulator.
+The patches use private names of the pinned MiniStack. If a name is missing, the start fails with a line that says so.
+The template is never changed to suit the emulator.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ def main() -> None:
 
 
 def patches(code_cache: Path) -> list[tuple[str, str, Patch]]:
-    """What is replaced: a module, a name in it, and what makes the new from the old.
+    """List the patches: a module, a name in it, and the function that makes the new object from the old.
 
-    `code_cache` is where code may be that needs no unpacking.
+    `code_cache` is the directory with code that may be unpacked already.
     """
     limiters: dict[str, EnvironmentLimiter] = defaultdict(EnvironmentLimiter)
     return [
@@ -63,7 +63,7 @@ def patches(code_cache: Path) -> list[tuple[str, str, Patch]]:
 
 
 def limit_access(rules: AccessRules) -> list[tuple[str, str, Patch]]:
-    """What is replaced further where only one `up` may use the emulator."""
+    """List the further patches that let only one `up` use the emulator."""
     functions = functools.partial(access_patches.admit_functions, rules)
     replaced: list[tuple[str, str, Patch]] = [
         ("ministack.core.lambda_runtime", "hashlib", functools.partial(access_patches.keyed_hashes, rules)),
@@ -77,7 +77,7 @@ def limit_access(rules: AccessRules) -> list[tuple[str, str, Patch]]:
 
 
 def apply_patch(module: str, name: str, make_replacement: Patch) -> None:
-    """Replace `name` of `module`. Ends the process with one line where there is none."""
+    """Replace `name` of `module`. Ends the process with one line if the name does not exist."""
     *owners, last = name.split(".")
     try:
         owner = functools.reduce(getattr, owners, importlib.import_module(module))

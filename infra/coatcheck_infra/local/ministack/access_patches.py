@@ -1,4 +1,4 @@
-"""Patches that let nobody but the processes of one `up` use MiniStack: see ADR 109."""
+"""Patches that let only the processes of one `up` use MiniStack: see ADR 109."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ Function = Callable[..., Any]
 HEALTH_PATH = "/_ministack/health"
 _API_PATH = re.compile(r"/restapis/[^/]+/[^/]+/_user_request_(/.*)?")
 _ROUTING_HEADERS = {b"authorization", b"x-amz-target"}
-"""By these MiniStack would take a presigned request to another service than the one it was signed for."""
+"""With these, MiniStack would route a presigned request to a service other than the one it was signed for."""
 
 
 @dataclass(frozen=True)
 class AccessRules:
-    """Who may use the emulator: the signers by access key id, and whether the whole of it or the stores alone.
+    """Who may use the emulator, and whether all of it (`whole`) or only the stores.
 
-    `secret_keys` grows as functions get credentials.
+    `secret_keys` holds the signers' keys by access key id. It grows as functions get credentials.
     """
 
     secret_keys: dict[str, str] = field(repr=False)
@@ -42,7 +42,7 @@ class AccessRules:
 
 @dataclass(eq=False)
 class Refusal(Exception):
-    """An answer of 403: AWS's code, and words for people."""
+    """A 403 response: AWS's error code, and a message."""
 
     code: str
     message: str
@@ -50,7 +50,7 @@ class Refusal(Exception):
 
 @dataclass(frozen=True)
 class Request:
-    """An HTTP request; `headers` by their lower-case names, several of one name joined by commas, as SigV4 has it."""
+    """An HTTP request. `headers` has lower-case names; values of one name are joined by commas, as in SigV4."""
 
     method: str
     raw_path: str
@@ -74,12 +74,12 @@ class Request:
 
     @property
     def is_cross_site(self) -> bool:
-        """Whether a web page sends this. No SDK sets these headers."""
+        """Whether a web page sent this. No SDK sets these headers."""
         return "origin" in self.headers or self.headers.get("sec-fetch-site", "none") != "none"
 
 
 def refuse_strangers(rules: AccessRules, app: Function) -> Function:
-    """`app` for requests that are signed with a key of `rules`; the others are answered with 403."""
+    """Wrap `app` to serve only requests that `rules` allow, and to answer the others with 403."""
 
     async def served(scope: dict[str, Any], receive: Function, send: Function) -> None:
         if scope["type"] == "lifespan":
@@ -89,7 +89,7 @@ def refuse_strangers(rules: AccessRules, app: Function) -> Function:
             raise RuntimeError(f"no {scope['type']} connections here")
         request = Request.of(scope)
         if is_health_check(request):
-            # without what could take it anywhere else
+            # without headers or a query that could route it elsewhere
             await app({**scope, "headers": [(b"host", b"127.0.0.1")], "query_string": b""}, receive, send)
             return
         if rules.whole and _API_PATH.fullmatch(request.raw_path) and is_of_proxy(rules, request):
@@ -119,15 +119,15 @@ def is_of_proxy(rules: AccessRules, request: Request) -> bool:
 
 
 def refuse_cross_site(request: Request) -> None:
-    """Raises `Refusal` for what a web page sends, but by a presigned link, which is made to be opened by one."""
+    """Raises `Refusal` for requests of web pages, except those with a presigned link, which web pages may open."""
     if request.is_cross_site and not request.is_presigned:
         raise Refusal("AccessDenied", "requests of web pages are refused, but for presigned links")
 
 
 def check_signature(rules: AccessRules, request: Request, body: bytes) -> None:
-    """Raises `Refusal` unless the request is signed with a key of `rules`, for a service that is on."""
+    """Raises `Refusal` unless the request is signed with a key of `rules`, for an enabled service."""
     if request.method == "OPTIONS" and request.is_presigned:
-        return  # a browser's question whether it may use the link; it does nothing
+        return  # a CORS preflight for the link; it does nothing
     sigv4 = importlib.import_module("ministack.core.sigv4")
     presigned = request.is_presigned
     parsed = sigv4.parse_query_signature(request.query) if presigned else sigv4.parse_header_signature(request.headers)
@@ -150,7 +150,7 @@ def check_signature(rules: AccessRules, request: Request, body: bytes) -> None:
 
 
 def find_secret_key(rules: AccessRules, access_key_id: str) -> str | None:
-    """The secret key of an access key id, each of which is compared in a time that tells nothing."""
+    """Return the secret key of an access key id, or None. The ids are compared in constant time."""
     given = access_key_id.encode("latin-1", "replace")
     matching = [
         secret for known, secret in list(rules.secret_keys.items()) if hmac.compare_digest(known.encode(), given)
@@ -159,7 +159,7 @@ def find_secret_key(rules: AccessRules, access_key_id: str) -> str | None:
 
 
 async def read_body(receive: Function) -> tuple[bytes, Function]:
-    """The body, and a `receive` that gives it again. MiniStack holds bodies in memory as well."""
+    """Read the body. Returns it, and a `receive` that replays it. MiniStack keeps bodies in memory as well."""
     messages = []
     while True:
         messages.append(await receive())
@@ -175,7 +175,7 @@ async def read_body(receive: Function) -> tuple[bytes, Function]:
 
 
 async def answer(refusal: Refusal, request: Request, send: Function) -> None:
-    """Answer 403 as AWS does: in JSON to who speaks JSON, else in XML."""
+    """Answer 403 as AWS does: in JSON to a JSON request, else in XML."""
     if "json" in request.headers.get("content-type", "") or "x-amz-target" in request.headers:
         content_type, text = (
             "application/x-amz-json-1.0",
@@ -201,9 +201,9 @@ def without(headers: Any, names: set[bytes]) -> list[tuple[bytes, bytes]]:
 
 
 def keyed_hashes(rules: AccessRules, _hashlib: Any) -> Any:
-    """What stands for `hashlib` where MiniStack makes the credentials of a function.
+    """Return a replacement of `hashlib` for the code in which MiniStack derives the credentials of a function.
 
-    It makes them of the function's ARN, which can be guessed; with a key in the hash they cannot.
+    MiniStack derives them from the function's ARN, which can be guessed. A key in the hash prevents that.
     """
     return types.SimpleNamespace(
         sha256=lambda data: hmac.new(rules.proxy_token.encode(), b"functions" + data, hashlib.sha256)
@@ -211,7 +211,7 @@ def keyed_hashes(rules: AccessRules, _hashlib: Any) -> Any:
 
 
 def admit_functions(rules: AccessRules, credentials: Function) -> Function:
-    """`credentials` of a function, with which it may then sign."""
+    """Wrap `credentials` to admit a function's credentials as a signer."""
 
     def issued(config: dict[str, Any]) -> dict[str, str]:
         made: dict[str, str] = credentials(config)
@@ -222,6 +222,6 @@ def admit_functions(rules: AccessRules, credentials: Function) -> Function:
 
 
 def run_no_function(_execute: Function) -> Function:
-    """Runs no function, however it was made: a plain `up` has none."""
+    """Refuse to run any function, however it was made: an `up` without --whole has none."""
     error = {"errorType": "AccessDenied", "errorMessage": "functions run with `coatcheck up --whole` alone"}
     return lambda *_: {"body": error, "error": True, "log": ""}

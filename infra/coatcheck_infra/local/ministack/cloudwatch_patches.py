@@ -1,4 +1,4 @@
-"""Patch of CloudWatch: makes MiniStack's new function from its old one."""
+"""Patch of CloudWatch: makes the replacement of a MiniStack function from the original."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Record = Callable[[str, Mapping[str, Any]], dict[str, Any]]
 
 
 def accept_metric_math(record: Record) -> Record:
-    """`record` for an alarm of metric math too, which MiniStack refuses to make: it hears the first of the metrics."""
+    """Wrap `record` to accept alarms on metric math, which MiniStack refuses. The alarm uses the first metric only."""
 
     def recorded(name: str, properties: Mapping[str, Any]) -> dict[str, Any]:
         metrics = properties.get("Metrics")

@@ -1,4 +1,4 @@
-"""How many environments a function may have, on a machine that has to run them all."""
+"""Limits the environments of a function, because one machine has to run them all."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ POLL_INTERVAL = 0.05
 
 
 class EnvironmentLimiter:
-    """The calls of one function, each in an environment to itself.
+    """Limits the concurrent calls of one function; each call has an environment to itself.
 
-    MiniStack starts an environment for every call that finds none free, and on a laptop a burst of cold starts
-    makes each of them slower. Here calls wait for a free one, and one more is started at a time: readily up to
-    four, beyond that only where no call ends, since all are held by waiting clients or long jobs.
+    MiniStack starts an environment for every call that finds none free. On a laptop, a burst of cold starts makes each
+    of them slower. Here calls wait for a free environment, and only one more is started at a time: soon up to four,
+    beyond that only if no call ends, because waiting clients or long jobs hold them all.
     """
 
     def __init__(self) -> None:
@@ -30,7 +30,7 @@ class EnvironmentLimiter:
 
     @contextlib.contextmanager
     def slot(self) -> Iterator[None]:
-        """Wait for the turn of a call, and take it."""
+        """Wait for a free slot and hold it until the block ends."""
         arrived_at = time.monotonic()
         with self._changed:
             while self._running >= self._environments:
@@ -49,7 +49,7 @@ class EnvironmentLimiter:
                 self._changed.notify()
 
     def started(self) -> None:
-        """An environment has been started, or could not be: the next one may."""
+        """Record that an environment has started or failed to start: the next one may start."""
         with self._changed:
             self._starting = False
 

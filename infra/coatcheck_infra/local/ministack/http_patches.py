@@ -1,4 +1,4 @@
-"""Patches of how MiniStack takes requests: each makes its new function from its old one."""
+"""Patches of how MiniStack handles requests: each makes the replacement of a function from the original."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Function = Callable[..., Any]
 
 
 def match_any_media_type(matches: Function) -> Function:
-    """`matches` for BinaryMediaTypes as SAM writes them: `*~1*`, which is any type, and none at all."""
+    """Wrap `matches` to accept BinaryMediaTypes as SAM writes them: `*~1*` matches any type, and a missing one."""
 
     def matches_unescaped(media_type: str | None, binary: list[str] | None) -> Any:
         types = [one.replace("~1", "/") for one in binary or []]
@@ -20,14 +20,14 @@ def match_any_media_type(matches: Function) -> Function:
 
 
 def treat_as_tls(pin: Function) -> Function:
-    """`pin` for a request over TLS: loopback stands for it, so that policies which demand TLS can be enforced."""
+    """Wrap `pin` to treat every request as TLS. They come over loopback; policies that demand TLS can be enforced."""
     return lambda source_ip, _secure: pin(source_ip, True)
 
 
 def cancel_on_disconnect(app: Function) -> Function:
-    """`app` that ends a receive whose client has gone, which would take the next message and lose it.
+    """Wrap `app` to cancel a ReceiveMessage whose client has gone: it would receive the next message and lose it.
 
-    Else each restart of a worker costs jobs the time until the sweeper sends their messages again.
+    Otherwise each restart of a worker delays jobs until the sweeper sends their messages again.
     """
 
     async def served(scope: dict[str, Any], receive: Function, send: Function) -> None:

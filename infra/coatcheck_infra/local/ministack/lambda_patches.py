@@ -1,4 +1,4 @@
-"""Patches of Lambda: each makes MiniStack's new function from its old one."""
+"""Patches of Lambda: each makes the replacement of a MiniStack function from the original."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Function = Callable[..., Any]
 
 
 def limit_environments(limiters: Mapping[str, EnvironmentLimiter], execute: Function) -> Function:
-    """`execute` with few environments of each function, Lambda's limit of a reply, and errors in the log."""
+    """Wrap `execute` to limit environments per function, apply Lambda's limit of a response, and log errors."""
 
     def executed(func: dict[str, Any], config: dict[str, Any], *rest: Any) -> dict[str, Any]:
         name = config["FunctionName"]
@@ -34,7 +34,7 @@ def limit_environments(limiters: Mapping[str, EnvironmentLimiter], execute: Func
 
 
 def report_start(limiters: Mapping[str, EnvironmentLimiter], spawn: Function) -> Function:
-    """`spawn` whose end is noticed."""
+    """Wrap `spawn` to report its end to the limiter."""
 
     def spawned(worker: Any) -> None:
         try:
@@ -46,7 +46,7 @@ def report_start(limiters: Mapping[str, EnvironmentLimiter], spawn: Function) ->
 
 
 def limit_reply_size(result: dict[str, Any]) -> dict[str, Any]:
-    """`result`, or what Lambda answers instead of a reply that is too large."""
+    """Return `result`, or Lambda's error if the response is too large."""
     if len(json.dumps(result.get("body")).encode()) <= LARGEST_REPLY:
         return result
     message = f"Response payload size exceeded maximum allowed payload size ({LARGEST_REPLY} bytes)."
@@ -55,7 +55,7 @@ def limit_reply_size(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def numeric_concurrency(concurrency: Function) -> Function:
-    """`concurrency` for an event source mapping whose MaximumConcurrency came from a parameter, as a string."""
+    """Wrap `concurrency` to accept a MaximumConcurrency that is a string because it comes from a parameter."""
 
     def of_mapping(mapping: dict[str, Any], *rest: Any) -> Any:
         limits = {name: int(value) for name, value in (mapping.get("ScalingConfig") or {}).items()}
@@ -65,7 +65,7 @@ def numeric_concurrency(concurrency: Function) -> Function:
 
 
 def stream_stderr(_read_stderr: Function) -> Function:
-    """Hands on each line of a function at once; MiniStack has them when the call is over, 15 minutes late."""
+    """Forward each line of a function immediately. MiniStack has them only after the call, up to 15 minutes late."""
 
     def read_stderr(worker: Any) -> None:
         for line in worker._proc.stderr:  # noqa: SLF001 - a patch is a part of what it patches
@@ -75,12 +75,12 @@ def stream_stderr(_read_stderr: Function) -> Function:
 
 
 def skip_stderr_drain(_drain_stderr: Function) -> Function:
-    """What there is to collect after a call: nothing, so no wait for it."""
+    """Return no output after a call, without a wait: the lines were forwarded already."""
     return lambda _worker, **_waits: ""
 
 
 def link_unpacked_code(code_cache: Path, zipfile: Any) -> Any:
-    """`zipfile` whose ZipFiles leave a link to the copy in `code_cache`, where there is one, instead of unpacking."""
+    """Return a `zipfile` whose ZipFiles do not unpack but link to the copy in `code_cache`, if there is one."""
 
     class Linking(zipfile.ZipFile):  # type: ignore[misc]
         def extractall(self, path: str, *_: Any) -> None:
@@ -91,12 +91,12 @@ def link_unpacked_code(code_cache: Path, zipfile: Any) -> Any:
                 return
             Path(path).rmdir()
             Path(path).symlink_to(copy)
-            archive.unlink()  # this one is MiniStack's own copy for this environment
+            archive.unlink()  # the archive is MiniStack's own copy for this environment
 
     return types.SimpleNamespace(ZipFile=Linking, BadZipFile=zipfile.BadZipFile)
 
 
 def write_log_line(function: str, line: str) -> None:
-    """Write a line of `function` so that the reader of this log knows it for one."""
+    """Write a line of `function` in the form that the reader of this log recognizes."""
     sys.stdout.write(f"lambda {function} {line}\n")
     sys.stdout.flush()

@@ -1,1 +1,1 @@
-"""`coatcheck dlq`: dead letters, for the owner of a deployment to list and redrive."""
+"""`coatcheck dlq`: lists and redrives dead letters, for the owner of a deployment."""

@@ -1,4 +1,4 @@
-"""What AWS refuses an owner, in one line and with an exit code."""
+"""Reports errors of AWS to the owner in one line, with an exit code."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ ADVICE: Mapping[str, tuple[int, str]] = MappingProxyType(
         "ProfileNotFound": (exit_codes.USAGE, "AWS_PROFILE names a profile that this machine does not have"),
     }
 )
-"""The exit code and the advice for an error, by AWS's code or the SDK's name for it."""
+"""The exit code and the advice for an error, by AWS's error code or the SDK's exception name."""
 
 
 _SILENT = logging.NullHandler()
@@ -52,8 +52,8 @@ _SILENT = logging.NullHandler()
 
 @contextmanager
 def report_errors() -> Iterator[None]:
-    """Tell an error of AWS or of the settings in one line, and exit with its code."""
-    # without a handler, Python would print what the kernel logs beside that line
+    """Report an error of AWS or of the settings in one line, and exit with its code."""
+    # without a handler, Python would print the core's log lines beside that line
     logging.getLogger("coatcheck").addHandler(_SILENT)
     try:
         yield

@@ -1,4 +1,4 @@
-"""What the commands do, between the deployment they are about and what is shown."""
+"""The operations of the commands: they read and redrive a deployment's dead letters and print the results."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from coatcheck_infra.ops.dead_letters.target_deployment import TargetDeployment,
 
 COLUMNS = ("lane", "sent", "age", "receives", "job", "tenant", "status", "attempt", "reason")
 PREVIEW_CHARACTERS = 200
-"""Characters of a message that cannot be read which `--json` shows."""
+"""Characters of an unreadable message that `--json` shows."""
 
 UNITS = ((DAY, "d"), (HOUR, "h"), (MINUTE, "min"), (SECOND, "s"))
 
 
 def list_dead_letters(stack: str | None, lane: str | None, *, limit: int, as_json: bool) -> None:
-    """Show up to `limit` dead letters. Raises CoatcheckError; reports an error of AWS and raises typer.Exit."""
+    """Print up to `limit` dead letters. Raises CoatcheckError, and typer.Exit after it has reported an error of AWS."""
     timing = Timing()
     with report_errors():
         target = find_deployment(stack, os.environ, Path.cwd())
@@ -52,7 +52,7 @@ def list_dead_letters(stack: str | None, lane: str | None, *, limit: int, as_jso
 
 
 def redrive(stack: str | None, lane: str | None, options: RedriveOptions) -> None:
-    """Redrive and tell what was done, be it broken off. Raises as `list_dead_letters` does."""
+    """Redrive and print a summary, also when interrupted. Raises as `list_dead_letters` does."""
     with report_errors():
         target = find_deployment(stack, os.environ, Path.cwd())
         lanes = select_lanes(target, lane)
@@ -66,7 +66,7 @@ def redrive(stack: str | None, lane: str | None, options: RedriveOptions) -> Non
 
 
 def select_lanes(target: TargetDeployment, lane: str | None) -> Mapping[str, str]:
-    """The dead-letter queues of all lanes, or of the one that is named. Raises InvalidArgumentError."""
+    """Return the dead-letter queues of all lanes, or of the named one. Raises InvalidArgumentError."""
     lanes = target.settings.dead_letters
     if lane is None:
         return lanes
@@ -78,7 +78,7 @@ def select_lanes(target: TargetDeployment, lane: str | None) -> Mapping[str, str
 def read_dead_letters(
     target: TargetDeployment, lanes: Mapping[str, str], timing: Timing
 ) -> Iterator[DeadLetterMessage]:
-    """The dead letters of `lanes`, one lane after the other; others may receive them when it is over."""
+    """Yield the dead letters of `lanes`, one lane after the other. When a lane is done, its messages are released."""
     for lane, queue_url in lanes.items():
         if sys.stderr.isatty():
             display.print_message(f"lane {lane}: {timing.idle_timeout} s or more")
@@ -87,15 +87,15 @@ def read_dead_letters(
 
 
 def table_row(dead_letter: DeadLetterMessage, now: int) -> list[object]:
-    """A dead letter as one row under `COLUMNS`."""
+    """Return a dead letter as one row under `COLUMNS`."""
     shown = to_json(dead_letter)
     return [shown[head] if head in shown else format_age(now - dead_letter.received.sent_at) for head in COLUMNS]
 
 
 def to_json(dead_letter: DeadLetterMessage) -> dict[str, Any]:
-    """A dead letter as JSON: under the heads of the table, and what only programs want.
+    """Return a dead letter as JSON, with the table's columns and fields for programs only.
 
-    Status and attempt are the delivery's own where it is about one.
+    Status and attempt are those of the delivery if the message is about one.
     """
     received, message, job, delivery = dead_letter.received, dead_letter.message, dead_letter.job, dead_letter.delivery
     source = job or delivery
@@ -115,11 +115,11 @@ def to_json(dead_letter: DeadLetterMessage) -> dict[str, Any]:
 
 
 def preview(body: str) -> str:
-    """The first printable characters of what nobody can read."""
+    """Return the first printable characters of an unreadable message."""
     return "".join(filter(str.isprintable, body))[:PREVIEW_CHARACTERS]
 
 
 def format_age(milliseconds: int) -> str:
-    """A length of time in the largest unit that it is one of."""
+    """Format a duration in the largest unit of which it has at least one."""
     size, unit = next((one for one in UNITS if milliseconds >= one[0]), UNITS[-1])
     return f"{max(milliseconds, 0) // size} {unit}"

@@ -1,4 +1,4 @@
-"""Dead letters as they lie in their queue, and what the table says of their jobs and deliveries."""
+"""Reads dead letters from their queue, with the state of their jobs and deliveries from the table."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from coatcheck_worker.sweep import dead_letters
 from coatcheck_worker.webhooks.webhook_messages import parse
 
 VISIBILITY_TIMEOUT = 30
-"""Seconds that a message which is looked at is hidden from others."""
+"""Seconds for which a received message is hidden from other receivers."""
 
 IDLE_TIMEOUT = dead_letters.VISIBILITY_TIMEOUT + 2
-"""Seconds without anything new after which a queue has been read: longer than the sweeper hides a message."""
+"""Seconds without a new message after which a queue counts as read: longer than the sweeper hides a message."""
 
 SKEW = MINUTE
-"""Milliseconds that the clock here may be behind that of SQS."""
+"""Milliseconds that this machine's clock may be behind that of SQS."""
 
 
 class DeadLetterKind(StrEnum):
-    """What a dead letter is, as the owner reads it. One is finished when there is nothing left to wake for."""
+    """The kind of a dead letter, as shown to the owner. It is finished when its job or delivery needs no dispatch."""
 
     UNFINISHED = "unfinished"
     FINISHED = "finished"
@@ -46,7 +46,7 @@ class DeadLetterKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterMessage:
-    """A dead letter of a lane: the message in it where it can be read, and its job or delivery as the row says now."""
+    """A dead letter of a lane: its message, if readable, and the present row of its job or delivery."""
 
     lane: str
     received: ReceivedMessage
@@ -57,14 +57,14 @@ class DeadLetterMessage:
 
     @property
     def subject(self) -> str | None:
-        """The job that it is about; the endpoint, where it is about a test of one."""
+        """The id of the job that it is about, or of the endpoint if it is about an endpoint's test."""
         if isinstance(self.message, DeliveryMessage):
             return self.message.of
         return self.message.job if self.message else None
 
 
 def classify(aws: Transport, table: str, lane: str, received: ReceivedMessage) -> DeadLetterMessage:
-    """What a message of a lane's dead-letter queue is. Raises AwsError."""
+    """Classify a message of a lane's dead-letter queue. Raises AwsError."""
     try:
         message = (parse if lane == WEBHOOKS else JobMessage.parse)(received.body)
     except BadMessage:
@@ -100,7 +100,7 @@ def _of_delivery(aws: Transport, table: str, received: ReceivedMessage, message:
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """How time passes: `clock` in milliseconds since the epoch, `pause` and `idle_timeout` in seconds."""
+    """Clock and waits: `clock` in milliseconds since the epoch, `pause` and `idle_timeout` in seconds."""
 
     clock: Callable[[], int] = system_clock
     pause: Callable[[float], None] = time.sleep
@@ -109,10 +109,10 @@ class Timing:
 
 @dataclass
 class QueueReader:
-    """One pass through a dead-letter queue. Iterating gives each message once that was there when it began.
+    """One pass through a dead-letter queue. Iterating yields once each message that was there at the start.
 
-    It ends when `idle_timeout` has passed without one: what arrives meanwhile is left for the next time, so that it
-    ends even where messages keep arriving. Nothing is taken away but by `remove`. Raises AwsError.
+    It ends when `idle_timeout` has passed without such a message. Later messages are left for the next pass, so a pass
+    ends even if messages keep arriving. Only `remove` deletes a message. Raises AwsError.
     """
 
     aws: Transport
@@ -139,12 +139,15 @@ class QueueReader:
                 return
 
     def remove(self, received: ReceivedMessage) -> None:
-        """Delete a message that was read."""
+        """Delete a message that was received."""
         self.aws.send(delete(received))
         self._held.pop(received.message_id, None)
 
     def release(self) -> None:
-        """Let others receive at once what was read and not removed. Without AWS they do when the hold has passed."""
+        """Make messages that were not removed visible again immediately.
+
+        If AWS fails, they become visible after `VISIBILITY_TIMEOUT`.
+        """
         with suppress(AwsError):
             for received in self._held.values():
                 self.aws.send(change_visibility(received, 0))
@@ -152,7 +155,7 @@ class QueueReader:
 
 @contextmanager
 def read_queue(aws: Transport, queue_url: str, timing: Timing, *, batch: int = 10) -> Iterator[QueueReader]:
-    """A pass through a queue, `batch` messages (1 to 10) at a time, that hides nothing when it is over."""
+    """Read a queue, `batch` messages (1 to 10) at a time, and release the messages at the end."""
     made = QueueReader(aws, queue_url, timing, batch)
     try:
         yield made

@@ -1,4 +1,4 @@
-"""Bringing dead letters back: which are sent again, which deleted, which left."""
+"""Redrives dead letters: decides which are sent again, which are deleted and which are left."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from coatcheck_infra.ops.dead_letters.target_deployment import TargetDeployment
 
 @dataclass(frozen=True, slots=True)
 class RedriveOptions:
-    """What is asked for. `rate` is in messages a second; `limit` counts what is sent back or deleted.
+    """The options of a redrive. `rate` is in messages a second; `limit` counts messages sent back or deleted.
 
-    `jobs`: only messages of these; none for all.
+    `jobs` limits the redrive to messages of these jobs; if empty, it handles all.
     """
 
     rate: float = 10
@@ -37,7 +37,7 @@ class RedriveOptions:
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """What is done with a dead letter, and how the summary names it with the count."""
+    """What is done with a dead letter, and the summary's phrase for it, with a place for the count."""
 
     phrase: str
     sends: bool = False
@@ -46,7 +46,7 @@ class Action:
 
 REDRIVEN = Action("redriven {}", sends=True, deletes=True)
 
-# a wake-up does no harm, so a job in a row that only newer workers read is woken for them
+# a needless dispatch does no harm: a job whose row only newer workers can read is dispatched for them
 DEFAULT_ACTIONS: Mapping[DeadLetterKind, Action] = MappingProxyType(
     {
         DeadLetterKind.UNFINISHED: REDRIVEN,
@@ -68,7 +68,7 @@ DROP_UNREADABLE_ACTIONS: Mapping[DeadLetterKind, Action] = MappingProxyType(
 
 @dataclass(frozen=True)
 class Redrive:
-    """One redrive of a deployment's dead letters. `counts` counts what was done, as it is done."""
+    """One redrive of a deployment's dead letters. `counts` counts the actions as they are done."""
 
     target: TargetDeployment
     options: RedriveOptions
@@ -78,10 +78,10 @@ class Redrive:
     def process_lanes(self, lanes: Mapping[str, str]) -> None:
         """Go once through the dead-letter queues of `lanes` (lane to URL). Raises AwsError.
 
-        It may be broken off anywhere: a message is deleted after its successor was sent, so that at worst a job or a
-        delivery is woken twice.
+        It may be interrupted anywhere: a message is deleted only after its successor was sent, so at worst a job or a
+        delivery is dispatched twice.
         """
-        # so many as are dealt with well before they are shown to others again
+        # as many messages as can be handled well before they become visible to others again
         batch = max(1, min(10, int(self.options.rate * VISIBILITY_TIMEOUT / 2)))
         for lane, queue_url in lanes.items():
             with read_queue(self.target.aws, queue_url, self.timing, batch=batch) as reader:
@@ -91,7 +91,7 @@ class Redrive:
                         return
 
     def summary(self) -> str:
-        """What was done so far, in one line."""
+        """Return what was done so far, in one line."""
         known = dict.fromkeys((*DEFAULT_ACTIONS.values(), *DROP_UNREADABLE_ACTIONS.values()))
         done = [one.phrase.format(self.counts[one]) for one in known if self.counts[one] or one is REDRIVEN]
         return ("nothing was changed; without --dry-run: " if self.options.dry_run else "") + ", ".join(done)

@@ -1,4 +1,4 @@
-"""Which deployment is meant: a stack on AWS, the one in the environment, or the one that runs on this machine."""
+"""Finds the target deployment: a stack on AWS, the one in the environment, or the one that runs on this machine."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ OUTPUT_NAMES = {
     "COATCHECK_WEBHOOK_KEY": "WebhookKeyArn",
 }
 LANE_OUTPUT_SUFFIXES = {"COATCHECK_QUEUES": "QueueUrl", "COATCHECK_DEAD_LETTERS": "DeadLettersUrl"}
-"""The outputs of a stack that hold a setting: by their whole name, and by how they end after the lane's name."""
+"""The outputs of a stack that hold settings: by full name, and by the suffix after the lane's name."""
 
 
 @dataclass(frozen=True, slots=True)
 class TargetDeployment:
-    """A deployment and the way to it."""
+    """A deployment's settings, and the transport to its AWS account or emulator."""
 
     aws: Transport
     settings: Settings
 
 
 def find_deployment(stack: str | None, environ: Mapping[str, str], here: Path) -> TargetDeployment:
-    """The deployment of `stack` on AWS, else that in `environ`, else that of the `coatcheck up` in the folder `here`.
+    """Find the deployment of `stack` on AWS, else that in `environ`, else that of the `coatcheck up` of folder `here`.
 
-    Raises InvalidArgumentError or NoServerError where there is none, BadSettings for a wrong variable, and botocore's
-    errors where AWS cannot be asked.
+    Raises InvalidArgumentError or NoServerError if there is no deployment, BadSettings for an invalid variable, and
+    botocore's errors if a call to AWS fails.
     """
     if stack:
         return from_stack(stack, boto3.Session())
@@ -48,7 +48,7 @@ def find_deployment(stack: str | None, environ: Mapping[str, str], here: Path) -
 
 
 def from_stack(name: str, session: boto3.Session, endpoint_url: str | None = None) -> TargetDeployment:
-    """The deployment that a CloudFormation stack describes in its outputs. Raises as `find_deployment` does."""
+    """Read the deployment from the outputs of a CloudFormation stack. Raises as `find_deployment` does."""
     config = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 3})
     cloudformation = session.client("cloudformation", endpoint_url=endpoint_url, config=config)
     try:
@@ -62,7 +62,7 @@ def from_stack(name: str, session: boto3.Session, endpoint_url: str | None = Non
 
 
 def settings_from_outputs(stack: str, outputs: Mapping[str, str]) -> Settings:
-    """The deployment in the outputs of a stack. Raises InvalidArgumentError where they are not those of Coatcheck."""
+    """Read settings from a stack's outputs. Raises InvalidArgumentError if they are not those of Coatcheck."""
     lanes = {
         variable: {key.removesuffix(end).lower(): url for key, url in outputs.items() if key.endswith(end)}
         for variable, end in LANE_OUTPUT_SUFFIXES.items()
@@ -76,7 +76,7 @@ def settings_from_outputs(stack: str, outputs: Mapping[str, str]) -> Settings:
 
 
 def _from_local_stack(environ: Mapping[str, str], here: Path) -> TargetDeployment:
-    # a worker's container, which has its environment, has nothing of what the local stack is made with
+    # imported late: a worker's container, which has its environment, lacks the packages of the local stack
     from coatcheck_infra.local.environment import Credentials  # noqa: PLC0415
     from coatcheck_infra.local.resources import STACK, session  # noqa: PLC0415
 

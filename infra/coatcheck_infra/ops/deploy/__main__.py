@@ -23,11 +23,11 @@ from coatcheck_infra.template import TEMPLATE, read_template
 
 SAM = TOOLS_DIR / "sam" / "bin" / "sam"
 MAX_VALUE_CHARACTERS = 100
-"""Characters of a value that are shown."""
+"""Characters of a parameter's value that are shown."""
 
 
 def main() -> str | int | None:
-    """Show what would change, ask, deploy; one line on what is wrong."""
+    """Show what would change, ask, and deploy. Returns the exit code, or one line on what is wrong."""
     options = _options()
     session = boto3.Session()
     try:
@@ -41,7 +41,7 @@ def main() -> str | int | None:
 
 
 def deploy(session: boto3.Session, stack: str, requested: Mapping[str, str], *, confirmed: bool) -> int:
-    """Deploy the template to `stack`; the exit code of the SAM CLI. Raises DeployRefused and botocore's errors."""
+    """Deploy the template to `stack` and return the SAM CLI's exit code. Raises DeployRefused and botocore's errors."""
     if not session.region_name:
         raise DeployRefused("no AWS region: set AWS_DEFAULT_REGION, or AWS_PROFILE to a profile that has one")
     cloudformation = session.client("cloudformation")
@@ -59,7 +59,7 @@ def deploy(session: boto3.Session, stack: str, requested: Mapping[str, str], *, 
     if current is not None:
         deployed_stack.protect(cloudformation, stack)
     with tempfile.TemporaryDirectory(prefix="coatcheck-deploy-") as scratch:
-        # an infra/samconfig.toml of a guided deploy holds parameters of the day it was written
+        # an infra/samconfig.toml of an earlier guided deploy holds the parameters of that day: do not use it
         config = Path(scratch) / "samconfig.toml"
         config.write_text("version = 0.1\n")
         done = subprocess.run(
@@ -71,7 +71,7 @@ def deploy(session: boto3.Session, stack: str, requested: Mapping[str, str], *, 
 
 
 def sam(stack: str, region: str, requested: Mapping[str, str], config: Path) -> list[str]:
-    """The command that deploys. Of a stack that is there it keeps each parameter that is not named."""
+    """Build the command that deploys. An existing stack keeps each parameter that is not named."""
     overrides = [f'{name}="{_escaped(value)}"' for name, value in requested.items()]
     return [
         *(str(SAM), "deploy", "--template-file", str(TEMPLATE), "--config-file", str(config)),
@@ -86,7 +86,7 @@ def _escaped(value: str) -> str:
 
 
 def describe_plan(stack: str, region: str, plan: Plan, account: account_limits.Account | None) -> Sequence[str]:
-    """The lines that tell what would change, and what is wrong with it."""
+    """Return lines on what would change, with warnings."""
     before = plan.live.parameters if plan.live else {}
     lines = [f"Stack {stack} in {region}: {f'exists ({plan.live.status})' if plan.live else 'will be created'}."]
     for change in plan.changes:

@@ -1,4 +1,4 @@
-"""Whether the account has room for what the stack runs at the same time."""
+"""Checks whether the account's concurrency limit is enough for the stack."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from dataclasses import dataclass
 
 LANE_PARAMETERS = ("DefaultLaneConcurrency", "HeavyLaneConcurrency", "WebhookConcurrency")
 RESERVED = {"ApiReservedConcurrency": 2, "SweeperReservedConcurrency": 1}
-"""What is reserved, and the room that is needed where it is not: two requests and a sweep."""
+"""Parameters of reserved concurrency, and the concurrency needed if nothing is reserved: two requests and a sweep."""
 
 MIN_LANE_CONCURRENCY = 2
 MIN_UNRESERVED = 100
-"""https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html: what Lambda keeps for the others."""
+"""https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html: what Lambda keeps unreserved."""
 
 ASK_FOR_MORE = "ask for more in Service Quotas (Lambda, Concurrent executions)"
 
 
 @dataclass(frozen=True)
 class Account:
-    """What Lambda runs at once in this account and region, and how much of it no function has reserved."""
+    """The concurrency limit of Lambda in this account and region, and how much of it no function has reserved."""
 
     limit: int
     unreserved: int
 
 
 def concurrency_warnings(account: Account, values: Mapping[str, str], before: Mapping[str, str]) -> Iterator[str]:
-    """What of the parameters `values` does not fit the account, and what to set instead.
+    """Yield a warning, with values to set instead, where the parameters `values` do not fit the account.
 
-    `before` are the live stack's own, whose reservations are free for it.
+    `before` holds the live stack's own parameters: the stack may use what it has reserved itself.
     """
     requested, ours = (sum(int(one.get(name, 0)) for name in RESERVED) for one in (values, before))
     free = account.unreserved + ours - requested

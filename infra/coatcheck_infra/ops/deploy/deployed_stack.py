@@ -1,4 +1,4 @@
-"""What a deploy asks AWS and tells it, besides what the SAM CLI does."""
+"""The calls to AWS that a deploy makes besides those of the SAM CLI."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ STACK_POLICY = Path(__file__).resolve().parents[2] / "stack-policy.json"
 
 CREATION_FAILED = {"CREATE_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED"}
 NOT_CREATED_YET = "REVIEW_IN_PROGRESS"
-"""A change set was made and never carried out."""
+"""A change set was created but never executed."""
 
 
 def live_stack(cloudformation: Any, name: str) -> LiveStack | None:
-    """The stack of that name; None where there is none.
+    """Return the stack of that name; None if it does not exist.
 
-    Raises DeployRefused where it cannot be deployed to as it stands.
+    Raises DeployRefused if its present status does not allow a deploy.
     """
     try:
         stack = cloudformation.describe_stacks(StackName=name)["Stacks"][0]
@@ -42,7 +42,7 @@ def live_stack(cloudformation: Any, name: str) -> LiveStack | None:
 
 
 def account(functions: Any) -> Account | None:
-    """How much Lambda runs at once in this account; None where it will not say."""
+    """Return the concurrency limits of Lambda in this account; None if they cannot be read."""
     try:
         limit = functions.get_account_settings()["AccountLimit"]
     except (ClientError, BotoCoreError):
@@ -51,5 +51,5 @@ def account(functions: Any) -> Account | None:
 
 
 def protect(cloudformation: Any, name: str) -> None:
-    """Have CloudFormation refuse every update of the stack that would replace or remove what is kept in it."""
+    """Make CloudFormation refuse every update of the stack that would replace or remove its stored data."""
     cloudformation.set_stack_policy(StackName=name, StackPolicyBody=STACK_POLICY.read_text())

@@ -1,4 +1,4 @@
-"""What a deploy would change: parameters of the template, of the live stack, and what was asked for."""
+"""Plans a deploy from the template's parameters, those of the live stack, and the requested values."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from typing import Any
 from coatcheck.core.suggestions import unknown
 
 IMMUTABLE_PARAMETERS = ("ExistingTable", "ExistingBucket", "ExistingWebhookKey")
-"""Parameters that a stack is made with. The API would go on with the store before, its version being published."""
+"""Parameters that are fixed when a stack is created. The API's published version would go on with the old store."""
 
 
 class DeployRefused(Exception):
-    """This deploy must not be, and why, in words for whoever asked for it."""
+    """The deploy is refused. The message gives the reason to whoever started it."""
 
 
 @dataclass(frozen=True)
 class LiveStack:
-    """A stack that is there: its status, and the values of its parameters."""
+    """An existing stack: its status, and the values of its parameters."""
 
     status: str
     parameters: Mapping[str, str]
@@ -28,7 +28,7 @@ class LiveStack:
 
 @dataclass(frozen=True)
 class Change:
-    """A parameter that gets another value; `before` is None where the live stack does not have it, or is not there."""
+    """A parameter that gets a new value. `before` is None if the live stack lacks it, or if there is no stack."""
 
     name: str
     before: str | None
@@ -37,7 +37,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Plan:
-    """`values` is what every parameter of the template will be, `changes` the difference to the live stack."""
+    """`values` holds the new value of every template parameter, `changes` the difference to the live stack."""
 
     live: LiveStack | None
     values: Mapping[str, str]
@@ -45,7 +45,7 @@ class Plan:
 
 
 def parse_parameters(texts: Sequence[str]) -> dict[str, str]:
-    """The values in texts like `Name=value Name=value`; a value may have spaces, as JSON does. Raises DeployRefused."""
+    """Parse texts like `Name=value Name=value`. A value may have spaces, as JSON does. Raises DeployRefused."""
     requested: dict[str, str] = {}
     for pair in (pair for text in texts for pair in re.split(r"\s+(?=[A-Z]\w*=)", text.strip()) if pair):
         name, equals, value = pair.partition("=")
@@ -56,7 +56,7 @@ def parse_parameters(texts: Sequence[str]) -> dict[str, str]:
 
 
 def make_plan(declared: Mapping[str, Any], live: LiveStack | None, requested: Mapping[str, str]) -> Plan:
-    """What becomes of the template's parameters, `declared`: what is not asked for stays as it is.
+    """Compute the new values of the template's parameters, `declared`. What is not requested stays as it is.
 
     Raises DeployRefused.
     """
@@ -77,7 +77,7 @@ def make_plan(declared: Mapping[str, Any], live: LiveStack | None, requested: Ma
 
 
 def _parameter_error(declared: Mapping[str, Any], value: str) -> str | None:
-    """What CloudFormation would refuse about the value of a parameter, before anything is uploaded."""
+    """Return why CloudFormation would refuse a parameter's value, or None. This runs before anything is uploaded."""
     allowed = [str(one) for one in declared.get("AllowedValues", ())]
     if allowed and value not in allowed:
         return f"must be one of {', '.join(allowed)}"
@@ -91,7 +91,7 @@ def _parameter_error(declared: Mapping[str, Any], value: str) -> str | None:
 
 
 def warnings(plan: Plan) -> Iterator[str]:
-    """What is easily overlooked in it."""
+    """Yield warnings about what is easily overlooked in the plan."""
     values, before = plan.values, plan.live.parameters if plan.live else {}
     if not values["AlarmTopicArn"]:
         yield "AlarmTopicArn is empty: nobody is notified of alarms. Give the ARN of an SNS topic."
