@@ -54,7 +54,7 @@ class Context(Protocol):
         """An empty folder of this attempt's own, removed when it ends."""
 
     def progress(self, fraction: float, message: str | None = None) -> None:
-        """Tell those who poll how far the job is (0 to 1; message at most 200 characters).
+        """Report to clients how far the job is (0 to 1; message at most 200 characters).
 
         Cheap to call often: it is written every couple of seconds at most. Raises `Stopped` as `check` does.
         """

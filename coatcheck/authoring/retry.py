@@ -1,4 +1,4 @@
-"""How a failed attempt is tried again: what a job type says of it, and what a handler raises."""
+"""How a failed attempt is retried: the policy of a job type, and the exceptions that a handler raises."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class RetryPolicy:
 
 
 class Reject(Exception):
-    """Raised by a handler: this job can never succeed. It fails at once, with `reason` shown to the client."""
+    """Raised by a handler: this job can never succeed. It fails immediately, with `reason` shown to the client."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)

@@ -32,7 +32,7 @@ class Artifact:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a handler made of its input.
+    """The outcome of a handler's run.
 
     `output` is what it returned: a model, a `Result`, a `Continue` or None. `body` is the result's bytes as a client
     would download them: those of a `Result`, or the model as JSON.
@@ -119,7 +119,7 @@ class LocalContext:
 
 
 class _Upload(io.RawIOBase):
-    """As little of a file as the worker promises: no writing, no file descriptor."""
+    """Only the file methods that the worker promises: no writing, no file descriptor."""
 
     def __init__(self, file: io.RawIOBase | io.BytesIO) -> None:
         self._file = file
@@ -145,7 +145,7 @@ class _Upload(io.RawIOBase):
 
 
 class _Artifact(io.RawIOBase):
-    """As little of a file as the worker promises: no seeking, no reading, no file descriptor."""
+    """Only the file methods that the worker promises: no seeking, no reading, no file descriptor."""
 
     def __init__(self) -> None:
         self.written = bytearray()

@@ -66,7 +66,7 @@ def print_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
         table.columns[0].style = "dim"
     for row in rows:
         table.add_row(*(Text(printable("" if cell is None else cell)) for cell in row))
-    # what goes into a file or a pipe is not to be folded at some width, nor filled up with blanks
+    # output to a file or a pipe must not be wrapped or padded with blanks
     console = Console(highlight=False, width=None if sys.stdout.isatty() else UNLIMITED_WIDTH)
     with console.capture() as lines:
         console.print(table)
@@ -117,7 +117,7 @@ TIME_FIELDS = ("created_at", "run_at", "started_at", "finished_at", "expires_at"
 
 @contextmanager
 def job_bar() -> Iterator[Callable[[Job], None]]:
-    """A bar that follows a job, on a terminal only: call it with the job at each look."""
+    """A bar that follows a job, on a terminal only: call it with the job at each poll."""
     with _bar("[progress.description]{task.description}", "[progress.percentage]{task.fields[share]}") as update:
         yield lambda job: update(
             description=printable(f"{job.id} {job.status} {job.progress.get('message') or ''}".rstrip(), MAX_BAR_TEXT),

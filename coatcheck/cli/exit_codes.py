@@ -1,4 +1,4 @@
-"""The exit codes of the command line, and which error ends in which."""
+"""The exit codes of the command line, and which error leads to which."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ _BY_KIND: tuple[tuple[type[CoatcheckError], int], ...] = (
 
 
 def exit_code(error: CoatcheckError) -> int:
-    """The exit code that an error ends in."""
+    """The exit code for an error."""
     if isinstance(error, ProblemError):
         return _BY_STATUS.get(error.status, SERVER_ERROR)
     return next((code for kind, code in _BY_KIND if isinstance(error, kind)), SERVER_ERROR)

@@ -35,7 +35,7 @@ class Attachment:
 
 
 def read_input(text: str, stdin: Callable[[int], bytes]) -> Any:
-    """The JSON that `--input` stands for: itself, `@file`, or `-` for standard input, of which `stdin` reads bytes."""
+    """The JSON that `--input` stands for: itself, `@file`, or `-` for standard input, which `stdin` reads."""
     if text == "-":
         return _parse(stdin(MAX_INPUT_SIZE + 1), "standard input")
     if text.startswith("@"):

@@ -230,7 +230,7 @@ def _resume_hint(begun: Sequence[str]) -> Iterator[None]:
 
 
 def _wait(job: Job, url: str | None, api_key: str | None) -> Job:
-    # a look at the server every few seconds moves the bar; without one a look is as long as the server lets it be
+    # with a bar, poll every few seconds to move it; without one, poll for as long as the server allows
     long_poll = 2.0 if sys.stderr.isatty() else 25.0
     try:
         with connect(url, api_key, RETRY_TIMEOUT_WHILE_WAITING) as client, display.job_bar() as show:

@@ -52,7 +52,7 @@ GROUPS = {"webhooks": ("Have your own server called when a job changes.", WEBHOO
 def make_app(plugins: Iterable[EntryPoint] = ()) -> typer.Typer:
     """The command line with its own commands and those of `plugins`, each a function or a group of commands.
 
-    One that cannot be loaded is told and left out.
+    A plugin that cannot be loaded is reported and left out.
     """
     app = typer.Typer(
         name="coatcheck",
@@ -113,7 +113,7 @@ def _run(argv: Sequence[str]) -> NoReturn:
     try:
         make_app(_find_plugins(argv))(args=argv, prog_name="coatcheck")
     finally:
-        # here, where what it raises is still told
+        # flush here, where its errors are still reported
         sys.stdout.flush()
     raise AssertionError("typer ends in SystemExit")
 

@@ -1,4 +1,4 @@
-"""The standard streams of the command: whatever they are, no text and no reader of them ends it in a traceback."""
+"""The standard streams of the command: whatever they are, neither a text nor a reader causes a traceback."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TextIO
 from coatcheck.client.exceptions import CoatcheckError
 
 BROKEN_PIPE_EXIT_CODE = 141
-"""The exit code of what `head` has had enough of, as a shell reports it: 128 and SIGPIPE."""
+"""The exit code when the reader, such as `head`, closes the pipe, as a shell reports it: 128 plus SIGPIPE."""
 
 
 class StreamFailed(CoatcheckError):
@@ -21,10 +21,11 @@ class StreamFailed(CoatcheckError):
 
 @contextmanager
 def guarded_streams() -> Iterator[None]:
-    """Have `sys.stdout` and `sys.stderr` take any text while this lasts.
+    """Let `sys.stdout` and `sys.stderr` accept any text within this context.
 
-    What their encoding lacks is replaced. A reader of standard output that is gone ends the process with READER_GONE;
-    output that fails otherwise is a StreamFailed. Messages that cannot be written are lost without a word.
+    Characters that their encoding lacks are replaced. If the reader of standard output is gone, the process ends with
+    BROKEN_PIPE_EXIT_CODE; output that fails otherwise raises StreamFailed. Messages that cannot be written are lost
+    silently.
     """
     _reopen_closed()
     original = sys.stdout, sys.stderr
@@ -37,7 +38,7 @@ def guarded_streams() -> Iterator[None]:
 
 
 def read_input(limit: int) -> bytes:
-    """At most so many bytes of standard input. Raises StreamFailed."""
+    """At most `limit` bytes of standard input. Raises StreamFailed."""
     try:
         with open(0, "rb", closefd=False) as stdin:
             return stdin.read(limit)
@@ -72,7 +73,7 @@ class _StderrFile(io.FileIO):
 def _text_stream(raw: io.FileIO, like: TextIO | None, errors: str, *, line_buffering: bool = False) -> TextIO:
     buffered = io.BufferedWriter(raw)
     encoding = getattr(like, "encoding", None) or "utf-8"
-    # PYTHONUNBUFFERED asks for each line at once
+    # PYTHONUNBUFFERED asks for each line immediately
     at_once = line_buffering or raw.isatty() or getattr(like, "write_through", False)
     return io.TextIOWrapper(buffered, encoding, errors, line_buffering=at_once)
 

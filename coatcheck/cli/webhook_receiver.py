@@ -1,4 +1,4 @@
-"""A receiver of webhooks on this machine: takes them in, verifies them, forwards them, and tells of each."""
+"""A receiver of webhooks on this machine: receives, verifies, forwards and reports each."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class WebhookReceiver:
             yield self._queue.get()
 
     def handle(self, headers: Headers, body: bytes, event: dict[str, Any]) -> ReceivedWebhook:
-        """What to answer to a webhook, and what to tell of it."""
+        """The answer to a webhook, and what to report of it."""
         verified, reason = self._verify(dict(headers), body)
         response_status = 400 if verified is False else self._status
         if verified is not False and self._forward_to:
@@ -143,7 +143,7 @@ class _Server(ThreadingMixIn, TCPServer):
         super().__init__(address, _Handler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """One line for what broke a connection, which is the sender's going away as a rule."""
+        """Log one line for a broken connection; usually the sender has gone away."""
         del request, client_address
         print_message(f"a request was broken off: {sys.exception()}")
 
@@ -168,7 +168,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._respond(400, str(refused))
             return
         webhook = self.server.receiver.handle(self.headers.items(), body, event)
-        # first, so that what its sender does not wait for is told too
+        # publish first, so that a webhook is reported even if its sender does not wait for the answer
         self.server.receiver.publish(webhook)
         self._respond(webhook.response_status, webhook.reason)
 
@@ -192,7 +192,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(f"{reason}\n".encode())
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Nothing: what arrives is told by `received`."""
+        """Log nothing: `received` reports what arrives."""
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - http.server's name for it
         """What was no HTTP, or another method."""

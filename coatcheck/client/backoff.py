@@ -1,4 +1,4 @@
-"""When a call that failed is sent again: with growing pauses, as the server asks, and never past a deadline."""
+"""When to send a failed call again: with growing pauses, as the server asks, and never past a deadline."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _INITIAL_DELAY, _MAX_DELAY, _JITTER = 0.2, 5.0, 0.2
 
 
 class Backoff:
-    """For stamina, about one call: the pause before it is sent again, or False where it is not.
+    """Tells stamina about one call: the pause before it is sent again, or False if it is not sent again.
 
-    It is not where the pause would end after `deadline`.
+    It is not sent again if the pause would end after `deadline`.
     """
 
     def __init__(self, deadline: Deadline, *, safe_to_retry: bool) -> None:

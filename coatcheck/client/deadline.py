@@ -21,7 +21,7 @@ class Deadline:
 
     @classmethod
     def after(cls, seconds: float | None) -> Self:
-        """In so many seconds from now; None is never."""
+        """The deadline in `seconds` from now; None is never."""
         return cls() if seconds is None else cls(time.monotonic() + seconds)
 
     @property
@@ -36,11 +36,11 @@ NO_DEADLINE = Deadline()
 def run_with_timeout(
     left: Callable[[], float], call: Callable[[], T], *, discard: Callable[[T], object] | None = None
 ) -> T:
-    """What `call` returns or raises, in a thread of its own. Raises TimeoutError once `left()` is 0.
+    """Run `call` in a thread of its own and return or raise its outcome. Raises TimeoutError once `left()` is 0.
 
-    Then the call is left to end by itself, and what it may still return goes to `discard`. `left` is asked again when
-    the time that it gave is over: it may have become more. A thread, since no time limit of a socket covers looking a
-    name up, trying each of its addresses, or an answer that comes byte by byte.
+    Then the call is left to end by itself, and what it may still return goes to `discard`. When the time that `left`
+    gave is over, `left` is called again, since the time may have been extended. A thread is needed because no time
+    limit of a socket covers resolving a name, trying each of its addresses, or an answer that comes byte by byte.
     """
     if left() <= 0:
         raise TimeoutError

@@ -74,7 +74,7 @@ class ProblemError(CoatcheckError):
 
 
 class UnexpectedResponseError(CoatcheckError):
-    """What answered does not speak the contract: not JSON, or a status that the call does not have."""
+    """The answer does not follow the contract: it is not JSON, or has a status that the call does not have."""
 
     def __init__(self, url: str, status: int, content: str) -> None:
         received = f"{redact_url(url)} answered {status} with {content or 'no content'}"
@@ -82,7 +82,7 @@ class UnexpectedResponseError(CoatcheckError):
 
 
 class NotFinished(CoatcheckError):
-    """The job is not done yet: it has no result so far. `job` is how it stood."""
+    """The job is not done yet: it has no result so far. `job` is its last known state."""
 
     def __init__(self, job: Job) -> None:
         super().__init__(f"{job.id} is {job.status}, not finished yet")

@@ -1,4 +1,4 @@
-"""The bytes of results on their way: counted, checked, and never held whole."""
+"""Download the bytes of results: they are counted, checked, and never all held in memory."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class SupportsWrite(Protocol):
 
 
 class ResultDownload:
-    """A download on its way into `output`, which never gets more than the job announced.
+    """A download in progress into `output`, which never gets more bytes than the job announced.
 
-    `finish` says whether it is what the job promised.
+    `finish` checks that it is what the job promised.
     """
 
     def __init__(self, output: SupportsWrite, expected: StoredFile | None, progress: ProgressCallback | None) -> None:
@@ -47,7 +47,7 @@ class ResultDownload:
 
     @property
     def remaining(self) -> int:
-        """Bytes that the job announced and that have not come."""
+        """The number of bytes that the job announced and that have not arrived."""
         return self._expected.size - self.size if self._expected else 0
 
     def begin(self, status: int, headers: Mapping[str, str]) -> int:
@@ -116,7 +116,7 @@ def atomic_write(path: Path, size: int = 0) -> Iterator[BinaryIO]:
         with _temporary_file(path) as file:
             yield file
     except OSError as error:
-        # the name that was asked for is the one to complain of
+        # the message should name the file that was asked for
         error.filename = str(path)
         raise
 
@@ -128,7 +128,7 @@ def _check_free_space(folder: Path, size: int) -> None:
 
 @contextmanager
 def _temporary_file(path: Path) -> Iterator[BinaryIO]:
-    # of a short name of its own: that of the file may be as long as names can be
+    # a short name of its own: the file's name may already have the greatest length
     temporary = path.with_name(f".{uuid4().hex}.part")
     try:
         with temporary.open("xb") as file:

@@ -1,4 +1,4 @@
-"""A file on its way to be an upload: whole, or in parts side by side that go on where they stopped."""
+"""Upload a file: in one request, or in parallel parts that can be resumed."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from coatcheck.core import sanitize
 from coatcheck.core.part_plan import MAX_PARTS, PartPlan
 
 MULTIPART_THRESHOLD = 64 * 1024**2
-"""Bytes of a file from which on losing a connection is worth not to start over."""
+"""Size in bytes from which a file is sent in parts, so that a lost connection does not mean starting over."""
 
 MAX_CONCURRENCY = 4
 
-# S3 answers 403 when a link has expired, and 400 when the credentials have that signed it
+# S3 answers 403 when a link has expired, and 400 when the credentials that signed it have expired
 _EXPIRED_LINK_STATUSES = frozenset({400, 403})
 
-# S3 takes an upload once: an earlier PUT has arrived, whose answer was lost
+# S3 accepts an upload once: an earlier PUT has arrived, but its answer was lost
 _ALREADY_UPLOADED = 412
 
 Body = Callable[[], Iterator[bytes]]
@@ -37,7 +37,7 @@ Body = Callable[[], Iterator[bytes]]
 
 @dataclass(frozen=True, slots=True)
 class UploadTransport:
-    """What sends, and again where that may help: calls to the service, and bytes (method, URL, headers) to S3."""
+    """Sends, with retries where they may help: calls to the service, and bytes (method, URL, headers) to S3."""
 
     send: Callable[[Request[Any]], Any]
     put: Callable[[str, str, Mapping[str, str], Body], None]
@@ -89,7 +89,7 @@ class LocalFile:
 
 
 def upload_name(path: Path) -> str:
-    """What an upload of a file is called: its name, without what the service does not take."""
+    """The name of a file's upload: the file's name, without what the service does not accept."""
     return sanitize.filename(path.name) or "file"
 
 
@@ -101,7 +101,7 @@ def upload(
     resume: str | None,
     on_started: Callable[[str], None] | None,
 ) -> str:
-    """Send a file, or of the upload `resume` what is missing; the upload's id. See `Client.upload`."""
+    """Send a file, or what is missing of the upload `resume`, and return the upload's id. See `Client.upload`."""
     upload_id, ticket = _resume(transport, file, resume) if resume else _create(transport, file)
     if isinstance(ticket, UploadTicket):
         _send_single(transport, ticket, file, progress)
@@ -166,7 +166,7 @@ def _put_file(
 
 
 class _MultipartUpload:
-    """The parts of one file, of which those that have arrived already are not sent."""
+    """The parts of one file; parts that have already arrived are not sent."""
 
     def __init__(
         self, transport: UploadTransport, ticket: MultipartTicket, file: LocalFile, progress: ProgressCallback | None
@@ -188,7 +188,7 @@ class _MultipartUpload:
                     after = max(page.links)
                     page = self._fetch_links(after)
             except BaseException:
-                # what waits is not begun, and what is on its way ends at its next chunk
+                # waiting parts are not started, and running ones end at their next chunk
                 self._aborted.set()
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise

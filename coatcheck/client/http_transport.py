@@ -27,7 +27,7 @@ RESPONSE_TIMEOUT = 30.0
 CONNECT_TIMEOUT = 5.0
 
 STALL_TIMEOUT = 60.0
-"""As long as the receiver of a file may take none of its bytes, and may keep the answer back after the last."""
+"""Seconds for which the receiver of a file may take no bytes, and may hold back the answer after the last byte."""
 
 MAX_RESPONSE_SIZE = 8 * 1024**2
 """Bytes of an answer that is read whole. A Lambda's answer has 6 MB at most
@@ -36,7 +36,7 @@ MAX_RESPONSE_SIZE = 8 * 1024**2
 MIN_DOWNLOAD_RATE = 1024
 """Bytes a second below which a download is given up."""
 
-# bytes are passed on as they are: what is small on the way may be gigabytes unpacked
+# bytes are passed on unchanged: what is small in transit may be gigabytes when decompressed
 IDENTITY = {"Accept-Encoding": "identity"}
 
 _NOT_SENT_ERRORS = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
@@ -47,8 +47,8 @@ class HttpTransport:
     """Sends requests for a client of the server at `url`. Raises InvalidArgumentError for proxies or certificates of
     the environment that cannot be used.
 
-    Methods raise ConnectionFailed where no answer came, or not in time, and UnexpectedAnswerError for one that is
-    larger than any of a Coatcheck server.
+    Methods raise ConnectionFailed when no answer came in time, and UnexpectedResponseError for an answer that is larger
+    than any of a Coatcheck server.
     """
 
     def __init__(self, url: str) -> None:
@@ -56,11 +56,11 @@ class HttpTransport:
         self._http = _http(url)
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         self._http.close()
 
     def open(self, method: str, url: str, *, limit: float = RESPONSE_TIMEOUT, **more: Any) -> httpx.Response:
-        """The head of an answer, within `limit` seconds; whoever asked reads the rest and closes it."""
+        """The head of an answer, within `limit` seconds; the caller reads the rest and closes it."""
         left = Deadline.after(limit)
         send = partial(self._send, method, url, limit, **more)
         with self._connection_errors(url):
@@ -73,13 +73,13 @@ class HttpTransport:
             return run_with_timeout(lambda: left.left, lambda: _read_response(self._send(method, url, limit, **more)))
 
     def read_rest(self, response: httpx.Response) -> Response:
-        """The rest of an answer of which the head was read."""
+        """The rest of an answer whose head was read."""
         left = Deadline.after(RESPONSE_TIMEOUT)
         with closing(response), self._connection_errors(str(response.url)):
             return run_with_timeout(lambda: left.left, lambda: _read_response(response))
 
     def put(self, method: str, url: str, headers: Mapping[str, str], body: Iterator[bytes]) -> Response:
-        """The answer to a body that may take as long as it goes on: SECONDS_WITHOUT_PROGRESS is the limit."""
+        """The answer to a body. It may take any time as long as it makes progress: STALL_TIMEOUT is the limit."""
         last_progress = time.monotonic()
 
         def tracked_body() -> Iterator[bytes]:
@@ -96,9 +96,9 @@ class HttpTransport:
             return run_with_timeout(lambda: last_progress + STALL_TIMEOUT - time.monotonic(), send)
 
     def chunks(self, response: httpx.Response, size: int) -> Iterator[bytes]:
-        """The body of an answer, of which `size` bytes are wanted, as it comes.
+        """The body of an answer as it arrives; `size` bytes of it are wanted.
 
-        Raises TransferFailed when it is encoded, or slower than SLOWEST after the first SECONDS_WITHOUT_PROGRESS.
+        Raises TransferFailed when it is encoded, or slower than MIN_DOWNLOAD_RATE after the first STALL_TIMEOUT.
         """
         if _is_encoded(response):
             raise TransferFailed("the download was aborted: the server sent it with a Content-Encoding")
@@ -149,7 +149,7 @@ def is_server(url: str) -> bool:
 def _http(url: str) -> httpx.Client:
     options: dict[str, Any] = {"headers": {"User-Agent": "coatcheck-client"}}
     try:
-        # no proxy is asked for what runs on this machine
+        # requests to this machine use no proxy
         return httpx.Client(mounts=dict.fromkeys(_LOOPBACK_PATTERNS), **options)
     except (ImportError, ValueError, httpx.InvalidURL, OSError) as error:
         if is_loopback(url):
@@ -180,7 +180,7 @@ def _read_response(response: httpx.Response) -> Response:
     if not _is_encoded(response) and len(body) <= MAX_RESPONSE_SIZE:
         return Response(url, status, headers, bytes(body))
     if status >= 400:
-        # what it says is not worth reading, that it is an error is
+        # the status says that it is an error; the body is not needed
         return Response(url, status, headers, b"")
     fault = "an encoding that was not asked for" if _is_encoded(response) else f"more than {MAX_RESPONSE_SIZE} bytes"
     raise UnexpectedResponseError(url, status, fault)

@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """What the job says of its result, or of one artifact: what a download must turn out to be."""
+    """How the job describes its result or one artifact: a download must match it."""
 
     size: int
     content_type: str
@@ -20,9 +20,9 @@ class StoredFile:
 class Job:
     """A job as the server described it.
 
-    `view` is its JobView as it came, new fields and all; the properties are what this client acts upon.
-    `retry_after` is the server's advice, in seconds, when to look again. `replayed`: the idempotency key had
-    been used before, and this is the job it made then.
+    `view` is its JobView as received, including new fields; the properties are what this client uses.
+    `retry_after` is the server's advice, in seconds, when to poll again. `replayed`: the idempotency key had
+    been used before, and this is the job that it created then.
     """
 
     view: Mapping[str, Any]
@@ -53,7 +53,7 @@ class Job:
 
     @property
     def progress(self) -> Mapping[str, Any]:
-        """`fraction` (0 to 1) and `message`; empty when the job has told nothing."""
+        """`fraction` (0 to 1) and `message`; empty when the job has reported nothing."""
         return self.view.get("progress") or {}
 
     def stored(self, name: str | None = None) -> StoredFile | None:

@@ -1,4 +1,4 @@
-"""Every call of the HTTP contract as a value: what is sent, and how its answer is read. Pure; doors send it."""
+"""Every call of the HTTP contract as a value: what is sent, and how its answer is read. Pure; a transport sends it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MAX_RETRY_AFTER = 60.0
 MAX_LONG_POLL = 25
 PAGE_SIZE = 100
 _S3_RETRYABLE_STATUSES = frozenset({409, 500})
-"""S3's own: two that were sent at once (ConditionalRequestConflict), and an error of its inside."""
+"""S3's own: two requests sent at the same time (ConditionalRequestConflict), and an internal error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Request(Generic[T]):
 
 
 def submit(body: Mapping[str, Any], idempotency_key: str) -> Request[Job]:
-    """Hand in a job; `body` is the submit body of the contract, whose None values are left out.
+    """Submit a job; `body` is the submit body of the contract, whose None values are left out.
 
     Raises InvalidArgumentError when the key is not 1 to 255 visible ASCII characters, TypeError or ValueError when
     `body` is not JSON.
@@ -68,7 +68,7 @@ def submit(body: Mapping[str, Any], idempotency_key: str) -> Request[Job]:
 
 
 def job(job_id: str, *, long_poll: float = 0.0) -> Request[Job]:
-    """Look at a job; with `long_poll`, the server answers when it is done or after that many seconds (at most 25)."""
+    """Fetch a job; with `long_poll`, the server answers when it is done or after that many seconds (at most 25)."""
     seconds = int(min(long_poll, MAX_LONG_POLL))
     headers = {"Prefer": f"wait={seconds}"} if seconds > 0 else {}
     return Request("GET", _job_path(job_id), responses.job, headers=headers, long_poll=seconds)
@@ -92,7 +92,7 @@ def delete(job_id: str) -> Request[None]:
 def result(job_id: str, name: str | None = None, *, start: int = 0) -> Request[str]:
     """Fetch a result, or the artifact `name`, from byte `start` on where the storage has it.
 
-    200 carries the bytes themselves, for a door to stream; every other answer is read as the URL that has them.
+    200 carries the bytes themselves, for a transport to stream; every other answer is read as the URL that has them.
     """
     headers = {"Range": f"bytes={start}-"} if start else {}
     return Request("GET", _result_path(job_id, name), responses.location, headers=headers)
@@ -113,7 +113,7 @@ def page(schema: str, path: str, query: Mapping[str, str], after: str | None = N
 
 
 def job_type(name: str) -> Request[Mapping[str, Any]]:
-    """What one job type takes, gives and allows."""
+    """The input, output and limits of one job type."""
     return Request("GET", f"/v1/job-types/{_segment(name)}", responses.document)
 
 
@@ -130,17 +130,17 @@ def create_upload(
 
 
 def upload(upload_id: str) -> Request[UploadStatus]:
-    """Look at an upload: what it is of, and what is missing."""
+    """Fetch an upload: which file it is of, and what is missing."""
     return Request("GET", _upload_path(upload_id), responses.upload)
 
 
 def upload_parts(upload_id: str, after: int) -> Request[PartsPage]:
-    """Where to send the parts behind number `after` that have not arrived."""
+    """Where to send the parts after number `after` that have not arrived."""
     return Request("GET", _upload_path(upload_id, "/parts"), responses.parts_page, query={"after": str(after)})
 
 
 def complete_upload(upload_id: str) -> Request[UploadStatus]:
-    """Say that every part was sent. Repeatable: a second time is as the first."""
+    """Say that every part was sent. Repeatable: a second call has the same effect."""
     return Request("POST", _upload_path(upload_id, "/complete"), responses.upload)
 
 
@@ -161,7 +161,7 @@ def create_endpoint(body: Mapping[str, Any]) -> Request[Mapping[str, Any]]:
 
 
 def endpoint(endpoint_id: str) -> Request[Mapping[str, Any]]:
-    """Look at a webhook endpoint."""
+    """Fetch a webhook endpoint."""
     return Request("GET", _endpoint_path(endpoint_id), responses.endpoint)
 
 
@@ -171,12 +171,12 @@ def update_endpoint(endpoint_id: str, changes: Mapping[str, Any]) -> Request[Map
 
 
 def delete_endpoint(endpoint_id: str) -> Request[None]:
-    """Remove an endpoint. Repeatable: when the first one arrived after all, the second is told that it is gone."""
+    """Remove an endpoint. Repeatable: if the first call arrived after all, the second answer says that it is gone."""
     return Request("DELETE", _endpoint_path(endpoint_id), responses.nothing)
 
 
 def rotate_secret(endpoint_id: str) -> Request[Mapping[str, Any]]:
-    """Give an endpoint a new secret. Not repeatable: the secret before last is good for nothing."""
+    """Give an endpoint a new secret. Not repeatable: the secret before last is no longer valid."""
     return Request(
         "POST", _endpoint_path(endpoint_id, "/rotate-secret"), responses.endpoint_with_secret, safe_to_retry=False
     )
@@ -193,12 +193,12 @@ def deliveries_path(resource_id: str) -> str:
 
 
 def resend(resource_id: str, delivery_id: str) -> Request[Mapping[str, Any]]:
-    """Send a delivery of a job again, or of an endpoint's tests. Repeatable: what is on its way is left alone."""
+    """Send a delivery of a job again, or of an endpoint's tests. Repeatable: one in progress is left alone."""
     return Request("POST", f"{deliveries_path(resource_id)}/{_segment(delivery_id)}/resend", responses.delivery)
 
 
 def read(request: Request[T], response: Response) -> T:
-    """The meaning of an answer. Raises ProblemError for an error answer, UnexpectedAnswerError for nonsense."""
+    """The meaning of an answer. Raises ProblemError for an error answer, UnexpectedResponseError for nonsense."""
     if response.status >= 400:
         raise ProblemError(response.status, responses.problem(response), responses.retry_after(response.headers))
     try:
@@ -212,8 +212,8 @@ def read(request: Request[T], response: Response) -> T:
 def should_retry(error: Exception, *, safe_to_retry: bool) -> bool | float:
     """Whether a call that ended in `error` is worth sending again; a number is the seconds the server asked for.
 
-    429 says that nothing was done, as a connection that was never made does, so that those are always sent again. A
-    server that asks for more than a minute is not waited for.
+    429 and a connection that was never made mean that nothing was done, so these calls are always sent again. The
+    client does not wait for a server that asks for more than a minute.
     """
     if isinstance(error, ConnectionFailed):
         return safe_to_retry or not error.sent
@@ -229,7 +229,7 @@ def should_retry(error: Exception, *, safe_to_retry: bool) -> bool | float:
 
 
 def poll_interval(job: Job) -> float:
-    """Seconds until an unfinished job should be looked at again: what the server advises, within reason."""
+    """Seconds until an unfinished job should be polled again: the server's advice, within reason."""
     return 1.0 if job.retry_after is None else min(max(job.retry_after, 0.1), MAX_RETRY_AFTER)
 
 
@@ -244,7 +244,7 @@ def _encode_json(document: Mapping[str, Any]) -> bytes:
 
 
 def _segment(text: str) -> str:
-    # an empty one, and dots, which are taken away on the way, would make it the path of something else
+    # an empty segment, or dots, which are removed in transit, would make it the path of something else
     if text in {"", ".", ".."}:
         raise InvalidArgumentError(f"{text!r} is not an id or a name")
     return quote(text, safe="")
@@ -259,7 +259,7 @@ def _endpoint_path(endpoint_id: str, suffix: str = "") -> str:
 
 
 def _resource_path(resource_id: str) -> str:
-    """Where what an id names is: the prefix of the id tells its kind."""
+    """The path of what an id names: the prefix of the id tells its kind."""
     return _endpoint_path(resource_id) if resource_id.startswith("whe_") else _job_path(resource_id)
 
 

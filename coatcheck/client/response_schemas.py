@@ -1,7 +1,7 @@
-"""What the client relies on in the server's documents: whatever else they have is left as it came.
+"""What the client relies on in the server's documents: everything else in them is left unchanged.
 
-A document is checked when it arrives, so that everything behind can rely on types, and no id is more than an id: it
-is printed for scripts, and into commands that people copy.
+A document is checked when it arrives, so that later code can rely on types. An id must be no more than an id: it is
+printed for scripts, and into commands that people copy.
 """
 
 from __future__ import annotations

@@ -82,9 +82,9 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def document(response: Response, schema: str | None = None) -> Mapping[str, Any]:
-    """The JSON object that the answer is, of this shape of `coatcheck.client.response_schemas`.
+    """The answer as a JSON object of this shape of `coatcheck.client.response_schemas`.
 
-    Raises UnexpectedAnswerError when it is not.
+    Raises UnexpectedResponseError when it is none.
     """
     try:
         parsed = strict_json(response.body)

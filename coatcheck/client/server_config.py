@@ -1,4 +1,4 @@
-"""Which server the command line talks to: named outright, or the one that runs in this folder."""
+"""Which server the command line talks to: the one that is named, or the one that runs in this folder."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def is_loopback(url: str) -> bool:
 
 
 def is_listening(url: str) -> bool:
-    """Whether anybody takes connections there: at once for a server of this machine, within 2 s for any."""
+    """Whether anybody accepts connections there: immediate for a server of this machine, within 2 s for any."""
     try:
         parts = urlsplit(url)
         port = parts.port or (443 if parts.scheme == "https" else 80)
@@ -80,7 +80,7 @@ def find_endpoint_file(environ: Mapping[str, str], here: Path) -> Path | None:
 
 
 def read_endpoint_file(file: Path, *names: str) -> dict[str, str]:
-    """These texts of an endpoint file, of which those that are URLs name this machine.
+    """The texts `names` of an endpoint file. Those that are URLs name this machine.
 
     Raises InvalidArgumentError for a file that anybody but this user could have written or put there, one that is not
     as `coatcheck up` writes it, and one that names another machine.

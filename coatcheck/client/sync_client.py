@@ -1,4 +1,4 @@
-"""The synchronous door: sends the calls of `core` over httpx and moves the bytes of uploads and results."""
+"""The synchronous client: sends the calls of `operations` over httpx and transfers the bytes of uploads and results."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         self._transport.close()
 
     def send(self, request: Request[T]) -> T:
@@ -85,7 +85,7 @@ class Client:
         return self._send(request, NO_DEADLINE)
 
     def submit(self, job_type: str, job_input: Any, *, idempotency_key: str | None = None, **options: Any) -> Job:
-        """Hand in a job and get it back as queued.
+        """Submit a job and return it as queued.
 
         `job_input` is what JSON can hold. `options` are the other fields of the submit body: `run_at`, `delay`,
         `queue_ttl`, `timeout`, `max_attempts`, `metadata`, `retention`, `webhook`. Without `idempotency_key` a random
@@ -99,10 +99,10 @@ class Client:
         return self.send(operations.job(job_id, long_poll=long_poll))
 
     def watch(self, job_id: str, *, long_poll: float = 20.0) -> Iterator[Job]:
-        """Look at a job again and again until it is done; the last one yielded is.
+        """Poll a job until it is done; the last job yielded is done.
 
-        Each look waits up to `long_poll` seconds at the server, and the next one comes when the server's Retry-After
-        says: a small `long_poll` shows progress sooner, at the price of more calls.
+        Each poll waits up to `long_poll` seconds at the server, and the next one comes when the server's Retry-After
+        says. A small `long_poll` shows progress sooner, at the price of more calls.
         """
         while True:
             job = self.job(job_id, long_poll=long_poll)
@@ -116,7 +116,7 @@ class Client:
 
         Nothing extends `timeout`: no server that is slow, holds its answer back, or asks for patience. Raises
         NotFinished with the job as it was last seen, ConnectionFailed or ProblemError where it was never seen, and
-        InvalidArgumentError for a `timeout` that is not above 0 (to look once, use `job`).
+        InvalidArgumentError for a `timeout` that is not above 0 (to poll once, use `job`).
         """
         if timeout is not None and not timeout > 0:
             raise InvalidArgumentError("timeout must be a number of seconds above 0, or None")
@@ -134,7 +134,7 @@ class Client:
                 return seen
             poll_interval = operations.poll_interval(seen)
             if poll_interval >= deadline.left:
-                # one look more at the end, whatever the advice
+                # one more poll at the end, whatever the advice
                 poll_interval = max(0.0, deadline.left - _RESPONSE_MARGIN)
                 if not poll_interval:
                     raise NotFinished(seen)
@@ -204,9 +204,9 @@ class Client:
     ) -> None:
         """Write the result of a finished job, or its artifact `name`, into `output` as it arrives, in bounded memory.
 
-        A download that breaks off goes on from there, by a fresh link, as long as each try brings something more.
+        A broken download continues where it stopped, by a fresh link, as long as each try brings more bytes.
         `progress` is called with bytes received and size. Raises NotFinished for an unfinished job, and
-        TransferFailed when what was written is not whole or has not the sha256 that the job says.
+        TransferFailed when what was written is incomplete or does not have the job's sha256.
         """
         if not job.done:
             raise NotFinished(job)

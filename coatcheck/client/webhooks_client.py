@@ -37,7 +37,7 @@ class Webhooks:
         description: str | None = None,
         enabled: bool | None = None,
     ) -> Document:
-        """A new endpoint, with its `secret`: keep it, it is not shown again. It is told of every event by default."""
+        """A new endpoint, with its `secret`: keep it, it is not shown again. It gets every event by default."""
         body = {"url": url, "events": events, "description": description, "enabled": enabled}
         return self._send(operations.create_endpoint(body))
 
@@ -60,7 +60,7 @@ class Webhooks:
     def rotate_secret(self, endpoint_id: str) -> Document:
         """The endpoint with a new `secret`; for 24 hours, webhooks are signed by the one before as well.
 
-        `whe_jobs` stands for the URLs that jobs bring along: the first call shows its secret, later ones change it.
+        `whe_jobs` stands for the URLs that jobs name: the first call shows its secret, later ones change it.
         """
         return self._send(operations.rotate_secret(endpoint_id))
 

@@ -1,6 +1,6 @@
 """Times are whole milliseconds since the epoch; clients see RFC 3339 in UTC.
 
-Nothing reads a clock but `system_clock`, which programs pass down: what is given the time is tested at any time.
+Only `system_clock` reads a clock. Programs pass it down, so tests can run code that takes the time at any time.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""When the sweeper must look at a job next. The one timer: every `due_at` is computed here.
+"""When the sweeper must check a job next. The only timer: every `due_at` is computed here.
 
-A `due_at` is rounded down to 30 s. Looking early costs the sweeper one read; but as long as a change leaves the
-rounded time as it was, DynamoDB does not rewrite (and bill) the entry in the `due` index: a short job is
-submitted, claimed and settled with one entry made and one removed.
+A `due_at` is rounded down to 30 s. An early check costs the sweeper one read. But while a change keeps the rounded
+time the same, DynamoDB does not rewrite (and bill) the entry in the `due` index: a short job is submitted, claimed and
+settled with one entry added and one removed.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ MAX_MESSAGE_DELAY = 15 * MINUTE
 """The longest `DelaySeconds` of SQS: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html"""
 
 LOOKAHEAD = 14 * MINUTE
-"""How long before its start a job that waits longer than a queue can delay is handed to the queue.
+"""How long before its start a job is sent to the queue, if it waits longer than a queue can delay.
 
-As early as a queue can delay, less a sweep: the time in which all the jobs of one minute have to be handed over.
+This is the longest delay of a queue less one sweep: the time in which all jobs of one minute have to be sent.
 """
 
 MAX_RETRY_VISIBILITY = 60 * SECOND
-"""How long a message may be hidden in its queue for a retry: it counts as in flight meanwhile, and of those a queue
-takes 120,000: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
+"""How long a message may be hidden in its queue for a retry. A hidden message counts as in flight, and a queue allows
+120,000 messages in flight: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
 """
 
 _STEP = 30 * SECOND
@@ -32,14 +32,14 @@ _MAX_DOUBLINGS = 6
 
 
 def for_lease(lease_until: int) -> int:
-    """When to look whether the lease has run out."""
+    """When to check whether the lease has expired."""
     return _rounded(lease_until)
 
 
 def for_dispatch(*, now: int, start_at: int | None, queue_deadline: int | None, dispatches: int) -> int:
-    """When to look at a job that waits to be claimed, of which `dispatches` messages were sent before.
+    """When to check a job that waits to be claimed and for which `dispatches` messages were sent before.
 
-    The grace doubles with every message, up to an hour, so that a backlog is not flooded with wake-ups.
+    The grace period doubles with every message, up to an hour, so that a backlog is not flooded with messages.
     """
     start = max(now, start_at or now)
     if start - now > MAX_MESSAGE_DELAY:
@@ -50,12 +50,12 @@ def for_dispatch(*, now: int, start_at: int | None, queue_deadline: int | None, 
 
 
 def for_queued(*, now: int, wait: int, queue_deadline: int | None) -> int:
-    """When to look again, in `wait` milliseconds, at a job that waits to be claimed and is sent no message."""
+    """When to check again, in `wait` milliseconds, a job that waits to be claimed and gets no message."""
     return _before(queue_deadline, now + wait)
 
 
 def for_retry(*, now: int, start_at: int) -> int:
-    """When to look at a job that is to start again at `start_at`: to send its message, or for want of its claim."""
+    """When to check a job that is to start again at `start_at`: to send its message, or because nobody claimed it."""
     if retry_visibility(now=now, start_at=start_at) is None:
         return _rounded(max(now, start_at - LOOKAHEAD))
     return for_dispatch(now=now, start_at=start_at, queue_deadline=None, dispatches=0)
@@ -67,7 +67,7 @@ def for_expiry(expires_at: int) -> int:
 
 
 def for_removal(job: Job) -> int | None:
-    """When to remove what a job that has ended left in the bucket; None if there is nothing of it."""
+    """When to remove what a finished job left in the bucket; None if it left nothing there."""
     stored = any(blob is not None and blob.inline is None for blob in (job.input, job.checkpoint, job.result))
     tidy = job.attempt == 0 or (job.attempt == 1 and job.result is not None and not job.artifact_count)
     assert job.expires_at is not None
@@ -75,18 +75,18 @@ def for_removal(job: Job) -> int | None:
 
 
 def message_delay(*, now: int, start_at: int | None) -> int | None:
-    """Seconds the message of a waiting job is to be delayed; None when no queue can wait that long."""
+    """Seconds by which to delay the message of a waiting job; None when no queue can delay that long."""
     wait = max(0, (start_at or now) - now)
     return None if wait > MAX_MESSAGE_DELAY else -(-wait // SECOND)
 
 
 def _before(queue_deadline: int | None, due: int) -> int:
-    """No later than the deadline, which is rounded up: the sweeper would look, and wake, in vain just before it."""
+    """`due`, but no later than the deadline, rounded up: just before it, a check and a message would be in vain."""
     return min(_rounded(due), _rounded(queue_deadline + _STEP - 1)) if queue_deadline is not None else _rounded(due)
 
 
 def retry_visibility(*, now: int, start_at: int) -> int | None:
-    """Seconds for which the message of a retry is to be hidden; None when it is to be deleted and sent again."""
+    """Seconds for which to hide the message of a retry; None when it is to be deleted and sent again."""
     wait = max(0, start_at - now)
     return None if wait > MAX_RETRY_VISIBILITY else -(-wait // SECOND)
 

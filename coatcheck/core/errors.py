@@ -18,7 +18,7 @@ class FieldError:
 class ServiceError(Exception):
     """An error that a client sees. `code` is stable, `detail` says what was wrong this time.
 
-    `retry_after` is in how many seconds the same again may succeed, where that is known.
+    `retry_after` is the number of seconds after which the same request may succeed, where that is known.
     """
 
     detail: str
@@ -35,7 +35,7 @@ class ServiceError(Exception):
 
 @dataclass(eq=False)
 class InvalidRequest(ServiceError):
-    """What was sent is not what the contract asks for."""
+    """The request does not follow the contract."""
 
     field_errors: Sequence[FieldError] = field(default=())
 
@@ -64,7 +64,7 @@ class PayloadTooLarge(ServiceError):
 
 
 class UnsupportedMediaType(ServiceError):
-    """The body is in a format or an encoding that is not taken."""
+    """The body is in a format or an encoding that is not accepted."""
 
     code = "unsupported-media-type"
     title = "The body's media type or encoding is not supported"
@@ -73,7 +73,7 @@ class UnsupportedMediaType(ServiceError):
 
 
 class NotFound(ServiceError):
-    """Nothing of this tenant's has this id."""
+    """The tenant has nothing with this id."""
 
     code = "not-found"
     title = "Not found"
@@ -91,7 +91,7 @@ class MethodNotAllowed(ServiceError):
 
 
 class Unauthenticated(ServiceError):
-    """No credentials, or none that are known."""
+    """The credentials are missing or unknown."""
 
     code = "unauthenticated"
     title = "Credentials are missing or not valid"
@@ -136,7 +136,7 @@ class NoResult(ServiceError):
 
 
 class Gone(ServiceError):
-    """It was there, and its retention is over or it was deleted."""
+    """It existed, but its retention is over or it was deleted."""
 
     code = "gone"
     title = "The job and its result are no longer kept"
@@ -163,7 +163,7 @@ class NotMultipart(ServiceError):
 
 
 class UploadIncomplete(InvalidRequest):
-    """Parts of an upload are missing, or are not those that were meant."""
+    """Parts of an upload are missing, or differ from those that the client named."""
 
     code = "upload-incomplete"
     title = "The upload cannot be completed yet"
@@ -199,7 +199,7 @@ class TooManyEndpoints(ServiceError):
 
 
 class ReservedEndpoint(ServiceError):
-    """The endpoint stands for the URLs of jobs: it has a secret, and nothing else of its own."""
+    """The endpoint stands for the URLs of jobs: it has only a secret of its own."""
 
     code = "reserved-endpoint"
     title = "This endpoint is reserved for the webhook URLs of jobs"
@@ -217,7 +217,7 @@ class ChangedMeanwhile(ServiceError):
 
 
 class Unavailable(ServiceError):
-    """What the service stands on did not answer."""
+    """A service that Coatcheck depends on did not answer."""
 
     code = "unavailable"
     title = "The service cannot do this right now"
@@ -253,7 +253,7 @@ SERVICE_ERRORS: tuple[type[ServiceError], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class JobErrorKind:
-    """A way a job can end badly, as `JobView.error` names it. `retryable`: whether a replay may go better."""
+    """A way a job can end badly, as `JobView.error` names it. `retryable`: whether a replay may succeed."""
 
     code: str
     title: str

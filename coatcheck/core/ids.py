@@ -44,5 +44,5 @@ def job_id_for_key(tenant: str, idempotency_key: str) -> str:
 
 
 def is_id(kind: str, text: str) -> bool:
-    """Whether `text` can be an id of `kind`. Anything else names nothing, and is not worth a read."""
+    """Whether `text` can be an id of `kind`. Anything else names nothing and needs no read."""
     return text.startswith(f"{kind}_") and _ID.fullmatch(text) is not None

@@ -1,7 +1,7 @@
-"""What holds of every job's row after every write, whoever made it. Each layer of tests checks its rows by this.
+"""The invariants of every job's row after every write, whoever made it. Each layer of tests checks its rows by these.
 
-A move of a row of which this holds leaves one of which it holds. That is how it is proved, so a test that begins with
-a row made by hand has to begin with a whole one.
+A transition of a row that meets the invariants leaves a row that meets them. The proof rests on this, so a test that
+begins with a row made by hand must begin with one that meets them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from coatcheck.core.lifecycle import Status
 
 
 def broken_invariants(job: Job) -> list[str]:
-    """What does not hold of the row that should, one line each; empty for a row that is whole."""
+    """The invariants that the row breaks, one line each; empty for a correct row."""
     rules = (*_of_what_is_due(job), *_of_the_lease(job), *_of_the_end(job), *_of_attempts(job))
     return [f"{job.id}, {job.status} in version {job.version}: {what}" for what, holds in rules if not holds]
 
@@ -30,7 +30,7 @@ def _of_what_is_due(job: Job) -> Iterator[Rule]:
 
 
 def _of_the_lease(job: Job) -> Iterator[Rule]:
-    """An attempt is held by somebody, and for a time, exactly while it runs."""
+    """An attempt has an owner and a lease exactly while it runs."""
     leased = job.status.active
     yield f"its lease is until {job.lease_until}", leased is (job.lease_until is not None)
     yield f"its owner is {job.owner}", leased is (job.owner is not None)
@@ -41,7 +41,7 @@ def _of_the_lease(job: Job) -> Iterator[Rule]:
 
 
 def _of_the_end(job: Job) -> Iterator[Rule]:
-    """What has not ended is never forgotten, and what has ended is, some day."""
+    """A job that has not ended never expires, and one that has ended does."""
     yield f"its end was at {job.finished_at}", job.done is (job.finished_at is not None)
     yield f"its retention is over at {job.expires_at}", job.done is (job.expires_at is not None)
     yield "it has a result", job.result is None or job.status is Status.SUCCEEDED

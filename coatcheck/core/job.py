@@ -1,4 +1,4 @@
-"""A job as its row tells it."""
+"""A job as its row describes it."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ JSON = "application/json"
 
 @dataclass(frozen=True, slots=True)
 class Blob:
-    """Bytes that are kept: a result, an artifact or an input.
+    """Stored bytes: a result, an artifact or an input.
 
-    `inline` holds them when they are few; otherwise they are in S3, under the key that `core.aws.s3_keys` derives.
+    `inline` holds them when they are few. Otherwise they are in S3, under the key that `core.aws.s3_keys` derives.
     """
 
     size: int
@@ -51,7 +51,7 @@ class JobEvent:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far the handler says it is."""
+    """The progress that the handler reports."""
 
     fraction: float
     message: str | None = None
@@ -59,20 +59,20 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One job. Times are milliseconds since the epoch, durations too.
+    """One job. Times are in milliseconds since the epoch, durations in milliseconds.
 
-    `expires_at` is set when the job ends: what has not ended is never forgotten. `due_at` is when the sweeper has to
-    look at the row: always set until the job ends, and afterwards if there is something of it in the bucket.
-    `due_shard` is the partition of the `due` index that it is found in.
-    `start_at`: not to be claimed before (delay or backoff). `queue_deadline`: to expire when not started by then.
-    `max_attempts` grows by one with each `continue`, since that leg was no failed attempt. `history_from` is the
-    number of the first event in `history`; earlier ones were moved to items of their own. `digest` is of the
-    request that made the job, for idempotency, and `meant` of what that request means where this is another (see
-    `coatcheck_service.actions.idempotency`). `dispatches` counts the messages the sweeper sent for it;
-    `dead_letter` is the id of the last one that its history tells of as put aside. `notify` are the events that
-    somebody is to be told of by webhook and has not been told of yet, `base_url` where the links in them lead, and
-    `started_version` the version that its first claim was made on. `type_missed_at`: when the first of the workers met
-    it that, since then, all have lacked a handler of its type.
+    `expires_at` is set when the job ends: a job that has not ended never expires. `due_at` is when the sweeper has to
+    check the row. It is always set until the job ends, and afterwards while the job has something in the bucket.
+    `due_shard` is the partition of the `due` index that holds its entry.
+    `start_at`: the job is not claimed before this time (delay or backoff). `queue_deadline`: the job expires when it
+    has not started by then. `max_attempts` grows by one with each `continue`, since that leg was no failed attempt.
+    `history_from` is the number of the first event in `history`; earlier ones were moved to items of their own.
+    `digest` is the digest of the request that created the job, for idempotency. `meant` is the digest of what that
+    request means, where it differs (see `coatcheck_service.actions.idempotency`). `dispatches` counts the messages
+    that the sweeper sent for the job. `dead_letter` is the id of the last message that its history records as moved to
+    the dead-letter queue. `notify` lists the events whose webhooks are still to be sent, `base_url` is the base of the
+    links in them, and `started_version` is the version on which the first claim was made. `type_missed_at` is when a
+    worker without a handler for its type first received the job; all workers since then have lacked one too.
     """
 
     tenant: str
@@ -124,7 +124,7 @@ class Job:
         return self.status.final
 
     def gone(self, now: int) -> bool:
-        """Whether its retention is over: what is left of it waits for DynamoDB's late deletion."""
+        """Whether its retention is over: the row then waits for DynamoDB to delete it, which may take a while."""
         return self.expires_at is not None and now >= self.expires_at
 
     def queue_ttl_passed(self, now: int) -> bool:

@@ -1,4 +1,4 @@
-"""The life of a job: every status and every move between them, once, as data.
+"""The lifecycle of a job: every status and every transition between them, defined once, as data.
 
 The condition of each DynamoDB write is made from this table (`coatcheck.core.aws.dynamodb.transitions`), the diagram
 in the documentation is drawn from it, and the tests enumerate it. Nothing else spells a transition.
@@ -68,7 +68,7 @@ class Status(StrEnum):
 
 
 class Guard(StrEnum):
-    """What must hold of the row, besides its status, for a move to be made."""
+    """What must hold of the row, besides its status, for a transition."""
 
     FENCE = "the attempt is the worker's own"
     UNCHANGED = "the version is the one the mover has read"
@@ -87,9 +87,9 @@ Sources = Mapping[Status, frozenset[Guard]]
 class Transition:
     """One way a job's row may change.
 
-    `sources` says from which statuses, and what else must hold in each. `target` is the status after it (None:
-    the same). `event` is what the job's history calls it (None: not kept). `by_sweeper`: the sweeper may make the
-    move for a worker that is gone, when the lease has run out as well.
+    `sources` gives the statuses it starts from, and what else must hold in each. `target` is the status after it (None:
+    unchanged). `event` is its name in the job's history (None: not recorded). `by_sweeper`: the sweeper may make the
+    transition in place of a dead worker, if the lease has expired too.
     """
 
     name: str
@@ -99,7 +99,7 @@ class Transition:
     by_sweeper: bool = False
 
     def guards(self, *, sweeper: bool = False) -> Sources:
-        """The sources with what must hold in each when made by the sweeper, or by anyone else."""
+        """The sources, each with its guards for the sweeper or for anyone else."""
         if not sweeper or not self.by_sweeper:
             return self.sources
         return {status: guards | {Guard.LEASE_EXPIRED} for status, guards in self.sources.items()}

@@ -1,4 +1,4 @@
-"""How log lines look. They go to stderr, one each: as text for people, as JSON objects for machines."""
+"""The format of log lines. They go to stderr, one line each: as text for people, as JSON objects for machines."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from typing import Any
 from coatcheck.core.clock import SECOND, rfc3339
 
 QUIET_LIBRARIES = ("aiobotocore", "asyncio", "boto3", "botocore", "mangum", "s3transfer", "urllib3")
-"""Libraries that tell of every step they take: only their warnings are of use."""
+"""Libraries that log every step they take: only their warnings are useful."""
 
 LEVELS = {"WARNING": "WARN", "CRITICAL": "FATAL"}
-"""Python's names of levels that machines call otherwise."""
+"""Python's level names that machines name differently."""
 
 _CONTEXT: ContextVar[Mapping[str, Any]] = ContextVar("about", default=MappingProxyType({}))
 
@@ -25,7 +25,7 @@ _STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName",
 
 
 class TextFormatter(logging.Formatter):
-    """Time, level, logger and message, and what the line is about and was passed as `extra` as name=value."""
+    """Time, level, logger and message, then the members of the log context and of `extra` as name=value."""
 
     def format(self, record: logging.LogRecord) -> str:
         extras = "".join(f" {name}={value}" for name, value in _members(record).items())
@@ -35,9 +35,9 @@ class TextFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object, with what the line is about and was passed as `extra` as members of its own.
+    """One JSON object; the log context and `extra` become members of their own.
 
-    Lambda takes a line for INFO that has no `timestamp` in RFC 3339 or no `level` that it knows:
+    Lambda treats a line as INFO if it has no `timestamp` in RFC 3339 or no `level` that Lambda knows:
     https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html
     """
 
@@ -61,7 +61,7 @@ def configure(style: str) -> None:
     """Let every logger of this process write lines of `style` (`text` or `json`) from INFO on. Call it at the edge."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_FORMATTERS[style]())
-    # in place of Lambda's own handler, which would write each line once more
+    # replaces Lambda's own handler, which would write each line a second time
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     for name in QUIET_LIBRARIES:
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -69,9 +69,9 @@ def configure(style: str) -> None:
 
 @contextmanager
 def log_context(**members: object) -> Iterator[None]:
-    """The lines that are written within this tell what they are about: `members`, of which None is left out.
+    """Add `members` to the log lines written within this context; members that are None are left out.
 
-    A thread that is started within this tells it if it runs in a copy of the context (`contextvars.copy_context`).
+    A thread started within it adds them too if it runs in a copy of the context (`contextvars.copy_context`).
     """
     token = _CONTEXT.set({**_CONTEXT.get(), **members})
     try:

@@ -1,4 +1,4 @@
-"""What travels in SQS: only which job, or which delivery, to look at. The row says everything else."""
+"""The messages in SQS. Each only names the job or the delivery to process; the row holds everything else."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ class BadMessage(Exception):
 
 
 class NewerMessage(Exception):
-    """A message of a version that this one does not know: newer workers do."""
+    """A message of a version that this one does not know but newer workers do."""
 
 
 VERSION: Final = 1
 
 
 class _Versioned(BaseModel):
-    """What messages of all versions have."""
+    """The fields that messages of all versions have."""
 
     v: Annotated[int, Field(ge=1)] = VERSION
 
@@ -31,7 +31,7 @@ Tenant = Annotated[str, Field(pattern=TENANT_PATTERN)]
 
 
 class _Message(BaseModel):
-    """May be lost, doubled, late or out of order: a conditional write on the row decides."""
+    """May be lost, duplicated, late or out of order: a conditional write on the row decides."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="ignore")
 
@@ -51,13 +51,13 @@ class _Message(BaseModel):
 
 
 class JobMessage(_Message):
-    """Wake up for this job: to run it or, in the lane of webhooks, to tell of it."""
+    """Names a job to run or, in the lane of webhooks, a job whose events are to be notified."""
 
     job: Annotated[str, Field(pattern=id_pattern("job"))]
 
 
 class DeliveryMessage(_Message):
-    """Wake up for this delivery. `of` and `made` are as in `DeliveryKey`; how many go to one `endpoint` is bounded."""
+    """Names a delivery to attempt. `of` and `made` are as in `DeliveryKey`; the number per `endpoint` is bounded."""
 
     of: Annotated[str, Field(pattern=id_pattern("job", "whe"))]
     made: Annotated[int, Field(ge=0, lt=10**13)]
@@ -66,7 +66,7 @@ class DeliveryMessage(_Message):
 
 
 class _Subject(BaseModel):
-    """What any message may name, as far as it can be read."""
+    """What a message may name, as far as it can be read."""
 
     tenant: Annotated[str, Field(max_length=64)] | None = None
     job: Annotated[str, Field(max_length=64)] | None = None

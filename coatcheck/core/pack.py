@@ -1,4 +1,4 @@
-"""JSON as few bytes: text, deflated where that is shorter. Not DynamoDB numbers, so that floats survive."""
+"""JSON in few bytes: text, deflated where that is shorter. It does not use DynamoDB numbers, so floats survive."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _PLAIN, _DEFLATED = b"j", b"z"
 
 
 def to_json(value: Any) -> bytes:
-    """Compact UTF-8 JSON. Raises ValueError for NaN and infinities, which JSON has not."""
+    """Compact UTF-8 JSON. Raises ValueError for NaN and infinities, which JSON does not have."""
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 

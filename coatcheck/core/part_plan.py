@@ -19,7 +19,7 @@ _MIB = 1024**2
 
 @dataclass(frozen=True, slots=True)
 class PartPlan:
-    """A file of `total` bytes in parts of `part_size` bytes, of which only the last may be shorter.
+    """A file of `total` bytes in parts of `part_size` bytes. Only the last part may be shorter.
 
     Numbers start at 1.
     """
@@ -35,7 +35,7 @@ class PartPlan:
 
     @property
     def count(self) -> int:
-        """How many there are."""
+        """The number of parts."""
         return -(-self.total // self.part_size)
 
     def start(self, number: int) -> int:

@@ -1,4 +1,4 @@
-"""What a handler says, made fit to be repeated: in a header, as the name of a file, and as text for people."""
+"""Make what a handler returns safe to repeat: in a header, as a file name, and as text for people."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ ANY_BYTES = "application/octet-stream"
 
 MAX_MEDIA_TYPE_LENGTH = 255
 MAX_FILENAME_BYTES = 255
-"""Bytes of UTF-8: what file systems take, and little enough for a header that has each as `%xx`."""
+"""Bytes of UTF-8: what file systems allow, and few enough for a header that has each byte as `%xx`."""
 
 MAX_EXTENSION_LENGTH = 16
 """Characters, with the dot: what is longer says nothing of the type, and is cut off like the rest of a long name."""
@@ -31,7 +31,7 @@ _REORDERING = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 
 
 def media_type(given: str) -> str:
-    """`given` as it stands, where it is a media type of at most 255 characters; else the one of any bytes."""
+    """`given` unchanged if it is a media type of at most 255 characters; else the media type of arbitrary bytes."""
     return given if len(given) <= MAX_MEDIA_TYPE_LENGTH and _MEDIA_TYPE.fullmatch(given) else ANY_BYTES
 
 
@@ -50,7 +50,7 @@ def parameters(given: str) -> list[tuple[str, str]] | None:
 
 
 def filename(given: str) -> str:
-    """`given` as a name that is safe to save a file by: of at most 255 bytes, and empty where nothing is left of it.
+    """`given` as a name that is safe for a file: at most 255 bytes, and empty if nothing is left of it.
 
     It leads to no other folder, hides no file, and has no characters that turn others around (`exe.fdp` would show
     as `pdf.exe`).
@@ -63,9 +63,9 @@ def filename(given: str) -> str:
 
 
 def plain_text(given: object, *, longest: int) -> str:
-    """The first `longest` characters of `given` as text that every row, JSON document and log takes.
+    """The first `longest` characters of `given` as text that every row, JSON document and log accepts.
 
-    Lone surrogates, which UTF-8 has not, and controls but tabs and ends of lines become U+FFFD.
+    Lone surrogates, which UTF-8 does not have, and controls other than tabs and line ends become U+FFFD.
     """
     text = str(given)[:longest]
     return text if text.isprintable() else "".join(_shown(character) for character in text)

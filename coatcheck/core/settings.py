@@ -1,4 +1,4 @@
-"""Where one deployment keeps its things. Read once from the environment, at the edge, and passed down."""
+"""The settings of one deployment. They are read once from the environment, at the edge, and passed down."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Partitions of the index of what is due: how many there are, what each kind holds, and which one a row is in."""
+"""Partitions of the `due` index: how many there are, what each kind holds, and which one a row is in."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class ShardKind(StrEnum):
 
     DELIVERY = "delivery"
     REMOVAL = "removal"
-    """Jobs that have ended, of which bytes in the bucket are left."""
+    """Jobs that have ended and still have bytes in the bucket."""
 
     def shard(self, number: int) -> str:
         """The partition of this kind with a number."""
@@ -27,10 +27,10 @@ class ShardKind(StrEnum):
 
 
 def due_shard(kind: ShardKind, name: str, shards: int) -> str:
-    """The partition, one of so many of a kind, of the job or the delivery with this id."""
+    """The partition of the job or the delivery with this id; its kind has `shards` partitions."""
     return kind.shard(zlib.crc32(name.encode()) % shards)
 
 
 def removal_shard(shard: str) -> str:
-    """The partition of a job of which nothing but bytes is left. It has the number of the one that it was in."""
+    """The removal partition of a job that has only bytes left. It has the same number as `shard`."""
     return f"{ShardKind.REMOVAL}-{shard.rpartition('-')[2]}"

@@ -1,4 +1,4 @@
-"""Signatures of webhooks: Standard Webhooks 1.0, symmetric (`v1`), for who signs and who verifies.
+"""Signatures of webhooks: Standard Webhooks 1.0, symmetric (`v1`), for those who sign and those who verify.
 
 The specification: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
 """
@@ -15,7 +15,7 @@ from typing import Any
 
 ID, TIMESTAMP, SIGNATURE = "webhook-id", "webhook-timestamp", "webhook-signature"
 TOLERANCE = 300
-"""Seconds that a timestamp may lie in the past or in the future."""
+"""Seconds by which a timestamp may lie in the past or in the future."""
 
 _SECRET_PREFIX = "whsec_"  # noqa: S105 - what a secret starts with
 _SECRET_BYTES = range(24, 65)
@@ -32,7 +32,7 @@ class BadSignature(Exception):
 
 
 def sign(secrets: str | Sequence[str], webhook_id: str, at: int, body: bytes) -> dict[str, str]:
-    """The three headers of a webhook that is sent `at` (seconds since the epoch), with a signature by each secret.
+    """The three headers of a webhook that is sent `at` (seconds since the epoch), with one signature for each secret.
 
     The newest secret goes first. Raises ValueError for no secret, a malformed one, or an id that is not 1 to 256
     visible ASCII characters without a dot; TypeError for a body that is not bytes.
@@ -56,8 +56,8 @@ def verify(
 ) -> dict[str, Any]:
     """The event of a webhook that was signed with `secret`, or with one of several.
 
-    `headers` are those of the request, in any case; `body` its bytes as they came; `now` seconds since the epoch, the
-    clock's by default. A timestamp is good up to `tolerance` seconds in the past and in the future.
+    `headers` are those of the request, in any case; `body` its bytes as received; `now` is in seconds since the epoch,
+    by default the clock's time. A timestamp is valid up to `tolerance` seconds in the past and in the future.
 
     Raises BadSignature for a webhook that is not to be trusted. What the receiver did wrong is another matter:
     ValueError for a malformed secret or none, TypeError for a body that is not bytes.
@@ -70,7 +70,7 @@ def verify(
     if not given:
         raise BadSignature(f"{SIGNATURE} has no signature of version {_VERSION}")
     expected = [_signature(key, webhook_id, timestamp, body).encode() for key in keys]
-    # every pair is compared: how long it takes says nothing about which secret is in use
+    # compare every pair, so that the time taken does not reveal which secret is in use
     matches = [hmac.compare_digest(one, other) for one in given for other in expected]
     if not any(matches):
         raise BadSignature("no signature matches: the secret is wrong, or the body is not the raw bytes that came")
@@ -78,7 +78,7 @@ def verify(
 
 
 def derive_secret(master: bytes, *parts: str) -> str:
-    """The secret that belongs to `parts`, in their order: always the same one, and no help in finding another.
+    """The secret that belongs to `parts`, in their order: always the same, and of no help in finding another.
 
     `master` is the key of the deployment, at least 32 bytes. Raises ValueError for a shorter one, or no parts.
     """
@@ -90,7 +90,7 @@ def derive_secret(master: bytes, *parts: str) -> str:
 
 
 def secret_key(secret: str) -> bytes:
-    """The key inside a secret as it is shown. Raises ValueError, which does not repeat it, for what is none."""
+    """The key inside a secret as it is shown. Raises ValueError, which does not repeat it, for an invalid secret."""
     try:
         key = base64.b64decode(secret.removeprefix(_SECRET_PREFIX), validate=True)
     except ValueError:

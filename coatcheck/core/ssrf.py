@@ -74,7 +74,7 @@ _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 
 
 class UrlRefused(Exception):
-    """A URL that webhooks do not go to. `reason` is one line for the client who named it."""
+    """A URL that webhooks may not go to. `reason` is one line for the client who named it."""
 
     def __init__(self, fault: str) -> None:
         self.reason: str = f"webhook url: {fault}"
@@ -83,9 +83,9 @@ class UrlRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class SsrfPolicy:
-    """Where webhooks may go: to public addresses over https, or `loopback` and http besides.
+    """Where webhooks may go: to public addresses over https; with `loopback`, also to loopback and over http.
 
-    `refused` are places that are refused whatever their addresses are: host and port, or None for every port.
+    `refused` lists hosts that are refused whatever their addresses are: host and port, or None for every port.
     """
 
     loopback: bool
@@ -98,7 +98,7 @@ class SsrfPolicy:
 
     @classmethod
     def local(cls, *refused: str) -> SsrfPolicy:
-        """Loopback besides, also by http, on any port: for development on one machine."""
+        """Loopback as well, also over http, on any port: for development on one machine."""
         return cls(loopback=True, refused=frozenset(map(_host_and_port, refused)))
 
     def refuses(self, host: str, port: int) -> bool:
@@ -109,7 +109,7 @@ class SsrfPolicy:
 
 @dataclass(frozen=True, slots=True)
 class ParsedUrl:
-    """A URL taken apart. `address` is set where the host is a literal one; `path` has the query too."""
+    """A parsed URL. `address` is set where the host is a literal address; `path` includes the query."""
 
     scheme: str
     host: str
@@ -125,9 +125,9 @@ class ParsedUrl:
 
 
 def check(url: str, ssrf_policy: SsrfPolicy) -> ParsedUrl:
-    """Take a URL apart, if webhooks may go there as far as its text tells. Raises TargetRefused.
+    """Parse a URL, if its text allows webhooks to go there. Raises UrlRefused.
 
-    A name that passes may still lead to an address that is not allowed: that shows when it is resolved.
+    A name that passes may still resolve to an address that is not allowed: that shows when it is resolved.
     """
     if len(url) > MAX_URL_LENGTH:
         raise UrlRefused(f"it must have at most {MAX_URL_LENGTH:,} characters")
@@ -179,8 +179,8 @@ def _port(text: str | None, scheme: str, ssrf_policy: SsrfPolicy) -> int:
 def _host(text: str, ssrf_policy: SsrfPolicy) -> tuple[str, Address | None]:
     """The host as it is connected to, and its address where it is one.
 
-    What ends in a number is an IPv4 address to every resolver, in notations that differ from one to the next; only the
-    plain one is taken: https://url.spec.whatwg.org/#ends-in-a-number-checker
+    Every resolver treats a host that ends in a number as an IPv4 address, in notations that differ between resolvers.
+    Only the plain notation is accepted: https://url.spec.whatwg.org/#ends-in-a-number-checker
     """
     name = text.removesuffix(".")
     try:

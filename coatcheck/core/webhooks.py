@@ -26,28 +26,28 @@ EVENTS = (STARTED, *sorted(set(FINAL_EVENTS.values())))
 TEST_EVENT = "webhook.test"
 
 SCHEDULE = (0, 5 * SECOND, 5 * MINUTE, 30 * MINUTE, 2 * HOUR, 5 * HOUR, 10 * HOUR, 14 * HOUR, 20 * HOUR, 24 * HOUR)
-"""How long after the attempt before, in milliseconds, each attempt is made: Standard Webhooks' own."""
+"""Milliseconds between each attempt and the one before it: the schedule of Standard Webhooks."""
 
 JITTER = 0.1
 MAX_RETRY_AFTER = DAY
-"""The most that a receiver's Retry-After can put off the next attempt, in milliseconds."""
+"""The longest time by which a receiver's Retry-After can delay the next attempt, in milliseconds."""
 
 ATTEMPT_LEASE = 60 * SECOND
-"""How long an attempt may be under way before its deliverer counts as dead, in milliseconds."""
+"""How long an attempt may run before its deliverer counts as dead, in milliseconds."""
 
 ROTATION_OVERLAP = DAY
-"""How long events are signed by the secret before as well, in milliseconds."""
+"""How long events are signed with the previous secret too, in milliseconds."""
 
 DISABLE_AFTER = 5 * DAY
 """How long an endpoint may fail without a single success before it is disabled, in milliseconds."""
 
 FAILURES_IN_A_ROW = 5
-"""Failures after which an endpoint is left in peace for a while."""
+"""Consecutive failures after which an endpoint gets a cooldown."""
 
 MIN_COOLDOWN, MAX_COOLDOWN = 30 * SECOND, 10 * MINUTE
 
 COOLDOWN_SPREAD = 30 * SECOND
-"""Over how long the deliveries that waited for a rest to end are spread at most, in milliseconds."""
+"""The longest time over which the deliveries that waited for a cooldown to end are spread, in milliseconds."""
 
 MAX_ENDPOINTS = 50
 MAX_ATTEMPTS_KEPT = 50
@@ -56,7 +56,7 @@ DELIVERY_RETENTION = 14 * DAY
 """How long a delivery is kept at least, in milliseconds: its schedule is over by then, whatever Retry-After adds."""
 
 JOBS_ENDPOINT = "whe_jobs"
-"""Stands for the URLs that jobs bring along: their webhooks are signed by its secret."""
+"""Stands for the URLs that jobs name: their webhooks are signed with its secret."""
 
 
 class DeliveryStatus(StrEnum):
@@ -71,9 +71,9 @@ class DeliveryStatus(StrEnum):
 class WebhookEndpoint:
     """Where a tenant's events go. Times are milliseconds since the epoch.
 
-    `generation` is the number of its secret, from 1, and `rotated_at` when that one was made. `failures` counts those
-    in a row, `failing_since` is when the first of them was; nothing is sent before `resting_until`.
-    `version` is the fence. `unknown` is what a newer version keeps of it.
+    `generation` is the number of its secret, from 1, and `rotated_at` is when that secret was created. `failures`
+    counts consecutive failures, and `failing_since` is the time of the first. Nothing is sent before `resting_until`.
+    `version` is the fence. `unknown` holds the attributes that only a newer version knows.
     """
 
     tenant: str
@@ -93,16 +93,16 @@ class WebhookEndpoint:
     unknown: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def generations(self, now: int) -> tuple[int, ...]:
-        """The numbers of the secrets that its events are signed by now, the newest first."""
+        """The numbers of the secrets that sign its events now, the newest first."""
         overlaps = self.rotated_at is not None and now < self.rotated_at + ROTATION_OVERLAP
         return (self.generation, self.generation - 1) if overlaps else (self.generation,)
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryAttempt:
-    """One try: `status_code` and the first KB of what was answered, or `error` (a code, and a line) if nothing was.
+    """One attempt: `status_code` and the first KB of the answer, or `error` (a code and a line) if there was none.
 
-    `unknown` is what a newer version keeps of it.
+    `unknown` holds the attributes that only a newer version knows.
     """
 
     at: int
@@ -120,7 +120,7 @@ class DeliveryAttempt:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryKey:
-    """Names one delivery. `of` is the job, or for a test the endpoint, that it belongs to, made at `made`."""
+    """Names one delivery. `of` is the job it belongs to, or the endpoint for a test, which was created at `made`."""
 
     tenant: str
     of: str
@@ -132,9 +132,9 @@ class DeliveryKey:
 class Delivery:
     """One event on its way to one endpoint.
 
-    `body` is what is sent, frozen. `tries` is how many of the schedule are used up; `trying_since` is set while one is
-    under way. `try_at` is when the next is to be made, at once if it is None; `due_at` when the sweeper has to look, as
-    for a job. `version` is the fence.
+    `body` is what is sent; it never changes. `tries` is how many attempts of the schedule are used up; `trying_since`
+    is set while one is in progress. `try_at` is when the next attempt is due, immediately if it is None. `due_at` is
+    when the sweeper has to check, as for a job. `version` is the fence.
     """
 
     key: DeliveryKey
@@ -155,11 +155,11 @@ class Delivery:
 
     @property
     def next_attempt_at(self) -> int | None:
-        """When the next attempt is, or was, to be made; None when there is to be none."""
+        """When the next attempt is, or was, due; None when no attempt is to follow."""
         return (self.try_at or self.created_at) if self.status is DeliveryStatus.PENDING else None
 
     def attempt_in_progress(self, now: int) -> bool:
-        """Whether an attempt is in progress, as far as is known: one that takes too long is lost."""
+        """Whether an attempt is in progress, as far as is known: one that takes too long counts as lost."""
         return self.trying_since is not None and now < self.trying_since + ATTEMPT_LEASE
 
 
@@ -177,12 +177,12 @@ def future_events(job: Job) -> tuple[str, ...]:
 
 
 def sorted_events(events: Sequence[str]) -> tuple[str, ...]:
-    """Each of the events once, as they can happen."""
+    """Each of the events once, in the order in which they can happen."""
     return tuple(event for event in EVENTS if event in set(events))
 
 
 def job_at_event(job: Job, event: str) -> Job:
-    """The job as it was when `event` happened to it: the last one is what the row still says."""
+    """The job as it was when `event` happened to it; for its last event, that is the row itself."""
     if event != STARTED:
         return job
     return replace(
@@ -201,7 +201,7 @@ def job_at_event(job: Job, event: str) -> Job:
 
 
 def event_id(job: Job, event: str) -> str:
-    """The one id of this event, however often it is made: receivers drop doubles by it."""
+    """The one id of this event, however often it is created: receivers use it to drop duplicates."""
     return _derived("evt", job.tenant, job.id, str(job.created_at), event)
 
 
@@ -211,7 +211,7 @@ def delivery_id(of_event: str, endpoint: str) -> str:
 
 
 def endpoint_id_for(tenant: str, url: str) -> str:
-    """What stands for the receiver at a URL that a job of the tenant brings along: the same for all at its origin."""
+    """The id that stands for the receiver at a URL named by a job of the tenant: the same for all URLs at an origin."""
     parts = urlsplit(url)
     return _derived("whe", tenant, f"{parts.scheme}://{parts.netloc}".lower())
 
@@ -223,8 +223,8 @@ def _derived(kind: str, *parts: str) -> str:
 def next_attempt_time(tries: int, *, now: int, roll: float, retry_after: int | None = None) -> int | None:
     """When to try again after `tries` attempts, the last of which failed just now; None when that was the last.
 
-    `roll` in [0, 1) spreads them by a tenth to either side. `retry_after` is what the receiver asked for, in
-    milliseconds: no sooner than that, but after a day at the most.
+    `roll` in [0, 1) spreads attempts by a tenth to either side. `retry_after` is what the receiver asked for, in
+    milliseconds: the next attempt comes no sooner, but a request of more than a day counts as a day.
     """
     if tries >= len(SCHEDULE):
         return None
@@ -233,16 +233,17 @@ def next_attempt_time(tries: int, *, now: int, roll: float, retry_after: int | N
 
 
 def cooldown_after(failures: int) -> int:
-    """How long an endpoint is left in peace after so many failures in a row, in milliseconds."""
+    """The cooldown of an endpoint after this many consecutive failures, in milliseconds."""
     if failures < FAILURES_IN_A_ROW:
         return 0
     return min(MIN_COOLDOWN << min(failures - FAILURES_IN_A_ROW, 16), MAX_COOLDOWN)
 
 
 def after_cooldown(delivery: Delivery, resting_until: int, *, now: int, roll: float) -> int:
-    """When to try a delivery that is due now, while its endpoint rests.
+    """When to try a delivery that is due now, while its endpoint is in a cooldown.
 
-    Who has waited longest comes first: where most attempts fail, each may begin a new rest for all the others.
+    The delivery that has waited longest comes first: where most attempts fail, each may start a new cooldown for all
+    the others.
     `roll` in [0, 1) spreads those that have not waited yet.
     """
     last = delivery.attempts[-1].at + SCHEDULE[delivery.tries] if delivery.attempts else delivery.created_at

@@ -1,4 +1,4 @@
-"""What every model of the JSON that clients send and see is made of."""
+"""The base classes and types of the models of the JSON that clients send and see."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from coatcheck.core.lifecycle import Status
 from coatcheck.core.part_plan import MAX_PARTS, UPLOAD_LIMIT
 
 MAX_SECONDS_AHEAD = 366 * 86_400
-"""How far ahead a job may be scheduled: a year, and the day that some have more."""
+"""How far ahead a job may be scheduled: a year, including a leap day."""
 
 MEDIA_TYPE = (
     r"^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}"

@@ -1,4 +1,4 @@
-"""What clients are shown, made of what the kernel knows. Pure."""
+"""Build what clients are shown from the values of the core. Pure."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def problem_uri(base_url: str, code: str) -> str:
 
 
 def field_error_views(field_errors: Sequence[FieldError]) -> list[FlawView]:
-    """Flaws as clients see them."""
+    """Field errors as clients see them."""
     return [FlawView(pointer=field_error.pointer, detail=field_error.detail) for field_error in field_errors]
 
 
@@ -67,7 +67,7 @@ def job_view(job: Job, artifacts: Sequence[Blob], base_url: str) -> JobView:
 def event_views(
     events: Sequence[JobEvent], job_id: str, base_url: str, *, offset: int = 0, attempts: int = 0
 ) -> list[EventView]:
-    """A job's history as clients see it, oldest first: what follows `offset` events, which began so many `attempts`."""
+    """A job's history as clients see it, oldest first, after `offset` events, which began `attempts` attempts."""
     views = []
     attempt = attempts
     for number, event in enumerate(events, start=offset + 1):

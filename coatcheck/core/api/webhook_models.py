@@ -52,7 +52,7 @@ class EndpointChange(RequestModel):
 
     model_config: ClassVar[ConfigDict] = ConfigDict(json_schema_extra={"examples": [{"enabled": True}]})
 
-    # a default there must be, but it means nothing: only what was sent is read, and null is no value of any
+    # the field needs a default, but it means nothing: only the fields sent are read, and no field accepts null
     url: Url = Field(default_factory=str, description="as in a new endpoint")
     events: Events = Field(default_factory=list, description="as in a new endpoint")
     description: Description = Field(default_factory=str, description="as in a new endpoint")

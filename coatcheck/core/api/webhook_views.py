@@ -15,7 +15,7 @@ def endpoint_view(endpoint: WebhookEndpoint) -> EndpointView:
 
 
 def endpoint_with_secret(endpoint: WebhookEndpoint, secret: str) -> EndpointWithSecret:
-    """An endpoint and its secret: for the answers to create and rotate alone."""
+    """An endpoint and its secret: only for the answers to create and rotate."""
     return EndpointWithSecret(**_settings(endpoint), secret=secret)
 
 
@@ -47,7 +47,7 @@ def _settings(endpoint: WebhookEndpoint) -> dict[str, Any]:
 
 
 def _endpoint_of(delivery: Delivery) -> str:
-    """The endpoint that clients can look at: that of a URL a job brought along is none of those."""
+    """The endpoint as clients know it: they cannot read the internal one of a URL that a job names."""
     brought = delivery.endpoint == endpoint_id_for(delivery.key.tenant, delivery.url)
     return JOBS_ENDPOINT if brought else delivery.endpoint
 

@@ -23,7 +23,7 @@ class Call(Generic[T]):
     `operation` is the API's own name (`PutItem`). `read` turns the answer into what the caller wants.
     `expected_errors` does the same for the error codes that are answers too (`ConditionalCheckFailedException`); it
     gets the error's response. The transport raises every other error as `AwsUnavailable` or `AwsRefused`.
-    `urgent`: an answer helps within a few seconds or not at all, so a transport gives up soon and retries seldom.
+    `urgent`: an answer helps only within a few seconds, so a transport gives up early and retries rarely.
     """
 
     service: Service
@@ -36,7 +36,7 @@ class Call(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Presign:
-    """A URL to be signed for one S3 request; signing sends nothing. `expires_in`: seconds that it is wanted for."""
+    """A URL to be signed for one S3 request; signing sends nothing. `expires_in`: the requested lifetime in seconds."""
 
     operation: Literal["get_object", "head_object", "put_object", "upload_part"]
     params: Params
@@ -45,7 +45,7 @@ class Presign:
 
 @dataclass(frozen=True, slots=True)
 class PresignedUrl:
-    """A URL that was signed, and for how many seconds it is good: no longer than the credentials that signed it."""
+    """A signed URL, and how many seconds it is valid: no longer than the credentials that signed it."""
 
     url: str
     seconds: int
@@ -69,7 +69,7 @@ class AwsRefused(AwsError):
 
 
 class AwsDenied(AwsRefused):
-    """The credentials may not do this, or are not good any more: somebody has to mend that."""
+    """The credentials may not do this, or are no longer valid: somebody has to fix that."""
 
 
 TRANSIENT_CODES = frozenset(
@@ -94,7 +94,7 @@ TRANSIENT_CODES = frozenset(
 PERMISSION_CODES = frozenset(
     {"AccessDenied", "AccessDeniedException", "AuthorizationError", "NotAuthorized", "UnauthorizedOperation"}
 )
-"""What the services say to credentials that may not do this.
+"""The error codes for credentials that lack the permission.
 
 https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/CommonErrors.html
 https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
@@ -120,24 +120,24 @@ CREDENTIAL_CODES = frozenset(
         "UnrecognizedClientException",
     }
 )
-"""What the services say to credentials that they do not know, or no longer, and to a signature that is not theirs."""
+"""The error codes for credentials that are unknown or no longer valid, and for a signature that does not match."""
 
 _DENIED_STATUSES = frozenset({401, 403})
-"""The answer to a HEAD has no body, and so no code."""
+"""The answer to a HEAD has no body, and therefore no code."""
 
 
 def log_denial(service: Service, operation: str, code: str) -> None:
-    """Log as an error that AWS denies a request. The template's alarm AwsRefuses hears these words.
+    """Log as an error that AWS denies a request. The template's alarm AwsRefuses matches these words.
 
-    What is denied is no outage that passes, and whoever catches the error, or reads of a part of a batch, may well go
-    on without it: so it is told where the answer is read.
+    A denial does not pass by itself as an outage does. Code that catches the error, or that reads the result of a part
+    of a batch, may go on without it. So it is logged where the answer is read.
     """
     wrong = "the credentials are not good" if code in CREDENTIAL_CODES else "a permission is missing"
     log.error("AWS refuses %s %s: %s", service, operation, f"{code}: {wrong}")
 
 
 def error_from(call: Call[Any], response: AwsResponse) -> AwsError:
-    """The error that a transport raises for an error response that is no answer to `call`. Logs what is denied."""
+    """The error that a transport raises for an error response that is no answer to `call`. Logs a denial."""
     code = str(response.get("Error", {}).get("Code", "Unknown"))
     status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     if code in TRANSIENT_CODES or status >= 500 or status == 429:

@@ -1,4 +1,4 @@
-"""Messages for the queues of a deployment. Each only says what to look at: the row says everything else."""
+"""Messages for the queues of a deployment. Each only names what to process; the row holds everything else."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""A flow: several calls in turn, written once for the sync and the async transport. It sends nothing itself.
+"""A flow: several calls in sequence, written once for the sync and the async transport. It sends nothing itself.
 
-A flow is a generator. It yields each call and is sent its answer, as psycopg does it for its two kinds of connections:
+A flow is a generator. It yields each call and is sent its answer, as psycopg does for its two kinds of connections:
 https://github.com/psycopg/psycopg/blob/master/psycopg/psycopg/waiting.py
 """
 
@@ -39,11 +39,11 @@ def send(call: Call[T]) -> Flow[T]:
 
 
 def run(transport: Sender, flow: Flow[T]) -> T:
-    """Send the flow's calls by a sync transport; the flow's result.
+    """Send the flow's calls by a sync transport and return the flow's result.
 
     An error of a call is raised inside the flow, at its `yield from`, so that the flow can catch it. What the flow does
-    not catch is raised here. Whatever ends the thread or the process in between is no error of a call: the flow is
-    closed then, and sends nothing any more.
+    not catch is raised here. Whatever ends the thread or the process in between is no error of a call: it closes the
+    flow, which then sends nothing more.
     """
     with closing(flow):
         try:
@@ -61,7 +61,7 @@ def run(transport: Sender, flow: Flow[T]) -> T:
 
 
 async def run_async(transport: AsyncSender, flow: Flow[T]) -> T:
-    """As `run`, by an async transport. A flow is closed, too, when its task is cancelled."""
+    """As `run`, by an async transport. Cancelling the task closes the flow too."""
     with closing(flow):
         try:
             call = next(flow)

@@ -6,6 +6,6 @@ from coatcheck.core.aws.call import Call
 
 
 def invoke_async(function: str, payload: str) -> Call[None]:
-    """Have a function, by its name or ARN, called with a JSON text; nobody waits for its answer."""
+    """Invoke a function, by its name or ARN, with a JSON text, without waiting for its answer."""
     params = {"FunctionName": function, "InvocationType": "Event", "Payload": payload}
     return Call("lambda", "Invoke", params, read=lambda _: None)

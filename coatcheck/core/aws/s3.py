@@ -1,4 +1,4 @@
-"""The S3 requests, but for those of multipart uploads that clients send (`s3_multipart`). Keys: `s3_keys`."""
+"""The S3 requests, except those of multipart uploads that clients send (`s3_multipart`). Keys: `s3_keys`."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from urllib.parse import quote
 from coatcheck.core.aws.call import PERMISSION_CODES, AwsResponse, Call, Presign, log_denial
 
 DOWNLOAD_URL_SECONDS = 600
-"""How long a presigned download is good for. Minutes: it dies with the session of the role that signed it anyway."""
+"""Seconds for which a presigned download is valid. It is short, since it ends with the session of the signing role."""
 
 UPLOAD_URL_SECONDS = 3600
-"""How long a presigned upload is good for, where the credentials last as long that sign it."""
+"""Seconds for which a presigned upload is valid, if the credentials that sign it last as long."""
 
 DECLARED_SHA256 = "declared-sha256"
-"""Name of the user metadata of an object that came in parts: the hex sha256 that the client declared, if it did."""
+"""Name of the user metadata of an object sent in parts: the hex sha256 that the client declared, if it did."""
 
 
 def put(bucket: str, key: str, body: bytes | bytearray, *, content_type: str, sha256: bytes) -> Call[None]:
-    """Store an object whole. S3 refuses it when the bytes that arrive have another sha256."""
+    """Store an object in one request. S3 refuses it when the bytes that arrive have another sha256."""
     params = {
         "Bucket": bucket,
         "Key": key,
@@ -48,7 +48,7 @@ def get(bucket: str, key: str, *, first: int = 0, last: int | None = None) -> Ca
 class OpenedObject:
     """An object that is being read: the transport's own stream, and which object it is.
 
-    `declared` is the hex sha256 that the client said it would have, where S3 has not checked it.
+    `declared` is the hex sha256 that the client declared, where S3 has not checked it.
     """
 
     stream: Any
@@ -93,7 +93,7 @@ class ObjectInfo:
 
 
 def head(bucket: str, key: str) -> Call[ObjectInfo | None]:
-    """What lies under a key, or None."""
+    """The object under a key, or None."""
     return Call(
         "s3",
         "HeadObject",
@@ -126,12 +126,12 @@ def list_keys(bucket: str, prefix: str) -> Call[Sequence[str]]:
 
 
 def delete(bucket: str, keys: Sequence[str]) -> Call[Mapping[str, str]]:
-    """Delete up to 1,000 objects; what is not there is no error. Answers those that stay, and each error's code."""
+    """Delete up to 1,000 objects; a missing one is no error. Returns the keys that stay, each with its error code."""
     objects = {"Objects": [{"Key": key} for key in keys], "Quiet": True}
 
     def read(response: AwsResponse) -> dict[str, str]:
         stay = {error["Key"]: error["Code"] for error in response.get("Errors", [])}
-        # S3 answers 200 also where it denies it for all of them
+        # S3 answers 200 even when it denies the deletion of all of them
         for code in sorted(PERMISSION_CODES.intersection(stay.values())):
             log_denial("s3", "DeleteObjects", code)
         return stay
@@ -158,7 +158,7 @@ def put_part(
 ) -> Call[CompletedPart]:
     """Send part `number` (1 to 10,000; 5 MB or more, the last excepted).
 
-    S3 refuses it when the bytes that arrive have not this CRC-32.
+    S3 refuses it when the bytes that arrive have another CRC-32.
     """
     checksum = base64.b64encode(crc32.to_bytes(4, "big")).decode()
     params = {
@@ -173,7 +173,7 @@ def put_part(
 
 
 def complete_multipart(bucket: str, key: str, upload_id: str, parts: Sequence[CompletedPart]) -> Call[None]:
-    """Make the object of its parts, in order. S3 refuses when it has others than these."""
+    """Assemble the object from its parts, in order. S3 refuses when it has other parts than these."""
     named = [
         {"PartNumber": number, "ETag": part.etag, "ChecksumCRC32": part.crc32}
         for number, part in enumerate(parts, start=1)
@@ -183,7 +183,7 @@ def complete_multipart(bucket: str, key: str, upload_id: str, parts: Sequence[Co
 
 
 def abort_multipart(bucket: str, key: str, upload_id: str) -> Call[None]:
-    """Throw away the parts that were sent."""
+    """Discard the parts that were sent."""
     params = {"Bucket": bucket, "Key": key, "UploadId": upload_id}
     return Call(
         "s3",
@@ -215,9 +215,9 @@ def list_multipart_uploads(bucket: str, prefix: str) -> Call[Sequence[MultipartU
 
 
 def presign_download(bucket: str, key: str, *, content_type: str, disposition: str, head: bool = False) -> Presign:
-    """A download of one object, with the headers it is to be answered with; with `head`, a look at these alone.
+    """A download of one object, with the headers of its answer; with `head`, a request for these headers only.
 
-    The method is part of what is signed, so that a URL for GET refuses HEAD:
+    The signature covers the method, so a URL for GET refuses HEAD:
     https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
     """
     params = {
@@ -232,7 +232,7 @@ def presign_download(bucket: str, key: str, *, content_type: str, disposition: s
 def presign_upload(bucket: str, key: str, *, content_type: str, size: int, sha256: bytes | None) -> Presign:
     """An upload of one object of exactly this type, size and, where it is known, sha256: all three are signed.
 
-    So is that there must be none yet: S3 takes the first one that arrives whole, and answers 412 to all others.
+    The signature also covers that no object may exist yet: S3 accepts the first complete one and answers 412 to others.
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
     """
     params: dict[str, Any] = {

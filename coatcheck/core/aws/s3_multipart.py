@@ -1,4 +1,4 @@
-"""The S3 requests of uploads that clients send in parts. Those of everything else are in `blobs`."""
+"""The S3 requests of uploads that clients send in parts. All others are in `s3`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from coatcheck.core.aws.s3 import DECLARED_SHA256, UPLOAD_URL_SECONDS
 def start(bucket: str, key: str, *, content_type: str, sha256: bytes | None) -> Call[str]:
     """Begin an upload; the answer is S3's id of it.
 
-    S3 has no sha256 of an object that came in parts: the declared one is kept with it, for whoever reads it whole.
+    S3 has no sha256 of an object sent in parts: the declared one is stored with it, for those who read all of it.
     """
     params: dict[str, Any] = {"Bucket": bucket, "Key": key, "ContentType": content_type}
     if sha256 is not None:
@@ -38,7 +38,7 @@ class UploadedPart:
 
 @dataclass(frozen=True, slots=True)
 class UploadedPartsPage:
-    """Parts in the order of their numbers; `more` tells whether others follow."""
+    """Parts in the order of their numbers; `more` says whether others follow."""
 
     parts: Sequence[UploadedPart]
     more: bool
@@ -57,7 +57,7 @@ def list_parts(bucket: str, key: str, multipart_id: str, *, after: int) -> Call[
 
 
 def complete(bucket: str, key: str, multipart_id: str, parts: Sequence[UploadedPart]) -> Call[bool]:
-    """Make the object of these parts; False when they are no longer there as they were, or it was made already."""
+    """Assemble the object from these parts; False when they have changed or are gone, or it was completed before."""
     listed = [{"PartNumber": part.number, "ETag": f'"{part.etag}"'} for part in parts]
     params = {"Bucket": bucket, "Key": key, "UploadId": multipart_id, "MultipartUpload": {"Parts": listed}}
     return Call(

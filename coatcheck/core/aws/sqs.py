@@ -18,8 +18,7 @@ _REASON = "reason"
 
 @dataclass(frozen=True, slots=True)
 class ReceivedMessage:
-    """A message as it was received: `receipt_handle` is what it is deleted by, `receive_count` how often it was
-    received so far.
+    """A received message: `receipt_handle` is used to delete it, `receive_count` is how often it was received so far.
 
     `sent_at` is in milliseconds since the epoch; `reason` says why it was moved to the dead-letter queue, if it was.
     """
@@ -34,7 +33,7 @@ class ReceivedMessage:
 
 
 def send_job(queue_url: str, message: JobMessage, *, delay: int = 0) -> Call[None]:
-    """Wake a worker for a job, in `delay` seconds (at most 900)."""
+    """Send the message of a job, delayed by `delay` seconds (at most 900)."""
     return Call("sqs", "SendMessage", {"QueueUrl": queue_url, **_message_params(message, delay)}, read=_ignore)
 
 
@@ -43,7 +42,7 @@ MAX_BATCH = 10
 
 
 def send_jobs(queue_url: str, messages: Sequence[tuple[JobMessage, int]]) -> Call[frozenset[int]]:
-    """Wake a worker for each of up to 10 jobs, in so many seconds each. Answers which were sent, by their positions."""
+    """Send the messages of up to 10 jobs, each with its delay in seconds. Returns the positions of those sent."""
     entries = [
         {"Id": str(position), **_message_params(message, delay)} for position, (message, delay) in enumerate(messages)
     ]
@@ -55,21 +54,21 @@ def send_jobs(queue_url: str, messages: Sequence[tuple[JobMessage, int]]) -> Cal
 
 
 def depth(queue_url: str) -> Call[int]:
-    """About how many messages wait in a queue that can be received now."""
+    """The approximate number of messages in a queue that can be received now."""
     wanted = "ApproximateNumberOfMessages"
     params = {"QueueUrl": queue_url, "AttributeNames": [wanted]}
     return Call("sqs", "GetQueueAttributes", params, read=lambda response: int(response["Attributes"][wanted]))
 
 
 def send_delivery(queue_url: str, message: DeliveryMessage, *, delay: int = 0) -> Call[None]:
-    """Wake a deliverer for one delivery, in `delay` seconds (at most 900)."""
+    """Send the message of one delivery, delayed by `delay` seconds (at most 900)."""
     return Call("sqs", "SendMessage", {"QueueUrl": queue_url, **_message_params(message, delay)}, read=_ignore)
 
 
 def _message_params(message: JobMessage | DeliveryMessage, delay: int) -> dict[str, Any]:
-    """What is sent for a message.
+    """The parameters for sending a message.
 
-    The tenant is the message group, by which SQS shares a standard queue fairly between tenants:
+    The tenant is the message group, which SQS uses to share a standard queue fairly between tenants:
     https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-fair-queues.html
     """
     return {

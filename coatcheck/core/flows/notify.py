@@ -1,4 +1,4 @@
-"""Messages that follow a write. One may be lost: the sweeper finds by the row's `due_at` what is left to be done."""
+"""Messages that follow a write. One may be lost: the sweeper finds the remaining work by the row's `due_at`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Removing what belongs to a job and is not its row: the items beside it, and the objects in the bucket."""
+"""Remove what belongs to a job except its row: the items beside it, and the objects in the bucket."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from coatcheck.core.aws.flow import Flow, send
 from coatcheck.core.job import Job
 
 MAX_ROUNDS = 50
-"""Pages of items, or of 1,000 objects, that are removed at a time: what S3 keeps is not asked for for ever."""
+"""Pages of items, or of 1,000 objects, removed at a time: a limit, in case S3 does not delete some objects."""
 
 
 class NotRemoved(Exception):
-    """Something is left: S3 would not delete it, or it was too much for one go."""
+    """Something is left: S3 did not delete it, or it was too much for one run."""
 
 
 def remove_items(table: str, job: Job, *, now: int) -> Flow[None]:
     """Remove the items beside the row of a purged job. Raises AwsError and NotRemoved.
 
-    The mark goes first: a delivery that is not found among the items is made after the mark, and its deliverer finds
-    that. Without a base URL nobody was to be told of the job, so there are no deliveries.
+    The mark is written first: a delivery that is not found among the items is created after the mark, and its deliverer
+    finds the mark. A job without a base URL has no webhooks, so there are no deliveries.
     """
     if job.base_url:
         yield from send(mark_purged(table, job, now=now))
@@ -33,7 +33,7 @@ def remove_items(table: str, job: Job, *, now: int) -> Flow[None]:
 
 
 def remove_objects(bucket: str, prefix: str, *, left_by: Job | None = None) -> Flow[None]:
-    """Remove the objects under a prefix; with `left_by`, those alone that go when that job has expired.
+    """Remove the objects under a prefix; with `left_by`, only those to be removed when that job has expired.
 
     Raises AwsError and NotRemoved.
     """

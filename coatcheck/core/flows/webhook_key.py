@@ -12,7 +12,7 @@ from coatcheck.core.webhooks import WebhookEndpoint
 
 @dataclass(slots=True)
 class WebhookKey:
-    """Read from Secrets Manager when it is first needed, and kept. Two flows that run at once may both read it."""
+    """The key, read from Secrets Manager on first use and kept. Two concurrent flows may both read it."""
 
     _key: bytes | None = field(default=None, repr=False)
 
@@ -24,5 +24,5 @@ class WebhookKey:
 
 
 def endpoint_secret(key: bytes, endpoint: WebhookEndpoint, generation: int) -> str:
-    """The secret with that number of an endpoint, as its receiver has to know it."""
+    """The endpoint's secret of that generation, in the form in which its receiver needs it."""
     return derive_secret(key, endpoint.tenant, endpoint.id, str(generation))

@@ -1,7 +1,7 @@
-"""What another version wrote that this one does not know: it is kept, and written back as it was.
+"""Keep what another version wrote and this one does not know, and write it back unchanged.
 
-A dataclass that is saved whole, as JSON within an attribute, has a field `unknown` for it. What is an attribute of its
-own is kept by itself: no update names more attributes than it changes.
+A dataclass that is saved as a whole, as JSON within an attribute, has a field `unknown` for this. Separate attributes
+need nothing: no update names more attributes than it changes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Dataclass(Protocol):
 
 
 class NewerRow(Exception):
-    """A newer version wrote this item in a way that this one does not know. It is that one's to deal with."""
+    """A newer version wrote this item in a way that this one does not know. Only the newer version may handle it."""
 
 
 def require_known(item: Item) -> Item:
@@ -34,14 +34,14 @@ def require_known(item: Item) -> Item:
 
 
 def to_saved(value: Dataclass, *, but: Collection[str] = ()) -> dict[str, Any]:
-    """What is to be saved of a value: its fields, but for some, and what was not known of it when it was read."""
+    """What to save of a value: its fields except those in `but`, and the unknown members that were read with it."""
     known = asdict(value)
     unknown: dict[str, Any] = known.pop("unknown")
     return unknown | {name: kept for name, kept in known.items() if name not in but}
 
 
 def from_saved(kind: type[Dataclass], saved: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments for a dataclass, from what was saved of it: what it has no field for is in `unknown`."""
+    """The arguments for a dataclass, from what was saved of it; members without a field are in `unknown`."""
     names = {field.name for field in fields(kind)}
     known = {name: value for name, value in saved.items() if name in names}
     return known | {"unknown": {name: value for name, value in saved.items() if name not in names}}

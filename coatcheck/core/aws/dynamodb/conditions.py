@@ -1,4 +1,4 @@
-"""The conditions of moves, made from the lifecycle table: none is spelled anywhere else."""
+"""The conditions of transitions, made from the lifecycle table: none is written anywhere else."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who makes a move, as far as guards ask: its time, the job as it has read it, and the lease that it asks for."""
+    """What guards need of whoever makes a transition: its time, the job as it was read, and the requested lease."""
 
     now: int
     job: Job | None = None
@@ -62,5 +62,5 @@ def condition(e: Expression, transition: Transition, actor: Actor, *, sweeper: b
         )
         for status, guards in transition.guards(sweeper=sweeper).items()
     ]
-    # DynamoDB refuses redundant parentheses, and whoever asks puts a pair round the whole
+    # DynamoDB refuses redundant parentheses, and the caller puts a pair around the whole condition
     return alternatives[0] if len(alternatives) == 1 else " OR ".join(f"({one})" for one in alternatives)

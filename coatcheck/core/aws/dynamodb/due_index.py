@@ -15,7 +15,7 @@ Key = TypeVar("Key")
 
 @dataclass(frozen=True, slots=True)
 class DuePage(Generic[Key]):
-    """Keys of what is overdue, the longest first, and where to go on from; None where there is no more."""
+    """Overdue keys, the longest overdue first, and where to continue; None when there are no more."""
 
     keys: Sequence[Key]
     next: Item | None

@@ -51,7 +51,7 @@ class Expression:
             self.add(f"{self.name(attribute)} = {self.value(value)}")
 
     def append(self, attribute: str, values: AttributeValue) -> None:
-        """Append to a list attribute that is there."""
+        """Append to an existing list attribute."""
         self.add(f"{self.name(attribute)} = list_append({self.name(attribute)}, {self.value(values)})")
 
     def add(self, clause: str) -> None:
@@ -59,14 +59,14 @@ class Expression:
         self._sets.append(clause)
 
     def update(self) -> dict[str, Any]:
-        """The request's parameters for all that was collected."""
-        # DynamoDB refuses a SET of nothing
+        """The request's parameters for everything collected."""
+        # DynamoDB refuses an empty SET
         clauses = (("SET", self._sets), ("REMOVE", self._removes))
         update = " ".join(f"{verb} {', '.join(changes)}" for verb, changes in clauses if changes)
         return {"UpdateExpression": update, **self.placeholders()}
 
     def placeholders(self) -> dict[str, Any]:
-        """The names and values alone, for requests that only have a condition."""
+        """Only the names and values, for requests that have nothing but a condition."""
         placeholders: dict[str, Any] = {"ExpressionAttributeNames": dict(self._names)}
         if self._values:
             placeholders["ExpressionAttributeValues"] = dict(self._values)

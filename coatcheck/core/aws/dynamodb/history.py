@@ -13,16 +13,16 @@ from coatcheck.core.clock import DAY, SECOND
 from coatcheck.core.job import Job, JobEvent
 
 HISTORY_RETENTION = 400 * DAY
-"""How long a page of history is kept, in milliseconds: longer than a job may wait and be kept together."""
+"""How long a page of history is kept, in milliseconds: longer than a job's longest wait and retention together."""
 
 MAX_PAGES_PER_READ = 50
-"""Pages that one read gives: events that, with errors as long as they may be, fit in an answer of any front door."""
+"""Pages of one read. Their events, even with errors of the greatest length, fit in an answer of any HTTP front end."""
 
 
 def put_history_page(table: str, job: Job) -> Call[None]:
     """Move the row's history to an item of its own. Writing it twice writes the same.
 
-    A page only grows: who read the row earlier, and writes later, knows less of it.
+    A page only grows: a writer that read the row earlier and writes later knows fewer events.
     """
     last = job.history_from + len(job.history) - 1
     e = Expression()
@@ -41,9 +41,9 @@ def put_history_page(table: str, job: Job) -> Call[None]:
 
 
 def earlier_events(table: str, job: Job, *, since: int = 1) -> Call[Sequence[JobEvent]]:
-    """The events that no longer are in the row, oldest first, from number `since` on, which begins a page.
+    """The events that are no longer in the row, oldest first, from number `since`, which begins a page.
 
-    There may be more than what is read, which is 50 pages at the most. `since` is less than the row's `history_from`.
+    One read returns at most 50 pages; there may be more. `since` is less than the row's `history_from`.
     """
     e = Expression()
     first, last = (history_page(job.created_at, number) for number in (since, job.history_from - 1))

@@ -10,10 +10,10 @@ from coatcheck.core.job import Blob, Job
 from coatcheck.core.pack import pack
 
 HOT_ROW_BYTES = 1024
-"""Bytes of the row of a job that waits or runs: each claim and each beat is one write unit."""
+"""Bytes of the row of a job that waits or runs: each claim and each lease renewal costs one write unit."""
 
 GROWTH_BYTES = 256
-"""Bytes of them that are left to what a claim, a beat and the end of a job that goes well add."""
+"""Bytes of these reserved for what a claim, a lease renewal and the end of a successful job add."""
 
 MAX_RESULT_IN_ROW = 2048
 """Bytes, packed, of a result that goes into the row. It is written once, and the row stays one read unit: a request to
@@ -21,7 +21,7 @@ S3 to store it would cost as much as eight write units."""
 
 
 def item_size(item: Item) -> int:
-    """What DynamoDB counts of an item, in bytes.
+    """The size of an item as DynamoDB counts it, in bytes.
 
     https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html
     """
@@ -35,7 +35,7 @@ def free_bytes(job: Job) -> int:
 
 def with_input(job: Job, text: bytes) -> Job:
     """The job with its input, JSON, in its row, if there is room for it."""
-    # text that deflates to so little is short; the rest need not be deflated to see that it is too long
+    # text that deflates to this little is short; longer text is too long without deflating it
     if len(text) > 64 * HOT_ROW_BYTES:
         return job
     within = replace(job, input=Blob.of(text, job.input.content_type))
@@ -43,7 +43,7 @@ def with_input(job: Job, text: bytes) -> Job:
 
 
 def free_bytes_for_checkpoint(job: Job) -> int:
-    """Bytes, packed, of a checkpoint that may go into the row in place of the one before."""
+    """Bytes, packed, of a checkpoint that may replace the previous one in the row."""
     overhead = item_size({"checkpoint": {"M": {"data": {"B": pack(b"")}}}})
     return free_bytes(replace(job, checkpoint=None)) - overhead
 

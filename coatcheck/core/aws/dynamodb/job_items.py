@@ -20,9 +20,9 @@ from coatcheck.core.pack import pack, to_json, unpack
 
 
 def put_job(table: str, job: Job, *, now: int) -> Call[Job | None]:
-    """Create the row, unless one stands there whose retention is not over. Answers that one, or None when created.
+    """Create the row, unless one exists whose retention is not over. Returns that one, or None when created.
 
-    One write is creation and idempotency at once. Reading the answer raises NewerRow: what a newer version wrote is
+    One write provides both creation and idempotency. Reading the answer raises NewerRow: what a newer version wrote is
     never replaced, whatever this one reads in it.
     """
     e = Expression()
@@ -65,7 +65,7 @@ class JobBatch:
 
 
 def get_jobs(table: str, keys: Sequence[JobKey], *, consistent: bool = False) -> Call[JobBatch]:
-    """Up to 100 jobs at once, in no order, as they were a moment ago or, for twice the price, as they are now."""
+    """Up to 100 jobs in one read, unordered: eventually consistent or, for twice the price, strongly consistent."""
 
     def read(response: AwsResponse) -> JobBatch:
         read = [_decoded(item) for item in response.get("Responses", {}).get(table, [])]
@@ -82,7 +82,7 @@ def get_jobs(table: str, keys: Sequence[JobKey], *, consistent: bool = False) ->
 
 
 def _decoded(item: Item) -> Job | str | None:
-    """The job in a row, None for one of a newer version, or the key of one that cannot be read: it hides no other."""
+    """The job in a row, None for a newer version's, or the key of an unreadable one, which must not hide others."""
     try:
         return decode_job(item)
     except NewerRow:
@@ -101,7 +101,7 @@ class JobListEntry:
 
 @dataclass(frozen=True, slots=True)
 class JobPage:
-    """Entries of `by_tenant`, newest first; `more` tells whether older ones follow."""
+    """Entries of `by_tenant`, newest first; `more` says whether older ones follow."""
 
     entries: Sequence[JobListEntry]
     more: bool
@@ -156,7 +156,7 @@ def list_job_items(table: str, job: Job) -> Call[Sequence[Item]]:
         "TableName": table,
         "KeyConditionExpression": beside,
         "ProjectionExpression": "pk, sk",
-        # what was made a moment ago is not to be missed
+        # must not miss items created a moment ago
         "ConsistentRead": True,
     }
 
@@ -168,13 +168,13 @@ def list_job_items(table: str, job: Job) -> Call[Sequence[Item]]:
 
 
 def delete_items(table: str, keys: Sequence[Item]) -> Call[None]:
-    """Delete up to 25 items. One that DynamoDB puts off is found again by whoever looks after."""
+    """Delete up to 25 items. An item that DynamoDB leaves unprocessed is found by the next listing."""
     requests = [{"DeleteRequest": {"Key": key}} for key in keys]
     return Call("dynamodb", "BatchWriteItem", {"RequestItems": {table: requests}}, read=lambda _: None)
 
 
 def put_artifacts(table: str, job: Job, made: Sequence[Blob]) -> Call[None]:
-    """The list of what this attempt made, written before the move that points to it."""
+    """Write the list of this attempt's artifacts, before the transition that points to it."""
     listing = pack(to_json([[b.filename, b.size, b.sha256.hex(), b.content_type] for b in made]))
     # the row's own retention starts when it is settled: in a moment, or after a large result
     kept_until = (job.claimed_at or job.updated_at) + job.timeout + job.retention

@@ -1,4 +1,4 @@
-"""Conditional writes that change a job's row and are no moves: its status stays what it was."""
+"""Conditional writes that change a job's row but are no transitions: its status stays the same."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from coatcheck.core.shards import removal_shard
 def postpone(
     table: str, job: Job, *, due_at: int | None, dispatches: int, for_removal: bool = False
 ) -> Call[TransitionOutcome]:
-    """Note when the sweeper has to look next. Not a move, and nothing a client sees: `version` stays.
+    """Record when the sweeper has to check next. This is no transition, and clients do not see it: `version` stays.
 
-    Refused when an event of the job was notified meanwhile, which does not change `version` either.
+    Refused when an event of the job was notified in the meantime, which does not change `version` either.
 
-    `for_removal`: nothing but bytes is left of the job, and it is looked for among those from now on. Never (None) is
-    for a job that has ended and of which nothing is left to tell: what `notify` still names will not happen.
+    `for_removal`: the job has only bytes left, so it goes to a removal shard. Never (None) is for a job that has ended
+    and has nothing left to notify: the events that `notify` still names will not happen.
     """
     e = Expression()
     notify_attribute = e.name("notify")
@@ -43,12 +43,12 @@ def postpone(
 
 
 def mark_notified(table: str, job: Job, *, remaining: Sequence[str]) -> Call[TransitionOutcome]:
-    """Note that its webhooks are on their way, but for those of the events `remaining`. `version` stays.
+    """Record that its webhooks are being delivered, except those of the events `remaining`. `version` stays.
 
-    Refused when they were noted before. A job that has ended is due again when its retention is over, if ever.
+    Refused when this was recorded before. A job that has ended is due again when its retention is over, if ever.
     """
     e = Expression()
-    # the version may have changed since: it is the events that count, and that the row still can be read
+    # the version may have changed since: what matters is the events, and that the row can still be read
     known = f"{e.name('status')} IN ({', '.join(e.text(status) for status in Status)})"
     not_yet_notified = f"{known} AND {e.name('notify')} = {e.value(encode_field('notify', job.notify))}"
     e.assign("notify", encode_field("notify", remaining) if remaining else None)
@@ -60,15 +60,15 @@ def mark_notified(table: str, job: Job, *, remaining: Sequence[str]) -> Call[Tra
 
 
 def should_record_dead_letter(job: Job, message_id: str) -> bool:
-    """Whether its history is to record that this message of its was moved to the dead-letter queue.
+    """Whether its history is to record that this message of the job was moved to the dead-letter queue.
 
-    Not of a job that runs: it needs no message, and its history is its worker's to write.
+    This is not recorded for a running job: it needs no message, and only its worker writes its history.
     """
     return job.status.waiting and job.dead_letter != message_id and not must_spill(job)
 
 
 def record_dead_letter(table: str, job: Job, message_id: str, error: JobError, *, now: int) -> Call[TransitionOutcome]:
-    """Record that this message was moved to the dead-letter queue, if the row still is as `job` was read."""
+    """Record that this message was moved to the dead-letter queue, if the row is still as it was read in `job`."""
     e = Expression()
     unchanged = f"{e.name('version')} = {e.number(job.version)}"
     e.add(f"{e.name('version')} = {e.name('version')} + {e.number(1)}")
@@ -93,15 +93,15 @@ _PURGED_INPUT = Blob(0, hashlib.sha256(b"").digest(), "application/json")
 
 
 def is_purged(job: Job) -> bool:
-    """Whether `purge_job` was here: every other row has a history."""
+    """Whether `purge_job` has purged the job: every other row has a history."""
     return job.expires_at is not None and not job.history
 
 
 def purge_job(table: str, job: Job, *, now: int) -> Call[TransitionOutcome]:
-    """End the retention of a finished job now: what it was about is removed, the row answers 410 for a while.
+    """End the retention of a finished job now: its contents are removed, and the row answers 410 for a while.
 
-    The sweeper then removes what is left of it in the bucket, should the caller die before it has. Refused for a job
-    that is forgotten already: a request that arrives twice writes once.
+    The sweeper then removes what is left of it in the bucket, if the caller dies before it has done so. Refused for a
+    job whose retention is already over: a request that arrives twice writes once.
     """
     e = Expression()
     final = ", ".join(e.text(status) for status in sorted(Status.all_final()))

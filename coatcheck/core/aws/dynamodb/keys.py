@@ -1,4 +1,4 @@
-"""Where things stand in the one table. The tenant is part of every key, so no path leads to another's job."""
+"""The keys of the single table. The tenant is part of every key, so no key leads to another tenant's job."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class JobKey:
 def history_page(created_at: int, first: int) -> str:
     """The sort key of a page of history that starts with event number `first`.
 
-    It tells of which job, by when that was created: an id may be used again when its job is gone.
+    The key identifies the job by its creation time, since an id may be used again when its job is gone.
     """
     return f"history#{created_at:013d}#{first:06d}"
 
@@ -59,9 +59,9 @@ def purged(created_at: int) -> str:
 
 
 def job_created_at(item: Item) -> int | None:
-    """When the job was created that an item of its partition was made for.
+    """The creation time of the job for which an item of its partition was written.
 
-    None for the job's own row, and for the mark that stays when all else is deleted.
+    None for the job's own row, and for the mark that stays when everything else is deleted.
     """
     kind, *parts = item["sk"]["S"].split("#")
     return int(parts[0]) if parts and kind != _PURGED else None

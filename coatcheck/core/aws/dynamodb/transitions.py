@@ -1,4 +1,4 @@
-"""The writes that move a job, each made from the lifecycle table: its condition is generated, never spelled."""
+"""The writes of transitions. Each is made from the lifecycle table: its condition is generated, never written out."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ GONE_ROW_RETENTION = DAY
 
 @dataclass(frozen=True, slots=True)
 class TransitionRefused:
-    """The move was not made: the row is not as it must be for it. `job` is the row as it was instead, if any."""
+    """The transition was refused: the row does not meet its condition. `job` is the row as it was, if there is one."""
 
     job: Job | None
 
@@ -64,9 +64,10 @@ def _make(
 def _start(
     table: str, key: JobKey, transition: Transition, *, now: int, changes: Mapping[str, Any], sets: Sets = ()
 ) -> Call[TransitionOutcome]:
-    """The write of a move of whichever job has the key now: all that a message names.
+    """The write of a transition of whichever job has the key now: a message names no more than the key.
 
-    Only for moves that start a job. They start what is due, whichever job the message is for; the answer says which.
+    Only for transitions that start a job. They start what is due, whichever job the message is for; the answer says
+    which.
     """
     e = _changed(transition, now=now, changes=changes, error=None)
     for clause in sets:
@@ -90,10 +91,10 @@ def _changed(transition: Transition, *, now: int, changes: Mapping[str, Any], er
 
 
 def update_if(table: str, job: Job, e: Expression, holds: str) -> Call[TransitionOutcome]:
-    """The update that `e` has collected, made if the condition `holds`; answers the row as it is then, or as it was.
+    """Make the update that `e` has collected if the condition `holds`; returns the row after it, or as it was.
 
-    The row is changed if it still is that very job's: its id may be used again when it is gone, by the very call
-    that is repeated because the reply was lost.
+    The row is changed only if it still belongs to the same job. An id may be used again when its job is gone, even by
+    the same call, repeated because the reply was lost.
     """
     created = e.value(encode_field("created_at", job.created_at))
     same = f"{e.name(attribute_name('created_at'))} = {created}"
@@ -124,14 +125,15 @@ def _transition_refused(response: AwsResponse) -> TransitionRefused:
 
 
 def release(table: str, key: JobKey, *, now: int) -> Call[TransitionOutcome]:
-    """A scheduled job whose time has come is queued; the claim follows at once."""
+    """Queue a scheduled job whose time has come; the claim follows immediately."""
     return _start(table, key, RELEASE, now=now, changes={})
 
 
 def claim(table: str, key: JobKey, *, now: int, lease: int, owner: str) -> Call[TransitionOutcome]:
     """Start the next attempt and hold it for `lease` milliseconds.
 
-    `owner` is unique to this try: when the reply is lost and the write repeated, it tells the claimant from others.
+    `owner` is unique to this try. When the reply is lost and the write repeated, it distinguishes the claimant from
+    others.
     """
     lease_until = now + lease
     changes = {
@@ -152,9 +154,9 @@ def claim(table: str, key: JobKey, *, now: int, lease: int, owner: str) -> Call[
 
 
 def renew_lease(table: str, job: Job, *, now: int, lease: int, progress: Progress | None) -> Call[TransitionOutcome]:
-    """Hold the attempt for another `lease` milliseconds and tell how far it is; the answer tells of a cancel.
+    """Renew the lease for another `lease` milliseconds and report the progress; the answer shows a cancel request.
 
-    One that arrives late, after a later one, is refused: it would move the lease back.
+    A renewal that arrives after a later one is refused: it would move the lease back.
     """
     lease_until = now + lease
     changes: dict[str, Any] = {"lease_until": lease_until, "due_at": due.for_lease(lease_until)}
@@ -179,8 +181,8 @@ def retry(
 ) -> Call[TransitionOutcome]:
     """Queue the job for another attempt at `start_at`, for the reason `error`.
 
-    Unless it is `counted`, the attempt that ends is not one of `max_attempts`: the job was handed back. A worker that
-    lacks its type says since when it is missed; the sweeper does not know.
+    Unless it is `counted`, the attempt that ends is not one of `max_attempts`: the job was returned. A worker that
+    lacks its type gives the time since which it is missing; the sweeper does not know it.
     """
     changes = _queued_again(now, start_at) | _history_after_spill(job, JobEvent("job.retrying", now, error))
     if not sweeper:
@@ -191,7 +193,7 @@ def retry(
 
 
 def continue_later(table: str, job: Job, *, now: int, checkpoint: Blob) -> Call[TransitionOutcome]:
-    """Queue the job for its next leg, which is no new attempt in the count of `max_attempts`."""
+    """Queue the job for its next leg, which does not count as a new attempt towards `max_attempts`."""
     changes = (
         _queued_again(now, now)
         | {"checkpoint": checkpoint, "max_attempts": job.max_attempts + 1, "type_missed_at": None}
@@ -216,7 +218,7 @@ def settle(
     artifact_count: int = 0,
     sweeper: bool = False,
 ) -> Call[TransitionOutcome]:
-    """End the job by `transition`, one that leads to a final status, under the fence of `job.attempt`."""
+    """End the job by `transition`, which must lead to a final status, under the fence of `job.attempt`."""
     made = {"error": error, "result": result, "artifact_count": artifact_count or None}
     changes = _final(replace(job, result=result, artifact_count=artifact_count), transition, now=now) | made
     if transition is SUCCEED:
@@ -237,17 +239,17 @@ def cancel_waiting(table: str, job: Job, *, now: int, error: JobError) -> Call[T
 
 
 def request_cancel(table: str, job: Job, *, now: int) -> Call[TransitionOutcome]:
-    """Tell the worker that runs the job to stop."""
+    """Ask the worker that runs the job to stop."""
     return _make(table, job, REQUEST_CANCEL, now=now, changes={})
 
 
 def cancel(table: str, job: Job, *, now: int, error: JobError, sweeper: bool = False) -> Call[TransitionOutcome]:
-    """The worker has stopped, or is gone: the cancel is done."""
+    """Complete the cancel: the worker has stopped or is gone."""
     return settle(table, job, CANCEL, now=now, error=error, sweeper=sweeper)
 
 
 def expire(table: str, job: Job, *, now: int, error: JobError) -> Call[TransitionOutcome]:
-    """Give up a job that was not started within its `queue_ttl`."""
+    """Expire a job that was not started within its `queue_ttl`."""
     return _make(
         table,
         job,
@@ -259,10 +261,10 @@ def expire(table: str, job: Job, *, now: int, error: JobError) -> Call[Transitio
 
 
 def _final(job: Job, transition: Transition, *, now: int) -> dict[str, Any]:
-    """What ends a job as `job` will be then, by `transition`.
+    """The changes by which `transition` ends a job; `job` is the job as it will be then.
 
-    Until somebody has been told whom it concerns, the sweeper looks after it as after a job that waits. Where there is
-    nothing to tell, `notify` goes: what it names cannot happen any more.
+    Until its events have been notified, the sweeper checks it like a job that waits. If there is nothing to notify,
+    `notify` is removed: the events it names can no longer happen.
     """
     expires_at = now + job.retention
     ended: dict[str, Any] = {
@@ -284,12 +286,12 @@ MAX_HISTORY_IN_ROW = 12
 
 
 def must_spill(job: Job) -> bool:
-    """Whether the row's history is full, so that `history.put_history_page` has to go before the next requeue."""
+    """Whether the row's history is full, so that `history.put_history_page` must come before the next requeue."""
     return len(job.history) >= MAX_HISTORY_IN_ROW
 
 
 def _history_after_spill(job: Job, event: JobEvent) -> dict[str, Any]:
-    """The fence holds the history still: whoever appends to it also changes the status or the attempt."""
+    """The fence protects the history: whoever appends to it also changes the status or the attempt."""
     if not must_spill(job):
         return {}
     return {"history": (event,), "history_from": job.history_from + len(job.history)}

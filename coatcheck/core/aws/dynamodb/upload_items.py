@@ -21,7 +21,7 @@ class Multipart:
 
 @dataclass(frozen=True, slots=True)
 class UploadRecord:
-    """An upload as it was announced. `sha256` is what the client said it would be, if it did."""
+    """An upload as it was announced. `sha256` is the hash that the client declared, if it did."""
 
     tenant: str
     id: str
@@ -34,16 +34,16 @@ class UploadRecord:
 
 
 _QUOTAS = "upload-tallies"
-"""No upload's id: with the tenant in front of it, the partition of its tallies."""
+"""Not the id of any upload: with the tenant in front of it, the partition of the tenant's tallies."""
 
 QUOTA_RETENTION = 7 * DAY
 """How long a day's tally is kept, in milliseconds: longer than the day, so that an owner can look at it."""
 
 
 def count_upload(table: str, tenant: str, size: int, *, now: int, most: int) -> Call[int | None]:
-    """Add bytes to what the tenant has announced on this day (UTC), if that is `most` or less then.
+    """Add bytes to what the tenant has announced on this day (UTC), if the sum is at most `most`.
 
-    None when it was added; otherwise how many bytes were announced before.
+    Returns None when they were added; otherwise how many bytes were announced before.
     """
     e = Expression()
     announced = e.name("announced")
@@ -61,7 +61,7 @@ def count_upload(table: str, tenant: str, size: int, *, now: int, most: int) -> 
 
 
 def put_upload(table: str, upload: UploadRecord) -> Call[None]:
-    """Keep what was announced, until it expires."""
+    """Store an announced upload until it expires."""
     item = JobKey(upload.tenant, upload.id).item(UPLOAD) | {
         "filename": {"S": upload.filename},
         "type": {"S": upload.content_type},

@@ -29,13 +29,13 @@ from coatcheck.core.webhooks import (
 )
 
 _ENDPOINTS = "webhooks"
-"""No job's id: with the tenant in front of it, the partition of its endpoints."""
+"""Not the id of any job: with the tenant in front of it, the partition of the tenant's endpoints."""
 
 _CONDITION_FAILED = "ConditionalCheckFailedException"
 
 
 def put_endpoint(table: str, endpoint: WebhookEndpoint) -> Call[bool]:
-    """Write a new endpoint; whether it is new."""
+    """Write a new endpoint; returns whether it is new."""
     e = Expression()
     unless = f"attribute_not_exists({e.name('pk')})"
     params = {"TableName": table, "Item": _endpoint_item(endpoint), "ConditionExpression": unless, **e.placeholders()}
@@ -43,7 +43,7 @@ def put_endpoint(table: str, endpoint: WebhookEndpoint) -> Call[bool]:
 
 
 def update_endpoint(table: str, endpoint: WebhookEndpoint) -> Call[WebhookEndpoint | None]:
-    """Write what has changed of an endpoint, as the version after its own; None unless that one stands."""
+    """Write the changes of an endpoint as the version after its own; None if another version is stored."""
     after = replace(endpoint, version=endpoint.version + 1)
     e = Expression()
     unchanged = _unchanged(e, endpoint.version)
@@ -64,8 +64,8 @@ def get_endpoint(table: str, tenant: str, endpoint_id: str) -> Call[WebhookEndpo
 def list_endpoints(table: str, tenant: str) -> Call[Sequence[WebhookEndpoint]]:
     """All endpoints of a tenant, the oldest first (a strongly consistent read).
 
-    Reading the answer raises NewerRow if one is among them that only newer versions may read: a list without it would
-    pass over somebody who wants to be told.
+    Reading the answer raises NewerRow if only newer versions may read one of them: a list without it would leave out a
+    receiver that wants the events.
     """
     e = Expression()
     of_tenant = f"{e.name('pk')} = {e.text(JobKey(tenant, _ENDPOINTS).partition)}"
@@ -78,13 +78,13 @@ def list_endpoints(table: str, tenant: str) -> Call[Sequence[WebhookEndpoint]]:
 
 
 def delete_endpoint(table: str, tenant: str, endpoint_id: str) -> Call[bool]:
-    """Remove an endpoint; whether it was there."""
+    """Remove an endpoint; returns whether it existed."""
     params = {"TableName": table, "Key": _endpoint_key(tenant, endpoint_id), "ReturnValues": "ALL_OLD"}
     return Call("dynamodb", "DeleteItem", params, lambda response: "Attributes" in response)
 
 
 def put_delivery(table: str, delivery: Delivery, *, shards: int = SHARDS) -> Call[bool]:
-    """Write a new delivery into one of so many shards; whether it is new: made again, it stays as it is."""
+    """Write a new delivery into one of `shards` shards; returns whether it is new. An existing one stays unchanged."""
     e = Expression()
     unless = f"attribute_not_exists({e.name('pk')})"
     shard = due_shard(ShardKind.DELIVERY, delivery.key.id, shards)
@@ -94,7 +94,7 @@ def put_delivery(table: str, delivery: Delivery, *, shards: int = SHARDS) -> Cal
 
 
 def delete_delivery(table: str, key: DeliveryKey) -> Call[None]:
-    """Remove a delivery, if it is there."""
+    """Remove a delivery, if it exists."""
     return Call("dynamodb", "DeleteItem", {"TableName": table, "Key": _delivery_key(key)}, lambda _: None)
 
 
@@ -106,7 +106,7 @@ def get_delivery(table: str, key: DeliveryKey) -> Call[Delivery | None]:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryPage:
-    """Deliveries, the oldest first, and the id behind which others follow, if they do."""
+    """Deliveries, the oldest first, and the id after which others follow, if any."""
 
     deliveries: Sequence[Delivery]
     next: str | None
@@ -115,9 +115,9 @@ class DeliveryPage:
 def list_deliveries(
     table: str, tenant: str, of: str, *, made: int, limit: int, after: str | None = None
 ) -> Call[DeliveryPage]:
-    """Up to `limit` deliveries that belong to a job, or to an endpoint's tests, behind the one of the id `after`.
+    """Up to `limit` deliveries that belong to a job, or to an endpoint's tests, after the one with the id `after`.
 
-    A page is shorter where they are large, since DynamoDB reads 1 MB at a time, and by those of newer versions.
+    A page is shorter when deliveries are large, since DynamoDB reads 1 MB at a time. It omits those of newer versions.
     """
     e = Expression()
     partition, first = e.text(JobKey(tenant, of).partition), e.text(_deliveries(made))
@@ -148,7 +148,7 @@ def due_deliveries(
 
 
 def begin_attempt(table: str, delivery: Delivery, *, now: int) -> Call[Delivery | None]:
-    """Hold the delivery for one attempt; None when somebody else has changed it since it was read."""
+    """Claim the delivery for one attempt; None when somebody else has changed it since it was read."""
     begun = replace(delivery, tries=delivery.tries + 1, trying_since=now, due_at=due.for_lease(now + ATTEMPT_LEASE))
     return update_delivery(table, begun)
 
@@ -156,7 +156,7 @@ def begin_attempt(table: str, delivery: Delivery, *, now: int) -> Call[Delivery 
 def end_attempt(
     table: str, delivery: Delivery, attempt: DeliveryAttempt, *, next_at: int | None
 ) -> Call[Delivery | None]:
-    """Note how an attempt went, and when the next is to be made, if any; None as for `begin_attempt`."""
+    """Record the result of an attempt, and when the next is due, if any; None as for `begin_attempt`."""
     if attempt.succeeded:
         status = DeliveryStatus.DELIVERED
     else:
@@ -169,13 +169,13 @@ def end_attempt(
 
 
 def postponed(delivery: Delivery, try_at: int | None, *, now: int) -> Delivery:
-    """The delivery with its next attempt at `try_at`, of which a message tells that is sent, or waits, now."""
+    """The delivery with its next attempt at `try_at`, for which a message is sent now or already waits."""
     due_at = due.for_dispatch(now=now, start_at=try_at, queue_deadline=None, dispatches=0)
     return replace(delivery, try_at=try_at, due_at=due_at)
 
 
 def update_delivery(table: str, delivery: Delivery) -> Call[Delivery | None]:
-    """Write what may change of a delivery, as the version after `delivery.version`; None unless that one stands."""
+    """Write the mutable fields of a delivery as the version after `delivery.version`; None if another is stored."""
     after = replace(delivery, version=delivery.version + 1)
     e = Expression()
     unchanged = _unchanged(e, delivery.version)
@@ -187,7 +187,7 @@ def update_delivery(table: str, delivery: Delivery) -> Call[Delivery | None]:
 
 
 def _unchanged(e: Expression, version: int) -> str:
-    """Of an item that only newer versions may write nobody has read the version, but it may have become one since."""
+    """The condition that the item still has this version, and has not become one that only newer versions may write."""
     return f"attribute_not_exists({e.name(SCHEMA)}) AND {e.name('version')} = {e.number(version)}"
 
 
