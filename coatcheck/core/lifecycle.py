@@ -21,7 +21,7 @@ class Phase(Enum):
 
 
 class Status(StrEnum):
-    """Where a job is."""
+    """The status of a job. The five final ones never change."""
 
     SCHEDULED = "scheduled"
     QUEUED = "queued"
