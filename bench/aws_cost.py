@@ -23,7 +23,8 @@ from typing import Any, TypeVar
 from pydantic import RootModel
 
 from coatcheck.authoring.context import Context
-from coatcheck.authoring.types import Handlers, JobType, catalog, handlers, handles
+from coatcheck.authoring.loading import catalog, load_handlers
+from coatcheck.authoring.types import Handlers, job
 from coatcheck.core.aws.call import AwsResponse, Call
 from coatcheck.core.aws.sqs import delete, receive
 from coatcheck.core.clock import system_clock
@@ -60,10 +61,7 @@ class Anything(RootModel[Any]):
     """Any JSON."""
 
 
-ECHO = JobType("bench.echo", Anything, Anything)
-
-
-@handles(ECHO)
+@job("bench.echo")
 def echo(given: Anything, _: Context) -> Anything:
     """Do nothing."""
     return given
@@ -115,17 +113,19 @@ class Meter:
 
     def submit_delayed_job(self) -> None:
         """Hand in a job that does nothing yet, so that what is read for many jobs is read."""
-        assert self.api.http.post("/v1/jobs", json={"type": ECHO.name, "delay": 3600}).status_code == 202
+        assert self.api.http.post("/v1/jobs", json={"type": echo.name, "delay": 3600}).status_code == 202
 
 
 def cost_of_job(meter: Meter, given: Any, headers: Mapping[str, str] | None = None) -> tuple[AwsCost, AwsCost]:
     """What a job costs that returns what it was given, until its client knows it has ended; and to fetch the result."""
     job, fetched, api = AwsCost(), AwsCost(), meter.api
     api.spy.faults[:] = [Fault(change(job.record))]
-    answer = api.http.post("/v1/jobs", json={"type": ECHO.name, "input": given}, headers=headers)
+    answer = api.http.post("/v1/jobs", json={"type": echo.name, "input": given}, headers=headers)
     assert answer.status_code == 202, answer.text
     url = f"/v1/jobs/{answer.json()['id']}"
-    Poller(meter.dependencies(job, handlers(echo)), api.running_service.settings.queues["default"], grace=0).step()
+    Poller(
+        meter.dependencies(job, load_handlers(catalog(echo))), api.running_service.settings.queues["default"], grace=0
+    ).step()
     assert [api.http.get(url).json()["status"] for _ in range(POLL_COUNT)] == ["succeeded"] * POLL_COUNT
     api.spy.faults[:] = [Fault(change(fetched.record))]
     assert api.http.get(f"{url}/result").json() == given
@@ -185,7 +185,7 @@ def metered() -> Iterator[Meter]:
         tempfile.TemporaryDirectory() as scratch,
         emulators.ministack(Path(scratch)) as url,
         run_service(
-            _stores(url), emulators.connect(url), url, catalog=catalog(ECHO), clock=lambda: now
+            _stores(url), emulators.connect(url), url, catalog=catalog(echo), clock=lambda: now
         ) as running_service,
         clients_of(running_service) as api,
     ):

@@ -1,6 +1,6 @@
 """Coatcheck: jobs that do not fit in an HTTP request. What owners and clients use, and no more, is exported here.
 
-Owners write job types (`JobType`, `handles`) and test them (`run_handler`). Clients submit jobs and fetch results
+Owners write job types (`job`, `JobType`) and test them (`run_job`). Clients submit jobs and fetch results
 (`Client`), and check webhooks (`verify`). Each name is loaded when it is first used: a client imports nothing that only
 an author of job types needs, and the other way round. What is not exported here is private.
 """
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from coatcheck.authoring.context import Context, Stopped
     from coatcheck.authoring.retry import Reject, RetryLater, RetryPolicy
-    from coatcheck.authoring.testing import Artifact, LocalContext, Outcome, run_handler
-    from coatcheck.authoring.types import Continue, Handler, JobType, Result, catalog, handlers, handles, hours, minutes
+    from coatcheck.authoring.testing import Artifact, LocalContext, Outcome, run_job
+    from coatcheck.authoring.types import Continue, JobType, Result, hours, job, minutes
     from coatcheck.authoring.upload import Upload
     from coatcheck.client.exceptions import (
         CoatcheckError,
@@ -38,7 +38,6 @@ __all__ = [
     "ConnectionFailed",
     "Context",
     "Continue",
-    "Handler",
     "InvalidArgumentError",
     "Job",
     "JobType",
@@ -55,23 +54,18 @@ __all__ = [
     "TransferFailed",
     "UnexpectedResponseError",
     "Upload",
-    "catalog",
-    "handlers",
-    "handles",
     "hours",
+    "job",
     "minutes",
-    "run_handler",
+    "run_job",
     "verify",
 ]
 
 _EXPORTS = {
     "authoring.context": ("Context", "Stopped"),
     "authoring.retry": ("Reject", "RetryLater", "RetryPolicy"),
-    "authoring.testing": ("Artifact", "LocalContext", "Outcome", "run_handler"),
-    "authoring.types": (
-        *("Continue", "Handler", "JobType", "Result"),
-        *("catalog", "handlers", "handles", "hours", "minutes"),
-    ),
+    "authoring.testing": ("Artifact", "LocalContext", "Outcome", "run_job"),
+    "authoring.types": ("Continue", "JobType", "Result", "hours", "job", "minutes"),
     "authoring.upload": ("Upload",),
     "client.exceptions": (
         *("CoatcheckError", "ConnectionFailed", "InvalidArgumentError", "NoServerError"),

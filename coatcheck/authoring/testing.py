@@ -17,7 +17,8 @@ from typing import Any, BinaryIO, cast
 from pydantic import BaseModel
 
 from coatcheck.authoring.context import Context, Stopped
-from coatcheck.authoring.types import Body, Continue, Handler, Result
+from coatcheck.authoring.loading import resolve_handler
+from coatcheck.authoring.types import Body, Continue, JobType, Result, Run
 from coatcheck.authoring.upload import Upload
 from coatcheck.core.ids import ARTIFACT_NAME
 
@@ -159,8 +160,8 @@ class _Artifact(io.RawIOBase):
         return len(self.written) - before
 
 
-def run_handler(
-    handler: Handler[Any, Any],
+def run_job(
+    job_type: JobType[Any, Any],
     given: BaseModel | Mapping[str, Any],
     uploads: Mapping[str, bytes | Path] | None = None,
     *,
@@ -168,13 +169,13 @@ def run_handler(
     timeout: float | None = None,
     checkpoint: Any = None,
 ) -> Outcome:
-    """Run `handler` once on `given` (its input model, or the JSON object a client would send) and collect what it made.
+    """Run a job's handler once on `given` (its input model, or the JSON object a client would send).
 
-    Whatever the handler raises comes out: `Reject`, `RetryLater`, `Stopped` after `timeout` seconds (the job type's
-    own by default). Raises pydantic's ValidationError for an input the service would refuse, and TypeError when the
-    handler returns something else than its job type says. The result is held in memory: keep it small.
+    Returns what it made. Whatever the handler raises comes out: `Reject`, `RetryLater`, `Stopped` after `timeout`
+    seconds (the job type's own by default). Raises pydantic's ValidationError for an input the service would refuse,
+    and TypeError when the handler returns something else than its job type says. The result is held in memory: keep
+    it small.
     """
-    job_type = handler.job_type
     wanted = given if isinstance(given, BaseModel) else job_type.input.model_validate(given)
     with TemporaryDirectory(prefix="coatcheck-test-") as folder:
         ctx = LocalContext(
@@ -185,14 +186,14 @@ def run_handler(
             timeout=job_type.timeout if timeout is None else timeout,
             checkpoint=checkpoint,
         )
-        output = _finished(handler, wanted, ctx)
+        output = _finished(resolve_handler(job_type), wanted, ctx)
         if not isinstance(output, (job_type.output, Continue)):
             raise TypeError(f"{job_type.name} returned {type(output).__name__}, not {job_type.output.__name__}")
         return Outcome(output, _body(output), ctx.artifacts, ctx.reported)
 
 
-def _finished(handler: Handler[Any, Any], wanted: BaseModel, ctx: Context) -> object:
-    returned = handler.run(wanted, ctx)
+def _finished(run: Run[Any, Any], wanted: BaseModel, ctx: Context) -> object:
+    returned = run(wanted, ctx)
     if not isawaitable(returned):
         return returned
 

@@ -33,6 +33,11 @@ class Settings(BaseModel):
 
     table: str = Field(min_length=1, description="name of the DynamoDB table")
     bucket: str = Field(min_length=1, description="name of the S3 bucket")
+    jobs: str = Field(
+        default="",
+        pattern=r"^([A-Za-z_]\w*(\.[A-Za-z_]\w*)*(,[A-Za-z_]\w*(\.[A-Za-z_]\w*)*)*)?$",
+        description="the modules with the job types, with commas between them",
+    )
     queues: Json[dict[str, str]] = Field(description="JSON object: lane to queue URL")
     dead_letters: Json[dict[str, str]] = Field(description="JSON object: lane to the URL of its dead-letter queue")
     webhook_key: str = Field(
@@ -79,6 +84,13 @@ class Settings(BaseModel):
     def lease_ms(self) -> int:
         """The lease in milliseconds."""
         return self.lease * SECOND
+
+    @property
+    def job_modules(self) -> list[str]:
+        """The modules with the job types. Raises BadSettings if there are none: nothing could be served."""
+        if not self.jobs:
+            raise BadSettings(f"settings: {PREFIX}JOBS: name the modules with the job types, as jobs.words,jobs.images")
+        return self.jobs.split(",")
 
     @property
     def refused_hosts(self) -> list[str]:

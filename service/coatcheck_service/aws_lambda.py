@@ -15,13 +15,13 @@ from mangum import Mangum
 from mangum.types import ASGI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from coatcheck.authoring.loading import load_job_types
 from coatcheck.core.log import configure
 from coatcheck.core.settings import Settings
 from coatcheck_service.aioboto_transport import AioBotoTransport
 from coatcheck_service.app import create_app
 from coatcheck_service.front_door import LAMBDA
 from coatcheck_service.gc_freeze import freeze_heap
-from jobs.catalog import CATALOG
 
 NO_TEXT_MIME_TYPES = ["\n"]
 """Mangum sends media types that contain one of these as text, which JSON may make up to six times as long. No media
@@ -62,7 +62,7 @@ def make_handler() -> Mangum:
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     loop.run_until_complete(transport.open())
-    app = create_app(settings, CATALOG, transport, LAMBDA)
+    app = create_app(settings, load_job_types(settings.job_modules), transport, LAMBDA)
     freeze_heap()
     return Mangum(with_root_path(app, settings.public_url), lifespan="off", text_mime_types=NO_TEXT_MIME_TYPES)
 

@@ -10,13 +10,13 @@ from functools import partial
 from botocore.exceptions import BotoCoreError
 from fastapi import FastAPI
 
+from coatcheck.authoring.loading import JobTypeError, load_job_types
 from coatcheck.core.log import configure
 from coatcheck.core.settings import BadSettings, Settings
 from coatcheck_service.aioboto_transport import AioBotoTransport
 from coatcheck_service.app import create_app
 from coatcheck_service.front_door import UVICORN
 from coatcheck_service.gc_freeze import freeze_heap
-from jobs.catalog import CATALOG
 
 log = logging.getLogger(__name__)
 
@@ -26,8 +26,9 @@ def app() -> FastAPI:
     try:
         settings = Settings.from_env(os.environ)
         transport = AioBotoTransport.from_env(os.environ)
-        application = create_app(settings, CATALOG, transport, UVICORN, on_start=partial(_warm_up, transport))
-    except BadSettings as error:
+        catalog = load_job_types(settings.job_modules)
+        application = create_app(settings, catalog, transport, UVICORN, on_start=partial(_warm_up, transport))
+    except (BadSettings, JobTypeError) as error:
         print(error, file=sys.stderr)  # noqa: T201 - there is no log yet, and nobody to log for
         raise SystemExit(2) from None
     configure(settings.log)

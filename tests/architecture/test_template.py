@@ -23,7 +23,7 @@ from coatcheck_infra.build.zip_specs import SERVICE, WORKER
 from coatcheck_infra.template import TEMPLATE, read_template
 from coatcheck_service.actions.long_poll import MAX_WAIT_SECONDS
 from coatcheck_service.front_door import LAMBDA
-from jobs.catalog import CATALOG
+from tests.example_jobs import CATALOG
 
 DAY = 86_400
 NOT_FOR_ALL = {

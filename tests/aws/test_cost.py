@@ -12,9 +12,9 @@ from coatcheck.core.settings import Settings
 from coatcheck_worker.boto_transport import BotoTransport
 from coatcheck_worker.dependencies import Dependencies
 from coatcheck_worker.poller import Poller
-from jobs.handlers import HANDLERS
 from tests.aws.service.running_service import Api, clients_of, run_service
 from tests.aws.worker.faulty_receiver import faulty_receiver
+from tests.example_jobs import HANDLERS
 from tests.transports import FaultyTransport
 
 

@@ -32,7 +32,7 @@ from coatcheck_worker.webhooks import __main__ as deliverer
 from tests.kill.crashing_transport import CrashingTransport, CrashPlan, CrashPoint, async_crashing_transport
 from tests.kill.emulator import LANE, Emulator
 from tests.kill.flows import API, DELIVERER, SWEEPER, WORKER, lane_of
-from tests.kill.job_type import CATALOG, HANDLERS
+from tests.kill.job_type import CATALOG
 from tests.transports import Effect, Fault, FaultyTransport, change, on
 
 MEMORY = "4096"
@@ -122,7 +122,7 @@ def _serve(emulator: Emulator, settings: Settings, spec: ProcessSpec, crash_plan
 
 def _work(emulator: Emulator, _: Settings, __: ProcessSpec, crash_plan: CrashPlan) -> None:
     sys.argv = ["poller", "--lane", LANE, "--memory", MEMORY]
-    poller.main(HANDLERS, lambda: CrashingTransport(emulator.connect(), crash_plan))
+    poller.main(CATALOG, lambda: CrashingTransport(emulator.connect(), crash_plan))
 
 
 def _sweep_once(emulator: Emulator, settings: Settings, spec: ProcessSpec, crash_plan: CrashPlan) -> None:

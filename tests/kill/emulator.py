@@ -37,7 +37,7 @@ from coatcheck_worker.boto_transport import BotoTransport
 from coatcheck_worker.webhooks.webhook_messages import parse
 from tests.aws import emulators
 from tests.job_rows import make_job
-from tests.kill.job_type import WORK, KillInput
+from tests.kill.job_type import KillInput, work
 
 LANE = "default"
 VISIBILITY = "5400"
@@ -131,10 +131,10 @@ class Emulator:
             now=now,
             tenant=tenant,
             id=make_id("job", secrets.token_bytes(16)),
-            type=WORK.name,
+            type=work.name,
             lane=LANE,
-            max_attempts=WORK.max_attempts,
-            timeout=round(WORK.timeout * 1000),
+            max_attempts=work.max_attempts,
+            timeout=round(work.timeout * 1000),
             input=blob(text, inline=not large),
             due_at=due.for_dispatch(now=now, start_at=None, queue_deadline=None, dispatches=0),
         )

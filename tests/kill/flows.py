@@ -15,7 +15,7 @@ from coatcheck.core.settings import WEBHOOKS
 from coatcheck.core.webhooks import DeliveryStatus
 from tests.kill import preconditions
 from tests.kill.emulator import LANE, Emulator
-from tests.kill.job_type import MANY, WORK, body
+from tests.kill.job_type import MANY, body, work
 
 API, WORKER, SWEEPER, DELIVERER = "api", "worker", "sweeper", "deliverer"
 
@@ -95,7 +95,7 @@ def lane_of(role: str) -> str:
 
 
 def _submit(padding: str) -> Callable[[JobKey], Request]:
-    asked = {"type": WORK.name, "input": {"do": "few", "padding": padding}}
+    asked = {"type": work.name, "input": {"do": "few", "padding": padding}}
     return lambda _: Request("POST", "/v1/jobs", asked, {"Idempotency-Key": preconditions.KEY})
 
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from coatcheck.authoring.context import Context
 from coatcheck.authoring.retry import RetryPolicy
-from coatcheck.authoring.types import Handler, JobType, Run
+from coatcheck.authoring.types import JobType, Run
 
 PIECE = 16 * 1024 * 1024
 
@@ -48,13 +48,13 @@ def _return(_: Empty, __: Context) -> Empty:
     return Empty()
 
 
-def _handler(name: str, run: Run[Empty, Empty]) -> Handler[Empty, Empty]:
-    return Handler(JobType(name, Empty, Empty, max_attempts=2, retry=RetryPolicy(base=0, cap=0)), run)
+def _job_type(name: str, run: Run[Empty, Empty]) -> JobType[Empty, Empty]:
+    return JobType(name, Empty, Empty, max_attempts=2, retry=RetryPolicy(base=0, cap=0), handler=run)
 
 
-SPINS = _handler("hostile.spin", _spin)
-EXITS = _handler("hostile.exit", _exit)
-KILLS = _handler("hostile.kill", _kill)
-HANGS = _handler("hostile.hang", _hang)
-EATS = _handler("hostile.eat", _eat)
-BESIDE = _handler("harmless", _return)
+SPINS = _job_type("hostile.spin", _spin)
+EXITS = _job_type("hostile.exit", _exit)
+KILLS = _job_type("hostile.kill", _kill)
+HANGS = _job_type("hostile.hang", _hang)
+EATS = _job_type("hostile.eat", _eat)
+BESIDE = _job_type("harmless", _return)

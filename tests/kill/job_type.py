@@ -12,8 +12,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from coatcheck.authoring.context import Context
+from coatcheck.authoring.loading import catalog
 from coatcheck.authoring.retry import Reject, RetryLater, RetryPolicy
-from coatcheck.authoring.types import Continue, JobType, Result, catalog, handlers, handles
+from coatcheck.authoring.types import Continue, Result, job
 from coatcheck.core.aws.dynamodb import job_items, transitions
 from coatcheck.core.aws.dynamodb.keys import JobKey
 from coatcheck.core.clock import system_clock
@@ -30,10 +31,6 @@ class KillInput(BaseModel):
     do: str
     fails: int = 0
     padding: str = ""
-
-
-WORK = JobType("kill.work", KillInput, Result, timeout=600, max_attempts=8, retry=RetryPolicy(base=0, cap=0))
-CATALOG = catalog(WORK)
 
 
 def body(job_id: str, size: int) -> bytes:
@@ -120,10 +117,11 @@ _ACTIONS: Mapping[str, Callable[[KillInput, Context], Any]] = {
 }
 
 
-@handles(WORK)
-def work(kill_input: KillInput, ctx: Context) -> Any:
+@job("kill.work", timeout=600, max_attempts=8, retry=RetryPolicy(base=0, cap=0))
+def work(kill_input: KillInput, ctx: Context) -> Result | Continue:
     """Do what is asked for."""
-    return _ACTIONS[kill_input.do](kill_input, ctx)
+    done: Result | Continue = _ACTIONS[kill_input.do](kill_input, ctx)
+    return done
 
 
-HANDLERS = handlers(work)
+CATALOG = catalog(work)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from coatcheck.authoring.types import Handler
+from coatcheck.authoring.types import JobType
 from coatcheck.core.aws.dynamodb.keys import JobKey
 from coatcheck.core.clock import SECOND
 from coatcheck.core.job import Job
@@ -41,7 +41,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
 
 
 @pytest.mark.parametrize(
-    ("handler", "timeout", "end"),
+    ("job_type", "timeout", "end"),
     [
         pytest.param(SPINS, SHORT, TIMED_OUT, id="spins for ever"),
         pytest.param(EXITS, LONG, LOST, id="ends its process"),
@@ -52,9 +52,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
     ],
 )
 def test_a_harmful_handler_harms_its_own_job_alone(
-    stack: Emulator, handler: Handler[Any, Any], timeout: int, end: End
+    stack: Emulator, job_type: JobType[Any, Any], timeout: int, end: End
 ) -> None:
-    harmful, beside = _submit(stack, handler, timeout), [_submit(stack, BESIDE) for _ in range(BESIDES)]
+    harmful, beside = _submit(stack, job_type, timeout), [_submit(stack, BESIDE) for _ in range(BESIDES)]
     ended = _ended(stack, harmful)
     assert ended.error is not None
     assert (ended.status, ended.error.code) == end
@@ -64,11 +64,9 @@ def test_a_harmful_handler_harms_its_own_job_alone(
     assert {_ended(stack, job).status for job in (*beside, after)} == {Status.SUCCEEDED}
 
 
-def _submit(stack: Emulator, handler: Handler[Any, Any], timeout: int = LONG) -> Job:
+def _submit(stack: Emulator, job_type: JobType[Any, Any], timeout: int = LONG) -> Job:
     tenant = f"t-{secrets.token_hex(6)}"
-    job = stack.put(
-        tenant, KillInput(do="nothing"), type=handler.job_type.name, timeout=timeout, max_attempts=MAX_ATTEMPTS
-    )
+    job = stack.put(tenant, KillInput(do="nothing"), type=job_type.name, timeout=timeout, max_attempts=MAX_ATTEMPTS)
     stack.send(stack.settings.queues[LANE], job)
     return job
 

@@ -7,9 +7,9 @@ import hashlib
 from pydantic import BaseModel
 
 from coatcheck.authoring.context import Context
-from coatcheck.authoring.types import JobType, catalog, handlers, handles, minutes
+from coatcheck.authoring.loading import catalog
+from coatcheck.authoring.types import job, minutes
 from coatcheck.authoring.upload import Upload
-from jobs.catalog import BYTES
 from jobs.demo import make_bytes
 
 CHUNK = 1024 * 1024
@@ -28,12 +28,8 @@ class ReadResult(BaseModel):
     sha256: str
 
 
-READ = JobType("large.read", ReadInput, ReadResult, timeout=minutes(30), max_attempts=1)
-CATALOG = catalog(BYTES, READ)
-
-
-@handles(READ)
-def read(given: ReadInput, ctx: Context) -> ReadResult:
+@job("large.read", timeout=minutes(30), max_attempts=1)
+def read_upload(given: ReadInput, ctx: Context) -> ReadResult:
     """Read a file from its start to its end, as a stream."""
     digest, size = hashlib.sha256(), 0
     with ctx.open_input(given.file) as file:
@@ -44,4 +40,4 @@ def read(given: ReadInput, ctx: Context) -> ReadResult:
     return ReadResult(size=size, sha256=digest.hexdigest())
 
 
-HANDLERS = handlers(make_bytes, read)
+CATALOG = catalog(make_bytes, read_upload)

@@ -17,12 +17,11 @@ from coatcheck.client.job import Job
 from coatcheck.client.sync_client import Client
 from coatcheck.core.aws import s3, s3_keys
 from coatcheck_infra.local import environment
-from jobs.catalog import BYTES
-from jobs.demo import deterministic_bytes
+from jobs.demo import deterministic_bytes, make_bytes
 from tests.kill.crash_run import keys
 from tests.kill.emulator import LANE, Emulator
 from tests.kill.recovery import running
-from tests.large.job_types import READ
+from tests.large.job_types import read_upload
 
 TENANT = "large"
 SEED = 5
@@ -72,7 +71,7 @@ def result(emulator: Emulator, client: Client, size: int) -> TransferReport:
     expected = hashlib.sha256()
     for chunk in deterministic_bytes(size, SEED):
         expected.update(chunk)
-    job, seconds, peak = _run(emulator, client, BYTES.name, {"size": size, "seed": SEED})
+    job, seconds, peak = _run(emulator, client, make_bytes.name, {"size": size, "seed": SEED})
     got = HashingWriter()
     client.read_result(job, got)
     client.delete(job.id)
@@ -88,7 +87,7 @@ def upload(emulator: Emulator, client: Client, size: int) -> TransferReport:
             expected.update(chunk)
     sent = client.upload(path)
     path.unlink()
-    job, seconds, peak = _run(emulator, client, READ.name, {"file": {"$upload": sent}})
+    job, seconds, peak = _run(emulator, client, read_upload.name, {"file": {"$upload": sent}})
     got = BytesIO()
     client.read_result(job, got)
     read = json.loads(got.getvalue())

@@ -8,8 +8,9 @@ import time
 from pydantic import BaseModel
 
 from coatcheck.authoring.context import Context
+from coatcheck.authoring.loading import catalog
 from coatcheck.authoring.retry import RetryPolicy
-from coatcheck.authoring.types import JobType, catalog, handles
+from coatcheck.authoring.types import job
 
 STEP = 0.1
 
@@ -27,16 +28,12 @@ class LoadResult(BaseModel):
     digest: str
 
 
-WORK = JobType("load.work", LoadInput, LoadResult, timeout=60, max_attempts=20, retry=RetryPolicy(base=0.2, cap=2))
-CATALOG = catalog(WORK)
-
-
 def digest(job_id: str, word: str) -> str:
     """What the job has to answer."""
     return hashlib.sha256(f"{job_id} {word}".encode()).hexdigest()
 
 
-@handles(WORK)
+@job("load.work", timeout=60, max_attempts=20, retry=RetryPolicy(base=0.2, cap=2))
 def work(given: LoadInput, ctx: Context) -> LoadResult:
     """Wait, looking now and then."""
     until = time.monotonic() + given.seconds
@@ -44,3 +41,6 @@ def work(given: LoadInput, ctx: Context) -> LoadResult:
         ctx.check()
         time.sleep(STEP)
     return LoadResult(digest=digest(ctx.job_id, given.word))
+
+
+CATALOG = catalog(work)

@@ -27,7 +27,7 @@ from tests.kill.crash_run import keys
 from tests.kill.emulator import LANE, Emulator
 from tests.kill.recovery import running
 from tests.load.faulty_transports import FaultRates
-from tests.load.job_type import WORK, LoadResult, digest
+from tests.load.job_type import LoadResult, digest, work
 
 CLIENTS = 8
 LOOK_EVERY = 1.0
@@ -123,7 +123,7 @@ def _submit_all(url: str, jobs: int) -> Mapping[str, str]:
     def submit(client: Client) -> tuple[str, str]:
         word = secrets.token_hex(8)
         seconds = random.uniform(SHORTEST, LONGEST)
-        return client.submit(WORK.name, {"seconds": seconds, "word": word}).id, word
+        return client.submit(work.name, {"seconds": seconds, "word": word}).id, word
 
     with Client(url, TENANT, retry_timeout=PATIENCE) as client, ThreadPoolExecutor(CLIENTS) as pool:
         return dict(pool.map(submit, [client] * jobs))

@@ -20,7 +20,6 @@ EXPORTED = [
     "ConnectionFailed",
     "Context",
     "Continue",
-    "Handler",
     "InvalidArgumentError",
     "Job",
     "JobType",
@@ -37,12 +36,10 @@ EXPORTED = [
     "TransferFailed",
     "UnexpectedResponseError",
     "Upload",
-    "catalog",
-    "handlers",
-    "handles",
+    "job",
     "hours",
     "minutes",
-    "run_handler",
+    "run_job",
     "verify",
 ]
 

@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pydantic import BaseModel
 
 from coatcheck.authoring.context import Context
+from coatcheck.authoring.loading import catalog
 from coatcheck.authoring.retry import Reject, RetryLater, RetryPolicy
-from coatcheck.authoring.types import Catalog, Continue, Handler, Handlers, JobType, Result, catalog, handlers
+from coatcheck.authoring.types import Catalog, Continue, Handler, Handlers, JobType, Result
 from coatcheck.authoring.upload import Upload
 from coatcheck.core.api.models import SubmitRequest
 from coatcheck.core.api.webhook_models import JobWebhook
@@ -54,7 +55,7 @@ class PlannedHandler:
 
     def handlers(self) -> Handlers:
         """What a worker is given."""
-        return handlers(Handler(JOB_TYPE, self.run))
+        return {JOB_TYPE.name: Handler(JOB_TYPE, self.run)}
 
     def run(self, plan: JobPlan, ctx: Context) -> Result | Continue:
         """Do the act of this attempt. Raises what it asks for."""

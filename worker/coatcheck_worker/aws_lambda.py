@@ -9,6 +9,7 @@ import random
 from dataclasses import replace
 from typing import Any
 
+from coatcheck.authoring.loading import load_handlers, load_job_types
 from coatcheck.core.aws.call import AwsError
 from coatcheck.core.aws.lambda_functions import invoke_async
 from coatcheck.core.aws.sqs import ReceivedMessage
@@ -155,9 +156,5 @@ def _dependencies(*, with_handlers: bool) -> Dependencies:
     """The dependencies, made once per container. The sweeper needs no handlers and nothing that they import."""
     settings = Settings.from_env(os.environ)
     configure(settings.log)
-    handlers = {}
-    if with_handlers:
-        from jobs.handlers import HANDLERS  # noqa: PLC0415
-
-        handlers = dict(HANDLERS)
+    handlers = load_handlers(load_job_types(settings.job_modules)) if with_handlers else {}
     return Dependencies(BotoTransport(), settings, handlers, clock=system_clock, roll=random.random)

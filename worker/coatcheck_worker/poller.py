@@ -11,7 +11,8 @@ import threading
 from collections.abc import Callable, Sequence
 from types import FrameType
 
-from coatcheck.authoring.types import Handlers
+from coatcheck.authoring.loading import JobTypeError, load_handlers, load_job_types
+from coatcheck.authoring.types import Catalog
 from coatcheck.core.aws.call import AwsError
 from coatcheck.core.aws.sqs import ReceivedMessage, delete, receive
 from coatcheck.core.clock import system_clock
@@ -24,7 +25,6 @@ from coatcheck_worker.message_consumer import handle
 from coatcheck_worker.process_signals import drain_on_signals
 from coatcheck_worker.run.attempt import JobAttempt
 from coatcheck_worker.run.heartbeat import StopReason
-from jobs.handlers import HANDLERS
 
 log = logging.getLogger(__name__)
 
@@ -98,10 +98,11 @@ class Poller:
             self._stop(attempt)
 
 
-def main(handlers: Handlers = HANDLERS, make_transport: Callable[[], Transport] = BotoTransport) -> None:
+def main(job_types: Catalog | None = None, make_transport: Callable[[], Transport] = BotoTransport) -> None:
     """`python -m coatcheck_worker.poller --lane LANE`. `python -m coatcheck_worker` starts several of these.
 
-    `handlers` are the handlers it runs, `make_transport` makes its transport to AWS: tests bring their own.
+    `job_types` are those it runs (by default those in the modules of COATCHECK_JOBS), `make_transport` makes its
+    transport to AWS: tests bring their own.
     """
     parser = argparse.ArgumentParser(prog="python -m coatcheck_worker.poller")
     parser.add_argument("--lane", required=True)
@@ -110,7 +111,8 @@ def main(handlers: Handlers = HANDLERS, make_transport: Callable[[], Transport] 
     options = parser.parse_args()
     try:
         settings = Settings.from_env(os.environ)
-    except BadSettings as error:
+        handlers = load_handlers(load_job_types(settings.job_modules) if job_types is None else job_types)
+    except (BadSettings, JobTypeError) as error:
         sys.exit(str(error))
     if options.lane == WEBHOOKS:
         sys.exit(f"lane {WEBHOOKS} has no jobs: it is worked off by python -m coatcheck_worker.webhooks")

@@ -15,7 +15,6 @@ from coatcheck_infra.template import TEMPLATE
 from coatcheck_service.aioboto_transport import AioBotoTransport
 from coatcheck_service.app import create_app
 from coatcheck_service.front_door import LAMBDA
-from jobs.catalog import CATALOG
 
 BEGIN = "          # made by `python -m coatcheck_infra.build.template_routes` from the service's own OpenAPI\n"
 END = "          # end of what `python -m coatcheck_infra.build.template_routes` makes\n"
@@ -33,10 +32,10 @@ OPERATION = f"""\
 
 def service() -> FastAPI:
     """Build the service as it is behind API Gateway, only to list its routes: its AWS resources do not exist."""
-    queues = json.dumps(dict.fromkeys([WEBHOOKS, *(job_type.lane for job_type in CATALOG.values())], "nowhere"))
+    queues = json.dumps({WEBHOOKS: "nowhere"})
     stores = {"table": "none", "bucket": "none", "queues": queues, "dead_letters": queues, "webhook_key": "none"}
     settings = Settings.model_validate(stores)
-    return create_app(settings, CATALOG, AioBotoTransport(), LAMBDA)
+    return create_app(settings, {}, AioBotoTransport(), LAMBDA)
 
 
 def list_operations(app: FastAPI) -> Mapping[str, list[str]]:

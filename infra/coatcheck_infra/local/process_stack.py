@@ -17,7 +17,12 @@ async def process_stack_specs(stack: StackContext) -> list[ProcessSpec]:
     """Create the stores, and return the processes that use them."""
     stack.write_line("creating the table, the bucket, the queues and the secret of infra/coatcheck_infra/template.yaml")
     made = await asyncio.to_thread(create_stores, stack.emulator.url, stack.emulator.credentials)
-    own = {"COATCHECK_LOG": "text", "COATCHECK_PUBLIC_URL": stack.url, **WEBHOOK_TARGETS}
+    own = {
+        "COATCHECK_JOBS": "jobs.tables,jobs.thumbnails,jobs.demo,coatcheck.authoring.ping",
+        "COATCHECK_LOG": "text",
+        "COATCHECK_PUBLIC_URL": stack.url,
+        **WEBHOOK_TARGETS,
+    }
     env = {**stack.env, **made, **own}
     lanes = [word for lane in json.loads(env["COATCHECK_QUEUES"]) for word in ("--lane", lane)]
     api_env = env | {"COATCHECK_API_KEYS": api_keys(stack.api_key)}

@@ -17,7 +17,7 @@ from coatcheck_infra.local.terminal import LineWriter, Terminal
 from coatcheck_infra.local.up_error import UpError
 
 ROOT = Path(__file__).resolve().parents[3]
-SOURCES = os.pathsep.join(str(ROOT / folder) for folder in ("service", "worker", "infra"))
+SOURCES = os.pathsep.join(str(ROOT / folder) for folder in ("service", "worker", "infra", "example"))
 """The folders of a checkout that contain packages. The other packages are in a process's working directory."""
 
 STOP_GRACE = 3.0

@@ -10,7 +10,7 @@ import httpx
 from coatcheck_infra.local.up_error import UpError
 
 PAUSE = 0.05
-FIRST_JOB = {"type": "demo.sleep", "input": {"seconds": 0}}
+FIRST_JOB = {"type": "coatcheck.ping"}
 WAIT = {"Prefer": "wait=20"}
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import APIRouter
 from pydantic import BaseModel
 
+from coatcheck.authoring.loading import RESERVED_PREFIX
 from coatcheck.authoring.types import JobType
 from coatcheck.core.api.models import JobTypeView, Limits, Listing
 from coatcheck.core.errors import NotFound
@@ -20,8 +21,9 @@ router = APIRouter(prefix="/v1/job-types", tags=["job types"])
 @router.get("", operation_id="list_job_types", responses=problem_docs())
 async def get_job_types(context: Authenticated) -> Listing[JobTypeView]:
     """List the job types."""
+    catalog = context.dependencies.catalog
     return Listing(
-        data=[job_type_view(context.dependencies.catalog[name]) for name in sorted(context.dependencies.catalog)],
+        data=[job_type_view(catalog[name]) for name in sorted(catalog) if not name.startswith(RESERVED_PREFIX)],
         next=None,
     )
 

@@ -34,7 +34,7 @@ from coatcheck_service.aioboto_transport import AioBotoTransport
 from coatcheck_service.app import create_app
 from coatcheck_service.front_door import UVICORN, FrontDoor
 from coatcheck_worker.boto_transport import BotoTransport
-from jobs.catalog import CATALOG
+from tests.example_jobs import CATALOG
 from tests.transports import AsyncFaultyTransport
 
 T = TypeVar("T")

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from coatcheck.authoring.context import Context
 from coatcheck.authoring.retry import Reject, RetryLater
-from coatcheck.authoring.types import Continue, Handler, JobType, Result, handlers
+from coatcheck.authoring.types import Continue, Handler, JobType, Result
 from coatcheck.authoring.upload import Upload
 from coatcheck.core import due
 from coatcheck.core.aws import s3, s3_keys
@@ -44,9 +44,8 @@ class TestEndings:
         def echo(value: Text, _: Context) -> Result:
             return Result(iter([value.text.encode()] * 500), "text/plain", "noise.txt")
 
-        dependencies = replace(
-            harness.dependencies(double), handlers=handlers(Handler(JobType("test.job", Text, Result), echo))
-        )
+        handler = Handler(JobType("test.job", Text, Result), echo)
+        dependencies = replace(harness.dependencies(double), handlers={"test.job": handler})
         job = harness.submit({"text": noise})
         assert job.input.inline is None
         harness.run(dependencies, job)

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from coatcheck.authoring.context import Context
 from coatcheck.authoring.retry import RetryPolicy
-from coatcheck.authoring.types import Handler, JobType, handlers
+from coatcheck.authoring.types import Handler, JobType
 from coatcheck.core import due, pack
 from coatcheck.core.aws import s3, s3_keys
 from coatcheck.core.aws.dynamodb import job_items
@@ -63,7 +63,7 @@ class WorkerHarness:
     ) -> Dependencies:
         policy = RetryPolicy(base=0, cap=0)
         job_type = JobType("test.job", Number, output, timeout=60, max_attempts=3, retry=policy)
-        bound = handlers(Handler(job_type, run))
+        bound = {job_type.name: Handler(job_type, run)}
         return Dependencies(transport or self.transport, self.settings, bound, self.clock, roll=lambda: 0.5)
 
     def submit(self, value: Any = None, **changes: Any) -> Job:

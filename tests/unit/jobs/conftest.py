@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from coatcheck import Outcome, run_handler
-from jobs.handlers import HANDLERS
+from coatcheck import Outcome, run_job
+from tests.example_jobs import CATALOG
 
 Query = Callable[..., Outcome]
 
@@ -45,8 +45,8 @@ def query() -> Query:
             "tables": {name: {"$upload": f"upl_{number}"} for number, name in enumerate(files)},
             "format": form,
         }
-        return run_handler(
-            HANDLERS["table.query"], given, {f"upl_{n}": file for n, file in enumerate(files.values())}, **how
+        return run_job(
+            CATALOG["table.query"], given, {f"upl_{n}": file for n, file in enumerate(files.values())}, **how
         )
 
     return run

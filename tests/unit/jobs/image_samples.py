@@ -9,8 +9,8 @@ from typing import Any
 
 from PIL import Image
 
-from coatcheck import Outcome, run_handler
-from jobs.images import thumbnails
+from coatcheck import Outcome, run_job
+from jobs.thumbnails import THUMBNAILS
 
 RED, GREEN = (255, 0, 0), (0, 128, 0)
 
@@ -25,7 +25,7 @@ def picture(
 
 def shrink(*images: bytes, size: int = 32, **how: Any) -> Outcome:
     uploads = {f"upl_{number}": image for number, image in enumerate(images)}
-    return run_handler(thumbnails, {"images": [{"$upload": key} for key in uploads], "size": size}, uploads, **how)
+    return run_job(THUMBNAILS, {"images": [{"$upload": key} for key in uploads], "size": size}, uploads, **how)
 
 
 def opened(outcome: Outcome, name: str = "001.webp") -> Image.Image:

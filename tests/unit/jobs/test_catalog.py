@@ -9,20 +9,23 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from pydantic import ValidationError
 
 from coatcheck import JobType
-from jobs.catalog import CATALOG
-from jobs.handlers import HANDLERS
+from coatcheck.authoring.loading import check_handler
+from tests.example_jobs import CATALOG, MODULES
 
 UPLOAD = {"$upload": "upl_a"}
 
 
-def test_every_type_has_its_handler() -> None:
-    assert set(HANDLERS) == set(CATALOG)
-    assert all(handler.job_type is CATALOG[name] for name, handler in HANDLERS.items())
+@pytest.mark.parametrize("job_type", CATALOG.values(), ids=lambda job_type: job_type.name)
+def test_every_type_has_its_handler(job_type: JobType[Any, Any]) -> None:
+    check_handler(job_type)
 
 
-def test_the_catalog_imports_nothing_a_handler_needs() -> None:
+def test_the_api_imports_nothing_a_handler_needs() -> None:
     seen = subprocess.run(
-        [sys.executable, "-c", "import jobs.catalog, sys; print('duckdb' in sys.modules, 'PIL' in sys.modules)"],
+        [
+            *(sys.executable, "-c"),
+            f"import {', '.join(MODULES)}, sys; print('duckdb' in sys.modules, 'PIL' in sys.modules)",
+        ],
         capture_output=True,
         text=True,
         check=True,

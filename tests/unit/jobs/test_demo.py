@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coatcheck import Reject, Result, Stopped, run_handler
+from coatcheck import Reject, Result, Stopped, run_job
 from jobs.demo import CHUNK, deterministic_bytes, make_bytes, sleep
 
 MEASURE = """
@@ -28,7 +28,7 @@ memory of the tests is large: it is to be started by a small process. https://ma
 
 def sleeping(wanted: dict[str, Any], before: str = "") -> str:
     """A program that runs `demo.sleep`."""
-    return f"{before}\nfrom coatcheck import run_handler\nfrom jobs.demo import sleep\nrun_handler(sleep, {wanted!r})"
+    return f"{before}\nfrom coatcheck import run_job\nfrom jobs.demo import sleep\nrun_job(sleep, {wanted!r})"
 
 
 def start(folder: Path, wanted: dict[str, Any], before: str = "") -> subprocess.Popen[bytes]:
@@ -39,7 +39,7 @@ def start(folder: Path, wanted: dict[str, Any], before: str = "") -> subprocess.
 
 def test_sleep_takes_its_time_and_says_how_far_it_is() -> None:
     began = time.monotonic()
-    outcome = run_handler(sleep, {"seconds": 0.4, "steps": 4})
+    outcome = run_job(sleep, {"seconds": 0.4, "steps": 4})
     assert time.monotonic() - began >= 0.4
     assert outcome.body == b'{"slept":0.4}'
     assert outcome.progress == [(n / 4, f"step {n} of 4") for n in (1, 2, 3, 4)]
@@ -48,7 +48,7 @@ def test_sleep_takes_its_time_and_says_how_far_it_is() -> None:
 def test_sleep_looks_at_its_context_between_steps() -> None:
     began = time.monotonic()
     with pytest.raises(Stopped):
-        run_handler(sleep, {"seconds": 3600, "steps": 1}, timeout=0.1)
+        run_job(sleep, {"seconds": 3600, "steps": 1}, timeout=0.1)
     assert time.monotonic() - began < 5
 
 
@@ -57,20 +57,20 @@ def test_a_transient_failure_passes(*, attempt: int, fails: bool) -> None:
     wanted = {"seconds": 0, "fail": "transient", "fail_attempts": 2}
     if fails:
         with pytest.raises(RuntimeError, match="transient"):
-            run_handler(sleep, wanted, attempt=attempt)
+            run_job(sleep, wanted, attempt=attempt)
     else:
-        assert run_handler(sleep, wanted, attempt=attempt).output.slept == 0
+        assert run_job(sleep, wanted, attempt=attempt).output.slept == 0
 
 
 def test_a_permanent_failure_is_a_rejection() -> None:
     with pytest.raises(Reject, match="permanent"):
-        run_handler(sleep, {"seconds": 0, "fail": "permanent"})
+        run_job(sleep, {"seconds": 0, "fail": "permanent"})
 
 
 def test_the_failure_comes_half_way() -> None:
     began = time.monotonic()
     with pytest.raises(Reject):
-        run_handler(sleep, {"seconds": 4, "steps": 40, "fail": "permanent"})
+        run_job(sleep, {"seconds": 4, "steps": 40, "fail": "permanent"})
     assert 2 <= time.monotonic() - began < 4
 
 
@@ -116,7 +116,7 @@ def test_bytes_never_change() -> None:
 
 
 def test_bytes_are_streamed_with_the_type_asked_for() -> None:
-    outcome = run_handler(make_bytes, {"size": 3 * CHUNK, "content_type": "image/x-noise", "seed": 1})
+    outcome = run_job(make_bytes, {"size": 3 * CHUNK, "content_type": "image/x-noise", "seed": 1})
     assert isinstance(outcome.output, Result)
     assert outcome.output.content_type == "image/x-noise"
     assert len(outcome.body) == 3 * CHUNK
@@ -125,4 +125,4 @@ def test_bytes_are_streamed_with_the_type_asked_for() -> None:
 
 def test_a_stream_of_bytes_can_be_stopped() -> None:
     with pytest.raises(Stopped):
-        run_handler(make_bytes, {"size": 6 * 1024**3}, timeout=0)
+        run_job(make_bytes, {"size": 6 * 1024**3}, timeout=0)

@@ -205,12 +205,12 @@ def test_fifty_images_fit_a_page_of_small_cells() -> None:
 MANY_LARGE = """
 import io
 from PIL import Image
-from coatcheck import run_handler
-from jobs.images import thumbnails
+from coatcheck import run_job
+from jobs.thumbnails import THUMBNAILS
 file = io.BytesIO()
 Image.new("L", (6000, 4000)).save(file, "PNG", compress_level=1)
 uploads = {f"upl_{n}": file.getvalue() for n in range(6)}
-run_handler(thumbnails, {"images": [{"$upload": key} for key in uploads]}, uploads)
+run_job(THUMBNAILS, {"images": [{"$upload": key} for key in uploads]}, uploads)
 print(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")))
 """
 

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from coatcheck import Context, RetryLater, Stopped, run_handler
-from coatcheck.authoring.types import Body, Continue, JobType, Result, handles
-from coatcheck.authoring.upload import Upload
+from coatcheck import Context, Continue, Result, RetryLater, Stopped, Upload, job, run_job
+from coatcheck.authoring.types import Body
 
 
 class Copy(BaseModel):
@@ -21,13 +20,10 @@ class Copied(BaseModel):
     size: int
 
 
-COPY = JobType("test.copy", Copy, Copied)
-STREAM = JobType("test.stream", Copy, Result)
-NOTHING = JobType("test.nothing", Copy, type(None))
 GIVEN = {"file": {"$upload": "upl_a"}}
 
 
-@handles(COPY)
+@job("test.copy")
 def copy(wanted: Copy, ctx: Context) -> Copied:
     with ctx.artifact("copy.txt", "text/plain") as file, ctx.open_input(wanted.file) as source:
         shutil.copyfileobj(source, file)
@@ -36,7 +32,7 @@ def copy(wanted: Copy, ctx: Context) -> Copied:
 
 
 def test_it_collects_what_the_handler_made() -> None:
-    outcome = run_handler(copy, GIVEN, {"upl_a": b"hello"}, attempt=2)
+    outcome = run_job(copy, GIVEN, {"upl_a": b"hello"}, attempt=2)
     assert outcome.output == Copied(size=5)
     assert outcome.body == b'{"size":5}'
     assert outcome.artifacts["copy.txt"].body == b"hello"
@@ -46,14 +42,14 @@ def test_it_collects_what_the_handler_made() -> None:
 
 def test_an_upload_may_be_a_file(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"hello")
-    assert run_handler(
-        copy, Copy(file=Upload.model_validate(GIVEN["file"])), {"upl_a": tmp_path / "a"}
-    ).output == Copied(size=5)
+    assert run_job(copy, Copy(file=Upload.model_validate(GIVEN["file"])), {"upl_a": tmp_path / "a"}).output == Copied(
+        size=5
+    )
 
 
 @pytest.mark.parametrize("kind", ["bytes", "path"])
 def test_an_upload_is_as_much_of_a_file_as_in_the_worker(tmp_path: Path, kind: str) -> None:
-    @handles(NOTHING)
+    @job("test.nothing")
     def look(wanted: Copy, ctx: Context) -> None:
         with ctx.open_input(wanted.file) as file:
             assert (file.read(2), file.seek(-2, 2), file.read(), file.tell()) == (b"he", 3, b"lo", 5)
@@ -62,94 +58,94 @@ def test_an_upload_is_as_much_of_a_file_as_in_the_worker(tmp_path: Path, kind: s
                 file.fileno()
 
     (tmp_path / "a").write_bytes(b"hello")
-    run_handler(look, GIVEN, {"upl_a": b"hello" if kind == "bytes" else tmp_path / "a"})
+    run_job(look, GIVEN, {"upl_a": b"hello" if kind == "bytes" else tmp_path / "a"})
 
 
 def test_a_missing_upload_is_named() -> None:
     with pytest.raises(KeyError, match=r"no upload upl_a; it gave \['upl_b'\]"):
-        run_handler(copy, GIVEN, {"upl_b": b""})
+        run_job(copy, GIVEN, {"upl_b": b""})
 
 
 def test_input_is_checked_as_the_service_checks_it() -> None:
     with pytest.raises(ValidationError):
-        run_handler(copy, {"file": "upl_a"})
+        run_job(copy, {"file": "upl_a"})
 
 
 @pytest.mark.parametrize("body", ["bytes", "path", "iterator"])
 def test_every_kind_of_result_is_collected(body: str) -> None:
-    @handles(STREAM)
+    @job("test.stream")
     def stream(_: Copy, ctx: Context) -> Result:
         path = ctx.workdir / "out"
         path.write_bytes(b"abc")
         bodies: dict[str, Body] = {"bytes": b"abc", "path": path, "iterator": iter([b"a", b"bc"])}
         return Result(bodies[body], "text/plain")
 
-    assert run_handler(stream, GIVEN).body == b"abc"
+    assert run_job(stream, GIVEN).body == b"abc"
 
 
 def test_async_handlers_are_run_to_their_end() -> None:
-    @handles(NOTHING)
+    @job("test.nothing")
     async def nothing(_: Copy, ctx: Context) -> None:
         await asyncio.sleep(0)
         ctx.progress(1)
 
-    assert run_handler(nothing, GIVEN).progress == [(1, None)]
+    assert run_job(nothing, GIVEN).progress == [(1, None)]
 
 
 def test_a_handler_may_ask_to_go_on() -> None:
-    @handles(COPY)
+    @job("test.copy")
     def count(_: Copy, ctx: Context) -> Copied | Continue:
         reached = ctx.checkpoint or 0
         return Copied(size=reached) if reached == 2 else Continue(reached + 1)
 
-    assert run_handler(count, GIVEN).output == Continue(1)
-    assert run_handler(count, GIVEN, checkpoint=2).output == Copied(size=2)
+    assert run_job(count, GIVEN).output == Continue(1)
+    assert run_job(count, GIVEN, checkpoint=2).output == Copied(size=2)
 
 
 def test_what_a_handler_raises_comes_out() -> None:
-    @handles(NOTHING)
+    @job("test.nothing")
     def later(_: Copy, _ctx: Context) -> None:
         raise RetryLater(60)
 
     with pytest.raises(RetryLater):
-        run_handler(later, GIVEN)
+        run_job(later, GIVEN)
 
 
 def test_the_timeout_stops_it() -> None:
-    @handles(NOTHING)
+    @job("test.nothing")
     def endless(_: Copy, ctx: Context) -> None:
         while True:
             ctx.check()
 
     with pytest.raises(Stopped):
-        run_handler(endless, GIVEN, timeout=0.05)
+        run_job(endless, GIVEN, timeout=0.05)
 
 
 def test_returning_something_else_than_the_type_says_is_an_error() -> None:
-    @handles(COPY)
+    @job("test.copy")
     def wrong(_: Copy, _ctx: Context) -> Copied:
         return {"size": 1}  # type: ignore[return-value]
 
     with pytest.raises(TypeError, match=r"test.copy returned dict, not Copied"):
-        run_handler(wrong, GIVEN)
+        run_job(wrong, GIVEN)
 
 
 @pytest.mark.parametrize(
     "names", [["a/b"], [""], ["x" * 101], [".hidden"], ["a\n"], ["same", "same"]], ids=lambda names: repr(names)[:20]
 )
 def test_artifacts_need_good_names_of_their_own(names: list[str]) -> None:
-    @handles(NOTHING)
+    @job("test.nothing")
     def write(_: Copy, ctx: Context) -> None:
         for name in names:
             with ctx.artifact(name) as file:
                 file.write(b"x")
 
     with pytest.raises(ValueError, match="an artifact needs a new name"):
-        run_handler(write, GIVEN)
+        run_job(write, GIVEN)
 
 
 def test_an_artifact_of_a_failed_block_is_dropped() -> None:
-    @handles(NOTHING)
+    @job("test.nothing")
     def write(_: Copy, ctx: Context) -> None:
         try:
             with ctx.artifact("half") as file:
@@ -158,16 +154,16 @@ def test_an_artifact_of_a_failed_block_is_dropped() -> None:
         except OSError:
             ctx.progress(1, "given up")
 
-    outcome = run_handler(write, GIVEN)
+    outcome = run_job(write, GIVEN)
     assert outcome.artifacts == {}
     assert outcome.progress == [(1, "given up")]
 
 
 @pytest.mark.parametrize(("fraction", "message"), [(1.1, None), (-0.1, None), (0.5, "x" * 201)])
 def test_progress_that_clients_could_not_be_shown_is_an_error(fraction: float, message: str | None) -> None:
-    @handles(NOTHING)
+    @job("test.nothing")
     def report(_: Copy, ctx: Context) -> None:
         ctx.progress(fraction, message)
 
     with pytest.raises(ValueError, match="0 to 1"):
-        run_handler(report, GIVEN)
+        run_job(report, GIVEN)

@@ -13,7 +13,7 @@ from coatcheck.core.aws.call import AwsRefused, AwsUnavailable, Call, Presign, P
 from coatcheck.core.settings import Settings
 from coatcheck_service.app import create_app
 from coatcheck_service.front_door import UVICORN
-from jobs.catalog import CATALOG
+from tests.example_jobs import CATALOG
 
 T = TypeVar("T")
 

@@ -13,7 +13,7 @@ from coatcheck_service.aioboto_transport import AioBotoTransport
 from coatcheck_service.app import create_app
 from coatcheck_service.front_door import UVICORN
 from coatcheck_service.http.problems import MEDIA_TYPE
-from jobs.catalog import CATALOG
+from tests.example_jobs import CATALOG
 
 OPEN = {"/v1/health", "/problems/{code}"}
 

@@ -14,7 +14,7 @@ from coatcheck.core.settings import BadSettings
 from coatcheck_service.front_door import LAMBDA
 from coatcheck_service.http.field_errors import invalid_request, pointer
 from coatcheck_service.http.problems import HEADERS, STATUS
-from jobs.catalog import CATALOG
+from tests.example_jobs import CATALOG
 from tests.unit.service.in_process import KEY, app, client
 
 WEBHOOKS_ALONE = json.dumps({"webhooks": "-"})

@@ -11,8 +11,7 @@ from typing import BinaryIO
 
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from coatcheck import Context, Reject, handles
-from jobs.catalog import THUMBNAILS
+from coatcheck import Context, Reject
 from jobs.image_metadata import strip_metadata
 from jobs.models import Images, Sheet, Thumbnail
 
@@ -37,7 +36,6 @@ UPRIGHT_TRANSPOSE: Mapping[int, Image.Transpose] = {
 }
 
 
-@handles(THUMBNAILS)
 def thumbnails(params: Images, ctx: Context) -> Sheet:
     """A thumbnail of each image as the artifacts `001.webp`, `002.webp`, … and all of them on one page.
 

@@ -19,8 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from coatcheck import Context, Reject, Result, handles
-from jobs.catalog import TABLE_QUERY
+from coatcheck import Context, Reject, Result, job, minutes
 from jobs.models import GIB, CsvOptions, TableFormat, TableQuery
 
 CONTENT_TYPES: dict[TableFormat, str] = {
@@ -46,9 +45,12 @@ class Limits:
     threads: int = 2
 
 
-@handles(TABLE_QUERY)
+@job("table.query", title="Query tables", timeout=minutes(5))
 def query(params: TableQuery, ctx: Context) -> Result:
-    """Run the query; the rows as a file named `result.csv`, `.json` or `.parquet`. Rejects what DuckDB refuses."""
+    """Runs one SQL query (DuckDB) over uploaded CSV or Parquet files and returns the rows as CSV, JSON or Parquet.
+
+    The query sees the given tables and nothing else: no files, no network.
+    """
     return run(params, ctx, Limits())
 
 

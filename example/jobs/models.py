@@ -1,4 +1,4 @@
-"""The inputs and outputs of this deployment's job types: what clients see as JSON Schema."""
+"""The inputs and outputs of the job types: what clients see as JSON Schema."""
 
 from typing import Annotated, Literal, Self
 

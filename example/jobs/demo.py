@@ -8,8 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import NoReturn
 
-from coatcheck import Context, Reject, Result, handles
-from jobs.catalog import BYTES, SLEEP
+from coatcheck import Context, Reject, Result, RetryPolicy, hours, job, minutes
 from jobs.models import GIB, Bytes, Failure, Sleep, Slept
 
 POLL_INTERVAL = 0.1
@@ -17,9 +16,12 @@ CHUNK = 1024**2
 MEMORY_TO_FILL = GIB
 
 
-@handles(SLEEP)
+@job("demo.sleep", title="Sleep", timeout=hours(2), max_attempts=5, retry=RetryPolicy(base=0.5, cap=30))
 def sleep(params: Sleep, ctx: Context) -> Slept:
-    """Sleep in equal steps. The failure asked for comes half way: after `steps // 2` of them."""
+    """Sleeps, reports progress, and fails in the way it is asked to: to try cancel, timeouts and retries.
+
+    It sleeps in equal steps. The failure comes half way: after `steps // 2` of them.
+    """
     began = time.monotonic()
     fail = FAILURES[params.fail] if ctx.attempt <= params.fail_attempts else _do_not_fail
     for step in range(params.steps):
@@ -77,9 +79,9 @@ FAILURES: Mapping[Failure, Callable[[], None]] = {
 }
 
 
-@handles(BYTES)
+@job("demo.bytes", title="Make bytes", timeout=minutes(30))
 def make_bytes(params: Bytes, ctx: Context) -> Result:
-    """Exactly `size` bytes, made as they are sent."""
+    """A result of exactly so many reproducible bytes: to try large results."""
     return Result(_with_progress(params, ctx), params.content_type)
 
 

@@ -1,0 +1,88 @@
+"""Checks a project: `python -m coatcheck_infra.project.check [--local] [FOLDER]`.
+
+It imports the project's modules. So `coatcheck up`, each reload and the build run it as a process of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from coatcheck.authoring.loading import Declaration, JobTypeError, check_handler, declarations, load_module
+from coatcheck_infra.project.api_imports import ForbiddenImportError, as_in_the_api
+from coatcheck_infra.project.config import Project, ProjectError, find_project
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a check found: the job types, and a line for each thing that is wrong."""
+
+    declared: Sequence[Declaration]
+    problems: Sequence[str]
+
+
+def check_project(project: Project, *, local: bool = False) -> Report:
+    """Import the project's modules and check its job types; with `local` also those that only `up` serves."""
+    sys.path.insert(0, str(project.root))
+    modules = [*project.config.jobs, *(project.config.local.jobs if local else ())]
+    importable, problems = [], []
+    for module in modules:
+        # one by one: a problem in one does not hide those of the next
+        try:
+            with as_in_the_api(project.root, project.pyproject):
+                load_module(module)
+            importable.append(module)
+        except JobTypeError as error:
+            forbidden = isinstance(error.__cause__, ForbiddenImportError)
+            problems.append(str(error.__cause__) if forbidden else str(error))
+    try:
+        declared = declarations(importable)
+    except JobTypeError as error:
+        return Report((), [*problems, str(error)])
+    if not declared and not problems:
+        problems.append(f"no job types in {', '.join(modules)}: make one with @job")
+    problems += [problem for one in declared for problem in _problems(one, project)]
+    return Report(declared, problems)
+
+
+def _problems(declared: Declaration, project: Project) -> Iterator[str]:
+    job_type, lanes = declared.job_type, project.config.lanes
+    if job_type.lane not in lanes:
+        yield (
+            f'{declared.where} {job_type.name}: lane "{job_type.lane}" is not in [tool.coatcheck.lanes] '
+            f"({', '.join(sorted(lanes))})"
+        )
+    try:
+        check_handler(job_type)
+    except JobTypeError as error:
+        yield f"{declared.where} {error}"
+
+
+def main() -> int:
+    """Print the problems of a project, or what it serves. Returns 1 if there are problems, 2 if there is no project."""
+    arguments = argparse.ArgumentParser(prog="python -m coatcheck_infra.project.check")
+    arguments.add_argument("folder", nargs="?", type=Path, default=Path())
+    arguments.add_argument("--local", action="store_true", help="check the job types of [tool.coatcheck.local] too")
+    options = arguments.parse_args()
+    try:
+        project = find_project(options.folder)
+    except ProjectError as error:
+        print(error, file=sys.stderr)
+        return 2
+    os.chdir(project.root)
+    report = check_project(project, local=options.local)
+    for problem in report.problems:
+        print(problem, file=sys.stderr)
+    if report.problems:
+        return 1
+    for one in report.declared:
+        print(f"{one.job_type.name} (lane {one.job_type.lane})  {one.where}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

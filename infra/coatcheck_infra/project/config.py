@@ -1,0 +1,172 @@
+"""What an owner decides: `[tool.coatcheck]` of the project's pyproject.toml."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from coatcheck.core.messages import Tenant
+from coatcheck.core.suggestions import unknown
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+PYPROJECT = "pyproject.toml"
+DEFAULT_LANE = "default"
+
+ModuleName = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$")]
+LaneName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=20)]
+VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+
+
+class ProjectError(Exception):
+    """The project cannot be used. The message is one line that says what is wrong and what would be right."""
+
+
+class _Table(BaseModel):
+    """A table of the file, with keys in kebab-case."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(
+        frozen=True, extra="forbid", alias_generator=lambda name: name.replace("_", "-"), validate_by_name=False
+    )
+
+
+class Lane(_Table):
+    """A queue and the Lambda functions that work it off."""
+
+    memory: int | None = Field(default=None, ge=256, le=10_240, description="MB of a function; 1769 is one whole CPU")
+    concurrency: int | None = Field(default=None, ge=2, le=1000, description="jobs that run at the same time, at most")
+
+
+class Vpc(_Table):
+    """The network that the functions which run jobs are in."""
+
+    subnets: list[str] = Field(min_length=1, description="ids of subnets")
+    security_groups: list[str] = Field(min_length=1, max_length=5, description="ids of security groups")
+
+
+class HandlersConfig(_Table):
+    """What handlers get on AWS."""
+
+    environment: dict[VariableName, str] = Field(default_factory=dict, description="environment variables")
+    secrets: dict[VariableName, str] = Field(
+        default_factory=dict, description="names of secrets in Secrets Manager, by the name that `ctx.secret` takes"
+    )
+    policies: Path | None = Field(default=None, description="a JSON file of IAM statements, below the project")
+    layers: list[str] = Field(default_factory=list, max_length=5, description="ARNs of Lambda layers")
+    vpc: Vpc | None = Field(default=None, description="the network of the functions that run jobs")
+
+
+class DeployConfig(_Table):
+    """Where and how the project is deployed."""
+
+    stack: str | None = Field(
+        default=None, pattern=r"^[A-Za-z][A-Za-z0-9-]{0,127}$", description="name of the CloudFormation stack"
+    )
+    region: str | None = Field(default=None, min_length=1, description="AWS region")
+    parameters: dict[str, str | int] = Field(
+        default_factory=dict, description="parameters of the template, as in docs/deploy.md"
+    )
+
+
+class LocalConfig(_Table):
+    """What `coatcheck up` does besides."""
+
+    jobs: list[ModuleName] = Field(default_factory=list, description="modules that are served and never deployed")
+    tenants: list[Tenant] = Field(default_factory=list, description="more tenants, each with a key of its own")
+
+
+class ProjectConfig(_Table):
+    """`[tool.coatcheck]`."""
+
+    jobs: list[ModuleName] = Field(min_length=1, description="the modules with job types")
+    lanes: dict[LaneName, Lane] = Field(default_factory=dict, description="lanes, besides `default`, and their sizes")
+    handlers: HandlersConfig = Field(default_factory=HandlersConfig, description="what handlers get on AWS")
+    deploy: DeployConfig = Field(default_factory=DeployConfig, description="where the project is deployed")
+    local: LocalConfig = Field(default_factory=LocalConfig, description="what `coatcheck up` does besides")
+
+    @field_validator("lanes", mode="after")
+    @classmethod
+    def _has_the_default_lane(cls, lanes: dict[str, Lane]) -> dict[str, Lane]:
+        if "webhooks" in lanes:
+            raise ValueError("the lane webhooks is reserved for webhooks")
+        return {DEFAULT_LANE: Lane()} | lanes
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """An owner's project.
+
+    `root` is the folder of its pyproject.toml: the working directory, and on the import path, of all that runs its
+    code. `home` is where `coatcheck up` keeps what it needs, beside the pyproject.toml that was found first.
+    `pyproject` is the whole file.
+    """
+
+    root: Path
+    home: Path
+    config: ProjectConfig
+    pyproject: Mapping[str, Any]
+
+
+def find_project(start: Path) -> Project:
+    """Find the project of the folder `start`: the nearest pyproject.toml with `[tool.coatcheck]`, upwards.
+
+    `[tool.coatcheck] project = "folder"` says that the project is in another folder. Raises ProjectError.
+    """
+    for folder in (start.resolve(), *start.resolve().parents):
+        path = folder / PYPROJECT
+        table = _read(path).get("tool", {}).get("coatcheck") if path.is_file() else None
+        if table is not None:
+            return _load(folder, folder / ".coatcheck", table)
+    raise ProjectError(
+        f"no project here: neither {start.resolve()} nor a folder above it has a {PYPROJECT} with [tool.coatcheck]. "
+        "Make a project with: coatcheck init NAME"
+    )
+
+
+def _load(folder: Path, home: Path, table: Any) -> Project:
+    if isinstance(table, dict) and set(table) == {"project"}:
+        root = folder / str(table["project"])
+        if not (root / PYPROJECT).is_file():
+            raise ProjectError(f"{folder / PYPROJECT}: tool.coatcheck.project: there is no {root / PYPROJECT}")
+        elsewhere = _read(root / PYPROJECT).get("tool", {}).get("coatcheck")
+        if not isinstance(elsewhere, dict) or "project" in elsewhere:
+            raise ProjectError(f"{root / PYPROJECT}: needs [tool.coatcheck] with jobs = [...]")
+        folder, table = root, elsewhere
+    try:
+        config = ProjectConfig.model_validate(table)
+    except ValidationError as error:
+        wrong = "; ".join(_described(one) for one in error.errors())
+        raise ProjectError(f"{folder / PYPROJECT}: {wrong}") from error
+    return Project(folder, home, config, MappingProxyType(_read(folder / PYPROJECT)))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ProjectError(f"{path}: {error}") from error
+
+
+def _described(error: ErrorDetails) -> str:
+    path = ["tool", "coatcheck", *(str(key) for key in error["loc"])]
+    if error["type"] == "extra_forbidden":
+        return f"{'.'.join(path[:-1])}: {unknown('key', path[-1], _keys(error['loc'][:-1]), see='see docs/project.md')}"
+    return f"{'.'.join(path)}: {error['msg'].removeprefix('Value error, ')}"
+
+
+def _keys(place: tuple[int | str, ...]) -> list[str]:
+    """Return the keys of the table at `place`."""
+    model: Any = ProjectConfig
+    for key in place:
+        field = next((one for one in model.model_fields.values() if one.alias == key), None)
+        annotation = field.annotation if field else Lane
+        options = [annotation, *getattr(annotation, "__args__", ())]
+        model = next((one for one in options if isinstance(one, type) and issubclass(one, BaseModel)), Lane)
+    return [field.alias or name for name, field in model.model_fields.items()]
