@@ -130,7 +130,7 @@ def _frames(traceback: TracebackType | None) -> Iterator[tuple[str, int]]:
 
 
 def _is_ours(filename: str) -> bool:
-    return filename.startswith("<frozen") or filename == import_module.__code__.co_filename or _is_within(filename)
+    return filename.startswith("<") or filename == import_module.__code__.co_filename or _is_within(filename)
 
 
 def _is_within(filename: str) -> bool:

@@ -76,7 +76,7 @@ def test_importing_it_imports_nothing_else() -> None:
     ("statement", "unwanted"),
     [
         (
-            "from coatcheck import JobType, handles, Context",
+            "from coatcheck import JobType, job, Context",
             {"httpx", "stamina", "boto3", "botocore", "fastapi", "typer"},
         ),
         ("from coatcheck import Client", {"coatcheck.authoring", "boto3", "botocore", "fastapi", "typer"}),

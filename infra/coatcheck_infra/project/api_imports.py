@@ -19,6 +19,8 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 SERVICE = "coatcheck-service"
+CLIENT_REQUIREMENTS = frozenset({"httpx", "rich", "stamina", "typer"})
+"""What `coatcheck` needs for its client and its command, which no function carries."""
 
 
 class ForbiddenImportError(ImportError):
@@ -93,11 +95,16 @@ def required_distributions(requirements: Iterable[str]) -> set[str]:
         if one in found:
             continue
         found.add(one)
+        client_requirements = CLIENT_REQUIREMENTS if one[0] == "coatcheck" else ()
         try:
             needed = metadata.requires(requirement.name) or []
         except metadata.PackageNotFoundError:
             continue
-        todo += [text for text in needed if _applies(Requirement(text), requirement.extras)]
+        todo += [
+            str(other)
+            for other in map(Requirement, needed)
+            if other.name not in client_requirements and _applies(other, requirement.extras)
+        ]
     return {name for name, _ in found}
 
 

@@ -86,7 +86,10 @@ class ProjectConfig(_Table):
     """`[tool.coatcheck]`."""
 
     jobs: list[ModuleName] = Field(min_length=1, description="the modules with job types")
-    lanes: dict[LaneName, Lane] = Field(default_factory=dict, description="lanes, besides `default`, and their sizes")
+    lanes: dict[LaneName, Lane] = Field(
+        default_factory=lambda: {DEFAULT_LANE: Lane()},
+        description="the lanes and their sizes; `default` always exists",
+    )
     handlers: HandlersConfig = Field(default_factory=HandlersConfig, description="what handlers get on AWS")
     deploy: DeployConfig = Field(default_factory=DeployConfig, description="where the project is deployed")
     local: LocalConfig = Field(default_factory=LocalConfig, description="what `coatcheck up` does besides")

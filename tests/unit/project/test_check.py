@@ -1,0 +1,102 @@
+"""`coatcheck check`: each thing that is wrong with a project, in one line that says where."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PYPROJECT = """\
+[project]
+name = "words"
+dependencies = ["coatcheck"]
+
+[tool.coatcheck]
+jobs = ["jobs.words"]
+
+[tool.coatcheck.local]
+jobs = ["jobs.demo"]
+"""
+WORDS = """\
+from pydantic import BaseModel
+from coatcheck import Context, JobType, job
+
+class Words(BaseModel):
+    words: int
+
+@job("text.words")
+def words(given: Words, ctx: Context) -> Words:
+    return given
+"""
+FIVE = """
+def five(given: Words, ctx: Context) -> int:
+    return 5
+
+FIVE = JobType("text.five", Words, Words, handler="jobs.words:five")
+"""
+NOT_CARRIED = ", which the API does not carry: import it inside the handler, or name the handler by reference"
+DEMO = WORDS.replace("text.words", "demo.words")
+
+
+def check(folder: Path, words: str = WORDS, demo: str = DEMO, pyproject: str = PYPROJECT) -> tuple[int, str, str]:
+    (folder / "jobs").mkdir()
+    files = {"pyproject.toml": pyproject, "jobs/__init__.py": "", "jobs/words.py": words, "jobs/demo.py": demo}
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    command = [sys.executable, "-m", "coatcheck_infra.project.check", "--local"]
+    done = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True)
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_a_good_project_is_shown(tmp_path: Path) -> None:
+    assert check(tmp_path) == (
+        0,
+        "text.words (lane default)  jobs/words.py:7\ndemo.words (lane default)  jobs/demo.py:7\n",
+        "",
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (
+            WORDS.replace('"text.words"', '"text.words", lane="gpu"'),
+            'jobs/words.py:7 text.words: lane "gpu" is not in [tool.coatcheck.lanes] (default)',
+        ),
+        (
+            f"import PIL\n{WORDS}",
+            f"jobs/words.py:1 imports PIL{NOT_CARRIED}",
+        ),
+        (
+            f"{WORDS}{FIVE}",
+            "jobs/words.py:14 text.five returns int, its type says Words",
+        ),
+        (
+            WORDS.replace("text.words", "demo.words"),
+            "jobs/demo.py:7 demo.words: is declared in jobs/words.py:7 as well",
+        ),
+        ("", "no job types in jobs.words, jobs.demo: make one with @job"),
+        (f"import httpx\n{WORDS}", f"jobs/words.py:1 imports httpx{NOT_CARRIED}"),
+        (f"{WORDS}\n(", "jobs/words.py:11: '(' was never closed"),
+    ],
+)
+def test_a_problem_is_one_line_that_says_where(tmp_path: Path, words: str, problem: str) -> None:
+    assert check(tmp_path, words, demo=DEMO if words else "") == (1, "", f"{problem}\n")
+
+
+def test_each_problem_is_shown(tmp_path: Path) -> None:
+    lanes = WORDS.replace('"text.words"', '"text.words", lane="gpu"')
+    code, _, problems = check(tmp_path, f"import PIL\n{WORDS}", lanes.replace("text.words", "demo.words"))
+    assert code == 1
+    assert [line.split()[0] for line in problems.splitlines()] == ["jobs/words.py:1", "jobs/demo.py:7"]
+
+
+def test_what_handlers_import_inside_may_be_anything(tmp_path: Path) -> None:
+    assert check(tmp_path, WORDS.replace("    return given", "    import PIL\n    return given"))[0] == 0
+
+
+def test_what_the_project_depends_on_may_be_imported(tmp_path: Path) -> None:
+    pyproject = PYPROJECT.replace('["coatcheck"]', '["coatcheck", "pillow>=12"]')
+    assert check(tmp_path, f"import PIL\n{WORDS}", pyproject=pyproject)[0] == 0
