@@ -1,8 +1,6 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-MINISTACK := .coatcheck/ministack
-SAM := .coatcheck/sam
 NODE := .coatcheck/node
 
 .DEFAULT_GOAL := help
@@ -10,7 +8,8 @@ NODE := .coatcheck/node
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 16
 
-setup: $(VENV)/.ready $(MINISTACK)/.ready ## Make .venv and the emulator's own environment.
+setup: $(VENV)/.ready ## Make .venv, and install the emulator in the user's cache.
+	@$(BIN)/python -m coatcheck_infra.toolchain ministack >/dev/null
 
 $(VENV)/.ready: requirements/dev.txt requirements/uv.txt pyproject.toml service/pyproject.toml worker/pyproject.toml infra/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else f"coatcheck needs Python 3.11 or newer; {sys.executable} is {sys.version.split()[0]}. Try: make setup PYTHON=python3.11")'
@@ -19,12 +18,6 @@ $(VENV)/.ready: requirements/dev.txt requirements/uv.txt pyproject.toml service/
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
 	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip sync --quiet --compile-bytecode --require-hashes requirements/dev.txt
 	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation $(addprefix --editable ,. service worker infra)
-	@touch $@
-
-$(MINISTACK)/.ready: requirements/ministack.txt $(VENV)/.ready
-	@echo "Installing the AWS emulator into $(MINISTACK) …"
-	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(MINISTACK)
-	@VIRTUAL_ENV=$(MINISTACK) $(BIN)/uv pip sync --quiet --compile-bytecode --require-hashes requirements/ministack.txt
 	@touch $@
 
 $(NODE)/.ready: tests/node/package-lock.json
@@ -53,9 +46,9 @@ build: setup ## Make the zips for Lambda, in build/lambda.
 routes: setup ## Make the template's routes from the service's OpenAPI.
 	@$(BIN)/python -m coatcheck_infra.build.template_routes
 
-validate: setup $(SAM)/.ready ## Check the template, as SAM reads it and as CloudFormation does.
+validate: setup ## Check the template, as SAM reads it and as CloudFormation does.
 	@$(BIN)/python -m coatcheck_infra.build.template_routes --check
-	@SAM_CLI_TELEMETRY=0 $(SAM)/bin/sam validate --lint --region us-east-1 --template infra/coatcheck_infra/template.yaml
+	@python=$$($(BIN)/python -m coatcheck_infra.toolchain sam) && SAM_CLI_TELEMETRY=0 "$${python%/*}/sam" validate --lint --region us-east-1 --template infra/coatcheck_infra/template.yaml
 	@$(BIN)/python -m coatcheck_infra.build.translate_template build/translated.json
 	@$(BIN)/cfn-lint --regions ALL_REGIONS --ignore-checks E2530 -- build/translated.json
 
@@ -65,12 +58,6 @@ export SET
 
 deploy: build validate ## Deploy to AWS: shows what changes and asks. make deploy SET='Name=value' STACK=coatcheck
 	@$(BIN)/python -m coatcheck_infra.ops.deploy --stack $(STACK) --set "$$SET" $(if $(YES),--yes)
-
-$(SAM)/.ready: requirements/sam.txt $(VENV)/.ready
-	@echo "Installing the SAM CLI into $(SAM) …"
-	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(SAM)
-	@VIRTUAL_ENV=$(SAM) $(BIN)/uv pip sync --quiet --require-hashes requirements/sam.txt
-	@touch $@
 
 SEEDS ?= 1000
 
@@ -94,10 +81,12 @@ SIZE ?= 5G
 large: setup ## A result and an upload of SIZE (5G) through real processes; the emulator takes three times as much memory.
 	@$(BIN)/python -m tests.large.run --size $(SIZE)
 
+TOOL_LOCKS := infra/coatcheck_infra/toolchain/locks
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
 
-lock: ## Resolve requirements/*.in again.
-	@for f in dev ministack sam uv; do $(LOCK) requirements/$$f.in -o requirements/$$f.txt || exit 1; done
+lock: ## Resolve requirements/*.in, and those of the tools, again.
+	@for f in requirements/dev requirements/uv $(TOOL_LOCKS)/ministack $(TOOL_LOCKS)/sam; do \
+	  $(LOCK) $$f.in -o $$f.txt || exit 1; done
 	@for f in service worker; do $(LOCK) -c requirements/dev.txt requirements/$$f.in -o requirements/$$f.txt || exit 1; done
 
 .PHONY: help setup run test check build routes validate deploy simulate model mutants kill load large lock

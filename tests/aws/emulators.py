@@ -18,9 +18,9 @@ import httpx
 
 from coatcheck.core.settings import Settings
 from coatcheck_infra.local import environment
-from coatcheck_infra.local.emulator import PYTHON
 from coatcheck_infra.local.processes import ROOT
 from coatcheck_infra.local.resources import create_stores
+from coatcheck_infra.toolchain.environments import MINISTACK
 from coatcheck_worker.boto_transport import BotoTransport
 
 START_LIMIT = 30.0
@@ -39,7 +39,7 @@ def ministack(scratch: Path) -> Iterator[str]:
     }
     log = scratch / "ministack.log"
     with log.open("w") as out:
-        command = [str(PYTHON), "-m", "coatcheck_infra.local.ministack"]
+        command = [str(MINISTACK.python(os.environ)), "-m", "coatcheck_infra.local.ministack"]
         process = subprocess.Popen(
             command, env=env, stdout=out, stderr=out, stdin=subprocess.DEVNULL, cwd=ROOT / "infra"
         )

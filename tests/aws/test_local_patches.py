@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 
-from coatcheck_infra.local.emulator import PYTHON
 from coatcheck_infra.local.processes import ROOT
+from coatcheck_infra.toolchain.environments import MINISTACK
 
 
 def under_ministack(code: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([PYTHON, "-c", code], cwd=ROOT / "infra", capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [MINISTACK.python(os.environ), "-c", code], cwd=ROOT / "infra", capture_output=True, text=True, check=False
+    )
 
 
 def test_every_name_is_there() -> None:
@@ -28,5 +31,5 @@ def test_a_name_that_is_not_there_ends_the_start_with_one_line() -> None:
         )
         assert failed.returncode == 1
         assert failed.stderr == (
-            f"this MiniStack has no {module}.{name}: the patches fit the version in requirements/ministack.txt\n"
+            f"this MiniStack has no {module}.{name}: the patches fit the version in toolchain/locks/ministack.txt\n"
         )

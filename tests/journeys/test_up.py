@@ -18,6 +18,7 @@ import httpx
 import pytest
 
 from coatcheck_infra.local.processes import ROOT
+from coatcheck_infra.toolchain.environments import MINISTACK
 from tests.journeys.up_process import COATCHECK, Stack, UpProcess, eventually, processes_of
 
 StartUp = Callable[..., UpProcess]
@@ -192,12 +193,10 @@ def test_ends_with_the_emulator(start_up: StartUp, way: tuple[str, ...]) -> None
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A copy of the code, to be edited; the emulator's environment is that of the original."""
+    """A copy of the code, to be edited."""
     copy = tmp_path / "checkout"
     for package in ("coatcheck", "service", "worker", "jobs", "infra"):
         shutil.copytree(ROOT / package, copy / package, ignore=shutil.ignore_patterns("__pycache__"))
-    (copy / ".coatcheck").mkdir()
-    (copy / ".coatcheck" / "ministack").symlink_to(ROOT / ".coatcheck" / "ministack")
     return copy
 
 
@@ -225,20 +224,25 @@ def test_reloads_changed_code(start_up: StartUp, checkout: Path) -> None:
     assert up.stop() == 0, up.output()
 
 
-def test_without_the_emulator(start_up: StartUp, checkout: Path) -> None:
-    (checkout / ".coatcheck" / "ministack").unlink()
-    assert "the AWS emulator is not installed; run: make setup" in failure(
-        start_up(command=FROM_CHECKOUT, cwd=checkout)
-    )
+def test_the_first_use_without_a_network(start_up: StartUp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COATCHECK_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv"))
+    monkeypatch.setenv("UV_OFFLINE", "1")
+    up = start_up()
+    assert failure(up).startswith("coatcheck up: cannot install the AWS emulator: Because ")
+    starting, installing, _ = up.output().splitlines()
+    assert starting.endswith("starting the AWS emulator")
+    assert f"installing the AWS emulator into {tmp_path}/cache/ministack/" in installing
+    assert not list((tmp_path / "cache" / "ministack").iterdir())
 
 
-def test_an_emulator_that_does_not_start(start_up: StartUp, checkout: Path) -> None:
-    python = checkout / ".coatcheck" / "ministack" / "bin" / "python"
-    python.parents[1].unlink()
+def test_an_emulator_that_does_not_start(start_up: StartUp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COATCHECK_CACHE", str(tmp_path))
+    python = MINISTACK.python(os.environ)
     python.parent.mkdir(parents=True)
     python.write_text("#!/bin/sh\necho no luck; exit 3\n")
     python.chmod(0o755)
-    up = start_up(command=FROM_CHECKOUT, cwd=checkout)
+    up = start_up()
     assert "the AWS emulator ended with status 3; see its last lines above" in failure(up)
     assert "aws       │ no luck" in up.output()
 

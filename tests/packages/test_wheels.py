@@ -76,7 +76,12 @@ def test_the_files_that_are_no_code_are_in_the_wheels(wheels: dict[str, Path]) -
         assert "coatcheck/py.typed" in archive.namelist()
         assert any(name.endswith("licenses/LICENSE") for name in archive.namelist())
     with ZipFile(wheels["coatcheck-infra"]) as archive:
-        assert {"coatcheck_infra/template.yaml", "coatcheck_infra/stack-policy.json"} <= set(archive.namelist())
+        assert {
+            "coatcheck_infra/template.yaml",
+            "coatcheck_infra/stack-policy.json",
+            "coatcheck_infra/toolchain/locks/ministack.txt",
+            "coatcheck_infra/toolchain/locks/sam.txt",
+        } <= set(archive.namelist())
 
 
 def test_a_client_installs_little(client: Path) -> None:

@@ -6,22 +6,25 @@ import asyncio
 import contextlib
 import re
 import socket
+import sys
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import BinaryIO, NoReturn
 
 import httpx
 
+import coatcheck_infra
 from coatcheck_infra.local import environment
 from coatcheck_infra.local.code_cache import CODE_CACHE_VARIABLE
 from coatcheck_infra.local.emulator_access import ACCESS_VARIABLE, STORES, WHOLE
 from coatcheck_infra.local.home import Home
-from coatcheck_infra.local.processes import ROOT, ProcessManager, ProcessSpec, RunningProcess, describe_exit
+from coatcheck_infra.local.processes import ProcessManager, ProcessSpec, RunningProcess, describe_exit
 from coatcheck_infra.local.terminal import Terminal
 from coatcheck_infra.local.up_error import UpError, user_message
+from coatcheck_infra.toolchain.environments import MINISTACK
 
-PYTHON = ROOT / ".coatcheck" / "ministack" / "bin" / "python"
 HEALTH_LIMIT = 30.0
 HEALTH_PAUSE = 0.03
 STOP_GRACE = 1.0
@@ -94,25 +97,23 @@ async def emulator(
     It has a new access key, and refuses requests without it. It has all services if `whole`, else only those of the
     stores.
 
-    Raises `UpError` if it is not installed or does not become healthy within 30 s.
+    It is installed on first use. Raises `UpError` if that fails, or if it does not become healthy within 30 s.
     """
-    if not PYTHON.exists():
-        raise UpError("the AWS emulator is not installed; run: make setup")
+    python = await _installed(inherited, process_manager)
     port = _free_port()
     url = f"http://{environment.LOOPBACK}:{port}"
     credentials = environment.Credentials.random()
     env = environment.child_environment(inherited, home.scratch, url, credentials) | {
         ACCESS_VARIABLE: WHOLE if whole else STORES,
         "AUTH": "true",
-        # our packages are not installed in its interpreter; what the functions import is in their zips
-        "PYTHONPATH": str(ROOT / "infra"),
+        "PYTHONPATH": str(_import_path(home)),
         CODE_CACHE_VARIABLE: str(home.code_cache),
         "BIND_HOST": environment.LOOPBACK,
         "GATEWAY_PORT": str(port),
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",
     }
-    spec = ProcessSpec("aws", (str(PYTHON), "-m", "coatcheck_infra.local.ministack"), env)
+    spec = ProcessSpec("aws", (str(python), "-m", "coatcheck_infra.local.ministack"), env)
     with (home.logs / "ministack.log").open("wb", buffering=0) as file:
         log = EmulatorLog(file, process_manager.terminal, verbose=verbose)
         running = await process_manager.start(spec, log)
@@ -121,6 +122,36 @@ async def emulator(
             yield found
         finally:
             await running.stop(STOP_GRACE)
+
+
+async def _installed(inherited: Mapping[str, str], process_manager: ProcessManager) -> Path:
+    """Return the emulator's interpreter. Installs the emulator, in a process that ends with `up`, if needed."""
+    python = MINISTACK.python(inherited)
+    if python.exists():
+        return python
+    process_manager.terminal.line_writer("up")(MINISTACK.progress_line(inherited))
+    last: deque[str] = deque(maxlen=1)
+    install = ProcessSpec("up", (sys.executable, "-m", "coatcheck_infra.toolchain", MINISTACK.name), inherited)
+    running = await process_manager.start(install, last.append)
+    try:
+        status = await running.wait()
+    except asyncio.CancelledError:
+        await running.stop()
+        raise
+    if status:
+        raise UpError(last[-1] if last else f"the installation of {MINISTACK.title} {describe_exit(status)}")
+    return python
+
+
+def _import_path(home: Home) -> Path:
+    """Return a folder with our package `coatcheck_infra` alone: the emulator must see nothing else that we import.
+
+    What the Lambda functions import is in their zips.
+    """
+    folder = home.scratch / "emulator"
+    folder.mkdir()
+    (folder / "coatcheck_infra").symlink_to(Path(coatcheck_infra.__file__).parent)
+    return folder
 
 
 async def _wait_until_healthy(emulator: Emulator) -> None:

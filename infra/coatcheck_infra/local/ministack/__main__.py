@@ -83,7 +83,7 @@ def apply_patch(module: str, name: str, make_replacement: Patch) -> None:
         owner = functools.reduce(getattr, owners, importlib.import_module(module))
         setattr(owner, last, make_replacement(getattr(owner, last)))
     except (ImportError, AttributeError):
-        sys.exit(f"this MiniStack has no {module}.{name}: the patches fit the version in requirements/ministack.txt")
+        sys.exit(f"this MiniStack has no {module}.{name}: the patches fit the version in toolchain/locks/ministack.txt")
 
 
 if __name__ == "__main__":

@@ -16,12 +16,12 @@ from pathlib import Path
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from coatcheck_infra.build.toolchain import TOOLS_DIR
 from coatcheck_infra.ops.deploy import account_limits, deployed_stack
 from coatcheck_infra.ops.deploy.plan import DeployRefused, Plan, make_plan, parse_parameters, warnings
 from coatcheck_infra.template import TEMPLATE, read_template
+from coatcheck_infra.toolchain.cache import ToolError
+from coatcheck_infra.toolchain.environments import SAM, ensure_installed
 
-SAM = TOOLS_DIR / "sam" / "bin" / "sam"
 MAX_VALUE_CHARACTERS = 100
 """Characters of a parameter's value that are shown."""
 
@@ -32,7 +32,7 @@ def main() -> str | int | None:
     session = boto3.Session()
     try:
         return deploy(session, options.stack, parse_parameters(options.set), confirmed=options.yes)
-    except DeployRefused as refused:
+    except (DeployRefused, ToolError) as refused:
         return f"deploy: {refused}"
     except ClientError as error:
         return f"deploy: {error.operation_name}: {error}"
@@ -41,7 +41,10 @@ def main() -> str | int | None:
 
 
 def deploy(session: boto3.Session, stack: str, requested: Mapping[str, str], *, confirmed: bool) -> int:
-    """Deploy the template to `stack` and return the SAM CLI's exit code. Raises DeployRefused and botocore's errors."""
+    """Deploy the template to `stack` and return the SAM CLI's exit code.
+
+    Raises DeployRefused, ToolError and botocore's errors.
+    """
     if not session.region_name:
         raise DeployRefused("no AWS region: set AWS_DEFAULT_REGION, or AWS_PROFILE to a profile that has one")
     cloudformation = session.client("cloudformation")
@@ -56,6 +59,7 @@ def deploy(session: boto3.Session, stack: str, requested: Mapping[str, str], *, 
     print("\n".join(describe_plan(stack, region, plan, deployed_stack.account(session.client("lambda")))))
     if not confirmed:
         _confirm()
+    ensure_installed(SAM, os.environ, print)
     if current is not None:
         deployed_stack.protect(cloudformation, stack)
     with tempfile.TemporaryDirectory(prefix="coatcheck-deploy-") as scratch:
@@ -74,7 +78,14 @@ def sam(stack: str, region: str, requested: Mapping[str, str], config: Path) -> 
     """Build the command that deploys. An existing stack keeps each parameter that is not named."""
     overrides = [f'{name}="{_escaped(value)}"' for name, value in requested.items()]
     return [
-        *(str(SAM), "deploy", "--template-file", str(TEMPLATE), "--config-file", str(config)),
+        *(
+            str(SAM.python(os.environ).with_name("sam")),
+            "deploy",
+            "--template-file",
+            str(TEMPLATE),
+            "--config-file",
+            str(config),
+        ),
         *("--stack-name", stack, "--region", region, "--resolve-s3", "--capabilities", "CAPABILITY_IAM"),
         *("--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar"),
         *(("--parameter-overrides", *overrides) if overrides else ()),
