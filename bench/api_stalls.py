@@ -75,6 +75,7 @@ def bodies(size: int, max_tokens: int | None = None) -> Mapping[str, bytes]:
 def served(stores: Settings, endpoint_url: str, scratch: Path, **settings: str) -> Iterator[str]:
     """The API in a process of its own; gives its URL. `settings` are variables of its environment."""
     env = environment.child_environment(os.environ, scratch, endpoint_url) | {
+        "COATCHECK_JOBS": "jobs.tables,jobs.demo",
         "COATCHECK_TABLE": stores.table,
         "COATCHECK_BUCKET": stores.bucket,
         "COATCHECK_QUEUES": json.dumps(stores.queues),

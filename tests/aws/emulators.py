@@ -22,6 +22,7 @@ from coatcheck_infra.local.processes import ROOT
 from coatcheck_infra.local.resources import create_stores
 from coatcheck_infra.toolchain.environments import MINISTACK
 from coatcheck_worker.boto_transport import BotoTransport
+from tests.example_jobs import MODULES
 
 START_LIMIT = 30.0
 
@@ -76,7 +77,7 @@ def deployment_on(url: str) -> Settings:
     """The template's table, bucket, queues and secret, made on the emulator at `url`."""
     made = create_stores(url)
     queues = {name: _reached_by(url, made[name]) for name in ("COATCHECK_QUEUES", "COATCHECK_DEAD_LETTERS")}
-    return Settings.from_env(made | queues)
+    return Settings.from_env({**made, **queues, "COATCHECK_JOBS": ",".join(MODULES)})
 
 
 def _reached_by(url: str, queues: str) -> str:
@@ -84,7 +85,7 @@ def _reached_by(url: str, queues: str) -> str:
 
 
 def connect(url: str, credentials: environment.Credentials = environment.MADE_UP) -> BotoTransport:
-    """The worker's own door, to the emulator at `url`."""
+    """The worker's own transport, to the emulator at `url`."""
     session = boto3.Session(
         aws_access_key_id=credentials.access_key_id,
         aws_secret_access_key=credentials.secret_access_key,

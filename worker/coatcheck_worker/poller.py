@@ -111,8 +111,7 @@ def main(job_types: Catalog | None = None, make_transport: Callable[[], Transpor
     options = parser.parse_args()
     try:
         settings = Settings.from_env(os.environ)
-        handlers = load_handlers(load_job_types(settings.job_modules) if job_types is None else job_types)
-    except (BadSettings, JobTypeError) as error:
+    except BadSettings as error:
         sys.exit(str(error))
     if options.lane == WEBHOOKS:
         sys.exit(f"lane {WEBHOOKS} has no jobs: it is worked off by python -m coatcheck_worker.webhooks")
@@ -120,6 +119,10 @@ def main(job_types: Catalog | None = None, make_transport: Callable[[], Transpor
         sys.exit(f"no lane {options.lane!r}; COATCHECK_QUEUES has: {', '.join(settings.lanes)}")
     configure(settings.log)
     memory.limit(options.memory)
+    try:
+        handlers = load_handlers(load_job_types(settings.job_modules) if job_types is None else job_types)
+    except (BadSettings, JobTypeError) as error:
+        sys.exit(str(error))
     dependencies = Dependencies(make_transport(), settings, handlers, clock=system_clock, roll=random.random)
     poller = Poller(dependencies, settings.queues[options.lane], grace=options.grace)
     drain_on_signals(poller.drain)

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from coatcheck_infra.local import environment
 from tests.aws.service.running_service import Api
+from tests.example_jobs import MODULES
 
 RUN = """
 import json, os, sys
@@ -41,6 +42,7 @@ def lambda_process(api: Api, scratch: Path, emulator_url: str) -> InvokeFunction
             "COATCHECK_WEBHOOK_KEY": settings.webhook_key,
             "COATCHECK_API_KEYS": json.dumps(settings.api_keys),
             "COATCHECK_LOG": "json",
+            "COATCHECK_JOBS": ",".join(MODULES),
             **more,
         }
         command = [sys.executable, "-c", RUN]

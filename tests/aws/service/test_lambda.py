@@ -114,8 +114,27 @@ def test_head_and_options_are_answered_without_a_body_and_with_what_is_allowed(
     assert (options["statusCode"], options["headers"]["allow"]) == (405, "GET, HEAD")
 
 
-def test_bad_settings_are_one_line(tmp_path: Path) -> None:
-    env = environment.child_environment(os.environ, tmp_path, "http://127.0.0.1:1")
+STORES = {
+    "COATCHECK_TABLE": "t",
+    "COATCHECK_BUCKET": "b",
+    "COATCHECK_QUEUES": '{"webhooks": "q"}',
+    "COATCHECK_DEAD_LETTERS": '{"webhooks": "q"}',
+    "COATCHECK_WEBHOOK_KEY": "k",
+}
+
+
+@pytest.mark.parametrize(
+    ("variables", "line"),
+    [
+        ({}, "settings: COATCHECK_TABLE: "),
+        (STORES, "settings: COATCHECK_JOBS: name the modules with the job types, as jobs.words,jobs.images"),
+        (STORES | {"COATCHECK_JOBS": "jobs/words.py"}, "settings: COATCHECK_JOBS: "),
+        (STORES | {"COATCHECK_JOBS": "nowhere"}, "there is no module nowhere: correct `jobs` in [tool.coatcheck]"),
+        (STORES | {"COATCHECK_JOBS": "jobs.demo"}, "COATCHECK_QUEUES: has no queue for lane default of demo.sleep"),
+    ],
+)
+def test_bad_settings_are_one_line(tmp_path: Path, variables: dict[str, str], line: str) -> None:
+    env = environment.child_environment(os.environ, tmp_path, "http://127.0.0.1:1") | variables
     done = subprocess.run(
         [sys.executable, "-c", "from coatcheck_service.main import app; app()"],
         env=env,
@@ -124,5 +143,5 @@ def test_bad_settings_are_one_line(tmp_path: Path) -> None:
         check=False,
     )
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("settings: COATCHECK_TABLE: ")
+    assert done.stderr.startswith(line)
     assert len(done.stderr.splitlines()) == 1
