@@ -89,4 +89,7 @@ lock: ## Resolve requirements/*.in, and those of the tools, again.
 	  $(LOCK) $$f.in -o $$f.txt || exit 1; done
 	@for f in service worker; do $(LOCK) -c requirements/dev.txt requirements/$$f.in -o requirements/$$f.txt || exit 1; done
 
-.PHONY: help setup run test check build routes validate deploy simulate model mutants kill load large lock
+wheels: setup ## Build the four wheels into dist.
+	@for folder in . service worker infra; do $(BIN)/uv build --wheel --no-build-isolation --quiet --out-dir dist $$folder || exit 1; done
+
+.PHONY: wheels help setup run test check build routes validate deploy simulate model mutants kill load large lock

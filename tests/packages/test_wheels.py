@@ -10,34 +10,10 @@ from zipfile import ZipFile
 
 import pytest
 
-from coatcheck_infra.build.lambda_zips import ROOT
+from tests.packages.conftest import PROJECTS, ROOT, uv
 
-PROJECTS = {
-    "coatcheck": ROOT,
-    "coatcheck-service": ROOT / "service",
-    "coatcheck-worker": ROOT / "worker",
-    "coatcheck-infra": ROOT / "infra",
-}
 LARGEST_CLIENT = 25_000_000
 """Bytes that a client's install may take on disk, dependencies and all."""
-
-
-def uv(*arguments: object) -> str:
-    """What uv prints."""
-    ended = subprocess.run(
-        [sys.executable, "-m", "uv", *map(str, arguments)], check=False, capture_output=True, text=True, cwd=ROOT
-    )
-    assert ended.returncode == 0, ended.stderr
-    return ended.stdout
-
-
-@pytest.fixture(scope="module")
-def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The wheel of each distribution."""
-    out = tmp_path_factory.mktemp("wheels")
-    for folder in PROJECTS.values():
-        uv("build", "--wheel", "--no-build-isolation", "--quiet", "--out-dir", out, folder)
-    return {name: next(out.glob(f"{name.replace('-', '_')}-*.whl")) for name in PROJECTS}
 
 
 @pytest.fixture(scope="module")
