@@ -104,7 +104,7 @@ def apply_disposition(dependencies: Dependencies, received: ReceivedMessage, dis
             dependencies.transport.send(change_visibility(received, seconds))
             return False
         case DeadLetter(reason):
-            log.error("message %s is put aside: %s", received.message_id, reason)
+            log.error("message %s goes to the dead-letter queue: %s", received.message_id, reason)
             dependencies.transport.send(
                 send_dead_letter(dependencies.settings.dead_letter_queue_for(received.queue_url), received.body, reason)
             )

@@ -105,7 +105,7 @@ class Heartbeat:
         except Exception:
             # the lease, the timeout and a cancel depend on the next tick; there may be no memory even to log this
             with contextlib.suppress(Exception):
-                log.exception("%s: a look of its heartbeat failed; it goes on", self._job.id)
+                log.exception("%s: a step of its heartbeat failed; the heartbeat goes on", self._job.id)
             return True
 
     def _tick_once(self) -> bool:

@@ -60,7 +60,7 @@ def _process_letter(dependencies: Dependencies, received: ReceivedMessage) -> st
         return "removed from the dead letters"
     if job is not None and job_updates.should_record_dead_letter(job, received.message_id):
         error = JobError(errors.DEAD_LETTERED.code, received.reason or "its message was received too often")
-        log.error("a message of %s was put aside: %s", job.id, error.detail)
+        log.error("a message of %s is in the dead-letter queue: %s", job.id, error.detail)
         dependencies.transport.send(
             job_updates.record_dead_letter(table, job, received.message_id, error, now=dependencies.clock())
         )
