@@ -53,7 +53,7 @@ def listens(url: str) -> bool:
 
 def nothing_is_left_of(stack: Stack) -> bool:
     gone = not stack.processes() and not listens(stack.url) and not listens(stack.aws_endpoint_url)
-    return gone and {one.name for one in stack.home.iterdir()} - {"code"} == {"api-key", "lock", "logs"}
+    return gone and {one.name for one in stack.home.iterdir()} - {"code"} == {"api-key", "lock", "logs", "state"}
 
 
 def test_says_where_it_is(front_door: Stack) -> None:
@@ -78,7 +78,7 @@ def test_listens_on_loopback_only(front_door: Stack) -> None:
 
 
 def test_each_line_says_which_part_speaks(front_door: Stack) -> None:
-    banner = r"\n\n(?=  Coatcheck is ready)|(?<=kept in memory\.)\n\n"
+    banner = r"\n\n(?=  Coatcheck is ready)|(?<=begins without them\.)\n\n"
     before, ready, after = re.split(banner, front_door.log.read_text())
     assert "coatcheck submit demo.sleep" in ready
     for line in (before + "\n" + after).splitlines():

@@ -26,7 +26,7 @@ def banner(endpoint: StackEndpoint, home: Path, seconds: float) -> RenderableTyp
         Text(f"\n  Webhooks may go to this machine, over http too ({SETTING})."),
         Text("\n  Try, in another terminal:\n"),
         *(Text(f"    {command}") for command in commands(endpoint, home)),
-        Text("\n  Ctrl-C stops everything and discards the jobs, which are kept in memory.\n", style="dim"),
+        Text("\n  Ctrl-C stops everything. Jobs and files are kept: up --fresh begins without them.\n", style="dim"),
     )
 
 

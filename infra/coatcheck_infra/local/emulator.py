@@ -21,6 +21,7 @@ from coatcheck_infra.local.code_cache import CODE_CACHE_VARIABLE
 from coatcheck_infra.local.emulator_access import ACCESS_VARIABLE, STORES, WHOLE
 from coatcheck_infra.local.home import Home
 from coatcheck_infra.local.processes import ProcessManager, ProcessSpec, RunningProcess, describe_exit
+from coatcheck_infra.local.state_store import STATE_VARIABLE
 from coatcheck_infra.local.terminal import Terminal
 from coatcheck_infra.local.up_error import UpError, user_message
 from coatcheck_infra.toolchain.environments import MINISTACK
@@ -112,6 +113,7 @@ async def emulator(
         "GATEWAY_PORT": str(port),
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",
+        STATE_VARIABLE: str(home.state),
     }
     spec = ProcessSpec("aws", (str(python), "-m", "coatcheck_infra.local.ministack"), env)
     with (home.logs / "ministack.log").open("wb", buffering=0) as file:

@@ -51,6 +51,11 @@ class Home:
         return self.path / "code"
 
     @property
+    def state(self) -> Path:
+        """The jobs, files and secrets of the stack. They are kept between starts."""
+        return self.path / "state"
+
+    @property
     def endpoint(self) -> Path:
         return self.path / "endpoint.json"
 

@@ -18,17 +18,21 @@ from coatcheck_infra.local.banner import banner
 from coatcheck_infra.local.emulator import emulator
 from coatcheck_infra.local.full_stack import full_stack_specs
 from coatcheck_infra.local.home import StackEndpoint, lock_home
+from coatcheck_infra.local.kept_state import open_state, origin_of, send_messages_again
 from coatcheck_infra.local.process_stack import process_stack_specs
 from coatcheck_infra.local.process_supervisor import ProcessSupervisor
 from coatcheck_infra.local.processes import process_manager
 from coatcheck_infra.local.readiness import wait_until_ready
 from coatcheck_infra.local.reload import reload
+from coatcheck_infra.local.resources import client
 from coatcheck_infra.local.stack_context import StackContext
 from coatcheck_infra.local.terminal import Terminal
 from coatcheck_infra.local.up_error import UpError
+from coatcheck_infra.template import read_template
 
 BACKLOG = 512
 READY_LIMIT = 60.0
+SWEEPER = "sweeper"
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -41,6 +45,7 @@ class LaunchOptions:
     full_stack: bool
     workers: int
     reload: bool
+    fresh: bool
     verbose: bool
 
 
@@ -58,6 +63,7 @@ async def launch(options: LaunchOptions, inherited: Mapping[str, str], terminal:
         lock_home(options.home) as home,
         process_manager(terminal, home.endpoint, home.scratch) as started,
     ):
+        open_state(home.state, origin_of(read_template()), write_line, fresh=options.fresh)
         write_line("starting the AWS emulator")
         async with emulator(home, inherited, started, whole=options.full_stack, verbose=options.verbose) as aws:
             stack = StackContext(
@@ -82,6 +88,7 @@ async def launch(options: LaunchOptions, inherited: Mapping[str, str], terminal:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(aws.ended())
                 await start_processes(stack, tasks, options)
+                tasks.create_task(send_kept_messages(stack))
                 with home.publish_endpoint(endpoint):
                     terminal.show(banner(endpoint, home.path, time.monotonic() - began))
                     await asyncio.Event().wait()
@@ -93,12 +100,21 @@ async def start_processes(stack: StackContext, tasks: asyncio.TaskGroup, options
     specs = await (full_stack_specs if options.full_stack else process_stack_specs)(stack)
     reloads = options.reload and not options.full_stack
     supervisor = ProcessSupervisor(stack.process_manager, tasks, reloads=reloads)
-    changed = {spec.name: supervisor.keep_running(spec) for spec in specs}
+    changed = {spec.name: supervisor.keep_running(spec) for spec in specs if spec.name != SWEEPER}
     if reloads:
         tasks.create_task(reload(changed, stack.write_line))
     stack.write_line(f"starting {', '.join(changed)}; waiting for a first job to finish")
     await wait_until_ready(stack.url, stack.api_key, READY_LIMIT)
     supervisor.ready = True
+    # It sends messages for jobs kept from before, and the first job would wait behind them.
+    changed.update({spec.name: supervisor.keep_running(spec) for spec in specs if spec.name == SWEEPER})
+
+
+async def send_kept_messages(stack: StackContext) -> None:
+    """Send the messages that were in the queues when the stack stopped."""
+    sqs = client("sqs", stack.emulator.url, stack.emulator.credentials)
+    if sent := await asyncio.to_thread(send_messages_again, stack.home.state, sqs):
+        stack.write_line(f"sent {sent} messages again that were kept in {stack.home.state}")
 
 
 def stop_on_signals() -> None:

@@ -24,6 +24,7 @@ def up(
     ] = False,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Jobs that run at the same time.")] = 2,
     reload: Annotated[bool, typer.Option(help="Restart parts when their code changes.")] = True,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Discard the jobs and files kept from before.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Show every line of the AWS emulator.")] = False,
 ) -> None:
     """Start everything on this machine: an AWS emulator, the API, a worker, the deliverer, the sweeper."""
@@ -32,7 +33,7 @@ def up(
     from coatcheck_infra.local.terminal import Terminal  # noqa: PLC0415
 
     options = LaunchOptions(
-        port=port, home=home, full_stack=full_stack, workers=workers, reload=reload, verbose=verbose
+        port=port, home=home, full_stack=full_stack, workers=workers, reload=reload, fresh=fresh, verbose=verbose
     )
     failed: BaseException | None = None
     try:

@@ -17,9 +17,17 @@ from typing import Any
 
 from coatcheck_infra.local.code_cache import CODE_CACHE_VARIABLE
 from coatcheck_infra.local.emulator_access import ACCESS_VARIABLE, WHOLE
-from coatcheck_infra.local.ministack import access_patches, cloudwatch_patches, http_patches, lambda_patches
+from coatcheck_infra.local.ministack import (
+    access_patches,
+    cloudwatch_patches,
+    http_patches,
+    lambda_patches,
+    state_patches,
+)
 from coatcheck_infra.local.ministack.access_patches import AccessRules
 from coatcheck_infra.local.ministack.environment_limiter import EnvironmentLimiter
+from coatcheck_infra.local.ministack.state_patches import StateRecorder
+from coatcheck_infra.local.state_store import STATE_VARIABLE, StateStore
 
 Patch = Callable[[Any], Any]
 
@@ -30,6 +38,9 @@ def main() -> None:
     if allowed := os.environ.get(ACCESS_VARIABLE):
         key = (os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"])
         for module, name, make_replacement in limit_access(AccessRules.of(*key, whole=allowed == WHOLE)):
+            apply_patch(module, name, make_replacement)
+    if directory := os.environ.get(STATE_VARIABLE):
+        for module, name, make_replacement in keep_state(StateRecorder(StateStore(Path(directory)))):
             apply_patch(module, name, make_replacement)
     importlib.import_module("ministack.app").main()
 
@@ -74,6 +85,24 @@ def limit_access(rules: AccessRules) -> list[tuple[str, str, Patch]]:
     if not rules.whole:
         replaced.append(("ministack.services.lambda_svc", "_execute_function_dispatch", access_patches.run_no_function))
     return replaced
+
+
+def keep_state(recorder: StateRecorder) -> list[tuple[str, str, Patch]]:
+    """List the further patches that keep what is in the stores over a restart."""
+    provisioners = "ministack.services.cloudformation.provisioners"
+    return [
+        ("ministack.services.dynamodb", "_set_item", functools.partial(state_patches.note_set, recorder)),
+        ("ministack.services.dynamodb", "_remove_item", functools.partial(state_patches.note_removed, recorder)),
+        ("ministack.services.dynamodb", "handle_request", functools.partial(state_patches.write_items_first, recorder)),
+        (
+            "ministack.services.secretsmanager",
+            "handle_request",
+            functools.partial(state_patches.write_secrets_first, recorder),
+        ),
+        ("ministack.services.sqs", "_queues", functools.partial(state_patches.keep_messages, recorder)),
+        ("ministack.services.s3", "S3_PERSIST", state_patches.keep_bodies_on_disk),
+        (provisioners, "_RESOURCE_HANDLERS", functools.partial(state_patches.restore_when_made, recorder)),
+    ]
 
 
 def apply_patch(module: str, name: str, make_replacement: Patch) -> None:

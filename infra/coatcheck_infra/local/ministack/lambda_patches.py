@@ -68,7 +68,7 @@ def stream_stderr(_read_stderr: Function) -> Function:
     """Forward each line of a function immediately. MiniStack has them only after the call, up to 15 minutes late."""
 
     def read_stderr(worker: Any) -> None:
-        for line in worker._proc.stderr:  # noqa: SLF001 - a patch is a part of what it patches
+        for line in worker._proc.stderr:
             write_log_line(worker.func_name, line.rstrip("\n"))
 
     return read_stderr

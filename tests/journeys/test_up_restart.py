@@ -1,0 +1,90 @@
+"""A `coatcheck up` that is started again in its home goes on with the jobs and files that it had."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from coatcheck_infra.local.resources import client
+from coatcheck_infra.local.state_store import StateStore
+from tests.journeys.results import fetch_result, submitted
+from tests.journeys.up_process import Stack, UpProcess, eventually, processes_of
+
+StartUp = Callable[..., UpProcess]
+
+TABLE = b"a,b\n" + b"1,2\n" * 50_000
+SECRET = {"Name": "payments/key", "SecretString": "s3cret"}
+
+
+def uploaded(http: httpx.Client) -> str:
+    announced = http.post("/v1/uploads", json={"filename": "t.csv", "content_type": "text/csv", "size": len(TABLE)})
+    upload = announced.raise_for_status().json()
+    sent = httpx.request(upload["method"], upload["url"], headers=upload["headers"], content=TABLE, trust_env=False)
+    sent.raise_for_status()
+    return str(upload["id"])
+
+
+def is_running(http: httpx.Client, job: str) -> bool:
+    return bool(http.get(f"/v1/jobs/{job}").json()["status"] == "running")
+
+
+def secrets_of(stack: Stack) -> dict[str, Any]:
+    """The value of each secret, by its ARN."""
+    api = client("secretsmanager", stack.aws_endpoint_url, stack.credentials)
+    arns = [secret["ARN"] for secret in api.list_secrets()["SecretList"]]
+    return {arn: api.get_secret_value(SecretId=arn)["SecretString"] for arn in arns}
+
+
+def kept_messages(home: Path) -> int:
+    with contextlib.closing(StateStore(home / "state")) as store:
+        return len(store.messages())
+
+
+def test_jobs_files_and_secrets_are_kept(start_up: StartUp) -> None:
+    up = start_up()
+    stack = up.ready()
+    with stack.client() as http:
+        upload = uploaded(http)
+        query = {"sql": "SELECT * FROM t", "tables": {"t": {"$upload": upload}}, "format": "csv"}
+        finished = submitted(http, "table.query", query)
+        result = fetch_result(http, finished).content
+        assert len(result) > len(TABLE) // 2
+        interrupted = submitted(http, "demo.sleep", {"seconds": 3})
+        eventually(lambda: is_running(http, interrupted), 30)
+    client("secretsmanager", stack.aws_endpoint_url, stack.credentials).create_secret(**SECRET)
+    secrets = secrets_of(stack)
+    assert len(secrets) == 2
+    assert up.stop(signal.SIGINT) == 0, up.output()
+
+    up = start_up(home=up.home)
+    stack = up.ready()
+    assert secrets_of(stack) == secrets
+    with stack.client() as http:
+        assert fetch_result(http, finished).content == result
+        assert fetch_result(http, submitted(http, "table.query", query)).content == result
+        # its message was kept: the sweeper would have sent another after a minute
+        eventually(lambda: http.get(f"/v1/jobs/{interrupted}").json()["status"] == "succeeded", 30, up.output)
+        # as many as the workers run, and one that waits behind them
+        jobs = [submitted(http, "demo.sleep", {"seconds": seconds}) for seconds in (60, 60, 0)]
+        eventually(lambda: all(is_running(http, job) for job in jobs[:2]), 30)
+        eventually(lambda: kept_messages(up.home) == len(jobs), 10, lambda: (kept_messages(up.home), up.output()))
+        listed = {job["id"] for job in http.get("/v1/jobs").json()["data"]}
+    up.kill()
+    eventually(lambda: not processes_of(up.home), 5)
+
+    up = start_up(home=up.home)
+    with up.ready().client() as http:
+        assert {job["id"] for job in http.get("/v1/jobs").json()["data"]} == listed
+        assert fetch_result(http, finished).content == result
+        eventually(lambda: http.get(f"/v1/jobs/{jobs[2]}").json()["status"] == "succeeded", 30, up.output)
+    assert up.stop() == 0, up.output()
+
+    up = start_up("--fresh", home=up.home)
+    with up.ready().client() as http:
+        assert http.get("/v1/jobs").json()["data"] == []
+    assert f"discarded what was kept in {up.home}/state" in up.output()
