@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+
+MAX_RETRY_SECONDS = 30 * 86_400.0
+"""The longest time between two attempts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +36,15 @@ class Reject(Exception):
 
 
 class RetryLater(Exception):
-    """Raised by a handler: not now. The next attempt starts after `after` seconds (at most 30 days)."""
+    """Raised by a handler: not now. The next attempt starts after `after` seconds (at most 30 days).
+
+    Raises ValueError when `after` is not a number.
+    """
 
     def __init__(self, after: float, reason: str = "the handler asked to be run later") -> None:
         super().__init__(reason)
-        self.after: float = min(max(after, 0.0), 30 * 86_400.0)
+        seconds = float(after)
+        if math.isnan(seconds):
+            raise ValueError("RetryLater needs a number of seconds, not nan")
+        self.after: float = min(max(seconds, 0.0), MAX_RETRY_SECONDS)
         self.reason = reason

@@ -7,6 +7,7 @@ import contextlib
 import inspect
 import json
 import logging
+import os
 import tempfile
 import threading
 from collections.abc import Callable
@@ -27,6 +28,7 @@ from coatcheck.core.flows.notify import notify_deliverer
 from coatcheck.core.job import Blob, Job
 from coatcheck_worker.dependencies import Dependencies, Disposition
 from coatcheck_worker.run import settle
+from coatcheck_worker.run.handler_errors import decisive
 from coatcheck_worker.run.heartbeat import Heartbeat, StopReason
 from coatcheck_worker.run.job_context import JobContext
 from coatcheck_worker.storage.orphans import discard_attempt
@@ -36,6 +38,10 @@ log = logging.getLogger(__name__)
 
 UNRESPONSIVE_EXIT_STATUS = 75
 """Exit status of a worker that was ended because a handler did not stop (EX_TEMPFAIL of sysexits.h)."""
+
+
+FORKED_EXIT_STATUS = 70
+"""Exit status of a child of a handler that returned from it (EX_SOFTWARE)."""
 
 
 class JobAttempt:
@@ -71,7 +77,11 @@ class JobAttempt:
 
     def run(self) -> Disposition:
         """Run the handler and settle. Raises AwsError when the settling write cannot be sent: the lease decides."""
-        with tempfile.TemporaryDirectory(prefix="coatcheck-") as workdir, self.heartbeat:
+        try:
+            folder = tempfile.TemporaryDirectory(prefix="coatcheck-", ignore_cleanup_errors=True)
+        except OSError as error:
+            return settle.not_begun(self._dependencies, self._job, error)
+        with folder as workdir, self.heartbeat:
             run(self._dependencies.transport, notify_deliverer(self._dependencies.settings, self._job))
             context = JobContext(
                 self._dependencies.transport,
@@ -84,10 +94,8 @@ class JobAttempt:
             )
             try:
                 settling = self._store(self._call_handler(context), context)
-            except Stopped:
-                return self._stop()
-            except Exception as error:  # noqa: BLE001 - whatever a handler raises ends its attempt, not the worker
-                return self._fail(error)
+            except BaseException as error:  # noqa: BLE001 - whatever a handler raises ends its attempt, not the worker
+                return self._ended_by(decisive(error, stop_requested=self.heartbeat.stop is not None))
             # outside the try: a write that fails may still have been made, and then what it points to must stay
             with self._settling:
                 return settling()
@@ -96,10 +104,16 @@ class JobAttempt:
         # the attempt may have to end before it began: the claim may have taken longer than there was time
         context.check()
         context.checkpoint = self._checkpoint()
-        value = self._handler.run(self._input(), context)
-        if inspect.isawaitable(value):
-            return asyncio.run(_until_stopped(value, self.heartbeat))
-        return value
+        given, process = self._input(), os.getpid()
+        try:
+            value = self._handler.run(given, context)
+            if inspect.isawaitable(value):
+                return asyncio.run(_until_stopped(value, self.heartbeat))
+            return value
+        finally:
+            if os.getpid() != process:
+                # the handler forked, and its child came back: it must not settle the attempt a second time
+                os._exit(FORKED_EXIT_STATUS)
 
     def _input(self) -> Any:
         text = self._load(self._job.input, s3_keys.input_key(self._job))
@@ -136,7 +150,9 @@ class JobAttempt:
             dependencies.transport.send(job_items.put_artifacts(dependencies.settings.table, job, context.artifacts))
         return partial(settle.succeeded, dependencies, job, stored, len(context.artifacts))
 
-    def _fail(self, error: Exception) -> Disposition:
+    def _ended_by(self, error: BaseException) -> Disposition:
+        if self.heartbeat.stop is not None and isinstance(error, (Stopped, asyncio.CancelledError)):
+            return self._stop()
         if isinstance(error, AwsError) and self.heartbeat.stop is StopReason.LEASE_LOST:
             return self._stop()
         # the client reads the reason, and it may hold what a tenant sent

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from coatcheck.authoring.retry import Reject, RetryLater, RetryPolicy
+from coatcheck_worker.run.handler_errors import wait_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ def decide(
     if attempt >= max_attempts:
         return GiveUp(permanent=False)
     if isinstance(error, RetryLater):
-        return RetryIn(error.after)
+        return RetryIn(wait_of(error))
     # 2 ** 1024 does not fit a float; the cap is reached long before
     ceiling = min(policy.cap, policy.base * 2.0 ** min(attempt - 1, 64))
     return RetryIn(ceiling * roll)

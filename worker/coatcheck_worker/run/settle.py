@@ -16,6 +16,7 @@ from coatcheck.core.flows.notify import notify_deliverer
 from coatcheck.core.job import Blob, Job, JobError
 from coatcheck.core.lifecycle import FAIL, SUCCEED, TIME_OUT, Status, Transition
 from coatcheck_worker.dependencies import Ack, Dependencies, Disposition, Redeliver
+from coatcheck_worker.run.handler_errors import reason_of
 from coatcheck_worker.run.heartbeat import StopReason
 from coatcheck_worker.run.retry_decision import GiveUp, decide
 from coatcheck_worker.storage.orphans import discard_attempt
@@ -27,6 +28,9 @@ MAX_DETAIL = 500
 UNKNOWN_TYPE_TIMEOUT = DAY
 """How long a job waits for a worker that knows its type, from when a worker first missed it."""
 UNKNOWN_TYPE_DELAY = 60
+NOT_BEGUN_DELAY = 60
+"""Seconds until a job is tried again that this machine could not begin."""
+
 _CANCELED = JobError(errors.CANCELED.code, "The client canceled the job while it ran.")
 
 
@@ -49,7 +53,7 @@ def continued(dependencies: Dependencies, job: Job, checkpoint: Blob) -> Disposi
     return Redeliver(0) if _commit(dependencies, job, transition) else Ack()
 
 
-def raised(dependencies: Dependencies, job: Job, policy: RetryPolicy, error: Exception) -> Disposition:
+def raised(dependencies: Dependencies, job: Job, policy: RetryPolicy, error: BaseException) -> Disposition:
     """The handler raised `error`."""
     match decide(policy, attempt=job.attempt, max_attempts=job.max_attempts, error=error, roll=dependencies.roll()):
         case GiveUp():
@@ -80,6 +84,13 @@ def stopped(
             return _give_up(dependencies, job, TIME_OUT, error)
         case wait:
             return _retry(dependencies, job, error, wait.seconds)
+
+
+def not_begun(dependencies: Dependencies, job: Job, error: OSError) -> Disposition:
+    """This machine cannot run the job now: its disk may be full. Another may, so it uses up no attempt."""
+    reason = JobError(errors.HANDED_BACK.code, f"the worker could not make a working folder ({error.strerror})")
+    log.error("%s: %s", job.id, reason.detail)
+    return _retry(dependencies, job, reason, NOT_BEGUN_DELAY, counted=False)
 
 
 def requeue_unknown_type(dependencies: Dependencies, job: Job) -> Disposition:
@@ -176,13 +187,13 @@ def _was_our_write(status: Status) -> bool:
             assert_never(status)
 
 
-def _describe(error: Exception, job: Job) -> JobError:
+def _describe(error: BaseException, job: Job) -> JobError:
     """The error that a client sees. A handler's unexpected error may hold anything, so only its class is named."""
     match error:
         case Reject():
-            return _job_error(errors.REJECTED.code, error.reason)
+            return _job_error(errors.REJECTED.code, reason_of(error))
         case RetryLater():
-            return _job_error(errors.HANDLER_ERROR.code, error.reason)
+            return _job_error(errors.HANDLER_ERROR.code, reason_of(error))
         case BadResult():
             return _job_error(errors.BAD_RESULT.code, error)
         case _:

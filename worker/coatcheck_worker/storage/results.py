@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from pydantic import BaseModel
@@ -28,25 +29,23 @@ class BadResult(Exception):
 
 
 def as_result(job_type: JobType[Any, Any], returned: Any) -> Result:
-    """The returned value as bytes with a content type. Raises BadResult."""
-    if isinstance(returned, Result):
-        return returned
+    """The returned value as bytes with a content type. Raises BadResult for what the job type's output is not."""
+    output = job_type.output
+    if not isinstance(returned, output):
+        raise BadResult(f"{job_type.name} returned {_type_name(type(returned))}, not {_type_name(output)}")
     if returned is None:
         return Result(b"null", JSON)
     if isinstance(returned, BaseModel):
-        if not isinstance(returned, job_type.output):
-            raise _misfit(job_type, returned)
-        return Result(returned.model_dump_json().encode(), JSON)
-    # a mapping would be sent as its keys
-    if isinstance(returned, (bytes, Path)) or (
-        isinstance(returned, Iterable) and not isinstance(returned, (str, Mapping))
-    ):
-        return Result(returned)
-    raise _misfit(job_type, returned)
+        try:
+            return Result(returned.model_dump_json().encode(), JSON)
+        except ValueError as error:
+            raise BadResult(f"{job_type.name} returned {_type_name(output)} with values that JSON lacks") from error
+    assert isinstance(returned, Result)
+    return returned
 
 
-def _misfit(job_type: JobType[Any, Any], returned: object) -> BadResult:
-    return BadResult(f"{job_type.name} returned {type(returned).__name__}, not {job_type.output.__name__}")
+def _type_name(one: type[Any]) -> str:
+    return "None" if one is NoneType else one.__name__
 
 
 def store_result(transport: Transport, bucket: str, job: Job, result: Result, *, check: Callable[[], None]) -> Blob:
@@ -92,7 +91,7 @@ def _fill(writer: ObjectWriter, chunks: Iterable[bytes | memoryview], check: Cal
 
 def _chunks(result: Result) -> Iterator[bytes | memoryview]:
     """The bytes in chunks. A chunk is valid until the next is read."""
-    body = result.body
+    body: object = result.body
     if isinstance(body, bytes):
         with memoryview(body) as view:
             for start in range(0, len(view), _CHUNK_SIZE):
@@ -102,7 +101,9 @@ def _chunks(result: Result) -> Iterator[bytes | memoryview]:
             while size := file.readinto(view):
                 yield view[:size]
     else:
+        if isinstance(body, str) or not isinstance(body, Iterable):
+            raise BadResult(f"the body of a Result must be bytes, a path or yield bytes, not {type(body).__name__}")
         for chunk in body:
             if not isinstance(chunk, (bytes, bytearray, memoryview)):
                 raise BadResult(f"a result must be bytes or yield bytes, and this one yielded {type(chunk).__name__}")
-            yield chunk
+            yield bytes(chunk) if isinstance(chunk, bytearray) else chunk
