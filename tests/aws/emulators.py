@@ -18,11 +18,11 @@ import httpx
 
 from coatcheck.core.settings import Settings
 from coatcheck_infra.local import environment
-from coatcheck_infra.local.processes import ROOT
 from coatcheck_infra.local.resources import create_stores
 from coatcheck_infra.toolchain.environments import MINISTACK
 from coatcheck_worker.boto_transport import BotoTransport
 from tests.example_jobs import MODULES
+from tests.repository import ROOT
 
 START_LIMIT = 30.0
 

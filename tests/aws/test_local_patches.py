@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 
-from coatcheck_infra.local.processes import ROOT
 from coatcheck_infra.toolchain.environments import MINISTACK
+from tests.repository import ROOT
 
 
 def under_ministack(code: str) -> subprocess.CompletedProcess[str]:

@@ -26,7 +26,7 @@ def written() -> io.StringIO:
 @pytest.fixture
 def started(written: io.StringIO, tmp_path: Path) -> Iterator[ProcessManager]:
     (tmp_path / "scratch").mkdir()
-    with process_manager(Terminal(Console(file=written, soft_wrap=True)), tmp_path / "scratch") as started:
+    with process_manager(Terminal(Console(file=written, soft_wrap=True)), tmp_path, tmp_path / "scratch") as started:
         yield started
     assert not (tmp_path / "scratch").exists()
 
@@ -105,8 +105,8 @@ async def test_a_part_gets_nothing_to_read_and_only_the_files_it_was_given(start
     assert lines == ["4"]
 
 
-async def test_parts_that_are_left_are_killed_at_the_end(written: io.StringIO) -> None:
-    with process_manager(Terminal(Console(file=written, soft_wrap=True))) as left:
+async def test_parts_that_are_left_are_killed_at_the_end(written: io.StringIO, tmp_path: Path) -> None:
+    with process_manager(Terminal(Console(file=written, soft_wrap=True)), tmp_path) as left:
         running = await left.start(shell("trap '' TERM; echo $$; while :; do sleep 1; done"))
         await until(written.getvalue)
     number = int(written.getvalue().split("│")[1])

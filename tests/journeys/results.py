@@ -9,8 +9,8 @@ import httpx
 
 from coatcheck.core.aws.dynamodb.keys import JobKey
 from coatcheck_infra.local.full_stack import CODE_BUCKET
+from coatcheck_infra.local.home import TENANT
 from coatcheck_infra.local.resources import client
-from coatcheck_infra.local.stack_context import TENANT
 from tests.aws import emulators
 from tests.finished_job import FinishedJob
 from tests.journeys.up_process import Stack

@@ -10,8 +10,8 @@ import pytest
 
 from coatcheck.core.messages import DeliveryMessage, JobMessage
 from coatcheck.core.settings import WEBHOOKS
+from coatcheck_infra.local.home import TENANT
 from coatcheck_infra.local.resources import STACK, client, session
-from coatcheck_infra.local.stack_context import TENANT
 from coatcheck_infra.ops.dead_letters.target_deployment import from_stack
 from tests.journeys.up_process import RunCli, Stack, eventually
 

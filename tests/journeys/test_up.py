@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import re
@@ -10,22 +11,22 @@ import signal
 import socket
 import stat
 import subprocess
-import sys
+import sysconfig
+import venv
 from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 import pytest
 
-from coatcheck_infra.local.processes import ROOT
 from coatcheck_infra.toolchain.environments import MINISTACK
 from tests.journeys.up_process import COATCHECK, Stack, UpProcess, eventually, processes_of
+from tests.repository import ROOT
 
 StartUp = Callable[..., UpProcess]
 
 BOTH_WAYS = pytest.mark.parametrize("way", [(), ("--whole",)], ids=["up", "whole"])
-SOURCES = "import os, sys; sys.path[1:1] = map(os.path.abspath, ('service', 'worker', 'infra'))"
-FROM_CHECKOUT = (sys.executable, "-c", f"{SOURCES}; from coatcheck.cli.main import main; main()")
+FROM_CHECKOUT = (".venv/bin/python", "-c", "from coatcheck.cli.main import main; main()")
 LONG_JOB = {"type": "demo.sleep", "input": {"seconds": 60}}
 
 
@@ -159,19 +160,20 @@ def test_a_full_disk(start_up: StartUp, tmp_path: Path) -> None:
 PARTS = {"api": "coatcheck_service.main:app", "worker": "-m coatcheck_worker ", "sweeper": "-m coatcheck_worker.sweep "}
 
 
+def processes(stack: Stack, part: str) -> set[int]:
+    return {number for number, command in stack.processes().items() if PARTS[part] in command}
+
+
 def test_a_part_that_was_killed_comes_back(start_up: StartUp) -> None:
     up = start_up()
     stack = up.ready()
 
-    def running(part: str) -> list[int]:
-        return [number for number, command in stack.processes().items() if PARTS[part] in command]
-
     def is_back(part: str, killed: int) -> bool:
         told = re.search(rf"{part} +│ was killed by SIGKILL; starting it again", up.output())
-        return bool(told) and running(part) not in ([], [killed])
+        return bool(told) and processes(stack, part) not in (set(), {killed})
 
     for part in PARTS:
-        (number,) = running(part)
+        (number,) = processes(stack, part)
         os.kill(number, signal.SIGKILL)
         eventually(functools.partial(is_back, part, number), 10, up.output)
     with stack.client() as http:
@@ -193,34 +195,65 @@ def test_ends_with_the_emulator(start_up: StartUp, way: tuple[str, ...]) -> None
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A copy of the code, to be edited."""
+    """A copy of the code, to be edited, with an environment in which it is installed."""
     copy = tmp_path / "checkout"
-    for package in ("coatcheck", "service", "worker", "jobs", "infra"):
-        shutil.copytree(ROOT / package, copy / package, ignore=shutil.ignore_patterns("__pycache__"))
+    for package in ("coatcheck", "service", "worker", "infra", "example"):
+        shutil.copytree(ROOT / package, copy / package, ignore=shutil.ignore_patterns("__pycache__", "build"))
+    shutil.copy(ROOT / "pyproject.toml", copy)
+    venv.create(copy / ".venv", symlinks=True)
+    (packages,) = (copy / ".venv").glob("lib/python*/site-packages")
+    paths = [copy, *(copy / folder for folder in ("service", "worker", "infra")), sysconfig.get_path("purelib")]
+    (packages / "checkout.pth").write_text("\n".join(map(str, paths)))
     return copy
 
 
 def test_reloads_changed_code(start_up: StartUp, checkout: Path) -> None:
     up = start_up(command=FROM_CHECKOUT, cwd=checkout)
     stack = up.ready()
-    catalog = checkout / "jobs" / "catalog.py"
-    code = catalog.read_text()
+    parts = {name: processes(stack, name) for name in PARTS}
+    declared = checkout / "example" / "jobs" / "demo.py"
+    code = declared.read_text()
 
     def title() -> str:
-        with stack.client() as http:
+        # the server that is replaced may close a connection that has just been made
+        with stack.client() as http, contextlib.suppress(httpx.RemoteProtocolError):
             return str(http.get("/v1/job-types/demo.sleep").json()["title"])
+        return ""
 
-    catalog.write_text(f"{code}\n)")
-    eventually(lambda: "not reloaded: jobs/catalog.py, line" in up.output(), 30, up.output)
-    assert title() == "Sleep"
+    def says(line: str) -> bool:
+        return f"up        │ {line}\n" in up.output()
 
-    catalog.write_text(f"{code}\nraise RuntimeError('not today')\n")
-    eventually(lambda: re.search(r"api +│ ended with status 1; it starts again when", up.output()), 20, up.output)
-    assert "RuntimeError: not today" in up.output()
+    before = title()
+    declared.write_text(f"{code}\n)")
+    line = len(code.splitlines()) + 2
+    eventually(lambda: says(f"not reloaded: jobs/demo.py:{line}: unmatched ')'"), 30, up.output)
+    declared.write_text(f"{code}\nraise RuntimeError('not today')\n")
+    eventually(lambda: says(f"not reloaded: jobs/demo.py:{line}: RuntimeError: not today"), 30, up.output)
+    declared.write_text(code.replace('"demo.sleep"', '"demo.sleep", lane="nowhere"'))
+    eventually(lambda: 'demo.sleep: lane "nowhere" is not in [tool.coatcheck.lanes]' in up.output(), 30, up.output)
+    assert title() == before
+    assert {name: processes(stack, name) for name in PARTS} == parts, "the old code goes on"
 
-    catalog.write_text(code.replace('title="Sleep"', 'title="Nap"'))
-    eventually(lambda: title() == "Nap", 20, up.output)
-    assert "reloaded: jobs/catalog.py" in up.output()
+    job = submit(stack)
+    declared.write_text(code.replace('title="Sleep"', 'title="Nap"'))
+    eventually(lambda: title() == "Nap", 30, up.output)
+    assert says("reloaded: jobs/demo.py (api, worker)")
+    eventually(lambda: re.search(r"worker +│ .* waiting for .*demo\.sleep", up.output()), 10, up.output)
+    with stack.client() as http:
+        assert http.get(job).json()["status"] == "running", "it is not interrupted"
+
+    parts = {name: processes(stack, name) for name in PARTS}
+    of_a_handler = checkout / "example" / "jobs" / "query_process.py"
+    of_a_handler.write_text(f"{of_a_handler.read_text()}\n")
+    eventually(lambda: says("reloaded: jobs/query_process.py (worker)"), 30, up.output)
+    eventually(lambda: not processes(stack, "worker") <= parts["worker"], 10, up.output)
+    assert processes(stack, "api") == parts["api"]
+
+    ours = checkout / "service" / "coatcheck_service" / "main.py"
+    line = len(ours.read_text().splitlines()) + 1
+    ours.write_text(f"{ours.read_text()}raise RuntimeError('not today')\n")
+    error = f"service/coatcheck_service/main.py:{line}: RuntimeError: not today"
+    eventually(lambda: says(f"not reloaded: {error}"), 30, up.output)
     assert up.stop() == 0, up.output()
 
 

@@ -31,13 +31,13 @@ from coatcheck.core.messages import DeliveryMessage, JobMessage
 from coatcheck.core.settings import PREFIX, Settings
 from coatcheck.core.webhooks import EVENTS, Delivery, WebhookEndpoint
 from coatcheck_infra.local import environment
-from coatcheck_infra.local.processes import ROOT
 from coatcheck_service.aioboto_transport import AioBotoTransport
 from coatcheck_worker.boto_transport import BotoTransport
 from coatcheck_worker.webhooks.webhook_messages import parse
 from tests.aws import emulators
 from tests.job_rows import make_job
 from tests.kill.job_type import KillInput, work
+from tests.repository import ROOT
 
 LANE = "default"
 VISIBILITY = "5400"

@@ -15,11 +15,11 @@ import httpx
 
 from coatcheck.core.settings import WEBHOOKS
 from coatcheck_infra.local import environment
-from coatcheck_infra.local.processes import ROOT
 from tests.kill.crash_run import CrashRun, keys
 from tests.kill.crash_targets import ProcessForker, ProcessSpec
 from tests.kill.emulator import LANE, Emulator
 from tests.kill.flows import API
+from tests.repository import ROOT
 
 PROCESSES = "6"
 STOPPED_WITHIN = 15.0

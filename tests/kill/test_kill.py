@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from coatcheck_infra.local.processes import ROOT
 from tests.kill.flows import FLOWS
+from tests.repository import ROOT
 
 LEAST_KILLED = 120
 LEASE = "15"

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import json
+import stat
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
+from watchfiles import Change
+
 from coatcheck_infra.local import environment, reaper
-from coatcheck_infra.local.banner import commands
-from coatcheck_infra.local.home import StackEndpoint
+from coatcheck_infra.local.banner import BannerFacts, commands, serving_lines
+from coatcheck_infra.local.home import Home, StackEndpoint
 from coatcheck_infra.local.process_supervisor import restart_delay
-from coatcheck_infra.local.reload import PROCESSES_BY_PACKAGE, first_compile_error
+from coatcheck_infra.local.reload import PROCESSES_BY_PACKAGE, CodeFilter, first_compile_error, last_error
 from coatcheck_infra.local.resources import STORE_TYPES, stores_template
-from coatcheck_infra.local.stack_context import api_keys
+from coatcheck_infra.local.stack_context import hashed_keys, job_modules
 from coatcheck_infra.local.terminal import COLOURS
+from coatcheck_infra.project.config import ProjectConfig
 from coatcheck_infra.template import read_template
 
 
@@ -51,8 +59,48 @@ def test_nothing_of_the_users_aws_reaches_the_parts() -> None:
     assert parts["TMPDIR"] == "/s"
 
 
-def test_only_the_hash_of_the_key_is_passed_on() -> None:
-    assert json.loads(api_keys("abc")) == {"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad": "local"}
+def test_only_the_hashes_of_the_keys_are_passed_on() -> None:
+    assert json.loads(hashed_keys({"local": "abc", "acme": ""})) == {
+        "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad": "local",
+        "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855": "acme",
+    }
+
+
+def test_what_is_served_locally_needs_no_job_type_of_the_owner() -> None:
+    config = ProjectConfig.model_validate({"jobs": ["jobs.words"], "local": {"jobs": ["jobs.demo"]}})
+    assert job_modules(config) == "jobs.words,jobs.demo,coatcheck.authoring.ping"
+
+
+def test_keys_are_made_once_and_stay_those_of_their_tenants(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    file = tmp_path / "keys.json"
+    alone = home.api_keys([])
+    assert list(alone) == ["local"]
+    assert not file.exists()
+    several = home.api_keys(["acme", "globex"])
+    assert json.loads(file.read_text()) == several
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert several["local"] == alone["local"] == home.api_key()
+    assert len(set(several.values())) == 3
+    assert home.api_keys(["globex", "acme", "another"]).items() >= several.items()
+    file.write_text("not JSON")
+    assert home.api_keys(["acme"])["acme"] != several["acme"]
+    home.api_keys([])
+    assert not file.exists()
+
+
+def test_the_environment_file_can_be_read_by_a_shell_and_goes_with_the_stack(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    endpoint = StackEndpoint("http://127.0.0.1:8000", "cck_1", "http://127.0.0.1:9", "id", "secret", 1)
+    env = {"COATCHECK_QUEUES": '{"default": "it\'s $HOME"}', "AWS_REGION": "us-east-1"}
+    with home.publish(endpoint, env):
+        assert stat.S_IMODE(home.environment.stat().st_mode) == 0o600
+        script = 'set -a; . "$1"; exec "$2" -c "import json, os; print(json.dumps(dict(os.environ)))"'
+        shell = ["sh", "-c", script, "sh", str(home.environment), sys.executable]
+        read = subprocess.run(shell, env={}, check=True, capture_output=True, text=True)
+        assert json.loads(read.stdout).items() >= env.items()
+    assert not home.environment.exists()
+    assert not home.endpoint.exists()
 
 
 def test_the_warden_ends_what_was_not_taken_off_its_list() -> None:
@@ -75,9 +123,40 @@ def test_code_that_cannot_be_compiled_is_named(tmp_path: Path) -> None:
     (tmp_path / "good.py").write_text("x = 1\n")
     (tmp_path / "bad.py").write_text("x = 1\ny = (\n")
     (tmp_path / "null.py").write_bytes(b"\0")
-    assert first_compile_error(tmp_path, [Path("good.py"), Path("gone.py")]) is None
-    assert first_compile_error(tmp_path, [Path("good.py"), Path("bad.py")]) == "bad.py, line 2: '(' was never closed"
-    assert first_compile_error(tmp_path, [Path("null.py")]) is not None
+    good, bad, null, gone = (tmp_path / f"{name}.py" for name in ("good", "bad", "null", "gone"))
+    assert first_compile_error([good, gone]) is None
+    assert first_compile_error([good, bad], lambda file: file.name) == "bad.py:2: '(' was never closed"
+    assert first_compile_error([null]) is not None
+
+
+def test_a_traceback_is_one_line() -> None:
+    code = "def f():\n    raise RuntimeError('not today')\nf()"
+    command = [sys.executable, "-c", f"exec(compile({code!r}, '/a/b.py', 'exec'))"]
+    lines = subprocess.run(command, check=False, capture_output=True, text=True).stderr.splitlines()
+    assert last_error(lines, lambda file: file.name) == "b.py:2: RuntimeError: not today"
+    assert last_error([]) == "it ended without a message"
+
+
+@pytest.mark.parametrize(
+    ("path", "watched"),
+    [
+        ("/p/jobs/words.py", True),
+        ("/p/words.py", True),
+        ("/p/pyproject.toml", True),
+        ("/p/jobs/words.txt", False),
+        ("/p/tests/test_words.py", False),
+        ("/p/.venv/lib/python3.11/site-packages/x.py", False),
+        ("/p/.git/x.py", False),
+        ("/p/.coatcheck/code/x.py", False),
+        ("/p/jobs/__pycache__/x.py", False),
+        ("/p/build/local/x.py", False),
+        ("/elsewhere/coatcheck/client/job.py", True),
+        ("/elsewhere/other/x.py", False),
+    ],
+)
+def test_what_is_watched(path: str, watched: bool) -> None:  # noqa: FBT001
+    code = CodeFilter(Path("/p"), [Path("/elsewhere/coatcheck")])
+    assert code(Change.modified, path) is watched
 
 
 def test_what_is_reloaded_exists() -> None:
@@ -86,9 +165,24 @@ def test_what_is_reloaded_exists() -> None:
 
 def test_the_banner_passes_a_home_that_the_commands_would_not_find(tmp_path: Path) -> None:
     endpoint = StackEndpoint("http://127.0.0.1:8000", "cck_1", "http://127.0.0.1:9", "id", "secret", 1)
-    curl, submit, listing = commands(endpoint, tmp_path / "elsewhere")
+    facts = BannerFacts(
+        endpoint, tmp_path / "elsewhere", {}, {"default": ["demo.sleep"]}, runners=2, home_is_found=False
+    )
+    curl, submit, listing = commands(facts)
     assert "http://127.0.0.1:8000/v1/jobs" in curl
     assert "Bearer cck_1" in curl
     assert submit.startswith(f"COATCHECK_HOME={tmp_path}/elsewhere ")
     assert listing.startswith(f"COATCHECK_HOME={tmp_path}/elsewhere ")
-    assert "COATCHECK_HOME" not in "".join(commands(endpoint, Path(".coatcheck").resolve()))
+    assert "COATCHECK_HOME" not in "".join(commands(replace(facts, home_is_found=True)))
+    of_an_owner = "\n".join(commands(replace(facts, served={"default": ["text.words"]})))
+    assert "demo.sleep" not in of_an_owner
+    assert "coatcheck types text.words" in of_an_owner
+
+
+def test_a_line_for_each_lane_says_what_is_served() -> None:
+    served = {"heavy": ["image.thumbnails"], "default": ["text.words", "a.b"]}
+    assert list(serving_lines(served, 2)) == [
+        "serving a.b, text.words (lane default, 2 runners)",
+        "serving image.thumbnails (lane heavy, 2 runners)",
+    ]
+    assert list(serving_lines({"default": ["a.b"]}, None)) == ["serving a.b (lane default)"]

@@ -21,7 +21,6 @@ from coatcheck.core.ids import make_id
 from coatcheck.core.job import Job
 from coatcheck.core.messages import JobMessage
 from coatcheck.core.webhooks import DeliveryAttempt, DeliveryStatus, WebhookEndpoint
-from coatcheck_infra.local.processes import ROOT
 from coatcheck_worker import aws_lambda
 from coatcheck_worker.webhooks.create_deliveries import create_deliveries
 from coatcheck_worker.webhooks.delivery_context import targets_of
@@ -29,6 +28,7 @@ from tests.aws.worker.faulty_receiver import SILENT, FaultyReceiver, faulty_rece
 from tests.kill.emulator import ENDS, Emulator, emulator
 from tests.kill.job_type import KillInput
 from tests.kill.recovery import running
+from tests.repository import ROOT
 
 PATIENCE = 30.0
 

@@ -13,6 +13,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from coatcheck.authoring.loading import RESERVED_PREFIX, JobTypeError, load_job_types
+from coatcheck.authoring.types import Catalog
 from coatcheck.core.log import configure
 from coatcheck.core.settings import WEBHOOKS, BadSettings, Settings
 from coatcheck_worker import memory
@@ -125,7 +127,8 @@ def main(poller: str = "coatcheck_worker.poller", deliverer: str = "coatcheck_wo
     options = parser.parse_args()
     try:
         settings = Settings.from_env(os.environ)
-    except BadSettings as error:
+        job_types = load_job_types(settings.job_modules)
+    except (BadSettings, JobTypeError) as error:
         sys.exit(str(error))
     configure(settings.log)
     lanes = options.lane or sorted(settings.queues)
@@ -145,10 +148,21 @@ def main(poller: str = "coatcheck_worker.poller", deliverer: str = "coatcheck_wo
     ]
     if WEBHOOKS in lanes:
         children.append(ChildProcess(WEBHOOKS, [sys.executable, "-m", deliverer]))
+    for lane in job_lanes:
+        log.info("%s", serving_line(lane, job_types, options.processes))
     supervisor = ChildSupervisor(children, options.grace)
     signal.signal(signal.SIGTERM, supervisor.drain)
     signal.signal(signal.SIGINT, supervisor.drain)
     supervisor.run()
+
+
+def serving_line(lane: str, job_types: Catalog, processes: int) -> str:
+    """Return what is said at the start of the processes of a lane. Coatcheck's own job types are not named."""
+    served = sorted(
+        name for name, one in job_types.items() if one.lane == lane and not name.startswith(RESERVED_PREFIX)
+    )
+    counted = f"{processes} process{'es' if processes > 1 else ''}"
+    return f"serving {', '.join(served) or 'no job type'} (lane {lane}, {counted})"
 
 
 if __name__ == "__main__":

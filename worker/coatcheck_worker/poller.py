@@ -74,6 +74,8 @@ class Poller:
         timer = threading.Timer(self._grace, self._hand_back)
         timer.daemon = True
         timer.start()
+        # in a thread: this may have interrupted the writing of another log line
+        threading.Thread(target=self._log_waiting, args=(self._attempt,), daemon=True).start()
 
     def _hand_back(self) -> None:
         """The grace is over: queue the job again, also one whose claim is still in flight."""
@@ -83,6 +85,10 @@ class Poller:
     def _stop(self, attempt: JobAttempt | None) -> None:
         if attempt is not None:
             attempt.heartbeat.request_stop(StopReason.HANDED_BACK)
+
+    def _log_waiting(self, attempt: JobAttempt | None) -> None:
+        if attempt is not None:
+            log.info("before it ends, this process is waiting for %s", attempt.describe())
 
     def _receive(self) -> Sequence[ReceivedMessage]:
         self._receiving = True
@@ -94,6 +100,8 @@ class Poller:
     def _track_attempt(self, attempt: JobAttempt | None) -> None:
         # in this order: otherwise the grace could end between the two, and nothing would stop the attempt
         self._attempt = attempt
+        if self._draining.is_set():
+            self._log_waiting(attempt)
         if self._grace_over.is_set():
             self._stop(attempt)
 

@@ -35,6 +35,15 @@ MADE_UP = Credentials(ACCESS_KEY, SECRET_KEY)
 FOREIGN = ("AWS_", "COATCHECK_", "PYTHONPATH", "PYTHONHOME")
 
 
+JOINING = ("AWS_", "COATCHECK_", "NO_PROXY", "no_proxy", "PYTHONPATH")
+"""The variables of a process of the stack that another process needs to join it."""
+
+
+def joining_environment(env: Mapping[str, str], more: Mapping[str, str]) -> dict[str, str]:
+    """Return what a process needs of `env` to join the stack, and `more`."""
+    return {name: value for name, value in env.items() if name.startswith(JOINING)} | {**more}
+
+
 def child_environment(
     inherited: Mapping[str, str], scratch: Path, aws_endpoint_url: str, credentials: Credentials = MADE_UP
 ) -> dict[str, str]:

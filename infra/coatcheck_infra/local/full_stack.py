@@ -15,13 +15,12 @@ from coatcheck_infra.local import api_gateway_proxy
 from coatcheck_infra.local.code_cache import unpack
 from coatcheck_infra.local.environment import MADE_UP, Credentials
 from coatcheck_infra.local.gateway_responses import read_custom_responses
-from coatcheck_infra.local.processes import ROOT, ProcessSpec
+from coatcheck_infra.local.processes import ProcessSpec
 from coatcheck_infra.local.resources import POLL, Json, client, deploy_stack
-from coatcheck_infra.local.stack_context import WEBHOOK_TARGETS, StackContext, api_keys
+from coatcheck_infra.local.stack_context import WEBHOOK_TARGETS, PreparedStack, StackContext, hashed_keys, job_modules
 from coatcheck_infra.local.up_error import UpError
 from coatcheck_infra.template import read_template
 
-ZIPS = ROOT / "build" / "local"
 CODE_BUCKET = "coatcheck-code"
 TEMPLATE_KEY = "template.json"
 
@@ -45,7 +44,7 @@ class StackClients:
         return client(service, self.url, self.credentials)
 
 
-async def full_stack_specs(stack: StackContext) -> list[ProcessSpec]:
+async def prepare_full_stack(stack: StackContext) -> PreparedStack:
     """Build the zips, deploy the template, and return the process of the proxy to its API Gateway.
 
     The proxy takes the place of a custom domain name on AWS: clients need not know the API's id and stage.
@@ -53,13 +52,15 @@ async def full_stack_specs(stack: StackContext) -> list[ProcessSpec]:
     build = ProcessSpec(
         "build", (sys.executable, "-m", "coatcheck_infra.build.lambda_zips", "--target", "local"), stack.env
     )
+    zips = stack.project.root / "build" / "local"
     stack.write_line("building the zips of the Lambda functions")
     await stack.process_manager.run(build)
-    await asyncio.to_thread(unpack, ZIPS.glob("*.zip"), stack.home.code_cache)
-    stack.write_line("deploying infra/coatcheck_infra/template.yaml")
+    await asyncio.to_thread(unpack, zips.glob("*.zip"), stack.home.code_cache)
+    stack.write_line("deploying the template")
     aws = StackClients(stack.emulator.url, stack.emulator.credentials)
-    parameters = {"ApiKeys": api_keys(stack.api_key), "PublicUrl": stack.url}
-    api = await asyncio.to_thread(deploy_full_stack, aws, parameters)
+    parameters = {"ApiKeys": hashed_keys(stack.api_keys), "PublicUrl": stack.url}
+    variables = {"COATCHECK_JOBS": job_modules(stack.project.config), **WEBHOOK_TARGETS}
+    api = await asyncio.to_thread(deploy_full_stack, aws, zips, parameters, variables)
     stack.emulator.log.function_labels = await asyncio.to_thread(function_labels, aws)
     await asyncio.to_thread(wait_for_snapshots, aws, stack.emulator.log.function_labels)
     env = {
@@ -74,23 +75,28 @@ async def full_stack_specs(stack: StackContext) -> list[ProcessSpec]:
         "coatcheck_infra.local.api_gateway_proxy:app",
         str(stack.listener),
     )
-    return [ProcessSpec("gateway", command, env, (stack.listener,))]
+    joining = {**stack.env, **await asyncio.to_thread(function_environment, aws)}
+    return PreparedStack([ProcessSpec("gateway", command, env, (stack.listener,))], joining)
 
 
-def deploy_full_stack(aws: StackClients, parameters: dict[str, str]) -> str:
-    """Deploy the template with the zips in `ZIPS`. Returns the URL of its API in the emulator.
+def deploy_full_stack(aws: StackClients, zips: Path, parameters: dict[str, str], variables: dict[str, str]) -> str:
+    """Deploy the template with the zips in the folder `zips`. Returns the URL of its API in the emulator.
+
+    `variables` are set in the environment of every function.
 
     Raises `UpError` with CloudFormation's reason.
     """
     template = read_template()
     # the template allows only https and no address of this machine; here the API is on the loopback interface
     del template["Parameters"]["PublicUrl"]["AllowedPattern"]
-    template["Globals"]["Function"]["Environment"]["Variables"] |= WEBHOOK_TARGETS
+    # and two keys at most, because the environment of a function is small on AWS
+    del template["Parameters"]["ApiKeys"]["AllowedPattern"]
+    template["Globals"]["Function"]["Environment"]["Variables"] |= variables
     s3 = aws.client("s3")
     s3.create_bucket(Bucket=CODE_BUCKET)
     for properties in function_properties(template):
         key = Path(properties["CodeUri"]).name
-        s3.put_object(Bucket=CODE_BUCKET, Key=key, Body=(ZIPS / key).read_bytes())
+        s3.put_object(Bucket=CODE_BUCKET, Key=key, Body=(zips / key).read_bytes())
         properties["CodeUri"] = {"Bucket": CODE_BUCKET, "Key": key}
     # by URL: the template is too large for a request
     s3.put_object(Bucket=CODE_BUCKET, Key=TEMPLATE_KEY, Body=json.dumps(template))
@@ -111,6 +117,12 @@ def function_labels(aws: StackClients) -> dict[str, str]:
     """Return the label of each deployed function, by the function's name."""
     listed: Any = aws.client("lambda").list_functions()["Functions"]
     return {one["FunctionName"]: FUNCTION_LABELS[one["Handler"]] for one in listed}
+
+
+def function_environment(aws: StackClients) -> dict[str, str]:
+    """Return the settings that the functions have, of all of them together."""
+    listed: Any = aws.client("lambda").list_functions()["Functions"]
+    return {name: value for one in listed for name, value in one["Environment"]["Variables"].items()}
 
 
 def wait_for_snapshots(aws: StackClients, names: Iterable[str]) -> None:

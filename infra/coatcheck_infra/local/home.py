@@ -1,4 +1,4 @@
-"""The directory of one local stack: its lock, its API key, and its endpoint file for other programs."""
+"""The directory of one local stack: its lock, its API keys, and its files for other programs."""
 
 from __future__ import annotations
 
@@ -7,12 +7,21 @@ import fcntl
 import json
 import os
 import secrets
+import shlex
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from coatcheck_infra.local.up_error import UpError, user_message
+
+TENANT = "local"
+"""The tenant whose key is in `endpoint.json`."""
+
+ENVIRONMENT_HEADER = """\
+# The environment of the `coatcheck up` that runs. For another worker:
+#   (set -a; . {path}; exec python -m coatcheck_worker)
+"""
 
 MIN_FREE_BYTES = 100 * 1024 * 1024
 
@@ -59,24 +68,50 @@ class Home:
     def endpoint(self) -> Path:
         return self.path / "endpoint.json"
 
+    @property
+    def environment(self) -> Path:
+        """The environment of the stack's processes, for a shell or a debugger."""
+        return self.path / "env"
+
     def api_key(self) -> str:
-        """Return the API key of this home. It is made at the first start and stays the same."""
+        """Return the API key of TENANT. It is made at the first start and stays the same."""
         path = self.path / "api-key"
         with contextlib.suppress(FileNotFoundError):
             if key := path.read_text().strip():
                 return key
-        key = f"cck_{secrets.token_urlsafe(24)}"
+        key = _new_key()
         _write_private(path, key + "\n")
         return key
 
+    def api_keys(self, tenants: Iterable[str]) -> dict[str, str]:
+        """Return the API keys of TENANT and of `tenants`. Each is made at its first start and stays the same.
+
+        With `tenants`, `keys.json` has them all.
+        """
+        keys = {TENANT: self.api_key()}
+        path = self.path / "keys.json"
+        kept: dict[str, str] = {}
+        with contextlib.suppress(FileNotFoundError, ValueError):
+            kept = json.loads(path.read_text())
+        for tenant in tenants:
+            keys.setdefault(tenant, kept.get(tenant) or _new_key())
+        if len(keys) > 1:
+            _write_private(path, json.dumps(keys, indent=2) + "\n")
+        else:
+            path.unlink(missing_ok=True)
+        return keys
+
     @contextlib.contextmanager
-    def publish_endpoint(self, endpoint: StackEndpoint) -> Iterator[None]:
-        """Let other programs find the stack through `endpoint.json` until the block ends."""
+    def publish(self, endpoint: StackEndpoint, env: Mapping[str, str]) -> Iterator[None]:
+        """Let other programs find the stack through `endpoint.json`, and join it with `env`, until the block ends."""
+        exports = "".join(f"{name}={shlex.quote(value)}\n" for name, value in sorted(env.items()))
+        _write_private(self.environment, ENVIRONMENT_HEADER.format(path=shlex.quote(str(self.environment))) + exports)
         _write_private(self.endpoint, json.dumps(asdict(endpoint)) + "\n")
         try:
             yield
         finally:
             self.endpoint.unlink(missing_ok=True)
+            self.environment.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -115,9 +150,14 @@ def _clean(home: Home) -> None:
     if free < MIN_FREE_BYTES:
         raise UpError(f"the disk of {home.path} is full: {free // 2**20} MB free, {MIN_FREE_BYTES // 2**20} MB needed")
     home.endpoint.unlink(missing_ok=True)
+    home.environment.unlink(missing_ok=True)
     for left in home.path.glob("tmp-*"):
         shutil.rmtree(left, ignore_errors=True)
     home.scratch.mkdir()
+
+
+def _new_key() -> str:
+    return f"cck_{secrets.token_urlsafe(24)}"
 
 
 def _write_private(path: Path, text: str) -> None:

@@ -14,25 +14,26 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from coatcheck_infra.local import environment
-from coatcheck_infra.local.banner import banner
-from coatcheck_infra.local.emulator import emulator
-from coatcheck_infra.local.full_stack import full_stack_specs
-from coatcheck_infra.local.home import StackEndpoint, lock_home
+from coatcheck_infra.local.banner import BannerFacts, banner
+from coatcheck_infra.local.emulator import Emulator, emulator
+from coatcheck_infra.local.full_stack import prepare_full_stack
+from coatcheck_infra.local.home import Home, StackEndpoint, lock_home
 from coatcheck_infra.local.kept_state import open_state, origin_of, send_messages_again
-from coatcheck_infra.local.process_stack import process_stack_specs
+from coatcheck_infra.local.process_stack import prepare_process_stack
 from coatcheck_infra.local.process_supervisor import ProcessSupervisor
-from coatcheck_infra.local.processes import process_manager
+from coatcheck_infra.local.processes import ProcessManager, process_manager
+from coatcheck_infra.local.project_check import CheckedProject, check_at_start
 from coatcheck_infra.local.readiness import wait_until_ready
-from coatcheck_infra.local.reload import reload
+from coatcheck_infra.local.reload import SWEEPER, Reloader
 from coatcheck_infra.local.resources import client
 from coatcheck_infra.local.stack_context import StackContext
 from coatcheck_infra.local.terminal import Terminal
 from coatcheck_infra.local.up_error import UpError
+from coatcheck_infra.project.config import Project
 from coatcheck_infra.template import read_template
 
 BACKLOG = 512
 READY_LIMIT = 60.0
-SWEEPER = "sweeper"
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -42,6 +43,7 @@ class LaunchOptions:
 
     port: int
     home: Path
+    project: Project
     full_stack: bool
     workers: int
     reload: bool
@@ -61,53 +63,100 @@ async def launch(options: LaunchOptions, inherited: Mapping[str, str], terminal:
         contextlib.suppress(asyncio.CancelledError),
         open_listener(options.port) as listener,
         lock_home(options.home) as home,
-        process_manager(terminal, home.endpoint, home.scratch) as started,
+        process_manager(terminal, options.project.root, home.endpoint, home.environment, home.scratch) as started,
     ):
         open_state(home.state, origin_of(read_template()), write_line, fresh=options.fresh)
-        write_line("starting the AWS emulator")
-        async with emulator(home, inherited, started, whole=options.full_stack, verbose=options.verbose) as aws:
-            stack = StackContext(
-                url=f"http://{environment.LOOPBACK}:{listener.getsockname()[1]}",
-                listener=listener.fileno(),
-                api_key=home.api_key(),
-                workers=options.workers,
-                emulator=aws,
-                env=environment.child_environment(inherited, home.scratch, aws.url, aws.credentials),
-                home=home,
-                process_manager=started,
-                write_line=write_line,
-            )
-            endpoint = StackEndpoint(
-                url=stack.url,
-                api_key=stack.api_key,
-                aws_endpoint_url=aws.url,
-                aws_access_key_id=aws.credentials.access_key_id,
-                aws_secret_access_key=aws.credentials.secret_access_key,
-                pid=os.getpid(),
-            )
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(aws.ended())
-                await start_processes(stack, tasks, options)
-                tasks.create_task(send_kept_messages(stack))
-                with home.publish_endpoint(endpoint):
-                    terminal.show(banner(endpoint, home.path, time.monotonic() - began))
-                    await asyncio.Event().wait()
+        env = code_environment(options.project, inherited, home.scratch)
+        async with asyncio.TaskGroup() as early:
+            # while the emulator starts
+            check = early.create_task(check_at_start(options.project, started, env, home.scratch))
+            write_line("starting the AWS emulator")
+            async with emulator(home, inherited, started, whole=options.full_stack, verbose=options.verbose) as aws:
+                stack = stack_context(
+                    options, inherited=inherited, listener=listener, home=home, processes=started, aws=aws
+                )
+                await run_stack(stack, await check, options, began)
     write_line("stopped")
 
 
-async def start_processes(stack: StackContext, tasks: asyncio.TaskGroup, options: LaunchOptions) -> None:
-    """Create the resources and start the supervised processes. Returns when a first job has run through them."""
-    specs = await (full_stack_specs if options.full_stack else process_stack_specs)(stack)
+def code_environment(project: Project, inherited: Mapping[str, str], scratch: Path) -> dict[str, str]:
+    """Return an environment in which the project's code can be imported. It reaches no AWS."""
+    env = environment.child_environment(inherited, scratch, "http://nowhere.invalid")
+    return env | project.config.handlers.environment | {"PYTHONPATH": str(project.root)}
+
+
+def stack_context(
+    options: LaunchOptions,
+    *,
+    inherited: Mapping[str, str],
+    listener: socket.socket,
+    home: Home,
+    processes: ProcessManager,
+    aws: Emulator,
+) -> StackContext:
+    """Return what the parts of the stack share, with the emulator `aws`."""
+    env = environment.child_environment(inherited, home.scratch, aws.url, aws.credentials)
+    return StackContext(
+        url=f"http://{environment.LOOPBACK}:{listener.getsockname()[1]}",
+        listener=listener.fileno(),
+        api_keys=home.api_keys(options.project.config.local.tenants),
+        workers=options.workers,
+        emulator=aws,
+        env=env | {"PYTHONPATH": str(options.project.root)},
+        home=home,
+        project=options.project,
+        process_manager=processes,
+        write_line=processes.terminal.line_writer("up"),
+    )
+
+
+async def run_stack(stack: StackContext, checked: CheckedProject, options: LaunchOptions, began: float) -> None:
+    """Start everything, say so, and watch over it until the task is cancelled. `began` is the monotonic time."""
+    credentials = stack.emulator.credentials
+    endpoint = StackEndpoint(
+        url=stack.url,
+        api_key=stack.api_key,
+        aws_endpoint_url=stack.emulator.url,
+        aws_access_key_id=credentials.access_key_id,
+        aws_secret_access_key=credentials.secret_access_key,
+        pid=os.getpid(),
+    )
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(stack.emulator.ended())
+        env = await start_processes(stack, checked, tasks, options)
+        tasks.create_task(send_kept_messages(stack))
+        with stack.home.publish(endpoint, env):
+            runners = None if options.full_stack else options.workers
+            found = stack.home.path == stack.project.home.resolve()
+            ready = BannerFacts(endpoint, stack.home.path, stack.api_keys, checked.served, runners, found)
+            stack.process_manager.terminal.show(banner(ready, time.monotonic() - began))
+            await asyncio.Event().wait()
+
+
+async def start_processes(
+    stack: StackContext, checked: CheckedProject, tasks: asyncio.TaskGroup, options: LaunchOptions
+) -> Mapping[str, str]:
+    """Create the resources and start the supervised processes. Returns when a first job has run through them.
+
+    Returns the environment in which another process can join the stack.
+    """
+    prepared = await (prepare_full_stack if options.full_stack else prepare_process_stack)(stack)
     reloads = options.reload and not options.full_stack
     supervisor = ProcessSupervisor(stack.process_manager, tasks, reloads=reloads)
-    changed = {spec.name: supervisor.keep_running(spec) for spec in specs if spec.name != SWEEPER}
+    changed = {spec.name: supervisor.keep_running(spec) for spec in prepared.specs if spec.name != SWEEPER}
     if reloads:
-        tasks.create_task(reload(changed, stack.write_line))
+        reloader = Reloader(
+            stack, checked.api_files, changed, code_environment(stack.project, stack.env, stack.home.scratch)
+        )
+        tasks.create_task(reloader.run())
+    elif options.reload:
+        stack.write_line("with --whole, changed code is not reloaded: stop `up` and start it again")
     stack.write_line(f"starting {', '.join(changed)}; waiting for a first job to finish")
     await wait_until_ready(stack.url, stack.api_key, READY_LIMIT)
     supervisor.ready = True
     # It sends messages for jobs kept from before, and the first job would wait behind them.
-    changed.update({spec.name: supervisor.keep_running(spec) for spec in specs if spec.name == SWEEPER})
+    changed.update({spec.name: supervisor.keep_running(spec) for spec in prepared.specs if spec.name == SWEEPER})
+    return environment.joining_environment(prepared.env, stack.project.config.handlers.environment)
 
 
 async def send_kept_messages(stack: StackContext) -> None:

@@ -8,36 +8,43 @@ import sys
 
 from coatcheck_infra.local.processes import ProcessSpec
 from coatcheck_infra.local.resources import create_stores
-from coatcheck_infra.local.stack_context import WEBHOOK_TARGETS, StackContext, api_keys
+from coatcheck_infra.local.stack_context import WEBHOOK_TARGETS, PreparedStack, StackContext, hashed_keys, job_modules
 
 SWEEP_EVERY = 2
 
 
-async def process_stack_specs(stack: StackContext) -> list[ProcessSpec]:
+DRAIN_SECONDS = 24 * 3600
+"""How long a worker that is replaced, because code has changed, may finish its job: the longest timeout of a job."""
+
+
+async def prepare_process_stack(stack: StackContext) -> PreparedStack:
     """Create the stores, and return the processes that use them."""
-    stack.write_line("creating the table, the bucket, the queues and the secret of infra/coatcheck_infra/template.yaml")
+    stack.write_line("creating the table, the bucket, the queues and the secret of the template")
     made = await asyncio.to_thread(create_stores, stack.emulator.url, stack.emulator.credentials)
     own = {
-        "COATCHECK_JOBS": "jobs.tables,jobs.thumbnails,jobs.demo,coatcheck.authoring.ping",
+        "COATCHECK_JOBS": job_modules(stack.project.config),
         "COATCHECK_LOG": "text",
         "COATCHECK_PUBLIC_URL": stack.url,
         **WEBHOOK_TARGETS,
     }
     env = {**stack.env, **made, **own}
     lanes = [word for lane in json.loads(env["COATCHECK_QUEUES"]) for word in ("--lane", lane)]
-    api_env = env | {"COATCHECK_API_KEYS": api_keys(stack.api_key)}
+    worker_env = env | stack.project.config.handlers.environment
+    api_env = env | {"COATCHECK_API_KEYS": hashed_keys(stack.api_keys)}
 
     def python(name: str, *command: str) -> tuple[str, ...]:
         return (sys.executable, "-m", name, *command)
 
     listener = stack.listener
-    return [
+    workers = ("--processes", str(stack.workers), "--grace", str(DRAIN_SECONDS))
+    specs = [
         ProcessSpec(
             "api",
             python("coatcheck_infra.local.serve", "coatcheck_service.main:app", str(listener)),
             api_env,
             (listener,),
         ),
-        ProcessSpec("worker", python("coatcheck_worker", *lanes, "--processes", str(stack.workers)), env),
+        ProcessSpec("worker", python("coatcheck_worker", *lanes, *workers), worker_env),
         ProcessSpec("sweeper", python("coatcheck_worker.sweep", "--every", str(SWEEP_EVERY)), env),
     ]
+    return PreparedStack(specs, worker_env | api_env)

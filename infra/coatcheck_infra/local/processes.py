@@ -16,10 +16,6 @@ from coatcheck_infra.local import reaper
 from coatcheck_infra.local.terminal import LineWriter, Terminal
 from coatcheck_infra.local.up_error import UpError
 
-ROOT = Path(__file__).resolve().parents[3]
-SOURCES = os.pathsep.join(str(ROOT / folder) for folder in ("service", "worker", "infra", "example"))
-"""The folders of a checkout that contain packages. The other packages are in a process's working directory."""
-
 STOP_GRACE = 3.0
 LONGEST_LINE = 64 * 1024
 CHUNK = 64 * 1024
@@ -83,10 +79,11 @@ class RunningProcess:
 
 @dataclass(frozen=True)
 class ProcessManager:
-    """Starts processes. `reaper_fd` is the write end of the reaper's pipe."""
+    """Starts processes in the folder `cwd`. `reaper_fd` is the write end of the reaper's pipe."""
 
     reaper_fd: int
     terminal: Terminal
+    cwd: Path
 
     async def start(self, spec: ProcessSpec, write_line: LineWriter | None = None) -> RunningProcess:
         """Start `spec` in its own process group. Its lines go to `write_line`, or to the terminal under its name."""
@@ -100,8 +97,8 @@ class ProcessManager:
                 stderr=write,
                 start_new_session=True,
                 pass_fds=spec.fds,
-                env={"PYTHONPATH": SOURCES, **spec.env},
-                cwd=ROOT,
+                env=spec.env,
+                cwd=self.cwd,
             )
         finally:
             os.close(write)
@@ -121,8 +118,8 @@ class ProcessManager:
 
 
 @contextlib.contextmanager
-def process_manager(terminal: Terminal, *cleanup_paths: Path) -> Iterator[ProcessManager]:
-    """Start a reaper (see `coatcheck_infra.local.reaper`), and yield a manager whose processes it knows.
+def process_manager(terminal: Terminal, cwd: Path, *cleanup_paths: Path) -> Iterator[ProcessManager]:
+    """Start a reaper (see `coatcheck_infra.local.reaper`), and yield a manager of processes in `cwd` that it knows.
 
     When the block ends, or this process dies, the reaper kills the remaining processes and removes `cleanup_paths`.
     """
@@ -136,7 +133,7 @@ def process_manager(terminal: Terminal, *cleanup_paths: Path) -> Iterator[Proces
     )
     os.close(read_end)
     try:
-        yield ProcessManager(write_end, terminal)
+        yield ProcessManager(write_end, terminal, cwd)
     finally:
         os.close(write_end)
         process.wait()

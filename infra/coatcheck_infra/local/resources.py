@@ -1,4 +1,4 @@
-"""Creates the emulator's resources from infra/coatcheck_infra/template.yaml, their only description."""
+"""Creates the emulator's resources from the template, their only description."""
 
 from __future__ import annotations
 

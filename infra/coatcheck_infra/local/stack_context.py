@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from coatcheck.authoring import ping
 from coatcheck_infra.local.emulator import Emulator
-from coatcheck_infra.local.home import Home
-from coatcheck_infra.local.processes import ProcessManager
+from coatcheck_infra.local.home import TENANT, Home
+from coatcheck_infra.local.processes import ProcessManager, ProcessSpec
 from coatcheck_infra.local.terminal import LineWriter
-
-TENANT = "local"
+from coatcheck_infra.project.config import Project, ProjectConfig
 
 WEBHOOK_TARGETS = {"COATCHECK_WEBHOOK_TARGETS": "local"}
 """Set for every process, in place of the template's value: local receivers must be able to get webhooks."""
@@ -20,19 +20,41 @@ WEBHOOK_TARGETS = {"COATCHECK_WEBHOOK_TARGETS": "local"}
 
 @dataclass(frozen=True)
 class StackContext:
-    """`listener` is the open socket of `url`; `env` is the environment of every process, with the emulator's URL."""
+    """`listener` is the open socket of `url`; `env` is the environment of every process, with the emulator's URL.
+
+    `api_keys` are those of the tenants.
+    """
 
     url: str
     listener: int
-    api_key: str
+    api_keys: Mapping[str, str]
     workers: int
     emulator: Emulator
     env: Mapping[str, str]
     home: Home
+    project: Project
     process_manager: ProcessManager
     write_line: LineWriter
 
+    @property
+    def api_key(self) -> str:
+        """The key of the tenant that `up` itself uses."""
+        return self.api_keys[TENANT]
 
-def api_keys(key: str) -> str:
-    """Return the API key of a local stack as the service's setting: only its hash leaves `up`."""
-    return json.dumps({hashlib.sha256(key.encode()).hexdigest(): TENANT})
+
+@dataclass(frozen=True)
+class PreparedStack:
+    """Processes to run, and the environment with which another process can join them."""
+
+    specs: Sequence[ProcessSpec]
+    env: Mapping[str, str]
+
+
+def job_modules(config: ProjectConfig) -> str:
+    """Return the modules with job types that a local stack serves, as the setting COATCHECK_JOBS."""
+    return ",".join([*config.jobs, *config.local.jobs, ping.__name__])
+
+
+def hashed_keys(api_keys: Mapping[str, str]) -> str:
+    """Return the API keys of the tenants as the service's setting: only their hashes leave `up`."""
+    return json.dumps({hashlib.sha256(key.encode()).hexdigest(): tenant for tenant, key in api_keys.items()})

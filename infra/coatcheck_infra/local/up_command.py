@@ -16,9 +16,12 @@ from coatcheck_infra.local.up_error import UpError, user_message
 def up(
     *,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Where the API listens; 0 for any free port.")] = 8000,
-    home: Annotated[Path, typer.Option(envvar="COATCHECK_HOME", help="Folder of its lock, key and logs.")] = Path(
-        ".coatcheck"
-    ),
+    home: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="COATCHECK_HOME", help="Folder of its lock, keys and logs. Default: .coatcheck of the project."
+        ),
+    ] = None,
     full_stack: Annotated[
         bool, typer.Option("--whole", help="Deploy the whole template: API Gateway and Lambda functions.")
     ] = False,
@@ -27,13 +30,27 @@ def up(
     fresh: Annotated[bool, typer.Option("--fresh", help="Discard the jobs and files kept from before.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Show every line of the AWS emulator.")] = False,
 ) -> None:
-    """Start everything on this machine: an AWS emulator, the API, a worker, the deliverer, the sweeper."""
+    """Run the project in this folder: an AWS emulator, the API, a worker, the deliverer, the sweeper."""
     # what these import takes half a second, which `coatcheck --help` need not wait for
     from coatcheck_infra.local.launch import LaunchOptions, launch  # noqa: PLC0415
     from coatcheck_infra.local.terminal import Terminal  # noqa: PLC0415
+    from coatcheck_infra.project.config import ProjectError, find_project  # noqa: PLC0415
 
+    try:
+        project = find_project(Path.cwd())
+    except ProjectError as error:
+        print(f"coatcheck up: {error}", file=sys.stderr)
+        raise typer.Exit(1) from None
+    home = home or project.home
     options = LaunchOptions(
-        port=port, home=home, full_stack=full_stack, workers=workers, reload=reload, fresh=fresh, verbose=verbose
+        port=port,
+        home=home,
+        project=project,
+        full_stack=full_stack,
+        workers=workers,
+        reload=reload,
+        fresh=fresh,
+        verbose=verbose,
     )
     failed: BaseException | None = None
     try:

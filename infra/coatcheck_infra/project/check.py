@@ -1,4 +1,4 @@
-"""Checks a project: `python -m coatcheck_infra.project.check [--local] [FOLDER]`.
+"""Checks a project: `python -m coatcheck_infra.project.check [--local] [--report FILE] [FOLDER]`.
 
 It imports the project's modules. So `coatcheck up`, each reload and the build run it as a process of its own.
 """
@@ -6,6 +6,7 @@ It imports the project's modules. So `coatcheck up`, each reload and the build r
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -19,10 +20,19 @@ from coatcheck_infra.project.config import Project, ProjectError, find_project
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a check found: the job types, and a line for each thing that is wrong."""
+    """What a check found: the job types, and a line for each thing that is wrong.
+
+    `api_files` are the project's files that the API imports; others are of the handlers alone.
+    """
 
     declared: Sequence[Declaration]
     problems: Sequence[str]
+    api_files: Sequence[str] = ()
+
+    def as_json(self) -> str:
+        """Return it as JSON, for the process that ordered the check."""
+        served = [{"name": one.job_type.name, "lane": one.job_type.lane} for one in self.declared]
+        return json.dumps({"served": served, "problems": [*self.problems], "api_files": [*self.api_files]})
 
 
 def check_project(project: Project, *, local: bool = False) -> Report:
@@ -39,14 +49,20 @@ def check_project(project: Project, *, local: bool = False) -> Report:
         except JobTypeError as error:
             forbidden = isinstance(error.__cause__, ForbiddenImportError)
             problems.append(str(error.__cause__) if forbidden else str(error))
+    api_files = _loaded_below(project.root)
     try:
         declared = declarations(importable)
     except JobTypeError as error:
-        return Report((), [*problems, str(error)])
+        return Report((), [*problems, str(error)], api_files)
     if not declared and not problems:
         problems.append(f"no job types in {', '.join(modules)}: make one with @job")
     problems += [problem for one in declared for problem in _problems(one, project)]
-    return Report(declared, problems)
+    return Report(declared, problems, api_files)
+
+
+def _loaded_below(root: Path) -> list[str]:
+    files = [module.__file__ for module in list(sys.modules.values()) if getattr(module, "__file__", None)]
+    return sorted(file for file in files if file and Path(file).is_relative_to(root))
 
 
 def _problems(declared: Declaration, project: Project) -> Iterator[str]:
@@ -67,6 +83,7 @@ def main() -> int:
     arguments = argparse.ArgumentParser(prog="python -m coatcheck_infra.project.check")
     arguments.add_argument("folder", nargs="?", type=Path, default=Path())
     arguments.add_argument("--local", action="store_true", help="check the job types of [tool.coatcheck.local] too")
+    arguments.add_argument("--report", type=Path, metavar="FILE", help="write what was found to a file, as JSON")
     options = arguments.parse_args()
     try:
         project = find_project(options.folder)
@@ -75,6 +92,8 @@ def main() -> int:
         return 2
     os.chdir(project.root)
     report = check_project(project, local=options.local)
+    if options.report:
+        options.report.write_text(report.as_json())
     for problem in report.problems:
         print(problem, file=sys.stderr)
     if report.problems:

@@ -1,17 +1,21 @@
-"""A polling process that is told to end, whatever it is about."""
+"""A polling process that is told to end, whatever it is about, and what the processes say."""
 
 from __future__ import annotations
 
+import logging
+import re
 import threading
 from typing import Any
 
 import pytest
 
 from coatcheck.authoring.context import Context
+from coatcheck.authoring.loading import load_job_types
 from coatcheck.core.aws.call import Call
 from coatcheck.core.aws.sqs import send_job
 from coatcheck.core.lifecycle import Status
 from coatcheck.core.messages import JobMessage
+from coatcheck_worker.__main__ import serving_line
 from coatcheck_worker.poller import Poller
 from tests.aws.worker.worker_harness import Number, WorkerHarness
 from tests.transports import Fault, FaultyTransport, send_after
@@ -48,3 +52,44 @@ def test_a_job_whose_claim_is_answered_when_the_grace_is_over_is_handed_back(har
     retrying = row.history[-1].error
     assert retrying is not None
     assert retrying.code == "handed-back"
+
+
+@pytest.mark.parametrize("emulator_url", ["ministack"], indirect=True)
+def test_a_process_that_is_to_end_says_what_it_waits_for(harness: WorkerHarness) -> None:
+    lines: list[str] = []
+    said = threading.Event()
+
+    def told_to_end(_: Number, __: Context) -> Number:
+        poller.drain()
+        assert said.wait(10)
+        return Number()
+
+    class Said(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            lines.append(record.getMessage())
+            said.set()
+
+    queue_url = harness.settings.queues["default"]
+    job = harness.submit()
+    harness.transport.send(send_job(queue_url, JobMessage(tenant=job.tenant, job=job.id)))
+    poller = Poller(harness.dependencies(told_to_end), queue_url, grace=60)
+    logger = logging.getLogger("coatcheck_worker.poller")
+    logger.addHandler(handler := Said())
+    before = logger.level
+    logger.setLevel(logging.INFO)
+    try:
+        poller.work()
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
+    # the queue may hold another test's job
+    waiting = r"before it ends, this process is waiting for job_\w+ \(test\.job\), which has run for \d s"
+    assert re.fullmatch(waiting, lines[0])
+
+
+def test_the_start_says_what_is_served() -> None:
+    job_types = load_job_types(["jobs.thumbnails", "jobs.demo", "coatcheck.authoring.ping"])
+    assert serving_line("default", job_types, 2) == (
+        "serving demo.bytes, demo.sleep, image.thumbnails (lane default, 2 processes)"
+    )
+    assert serving_line("heavy", job_types, 1) == "serving no job type (lane heavy, 1 process)"

@@ -24,6 +24,7 @@ from coatcheck.core.aws import s3, s3_keys
 from coatcheck.core.aws.call import AwsError
 from coatcheck.core.aws.dynamodb import job_items
 from coatcheck.core.aws.flow import run
+from coatcheck.core.clock import SECOND
 from coatcheck.core.flows.notify import notify_deliverer
 from coatcheck.core.job import Blob, Job
 from coatcheck_worker.dependencies import Dependencies, Disposition
@@ -74,6 +75,12 @@ class JobAttempt:
             on_unresponsive=self._end_process,
             ticker=dependencies.ticker,
         )
+
+    def describe(self) -> str:
+        """Describe which job this is and how long it has run, as in `job_1 (text.words), which has run for 12 s`."""
+        now = self._dependencies.clock()
+        seconds = (now - (self._job.claimed_at or now)) // SECOND
+        return f"{self._job.id} ({self._job.type}), which has run for {seconds} s"
 
     def run(self) -> Disposition:
         """Run the handler and settle. Raises AwsError when the settling write cannot be sent: the lease decides."""

@@ -77,15 +77,9 @@ def deploy(session: boto3.Session, stack: str, requested: Mapping[str, str], *, 
 def sam(stack: str, region: str, requested: Mapping[str, str], config: Path) -> list[str]:
     """Build the command that deploys. An existing stack keeps each parameter that is not named."""
     overrides = [f'{name}="{_escaped(value)}"' for name, value in requested.items()]
+    program = SAM.python(os.environ).with_name("sam")
     return [
-        *(
-            str(SAM.python(os.environ).with_name("sam")),
-            "deploy",
-            "--template-file",
-            str(TEMPLATE),
-            "--config-file",
-            str(config),
-        ),
+        *(str(program), "deploy", "--template-file", str(TEMPLATE), "--config-file", str(config)),
         *("--stack-name", stack, "--region", region, "--resolve-s3", "--capabilities", "CAPABILITY_IAM"),
         *("--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar"),
         *(("--parameter-overrides", *overrides) if overrides else ()),
