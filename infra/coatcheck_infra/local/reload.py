@@ -108,7 +108,7 @@ class Reloader:
             of_project = (API, WORKER) if file in imported else (WORKER,)
             names.update(PROCESSES_BY_PACKAGE[package] if package else of_project)
         self.api_files, self.not_loaded = api_files, set()
-        for name in names:
+        for name in names & self.restart_events.keys():  # the sweeper starts last
             self.restart_events[name].set()
         shown = ", ".join(sorted(map(self._shown, files)))
         self.stack.write_line(f"reloaded: {shown} ({', '.join(sorted(names))})")
