@@ -35,7 +35,7 @@ from coatcheck.client.exceptions import (
 DESCRIPTIONS: Mapping[int, str] = MappingProxyType(
     {
         OK: "done",
-        UNSUCCESSFUL: "the job ended failed, timed_out, expired or canceled (submit --wait, result)",
+        UNSUCCESSFUL: "the job ended failed, timed_out, expired or canceled (submit --wait, run, result)",
         USAGE: "wrong options or arguments, or a local file or stream that cannot be read or written",
         NOT_FOUND: "there is no such job, artifact, endpoint or the like, or no longer (404, 410)",
         UNAUTHORIZED: "the credentials were refused (401, 403)",

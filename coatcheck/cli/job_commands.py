@@ -3,85 +3,104 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from coatcheck.cli import display, exit_codes, input_arguments, stdio
+from coatcheck.cli import display, stdio
 from coatcheck.cli.display import print_message
-from coatcheck.cli.options import ApiKey, JobId, Json, Url, connect
-from coatcheck.client import operations
-from coatcheck.client.exceptions import CoatcheckError, InvalidArgumentError, describe
-from coatcheck.client.file_upload import upload_name
+from coatcheck.cli.options import ApiKey, JobId, Json, Output, Url, connect
+from coatcheck.cli.submission import (
+    Delay,
+    IdempotencyKey,
+    JobInput,
+    JobTypeName,
+    Metadata,
+    Resume,
+    Submission,
+    Timeout,
+    Uploads,
+    Webhook,
+    require_success,
+    wait_for,
+)
+from coatcheck.client.exceptions import InvalidArgumentError
 from coatcheck.client.job import Job
 
 if TYPE_CHECKING:
     from coatcheck.client.sync_client import Client
 
-RETRY_TIMEOUT_WHILE_WAITING = 60.0
-
 
 def submit(
-    job_type: Annotated[str, typer.Argument(metavar="TYPE", help="The job type: see `coatcheck types`.")],
+    job_type: JobTypeName,
     *,
-    job_input: Annotated[
-        str, typer.Option("--input", "-i", metavar="JSON|@FILE|-", help="The input: JSON, a file of it, or stdin.")
-    ] = "{}",
-    upload: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="FIELD=PATH",
-            help="Upload a file and name it in the input: tables.flights=f.csv, images[]=a.jpg. Repeatable.",
-        ),
-    ] = None,
-    resume: Annotated[
-        list[str] | None,
-        typer.Option(metavar="UPLOAD", help="Resume this upload of one of the files. Repeatable."),
-    ] = None,
+    job_input: JobInput = "{}",
+    upload: Uploads = None,
+    resume: Resume = None,
     wait: Annotated[
         bool, typer.Option("--wait", "-w", help="Wait until the job is done. Ctrl-C stops waiting.")
     ] = False,
-    idempotency_key: Annotated[
-        str | None, typer.Option(metavar="KEY", help="Submit at most once under this key. Default: random.")
-    ] = None,
-    delay: Annotated[float | None, typer.Option(metavar="SECONDS", help="Start no sooner than this from now.")] = None,
-    timeout: Annotated[float | None, typer.Option(metavar="SECONDS", help="How long an attempt may run.")] = None,
-    metadata: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Kept with the job, for you. Repeatable.")
-    ] = None,
-    webhook: Annotated[
-        str | None, typer.Option(metavar="URL", help="Have this URL called when the job has ended.")
-    ] = None,
+    idempotency_key: IdempotencyKey = None,
+    delay: Delay = None,
+    timeout: Timeout = None,
+    metadata: Metadata = None,
+    webhook: Webhook = None,
     url: Url = None,
     api_key: ApiKey = None,
     as_json: Json = False,
 ) -> None:
     """Submit a job and print its id."""
-    document = input_arguments.read_input(job_input, stdio.read_input)
-    attachments = [input_arguments.read_attachment(text) for text in upload or ()]
-    parsed_metadata = input_arguments.read_metadata(metadata or ()) or None
-    webhook_options = {"url": webhook} if webhook else None
-    durations = {
-        "delay": input_arguments.read_seconds("--delay", delay),
-        "timeout": input_arguments.read_seconds("--timeout", timeout),
-    }
-    options = {**durations, "metadata": parsed_metadata, "webhook": webhook_options}
-    # a field that does not fit is found before anything is sent
-    _attach(document, attachments, str)
-    begun: list[str] = []
-    with connect(url, api_key) as client, _resume_hint(begun):
-        resumed = _find_uploads(client, resume or (), [attachment.path for attachment in attachments])
-        document = _attach(document, attachments, lambda path: _upload(client, path, resumed.get(path), begun))
-        job = client.submit(job_type, document, idempotency_key=idempotency_key, **options)
+    submission = Submission.parse(
+        job_type,
+        job_input,
+        upload=upload,
+        resume=resume,
+        delay=delay,
+        timeout=timeout,
+        metadata=metadata,
+        webhook=webhook,
+        idempotency_key=idempotency_key,
+    )
+    job = submission.send(url, api_key)
     if not as_json:
         _print_id(job)
     if wait and not job.done:
-        job = _wait(job, url, api_key)
+        job = wait_for(job, url, api_key)
     _report(job, as_json=as_json, waited=wait)
+
+
+def run(
+    job_type: JobTypeName,
+    *,
+    job_input: JobInput = "{}",
+    upload: Uploads = None,
+    resume: Resume = None,
+    output: Output = None,
+    idempotency_key: IdempotencyKey = None,
+    timeout: Timeout = None,
+    metadata: Metadata = None,
+    url: Url = None,
+    api_key: ApiKey = None,
+) -> None:
+    """Submit a job, wait until it is done, and print its result. Ctrl-C stops waiting; the job goes on."""
+    submission = Submission.parse(
+        job_type,
+        job_input,
+        upload=upload,
+        resume=resume,
+        timeout=timeout,
+        metadata=metadata,
+        idempotency_key=idempotency_key,
+    )
+    job = submission.send(url, api_key)
+    if not job.done:
+        print_message(f"submitted {job.id}")
+        job = wait_for(job, url, api_key)
+    require_success(job)
+    with connect(url, api_key) as client:
+        _fetch(client, job, output)
 
 
 def _print_id(job: Job) -> None:
@@ -96,7 +115,7 @@ def _report(job: Job, *, as_json: bool, waited: bool) -> None:
     if as_json:
         display.print_json(job.view)
     if waited:
-        _require_success(job)
+        require_success(job)
     if not as_json:
         print_message(_next_step(job))
 
@@ -111,9 +130,7 @@ def status(job_id: JobId, *, url: Url = None, api_key: ApiKey = None, as_json: J
 def result(
     job_id: JobId,
     *,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where to. Default: standard output.")
-    ] = None,
+    output: Output = None,
     name: Annotated[str | None, typer.Option(metavar="ARTIFACT", help="Fetch this artifact instead.")] = None,
     url: Url = None,
     api_key: ApiKey = None,
@@ -123,15 +140,21 @@ def result(
     with connect(url, api_key) as client:
         job = client.job(job_id)
         if job.done:
-            _require_success(job)
+            require_success(job)
         if as_json:
             display.print_json(client.result_link(job.id, name))
-        if output:
-            with display.transfer_bar(str(output)) as progress:
-                client.download(job, output, name, progress=progress)
-        elif not as_json:
-            _refuse_binary_on_terminal(job, name)
-            client.read_result(job, display.TerminalText() if sys.stdout.isatty() else sys.stdout.buffer, name)
+        if output or not as_json:
+            _fetch(client, job, output, name)
+
+
+def _fetch(client: Client, job: Job, output: Path | None, name: str | None = None) -> None:
+    """Write the result, or the artifact `name`, to the file `output` or to standard output."""
+    if output:
+        with display.transfer_bar(str(output)) as progress:
+            client.download(job, output, name, progress=progress)
+    else:
+        _refuse_binary_on_terminal(job, name)
+        client.read_result(job, display.TerminalText() if sys.stdout.isatty() else sys.stdout.buffer, name)
 
 
 def cancel(job_id: JobId, *, url: Url = None, api_key: ApiKey = None, as_json: Json = False) -> None:
@@ -189,66 +212,6 @@ def events(job_id: JobId, *, url: Url = None, api_key: ApiKey = None, as_json: J
             display.print_json_lines(history)
         else:
             display.print_events(history)
-
-
-def _attach(document: Any, attachments: Sequence[input_arguments.Attachment], upload: Callable[[Path], str]) -> Any:
-    for attachment in attachments:
-        document = input_arguments.set_field(document, attachment.field, {"$upload": upload(attachment.path)})
-    return document
-
-
-def _find_uploads(client: Client, upload_ids: Sequence[str], paths: Sequence[Path]) -> dict[Path, str]:
-    """The uploads to go on with, by the file that each is of."""
-    found = {}
-    for upload_id in upload_ids:
-        upload = client.send(operations.upload(upload_id))
-        matching = [
-            path for path in paths if (upload_name(path), path.stat().st_size) == (upload.filename, upload.size)
-        ]
-        if not matching:
-            raise InvalidArgumentError(
-                f"--resume {upload_id}: no --upload is its file, {upload.filename} of {upload.size} bytes"
-            )
-        found[matching[0]] = upload_id
-    return found
-
-
-def _upload(client: Client, path: Path, resumed: str | None, begun: list[str]) -> str:
-    with display.transfer_bar(f"uploading {path.name}") as progress:
-        return client.upload(path, progress=progress, resume=resumed, on_started=begun.append)
-
-
-@contextmanager
-def _resume_hint(begun: Sequence[str]) -> Iterator[None]:
-    try:
-        yield
-    except (KeyboardInterrupt, CoatcheckError):
-        if begun:
-            resume_options = " ".join(f"--resume {upload_id}" for upload_id in begun)
-            print_message(f"the parts already sent are kept for a day; to send only the rest, add {resume_options}")
-        raise
-
-
-def _wait(job: Job, url: str | None, api_key: str | None) -> Job:
-    # with a bar, poll every few seconds to move it; without one, poll for as long as the server allows
-    long_poll = 2.0 if sys.stderr.isatty() else 25.0
-    try:
-        with connect(url, api_key, RETRY_TIMEOUT_WHILE_WAITING) as client, display.job_bar() as show:
-            for job in client.watch(job.id, long_poll=long_poll):  # noqa: B020, PLR1704 - the same job, as it is now
-                show(job)
-    except (KeyboardInterrupt, CoatcheckError) as stopped:
-        print_message(f"stopped waiting for {job.id}, which goes on; follow it with: coatcheck status {job.id}")
-        if isinstance(stopped, CoatcheckError):
-            raise
-        raise typer.Exit(exit_codes.INTERRUPTED) from stopped
-    return job
-
-
-def _require_success(job: Job) -> None:
-    if not job.succeeded:
-        why = f": {describe(job.error)}" if job.error else ""
-        print_message(f"coatcheck: {job.id} {job.status}{why}")
-        raise typer.Exit(exit_codes.UNSUCCESSFUL)
 
 
 def _next_step(job: Job) -> str:

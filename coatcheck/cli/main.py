@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 
 PLUGINS = "coatcheck.commands"
 
-EXTRAS = {"up": "local", "dlq": "local"}
+EXTRAS = dict.fromkeys(("up", "check", "test", "build", "deploy", "destroy", "dlq"), "local")
 """The extra that brings a command of another package."""
 
 COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
     ("submit", job_commands.submit),
+    ("run", job_commands.run),
     ("status", job_commands.status),
     ("result", job_commands.result),
     ("cancel", job_commands.cancel),

@@ -29,6 +29,9 @@ ApiKey = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the server's JSON, and nothing else, on standard output.")]
+Output = Annotated[
+    Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where to. Default: standard output.")
+]
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")]
 
 
