@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
+from botocore.exceptions import ClientError
 
 from coatcheck_infra.local.resources import client
 from coatcheck_infra.local.state_store import StateStore
@@ -17,16 +19,25 @@ from tests.journeys.up_process import Stack, UpProcess, eventually, processes_of
 
 StartUp = Callable[..., UpProcess]
 
-TABLE = b"a,b\n" + b"1,2\n" * 50_000
+TABLE = b"a,b\n" + b"1,2\n" * 300_000
 SECRET = {"Name": "payments/key", "SecretString": "s3cret"}
 
 
-def uploaded(http: httpx.Client) -> str:
-    announced = http.post("/v1/uploads", json={"filename": "t.csv", "content_type": "text/csv", "size": len(TABLE)})
-    upload = announced.raise_for_status().json()
-    sent = httpx.request(upload["method"], upload["url"], headers=upload["headers"], content=TABLE, trust_env=False)
-    sent.raise_for_status()
-    return str(upload["id"])
+def announce(http: httpx.Client) -> dict[str, Any]:
+    """Announce an upload; the answer has the link to which it is sent."""
+    described = {"filename": "t.csv", "content_type": "text/csv", "size": len(TABLE)}
+    announced: dict[str, Any] = http.post("/v1/uploads", json=described).raise_for_status().json()
+    return announced
+
+
+def send(upload: dict[str, Any]) -> httpx.Response:
+    return httpx.request(
+        upload["method"], upload["url"], headers=upload["headers"], content=TABLE, trust_env=False, timeout=60
+    )
+
+
+def query_of(upload: dict[str, Any]) -> dict[str, Any]:
+    return {"sql": "SELECT * FROM t", "tables": {"t": {"$upload": upload["id"]}}, "format": "csv"}
 
 
 def is_running(http: httpx.Client, job: str) -> bool:
@@ -49,9 +60,9 @@ def test_jobs_files_and_secrets_are_kept(start_up: StartUp) -> None:
     up = start_up()
     stack = up.ready()
     with stack.client() as http:
-        upload = uploaded(http)
-        query = {"sql": "SELECT * FROM t", "tables": {"t": {"$upload": upload}}, "format": "csv"}
-        finished = submitted(http, "table.query", query)
+        upload, later = announce(http), announce(http)
+        send(upload).raise_for_status()
+        finished = submitted(http, "table.query", query_of(upload))
         result = fetch_result(http, finished).content
         assert len(result) > len(TABLE) // 2
         interrupted = submitted(http, "demo.sleep", {"seconds": 3})
@@ -61,12 +72,19 @@ def test_jobs_files_and_secrets_are_kept(start_up: StartUp) -> None:
     assert len(secrets) == 2
     assert up.stop(signal.SIGINT) == 0, up.output()
 
+    first = stack.credentials
     up = start_up(home=up.home)
     stack = up.ready()
     assert secrets_of(stack) == secrets
+    with pytest.raises(ClientError, match="UnrecognizedClientException"):
+        client("dynamodb", stack.aws_endpoint_url, first).list_tables()
     with stack.client() as http:
         assert fetch_result(http, finished).content == result
-        assert fetch_result(http, submitted(http, "table.query", query)).content == result
+        forged = {**later, "url": later["url"].replace("X-Amz-Expires=", "X-Amz-Expires=1")}
+        assert send(forged).status_code == 403
+        assert send(later).is_success, "a link is good for as long as it says"
+        for one in (upload, later):
+            assert fetch_result(http, submitted(http, "table.query", query_of(one))).content == result
         # its message was kept: the sweeper would have sent another after a minute
         eventually(lambda: http.get(f"/v1/jobs/{interrupted}").json()["status"] == "succeeded", 30, up.output)
         # as many as the workers run, and one that waits behind them

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 from coatcheck_infra.local import kept_state
 from coatcheck_infra.local.kept_state import open_state, origin_of
+from coatcheck_infra.local.ministack.state_patches import StateRecorder
 from coatcheck_infra.local.state_store import DATABASE, OBJECTS, ItemKey, KeptMessage, StateStore
 from coatcheck_infra.local.up_error import UpError
 from coatcheck_infra.template import read_template
@@ -110,6 +112,32 @@ def test_one_that_cannot_be_read_is_refused(state: Path, damage: bytes | None) -
     assert str(refused.value).startswith(f"the state in {state} ")
     assert str(refused.value).endswith(f": {REMEDY}")
     assert begin(state, fresh=True)
+
+
+def test_what_could_not_be_written_is_written_later(state: Path, caplog: pytest.LogCaptureFixture) -> None:
+    recorder = StateRecorder(StateStore(state))
+    recorder.store.close()
+    recorder.item_changed(KEY, None)
+    recorder.item_changed(replace(KEY, pk="q"), ITEM)
+    recorder.write_items()
+    recorder.write_items()
+    (line,) = caplog.messages
+    assert line.startswith(f"{state / DATABASE} cannot be written: ")
+    recorder.store = StateStore(state)
+    recorder.item_changed(replace(KEY, pk="q"), None)
+    recorder.item_changed(replace(KEY, pk="r"), ITEM)
+    recorder.write_items()
+    assert caplog.messages[1:] == [f"{state / DATABASE} can be written again"]
+    assert recorder.store.items("table") == [ITEM]
+
+
+def test_keys_that_sign_links_are_kept_for_a_week(state: Path) -> None:
+    with store_of(state) as store:
+        store.add_signer("id", "secret")
+        assert store.retire_signers(1e6) == {"id": "secret"}
+        store.add_signer("second", "other")
+        assert store.retire_signers(1e6 + 604_800) == {"id": "secret", "second": "other"}
+        assert store.retire_signers(1e6 + 604_801) == {"second": "other"}
 
 
 def test_a_large_one_is_named(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:

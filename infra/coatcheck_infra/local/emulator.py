@@ -21,7 +21,7 @@ from coatcheck_infra.local.code_cache import CODE_CACHE_VARIABLE
 from coatcheck_infra.local.emulator_access import ACCESS_VARIABLE, STORES, WHOLE
 from coatcheck_infra.local.home import Home
 from coatcheck_infra.local.processes import ProcessManager, ProcessSpec, RunningProcess, describe_exit
-from coatcheck_infra.local.state_store import STATE_VARIABLE
+from coatcheck_infra.local.state_store import PORT, STATE_VARIABLE
 from coatcheck_infra.local.terminal import Terminal
 from coatcheck_infra.local.up_error import UpError, user_message
 from coatcheck_infra.toolchain.environments import MINISTACK
@@ -82,7 +82,7 @@ class Emulator:
     running: RunningProcess
 
     async def ended(self) -> NoReturn:
-        """Wait for the emulator's end and raise `UpError`: nothing works without it, and its data is lost."""
+        """Wait for the emulator's end and raise `UpError`: nothing works without it."""
         status = await self.running.wait()
         raise UpError(
             f"the AWS emulator {describe_exit(status)}: {self.log.tail[-1] if self.log.tail else 'it wrote nothing'}"
@@ -101,7 +101,7 @@ async def emulator(
     It is installed on first use. Raises `UpError` if that fails, or if it does not become healthy within 30 s.
     """
     python = await _installed(inherited, process_manager)
-    port = _free_port()
+    port = _free_port(home.state / PORT)
     url = f"http://{environment.LOOPBACK}:{port}"
     credentials = environment.Credentials.random()
     env = environment.child_environment(inherited, home.scratch, url, credentials) | {
@@ -172,8 +172,12 @@ async def _wait_until_healthy(emulator: Emulator) -> None:
     raise UpError(f"the AWS emulator {outcome}; see its last lines above")
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((environment.LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-        return port
+def _free_port(kept: Path) -> int:
+    """Return the port of the last start, which is in the file `kept`, if it is free: links name it. Else another."""
+    last = int(text) if kept.exists() and (text := kept.read_text().strip()).isdecimal() else 0
+    for port in (last, 0):
+        with contextlib.suppress(OSError, OverflowError), socket.create_server((environment.LOOPBACK, port)) as probe:
+            found: int = probe.getsockname()[1]
+            kept.write_text(f"{found}\n")
+            return found
+    raise UpError("no port is free for the AWS emulator")

@@ -19,8 +19,14 @@ STATE_VARIABLE = "COATCHECK_EMULATOR_STATE"
 
 DATABASE = "state.sqlite3"
 OBJECTS = "objects"
+PORT = "port"
+"""The file with the emulator's port."""
+
 LOCK_TIMEOUT = 10.0
 """Seconds to wait for another process that writes."""
+
+LONGEST_LINK = 7 * 86_400
+"""Seconds for which a presigned link can be valid, after which nobody needs the key that signed it."""
 
 Json = dict[str, Any]
 
@@ -29,6 +35,7 @@ CREATE TABLE origin (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE items (table_name TEXT, pk TEXT, sk TEXT, item TEXT NOT NULL, PRIMARY KEY (table_name, pk, sk));
 CREATE TABLE secrets (name TEXT PRIMARY KEY, of_stack INTEGER NOT NULL, record TEXT NOT NULL);
 CREATE TABLE messages (id TEXT PRIMARY KEY, message TEXT NOT NULL);
+CREATE TABLE signers (access_key_id TEXT PRIMARY KEY, secret_access_key TEXT NOT NULL, retired_at REAL);
 """
 
 
@@ -127,6 +134,18 @@ class StateStore:
             rows = [(message.id, _compact(asdict(message))) for message in sent]
             database.executemany("INSERT OR REPLACE INTO messages VALUES (?, ?)", rows)
             database.executemany("DELETE FROM messages WHERE id = ?", [(one,) for one in deleted])
+
+    def add_signer(self, access_key_id: str, secret_access_key: str) -> None:
+        """Add a key of this start, which may sign links."""
+        with self._transaction() as database:
+            database.execute("INSERT OR REPLACE INTO signers VALUES (?, ?, NULL)", (access_key_id, secret_access_key))
+
+    def retire_signers(self, now: float) -> dict[str, str]:
+        """Begin a new start, at the time `now`. Returns the keys of earlier ones, of which links may still be valid."""
+        with self._transaction() as database:
+            database.execute("UPDATE signers SET retired_at = ? WHERE retired_at IS NULL", (now,))
+            database.execute("DELETE FROM signers WHERE retired_at < ?", (now - LONGEST_LINK,))
+            return dict(database.execute("SELECT access_key_id, secret_access_key FROM signers"))
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:

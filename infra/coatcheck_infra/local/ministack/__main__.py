@@ -10,6 +10,7 @@ import functools
 import importlib
 import os
 import sys
+import time
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
@@ -35,12 +36,17 @@ Patch = Callable[[Any], Any]
 def main() -> None:
     for module, name, make_replacement in patches(Path(os.environ.get(CODE_CACHE_VARIABLE, "nowhere"))):
         apply_patch(module, name, make_replacement)
-    if allowed := os.environ.get(ACCESS_VARIABLE):
-        key = (os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"])
-        for module, name, make_replacement in limit_access(AccessRules.of(*key, whole=allowed == WHOLE)):
-            apply_patch(module, name, make_replacement)
+    key = (os.environ.get("AWS_ACCESS_KEY_ID", ""), os.environ.get("AWS_SECRET_ACCESS_KEY", ""))
+    link_keys: dict[str, str] = {}
     if directory := os.environ.get(STATE_VARIABLE):
-        for module, name, make_replacement in keep_state(StateRecorder(StateStore(Path(directory)))):
+        store = StateStore(Path(directory))
+        link_keys = store.retire_signers(time.time())
+        store.add_signer(*key)
+        for module, name, make_replacement in keep_state(StateRecorder(store)):
+            apply_patch(module, name, make_replacement)
+    if allowed := os.environ.get(ACCESS_VARIABLE):
+        rules = AccessRules.of(*key, whole=allowed == WHOLE, link_keys=link_keys)
+        for module, name, make_replacement in limit_access(rules):
             apply_patch(module, name, make_replacement)
     importlib.import_module("ministack.app").main()
 
@@ -90,6 +96,7 @@ def limit_access(rules: AccessRules) -> list[tuple[str, str, Patch]]:
 def keep_state(recorder: StateRecorder) -> list[tuple[str, str, Patch]]:
     """List the further patches that keep what is in the stores over a restart."""
     provisioners = "ministack.services.cloudformation.provisioners"
+    note_signer = functools.partial(state_patches.note_signer, recorder)
     return [
         ("ministack.services.dynamodb", "_set_item", functools.partial(state_patches.note_set, recorder)),
         ("ministack.services.dynamodb", "_remove_item", functools.partial(state_patches.note_removed, recorder)),
@@ -101,6 +108,11 @@ def keep_state(recorder: StateRecorder) -> list[tuple[str, str, Patch]]:
         ),
         ("ministack.services.sqs", "_queues", functools.partial(state_patches.keep_messages, recorder)),
         ("ministack.services.s3", "S3_PERSIST", state_patches.keep_bodies_on_disk),
+        ("ministack.services.s3", "_read_body", state_patches.map_large_bodies),
+        ("ministack.services.s3", "_get_object_data", state_patches.unmap_whole_body),
+        ("ministack.services.s3", "handle_request", state_patches.unmap_answer),
+        ("ministack.core.lambda_runtime", "execution_credentials", note_signer),
+        ("ministack.services.lambda_svc", "execution_credentials", note_signer),
         (provisioners, "_RESOURCE_HANDLERS", functools.partial(state_patches.restore_when_made, recorder)),
     ]
 

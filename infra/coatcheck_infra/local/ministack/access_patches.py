@@ -11,7 +11,7 @@ import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote, urlencode
 from xml.sax.saxutils import escape
 
 from coatcheck_infra.local.emulator_access import PROXY_HEADER, STORE_SERVICES, proxy_token
@@ -28,16 +28,20 @@ _ROUTING_HEADERS = {b"authorization", b"x-amz-target"}
 class AccessRules:
     """Who may use the emulator, and whether all of it (`whole`) or only the stores.
 
-    `secret_keys` holds the signers' keys by access key id. It grows as functions get credentials.
+    `secret_keys` holds the signers' keys by access key id: first that of `up`. It grows as functions get credentials.
+    `link_keys` holds the keys of earlier starts, whose presigned links are still good.
     """
 
     secret_keys: dict[str, str] = field(repr=False)
     proxy_token: str = field(repr=False)
     whole: bool
+    link_keys: Mapping[str, str] = field(repr=False)
 
     @classmethod
-    def of(cls, access_key_id: str, secret_access_key: str, *, whole: bool) -> AccessRules:
-        return cls({access_key_id: secret_access_key}, proxy_token(secret_access_key), whole)
+    def of(
+        cls, access_key_id: str, secret_access_key: str, *, whole: bool, link_keys: Mapping[str, str] | None = None
+    ) -> AccessRules:
+        return cls({access_key_id: secret_access_key}, proxy_token(secret_access_key), whole, link_keys or {})
 
 
 @dataclass(eq=False)
@@ -98,12 +102,14 @@ def refuse_strangers(rules: AccessRules, app: Function) -> Function:
         try:
             refuse_cross_site(request)
             body, replayed = await read_body(receive)
-            check_signature(rules, request, body)
+            signature = check_signature(rules, request, body)
         except Refusal as refusal:
             await answer(refusal, request, send)
             return
         if request.is_presigned:
             scope = {**scope, "headers": without(scope["headers"], _ROUTING_HEADERS)}
+            if signature and signature.access_key_id in rules.link_keys:
+                scope = {**scope, "query_string": sign_anew(rules, request, signature)}
         await app(scope, replayed, send)
 
     return served
@@ -124,16 +130,20 @@ def refuse_cross_site(request: Request) -> None:
         raise Refusal("AccessDenied", "requests of web pages are refused, but for presigned links")
 
 
-def check_signature(rules: AccessRules, request: Request, body: bytes) -> None:
-    """Raises `Refusal` unless the request is signed with a key of `rules`, for an enabled service."""
+def check_signature(rules: AccessRules, request: Request, body: bytes) -> Any:
+    """Return MiniStack's parsed form of the signature, or None for a preflight, which has none.
+
+    Raises `Refusal` unless the request is signed with a key of `rules`, for an enabled service.
+    """
     if request.method == "OPTIONS" and request.is_presigned:
-        return  # a CORS preflight for the link; it does nothing
+        return None  # a CORS preflight for the link; it does nothing
     sigv4 = importlib.import_module("ministack.core.sigv4")
     presigned = request.is_presigned
     parsed = sigv4.parse_query_signature(request.query) if presigned else sigv4.parse_header_signature(request.headers)
     if isinstance(parsed, tuple):
         raise Refusal("MissingAuthenticationToken", "the request is not signed")
-    secret_key = find_secret_key(rules, parsed.access_key_id)
+    keys = {**rules.link_keys, **rules.secret_keys} if presigned else rules.secret_keys
+    secret_key = find_secret_key(keys, parsed.access_key_id)
     if secret_key is None:
         raise Refusal("UnrecognizedClientException", "the access key is not of this `coatcheck up`")
     # a presigned link's lifetime is checked by MiniStack's S3
@@ -147,14 +157,27 @@ def check_signature(rules: AccessRules, request: Request, body: bytes) -> None:
         raise Refusal("AccessDenied", "links are for S3")
     if not rules.whole and parsed.service not in STORE_SERVICES:
         raise Refusal("AccessDenied", f"{parsed.service} is off: it is there with `coatcheck up --whole`")
+    return parsed
 
 
-def find_secret_key(rules: AccessRules, access_key_id: str) -> str | None:
+def sign_anew(rules: AccessRules, request: Request, signature: Any) -> bytes:
+    """Return the query of a presigned link, signed with the key of this start, the only one that MiniStack knows."""
+    sigv4 = importlib.import_module("ministack.core.sigv4")
+    access_key_id, secret_key = next(iter(rules.secret_keys.items()))
+    day, region, service = signature.date_stamp, signature.region, signature.service
+    query = {name: values for name, values in request.query.items() if name.lower() != "x-amz-security-token"}
+    query["X-Amz-Credential"] = [f"{access_key_id}/{day}/{region}/{service}/aws4_request"]
+    _, text = sigv4.header_signing_documents(
+        signature, request.method, request.raw_path, query, request.headers, b"", presigned=True
+    )
+    query["X-Amz-Signature"] = [sigv4.calculate_signature(secret_key, day, region, service, text)]
+    return urlencode(query, doseq=True, quote_via=quote).encode()
+
+
+def find_secret_key(secret_keys: Mapping[str, str], access_key_id: str) -> str | None:
     """Return the secret key of an access key id, or None. The ids are compared in constant time."""
     given = access_key_id.encode("latin-1", "replace")
-    matching = [
-        secret for known, secret in list(rules.secret_keys.items()) if hmac.compare_digest(known.encode(), given)
-    ]
+    matching = [secret for known, secret in list(secret_keys.items()) if hmac.compare_digest(known.encode(), given)]
     return matching[0] if matching else None
 
 

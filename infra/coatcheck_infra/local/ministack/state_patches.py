@@ -8,6 +8,7 @@ from __future__ import annotations
 import atexit
 import importlib
 import logging
+import mmap
 import sqlite3
 import threading
 import time
@@ -24,6 +25,9 @@ MESSAGES_INTERVAL = 0.5
 
 NAME_SEED = "kept"
 """Goes into the generated name of a bucket, where MiniStack takes a random text."""
+
+MAPPED_SIZE = 1024**2
+"""Bytes from which the file of an object is mapped into memory, not read."""
 
 _READ_ACTIONS = ("Get", "BatchGet", "List", "Describe", "Validate")
 
@@ -75,6 +79,9 @@ class StateRecorder:
         deleted = self._messages - present.keys()
         if (sent or deleted) and self._write(lambda: self.store.write_messages(sent, deleted)):
             self._messages = set(present)
+
+    def add_signer(self, access_key_id: str, secret_access_key: str) -> None:
+        self._write(lambda: self.store.add_signer(access_key_id, secret_access_key))
 
     def _write(self, write: Callable[[], None]) -> bool:
         try:
@@ -166,6 +173,49 @@ def keep_messages(recorder: StateRecorder, queues: Any) -> Any:
 def keep_bodies_on_disk(_persist: bool) -> bool:  # noqa: FBT001 - it replaces a flag
     """Let S3 write objects to files. Not by its environment variable: at its import it would make the buckets too."""
     return True
+
+
+def map_large_bodies(read_body: Function) -> Function:
+    """Wrap `read_body` to map the file of a large object into memory. MiniStack would read all of it for each range."""
+    s3 = importlib.import_module("ministack.services.s3")
+
+    def mapped(bucket: str, key: str, stored: Json) -> Any:
+        if stored.get("body") is not None or stored.get("size", 0) < MAPPED_SIZE:
+            return read_body(bucket, key, stored)
+        with Path(s3._object_disk_path(bucket, key)).open("rb") as file:
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+    return mapped
+
+
+def unmap_whole_body(get_data: Function) -> Function:
+    """Wrap `get_data`, which reads a whole object for other services: they expect bytes."""
+    return lambda *which: _bytes_of(get_data(*which))
+
+
+def unmap_answer(handle: Function) -> Function:
+    """Wrap `handle`, which answers S3's requests: the server sends bytes."""
+
+    async def handled(*request: Any, **more: Any) -> Any:
+        *rest, body = await handle(*request, **more)
+        return (*rest, _bytes_of(body))
+
+    return handled
+
+
+def _bytes_of(body: Any) -> Any:
+    return body[:] if isinstance(body, mmap.mmap) else body
+
+
+def note_signer(recorder: StateRecorder, credentials: Function) -> Function:
+    """Wrap `credentials` to note the key that a function is given: it signs links, which outlive this start."""
+
+    def issued(config: dict[str, Any]) -> dict[str, str]:
+        made: dict[str, str] = credentials(config)
+        recorder.add_signer(made["AWS_ACCESS_KEY_ID"], made["AWS_SECRET_ACCESS_KEY"])
+        return made
+
+    return issued
 
 
 def restore_when_made(recorder: StateRecorder, handlers: dict[str, Any]) -> dict[str, Any]:
