@@ -78,6 +78,11 @@ class Settings(BaseModel):
     due_shards: int = Field(
         default=SHARDS, ge=1, le=MAX_SHARDS, description="partitions of each kind in the index of what is due"
     )
+    secrets: Json[dict[str, str]] | None = Field(
+        default=None,
+        description="JSON object: the name that a handler gives to the name of a secret in Secrets Manager; without it "
+        "each secret is an environment variable",
+    )
     log: str = Field(default="text", pattern=r"^(text|json)$", description="how log lines look")
 
     @property

@@ -20,6 +20,8 @@ from coatcheck.core.settings import PREFIX, Settings
 from coatcheck_infra.build import template_routes
 from coatcheck_infra.build.translate_template import translate_template
 from coatcheck_infra.build.zip_specs import SERVICE, WORKER
+from coatcheck_infra.project.config import find_project
+from coatcheck_infra.project.project_template import project_template
 from coatcheck_infra.template import TEMPLATE, read_template
 from coatcheck_service.actions.long_poll import MAX_WAIT_SECONDS
 from coatcheck_service.front_door import LAMBDA
@@ -34,11 +36,35 @@ NOT_FOR_ALL = {
     "COATCHECK_LONGEST_WAIT": {"ApiFunction"},
     "COATCHECK_MAX_WAITS": {"ApiFunction"},
     "COATCHECK_WEBHOOK_REFUSED": {"Deliverer"},
+    "COATCHECK_SECRETS": {"DefaultWorker", "HeavyWorker"},
 }
 KEY = "0123456789abcdef" * 4
 
 
-translation = functools.cache(translate_template)
+EVERYTHING = """\
+[tool.coatcheck]
+jobs = ["jobs.words"]
+
+[tool.coatcheck.lanes]
+default = { memory = 512 }
+gpu-large = { memory = 4096, concurrency = 9 }
+
+[tool.coatcheck.handlers]
+environment = { MODEL = "small" }
+secrets = { PAYMENTS_KEY = "payments/key" }
+policies = "policies.json"
+layers = ["arn:aws:lambda:eu-central-1:123456789012:layer:fonts:3"]
+vpc = { subnets = ["subnet-0a1b2c3d"], security-groups = ["sg-0a1b2c3d"] }
+"""
+
+
+PROJECT = project_template(find_project(Path(__file__).parents[2]))
+
+
+@functools.cache
+def translation() -> dict[str, Any]:
+    """What CloudFormation gets of the template of the example."""
+    return translate_template(template=PROJECT)
 
 
 def resources(kind: str) -> dict[str, dict[str, Any]]:
@@ -55,7 +81,7 @@ def test_the_template_sets_every_setting_and_no_other() -> None:
 
 
 def test_the_settings_of_the_template_are_a_deployment() -> None:
-    variables = read_template()["Globals"]["Function"]["Environment"]["Variables"]
+    variables = PROJECT["Globals"]["Function"]["Environment"]["Variables"]
     retention = read_template()["Mappings"]["Retention"]["7"]["Seconds"]
     parameters = read_template()["Parameters"]
     plain = {
@@ -66,6 +92,7 @@ def test_the_settings_of_the_template_are_a_deployment() -> None:
     }
     settings = Settings.from_env(plain)
     assert settings.log == "json"
+    assert settings.job_modules == find_project(Path(__file__).parents[2]).config.jobs
     assert settings.webhook_targets == "public"
     assert set(settings.lanes) >= {job_type.lane for job_type in CATALOG.values()}
 
@@ -303,5 +330,17 @@ def test_cfn_lint_finds_nothing_in_what_cloudformation_gets_in_any_region(tmp_pa
     file.write_text(json.dumps(translation()))
     # E2530 looks for SnapStart without its condition: that is what the test above is for
     command = (Path(sys.executable).with_name("cfn-lint"), "--regions", "ALL_REGIONS", "--ignore-checks", "E2530")
+    linted = subprocess.run([*command, "--", file], capture_output=True, text=True, check=False, timeout=240)
+    assert (linted.returncode, linted.stdout, linted.stderr) == (0, "", "")
+
+
+def test_cfn_lint_finds_nothing_in_what_a_project_adds(tmp_path: Path) -> None:
+    (tmp_path / "policies.json").write_text(
+        '[{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:${AWS::Partition}:s3:::models/*"}]'
+    )
+    (tmp_path / "pyproject.toml").write_text(EVERYTHING)
+    file = tmp_path / "translated.json"
+    file.write_text(json.dumps(translate_template(template=project_template(find_project(tmp_path)))))
+    command = (Path(sys.executable).with_name("cfn-lint"), "--regions", "eu-central-1", "--ignore-checks", "E2530")
     linted = subprocess.run([*command, "--", file], capture_output=True, text=True, check=False, timeout=240)
     assert (linted.returncode, linted.stdout, linted.stderr) == (0, "", "")

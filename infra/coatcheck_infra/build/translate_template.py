@@ -7,6 +7,7 @@ A wrong value in a SAM template is often valid by SAM's own schema, and wrong on
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 import sys
@@ -20,9 +21,14 @@ from samtranslator.translator.translator import Translator  # type: ignore[impor
 from coatcheck_infra.template import read_template
 
 
-def translate_template(parameters: dict[str, str] | None = None) -> dict[str, Any]:
-    """Translate the template offline, as for us-east-1. Parameters that are not given have their defaults."""
-    template = read_template()
+def translate_template(
+    parameters: dict[str, str] | None = None, template: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Translate ours, or the template of a project, offline, as for us-east-1.
+
+    Parameters that are not given have their defaults.
+    """
+    template = copy.deepcopy(template) if template else read_template()
     for resource in template["Resources"].values():
         if resource["Type"] == "AWS::Serverless::Function":
             # `sam deploy` puts the URL of the uploaded zip here

@@ -16,6 +16,8 @@ from pathlib import Path
 from coatcheck.authoring.loading import Declaration, JobTypeError, check_handler, declarations, load_module
 from coatcheck_infra.project.api_imports import ForbiddenImportError, as_in_the_api
 from coatcheck_infra.project.config import Project, ProjectError, find_project
+from coatcheck_infra.project.iam_statements import read_statements
+from coatcheck_infra.project.template_handlers import check_handlers
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +59,21 @@ def check_project(project: Project, *, local: bool = False) -> Report:
     if not declared and not problems:
         problems.append(f"no job types in {', '.join(modules)}: make one with @job")
     problems += [problem for one in declared for problem in _problems(one, project)]
+    problems += _deployment_problems(project)
     return Report(declared, problems, api_files)
 
 
 def _loaded_below(root: Path) -> list[str]:
     files = [module.__file__ for module in list(sys.modules.values()) if getattr(module, "__file__", None)]
     return sorted(file for file in files if file and Path(file).is_relative_to(root))
+
+
+def _deployment_problems(project: Project) -> Iterator[str]:
+    try:
+        check_handlers(project.config.handlers)
+        read_statements(project)
+    except ProjectError as error:
+        yield str(error)
 
 
 def _problems(declared: Declaration, project: Project) -> Iterator[str]:

@@ -100,3 +100,10 @@ def test_what_handlers_import_inside_may_be_anything(tmp_path: Path) -> None:
 def test_what_the_project_depends_on_may_be_imported(tmp_path: Path) -> None:
     pyproject = PYPROJECT.replace('["coatcheck"]', '["coatcheck", "pillow>=12"]')
     assert check(tmp_path, f"import PIL\n{WORDS}", pyproject=pyproject)[0] == 0
+
+
+def test_what_handlers_get_on_aws_is_checked(tmp_path: Path) -> None:
+    (tmp_path / "policies.json").write_text('[{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}]')
+    handlers = '[tool.coatcheck.handlers]\npolicies = "policies.json"\n'
+    refused = 'policies.json: statement 1: Resource "*" is not allowed with s3:GetObject: name the resource by its ARN'
+    assert check(tmp_path, pyproject=f"{PYPROJECT}{handlers}") == (1, "", f"{refused}\n")

@@ -14,6 +14,7 @@ from botocore.exceptions import ClientError
 from coatcheck.client.exceptions import InvalidArgumentError, NoServerError
 from coatcheck.client.server_config import START_HINT, find_endpoint_file, is_listening, read_endpoint_file
 from coatcheck.core.settings import Settings
+from coatcheck_infra.project.template_lanes import lane_of_id
 from coatcheck_worker.boto_transport import BotoTransport, Transport
 
 OUTPUT_NAMES = {
@@ -64,7 +65,7 @@ def from_stack(name: str, session: boto3.Session, endpoint_url: str | None = Non
 def settings_from_outputs(stack: str, outputs: Mapping[str, str]) -> Settings:
     """Read settings from a stack's outputs. Raises InvalidArgumentError if they are not those of Coatcheck."""
     lanes = {
-        variable: {key.removesuffix(end).lower(): url for key, url in outputs.items() if key.endswith(end)}
+        variable: {lane_of_id(key.removesuffix(end)): url for key, url in outputs.items() if key.endswith(end)}
         for variable, end in LANE_OUTPUT_SUFFIXES.items()
     }
     absent = [name for name in OUTPUT_NAMES.values() if name not in outputs]
