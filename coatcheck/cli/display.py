@@ -140,15 +140,27 @@ def transfer_bar(title: str) -> Iterator[ProgressCallback]:
 
 
 class TerminalText:
-    """Takes the bytes of a text for a terminal, and lets through nothing that could drive it."""
+    """Takes the bytes of a text for a terminal, and lets through nothing that could drive it.
+
+    Ends a last line that has no end, so that the prompt does not follow it.
+    """
 
     def __init__(self) -> None:
+        self._line_is_open = False
         utf8 = codecs.getincrementaldecoder("utf-8")("replace")
         self._decoder = io.IncrementalNewlineDecoder(utf8, translate=True)
 
     def write(self, data: bytes, /) -> None:
         """Show the next bytes."""
-        sys.stdout.write(printable_lines(self._decoder.decode(data)))
+        text = printable_lines(self._decoder.decode(data))
+        sys.stdout.write(text)
+        if text:
+            self._line_is_open = not text.endswith("\n")
+
+    def close(self) -> None:
+        """Show the end."""
+        if self._line_is_open:
+            sys.stdout.write("\n")
 
 
 @contextmanager

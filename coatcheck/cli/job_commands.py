@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from itertools import islice
 from pathlib import Path
@@ -152,9 +153,12 @@ def _fetch(client: Client, job: Job, output: Path | None, name: str | None = Non
     if output:
         with display.transfer_bar(str(output)) as progress:
             client.download(job, output, name, progress=progress)
+    elif sys.stdout.isatty():
+        _refuse_binary(job, name)
+        with contextlib.closing(display.TerminalText()) as terminal:
+            client.read_result(job, terminal, name)
     else:
-        _refuse_binary_on_terminal(job, name)
-        client.read_result(job, display.TerminalText() if sys.stdout.isatty() else sys.stdout.buffer, name)
+        client.read_result(job, sys.stdout.buffer, name)
 
 
 def cancel(job_id: JobId, *, url: Url = None, api_key: ApiKey = None, as_json: Json = False) -> None:
@@ -220,9 +224,9 @@ def _next_step(job: Job) -> str:
     return f"{job.status}{known}; {advice} {job.id}"
 
 
-def _refuse_binary_on_terminal(job: Job, name: str | None) -> None:
+def _refuse_binary(job: Job, name: str | None) -> None:
     stored = job.stored(name)
-    if stored and sys.stdout.isatty() and not _is_text(stored.content_type):
+    if stored and not _is_text(stored.content_type):
         raise InvalidArgumentError(
             f"the result is {stored.content_type}, not text for a terminal: give -o FILE, or pipe it"
         )

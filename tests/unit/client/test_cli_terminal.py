@@ -84,7 +84,16 @@ def test_binary_is_not_thrown_at_a_terminal(
     ended, shown = terminal("result", "job_a").finish()
     assert ended == code
     refused = b"coatcheck: the result is image/png, not text for a terminal: give -o FILE, or pipe it\r\n"
-    assert shown == (refused if code else b"bytes")
+    assert shown == (refused if code else b"bytes\r\n")
+
+
+@pytest.mark.parametrize("body", [b'{"words":5}', b'{"words":5}\n'])
+def test_the_prompt_is_not_on_the_last_line_of_a_result(
+    terminal: Callable[..., Terminal], fake_server: FakeServer, body: bytes
+) -> None:
+    fake_server.on("GET /v1/jobs/job_a", reply(result=stored(body, "application/json")))
+    fake_server.on("GET /v1/jobs/job_a/result", Response(body))
+    assert terminal("result", "job_a").finish() == (0, b'{"words":5}\r\n')
 
 
 def test_a_result_does_not_drive_the_terminal(terminal: Callable[..., Terminal], fake_server: FakeServer) -> None:
@@ -92,7 +101,7 @@ def test_a_result_does_not_drive_the_terminal(terminal: Callable[..., Terminal],
     fake_server.on("GET /v1/jobs/job_a", reply(result=stored(body, "text/csv")))
     fake_server.on("GET /v1/jobs/job_a/result", Response(body))
     code, shown = terminal("result", "job_a", PYTHONIOENCODING="utf-8").finish()
-    assert (code, shown.decode()) == (0, "größe\t1\r\n\ufffd]0;owned\ufffd\ufffd2J\ufffd\r\n\ufffd")
+    assert (code, shown.decode()) == (0, "größe\t1\r\n\ufffd]0;owned\ufffd\ufffd2J\ufffd\r\n\ufffd\r\n")
 
 
 def test_a_terminal_sees_progress_and_ctrl_c_stops_the_waiting_alone(
