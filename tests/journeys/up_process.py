@@ -54,16 +54,26 @@ class Stack:
 
 
 class UpProcess:
-    """A `coatcheck up`. Its output goes to a file, so that nothing waits for a reader."""
+    """A `coatcheck up`. Its output goes to a file, so that nothing waits for a reader.
+
+    If not `is_named`, `home` is where its folder's project has it.
+    """
 
     def __init__(
-        self, home: Path, arguments: Iterable[str], log: Path, *, command: tuple[str, ...], cwd: Path | None
+        self,
+        home: Path,
+        arguments: Iterable[str],
+        log: Path,
+        *,
+        command: tuple[str, ...],
+        cwd: Path | None,
+        is_named: bool = True,
     ) -> None:
         self.home = home
         self.log = log
         with log.open("w") as output:
             self.process = subprocess.Popen(
-                [*command, "up", "--port", "0", "--home", str(home), *arguments],
+                [*command, "up", "--port", "0", *(("--home", str(home)) if is_named else ()), *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
