@@ -72,6 +72,14 @@ class Context(Protocol):
     def input_path(self, upload: Upload) -> Path:
         """The uploaded file as a local file in `workdir`; fetched once."""
 
+    def secret(self, name: str) -> str:
+        """The value of the secret that `[tool.coatcheck.handlers] secrets` gives this name.
+
+        It is read from Secrets Manager, and kept for five minutes, so ask each time rather than keep it. Under
+        `coatcheck up`, and in a container without COATCHECK_SECRETS, it is the environment variable of that name.
+        Raises LookupError, with what to do, if there is no such secret.
+        """
+
     def artifact(self, name: str, content_type: str = "application/octet-stream") -> AbstractContextManager[BinaryIO]:
         """A file to write that becomes the artifact `name` (`[A-Za-z0-9._-]`, at most 100 characters).
 

@@ -49,6 +49,7 @@ class Outcome:
 class LocalContext:
     """A `Context` on local files: `uploads` gives the bytes, or the path of the file, for each upload id.
 
+    `secrets` gives the value of each secret, by the name that the handler asks for.
     After `timeout` seconds `check` and `progress` raise `Stopped`, as they do when a job is canceled.
     """
 
@@ -60,6 +61,7 @@ class LocalContext:
     checkpoint: Any = None
     job_id: str = "job_test"
     tenant: str = "test"
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         self.log: logging.LoggerAdapter[logging.Logger] = logging.LoggerAdapter(
@@ -105,6 +107,12 @@ class LocalContext:
         if upload.id not in self.uploads:
             raise KeyError(f"the test gave no upload {upload.id}; it gave {sorted(self.uploads)}")
         return self.uploads[upload.id]
+
+    def secret(self, name: str) -> str:
+        """The secret that the test gave. Raises LookupError if it gave none of that name."""
+        if name not in self.secrets:
+            raise LookupError(f'the test gave no secret {name}: run_job(…, secrets={{"{name}": "…"}})')
+        return self.secrets[name]
 
     @contextmanager
     def artifact(self, name: str, content_type: str = "application/octet-stream") -> Iterator[BinaryIO]:
@@ -168,6 +176,7 @@ def run_job(
     attempt: int = 1,
     timeout: float | None = None,
     checkpoint: Any = None,
+    secrets: Mapping[str, str] | None = None,
 ) -> Outcome:
     """Run a job's handler once on `given` (its input model, or the JSON object a client would send).
 
@@ -185,6 +194,7 @@ def run_job(
             max_attempts=job_type.max_attempts,
             timeout=job_type.timeout if timeout is None else timeout,
             checkpoint=checkpoint,
+            secrets=secrets or {},
         )
         output = _finished(resolve_handler(job_type), wanted, ctx)
         if not isinstance(output, (job_type.output, Continue)):

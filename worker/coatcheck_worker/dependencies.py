@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias, TypeVar
 
 from coatcheck.authoring.types import Handlers
 from coatcheck.core.settings import Settings
 from coatcheck_worker.boto_transport import Transport
+from coatcheck_worker.secret_cache import SecretCache
 from coatcheck_worker.ticker import Ticker, tick_in_thread
 
 R = TypeVar("R")
@@ -45,7 +46,7 @@ class Dependencies:
     """The worker's dependencies. `clock` returns milliseconds since the epoch, `roll` a random number in [0, 1).
 
     `ticker` drives the heartbeat of an attempt. `end_process` ends this process at once, with an exit status. The
-    sweeper processes rows through `parallel_map`.
+    sweeper processes rows through `parallel_map`. `secrets` keeps those that handlers asked for.
     """
 
     transport: Transport
@@ -56,6 +57,7 @@ class Dependencies:
     ticker: Ticker = tick_in_thread
     end_process: Callable[[int], object] = os._exit
     parallel_map: ParallelMap = sequential_map
+    secrets: SecretCache = field(default_factory=SecretCache)
 
 
 @dataclass(frozen=True, slots=True)

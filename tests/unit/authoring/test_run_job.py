@@ -167,3 +167,14 @@ def test_progress_that_clients_could_not_be_shown_is_an_error(fraction: float, m
 
     with pytest.raises(ValueError, match="0 to 1"):
         run_job(report, GIVEN)
+
+
+@job("test.asks")
+def ask(_: Copied, ctx: Context) -> Copied:
+    return Copied(size=len(ctx.secret("PAYMENTS_KEY")))
+
+
+def test_a_test_gives_the_secrets_that_a_handler_asks_for() -> None:
+    assert run_job(ask, {"size": 0}, secrets={"PAYMENTS_KEY": "four"}).output == Copied(size=4)
+    with pytest.raises(LookupError, match=r"the test gave no secret PAYMENTS_KEY: run_job\(…, secrets="):
+        run_job(ask, {"size": 0})

@@ -46,7 +46,9 @@ def in_the_row(fraction: Any, message: Any) -> Progress | None:
         on_unresponsive=lambda _: None,
         ticker=lambda *_: nullcontext(),
     )
-    context = JobContext(transport, "bucket", JOB, heartbeat, checkpoint=None, workdir=Path(), clock=lambda: NOW)
+    context = JobContext(
+        transport, "bucket", JOB, heartbeat, checkpoint=None, workdir=Path(), clock=lambda: NOW, read_secret=str
+    )
     context.progress(fraction, message)
     renew_lease = transitions.renew_lease("table", JOB, now=NOW, lease=MINUTE, progress=heartbeat._progress)
     (written,) = (v for v in renew_lease.params["ExpressionAttributeValues"].values() if "B" in v)

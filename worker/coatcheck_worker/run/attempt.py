@@ -30,6 +30,7 @@ from coatcheck.core.job import Blob, Job
 from coatcheck_worker.dependencies import Dependencies, Disposition
 from coatcheck_worker.run import settle
 from coatcheck_worker.run.handler_errors import decisive
+from coatcheck_worker.run.handler_secrets import read_secret
 from coatcheck_worker.run.heartbeat import Heartbeat, StopReason
 from coatcheck_worker.run.job_context import JobContext
 from coatcheck_worker.storage.orphans import discard_attempt
@@ -98,6 +99,7 @@ class JobAttempt:
                 checkpoint=None,
                 workdir=Path(workdir),
                 clock=self._dependencies.clock,
+                read_secret=partial(read_secret, self._dependencies),
             )
             try:
                 settling = self._store(self._call_handler(context), context)

@@ -41,9 +41,10 @@ class JobContext:
         checkpoint: Any,
         workdir: Path,
         clock: Callable[[], int],
+        read_secret: Callable[[str], str],
     ) -> None:
         self._transport, self._bucket, self._job, self._heartbeat = transport, bucket, job, heartbeat
-        self._clock = clock
+        self._clock, self._read_secret = clock, read_secret
         self._lock = threading.Lock()
         self._artifacts: dict[str, Blob | None] = {}
         self.job_id, self.tenant = job.id, job.tenant
@@ -97,6 +98,10 @@ class JobContext:
                     shutil.copyfileobj(stream, file, 1024 * 1024)
                 unfinished.rename(path)
         return path
+
+    def secret(self, name: str) -> str:
+        """The secret of that name. Raises LookupError if there is none, and AwsError if it cannot be read."""
+        return self._read_secret(name)
 
     @contextlib.contextmanager
     def artifact(self, name: str, content_type: str = "application/octet-stream") -> Iterator[BinaryIO]:
