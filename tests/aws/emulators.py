@@ -19,6 +19,7 @@ import httpx
 from coatcheck.core.settings import Settings
 from coatcheck_infra.local import environment
 from coatcheck_infra.local.resources import create_stores
+from coatcheck_infra.template import read_template
 from coatcheck_infra.toolchain.environments import MINISTACK
 from coatcheck_worker.boto_transport import BotoTransport
 from tests.example_jobs import MODULES
@@ -75,7 +76,7 @@ def moto(scratch: Path, *, switch: float = 0.005) -> Iterator[str]:
 
 def deployment_on(url: str) -> Settings:
     """The template's table, bucket, queues and secret, made on the emulator at `url`."""
-    made = create_stores(url)
+    made = create_stores(url, read_template())
     queues = {name: _reached_by(url, made[name]) for name in ("COATCHECK_QUEUES", "COATCHECK_DEAD_LETTERS")}
     return Settings.from_env({**made, **queues, "COATCHECK_JOBS": ",".join(MODULES)})
 

@@ -15,10 +15,11 @@ from watchfiles import Change
 from coatcheck_infra.local import environment, reaper
 from coatcheck_infra.local.banner import BannerFacts, commands, serving_lines
 from coatcheck_infra.local.home import Home, StackEndpoint
+from coatcheck_infra.local.local_template import job_modules
 from coatcheck_infra.local.process_supervisor import restart_delay
 from coatcheck_infra.local.reload import PROCESSES_BY_PACKAGE, CodeFilter, first_compile_error, last_error
 from coatcheck_infra.local.resources import STORE_TYPES, stores_template
-from coatcheck_infra.local.stack_context import hashed_keys, job_modules
+from coatcheck_infra.local.stack_context import hashed_keys
 from coatcheck_infra.local.terminal import COLOURS
 from coatcheck_infra.project.config import ProjectConfig
 from coatcheck_infra.template import read_template

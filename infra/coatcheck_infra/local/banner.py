@@ -13,7 +13,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from coatcheck_infra.local.home import TENANT, StackEndpoint
-from coatcheck_infra.local.stack_context import WEBHOOK_TARGETS
+from coatcheck_infra.local.local_template import WEBHOOK_TARGETS
 
 SETTING = " ".join(f"{variable}={value}" for variable, value in WEBHOOK_TARGETS.items())
 DEMO = "demo.sleep"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,8 @@ from coatcheck_infra.local.environment import MADE_UP, Credentials
 from coatcheck_infra.local.gateway_responses import read_custom_responses
 from coatcheck_infra.local.processes import ProcessSpec
 from coatcheck_infra.local.resources import POLL, Json, client, deploy_stack
-from coatcheck_infra.local.stack_context import WEBHOOK_TARGETS, PreparedStack, StackContext, hashed_keys, job_modules
+from coatcheck_infra.local.stack_context import PreparedStack, StackContext, hashed_keys
 from coatcheck_infra.local.up_error import UpError
-from coatcheck_infra.template import read_template
 
 CODE_BUCKET = "coatcheck-code"
 TEMPLATE_KEY = "template.json"
@@ -59,14 +59,13 @@ async def prepare_full_stack(stack: StackContext) -> PreparedStack:
     stack.write_line("deploying the template")
     aws = StackClients(stack.emulator.url, stack.emulator.credentials)
     parameters = {"ApiKeys": hashed_keys(stack.api_keys), "PublicUrl": stack.url}
-    variables = {"COATCHECK_JOBS": job_modules(stack.project.config), **WEBHOOK_TARGETS}
-    api = await asyncio.to_thread(deploy_full_stack, aws, zips, parameters, variables)
+    api = await asyncio.to_thread(deploy_full_stack, aws, stack.template, zips, parameters)
     stack.emulator.log.function_labels = await asyncio.to_thread(function_labels, aws)
     await asyncio.to_thread(wait_for_snapshots, aws, stack.emulator.log.function_labels)
     env = {
         **stack.env,
         api_gateway_proxy.API_GATEWAY: api,
-        api_gateway_proxy.GATEWAY_RESPONSES: json.dumps(read_custom_responses(read_template())),
+        api_gateway_proxy.GATEWAY_RESPONSES: json.dumps(read_custom_responses(stack.template)),
     }
     command = (
         sys.executable,
@@ -79,19 +78,14 @@ async def prepare_full_stack(stack: StackContext) -> PreparedStack:
     return PreparedStack([ProcessSpec("gateway", command, env, (stack.listener,))], joining)
 
 
-def deploy_full_stack(aws: StackClients, zips: Path, parameters: dict[str, str], variables: dict[str, str]) -> str:
+def deploy_full_stack(
+    aws: StackClients, local_template: Mapping[str, Any], zips: Path, parameters: dict[str, str]
+) -> str:
     """Deploy the template with the zips in the folder `zips`. Returns the URL of its API in the emulator.
-
-    `variables` are set in the environment of every function.
 
     Raises `UpError` with CloudFormation's reason.
     """
-    template = read_template()
-    # the template allows only https and no address of this machine; here the API is on the loopback interface
-    del template["Parameters"]["PublicUrl"]["AllowedPattern"]
-    # and two keys at most, because the environment of a function is small on AWS
-    del template["Parameters"]["ApiKeys"]["AllowedPattern"]
-    template["Globals"]["Function"]["Environment"]["Variables"] |= variables
+    template: Json = copy.deepcopy(dict(local_template))
     s3 = aws.client("s3")
     s3.create_bucket(Bucket=CODE_BUCKET)
     for properties in function_properties(template):

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from coatcheck_infra.local import environment
 from coatcheck_infra.local.banner import BannerFacts, banner
@@ -19,6 +20,7 @@ from coatcheck_infra.local.emulator import Emulator, emulator
 from coatcheck_infra.local.full_stack import prepare_full_stack
 from coatcheck_infra.local.home import Home, StackEndpoint, lock_home
 from coatcheck_infra.local.kept_state import open_state, origin_of, send_messages_again
+from coatcheck_infra.local.local_template import local_template
 from coatcheck_infra.local.process_stack import prepare_process_stack
 from coatcheck_infra.local.process_supervisor import ProcessSupervisor
 from coatcheck_infra.local.processes import ProcessManager, process_manager
@@ -30,7 +32,6 @@ from coatcheck_infra.local.stack_context import StackContext
 from coatcheck_infra.local.terminal import Terminal
 from coatcheck_infra.local.up_error import UpError
 from coatcheck_infra.project.config import Project
-from coatcheck_infra.template import read_template
 
 BACKLOG = 512
 READY_LIMIT = 60.0
@@ -65,7 +66,8 @@ async def launch(options: LaunchOptions, inherited: Mapping[str, str], terminal:
         lock_home(options.home) as home,
         process_manager(terminal, options.project.root, home.endpoint, home.environment, home.scratch) as started,
     ):
-        open_state(home.state, origin_of(read_template()), write_line, fresh=options.fresh)
+        template = local_template(options.project)
+        open_state(home.state, origin_of(template), write_line, fresh=options.fresh)
         env = code_environment(options.project, inherited, home.scratch)
         async with asyncio.TaskGroup() as early:
             # while the emulator starts
@@ -73,7 +75,13 @@ async def launch(options: LaunchOptions, inherited: Mapping[str, str], terminal:
             write_line("starting the AWS emulator")
             async with emulator(home, inherited, started, whole=options.full_stack, verbose=options.verbose) as aws:
                 stack = stack_context(
-                    options, inherited=inherited, listener=listener, home=home, processes=started, aws=aws
+                    options,
+                    inherited=inherited,
+                    listener=listener,
+                    home=home,
+                    template=template,
+                    processes=started,
+                    aws=aws,
                 )
                 await run_stack(stack, await check, options, began)
     write_line("stopped")
@@ -91,6 +99,7 @@ def stack_context(
     inherited: Mapping[str, str],
     listener: socket.socket,
     home: Home,
+    template: Mapping[str, Any],
     processes: ProcessManager,
     aws: Emulator,
 ) -> StackContext:
@@ -105,6 +114,7 @@ def stack_context(
         env=env | {"PYTHONPATH": str(options.project.root)},
         home=home,
         project=options.project,
+        template=template,
         process_manager=processes,
         write_line=processes.terminal.line_writer("up"),
     )

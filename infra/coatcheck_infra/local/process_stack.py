@@ -8,10 +8,9 @@ import sys
 
 from coatcheck_infra.local.processes import ProcessSpec
 from coatcheck_infra.local.resources import create_stores
-from coatcheck_infra.local.stack_context import WEBHOOK_TARGETS, PreparedStack, StackContext, hashed_keys, job_modules
+from coatcheck_infra.local.stack_context import PreparedStack, StackContext, hashed_keys
 
 SWEEP_EVERY = 2
-
 
 DRAIN_SECONDS = 24 * 3600
 """How long a worker that is replaced, because code has changed, may finish its job: the longest timeout of a job."""
@@ -20,16 +19,11 @@ DRAIN_SECONDS = 24 * 3600
 async def prepare_process_stack(stack: StackContext) -> PreparedStack:
     """Create the stores, and return the processes that use them."""
     stack.write_line("creating the table, the bucket, the queues and the secret of the template")
-    made = await asyncio.to_thread(create_stores, stack.emulator.url, stack.emulator.credentials)
-    own = {
-        "COATCHECK_JOBS": job_modules(stack.project.config),
-        "COATCHECK_LOG": "text",
-        "COATCHECK_PUBLIC_URL": stack.url,
-        **WEBHOOK_TARGETS,
-    }
-    env = {**stack.env, **made, **own}
+    made = await asyncio.to_thread(create_stores, stack.emulator.url, stack.template, stack.emulator.credentials)
+    env = {**stack.env, **made, "COATCHECK_LOG": "text", "COATCHECK_PUBLIC_URL": stack.url}
     lanes = [word for lane in json.loads(env["COATCHECK_QUEUES"]) for word in ("--lane", lane)]
-    worker_env = env | stack.project.config.handlers.environment
+    handlers = stack.project.config.handlers
+    worker_env = env | handlers.environment | {"COATCHECK_SECRETS": json.dumps(handlers.secrets)}
     api_env = env | {"COATCHECK_API_KEYS": hashed_keys(stack.api_keys)}
 
     def python(name: str, *command: str) -> tuple[str, ...]:

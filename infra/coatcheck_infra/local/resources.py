@@ -15,7 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from coatcheck_infra.local.environment import MADE_UP, REGION, Credentials
 from coatcheck_infra.local.up_error import UpError
-from coatcheck_infra.template import TEMPLATE, read_template
+from coatcheck_infra.template import TEMPLATE
 
 STACK = "coatcheck"
 STORE_TYPES = {"AWS::DynamoDB::Table", "AWS::S3::Bucket", "AWS::SQS::Queue", "AWS::SecretsManager::Secret"}
@@ -24,7 +24,7 @@ POLL = 0.05
 Json = dict[str, Any]
 
 
-def stores_template(template: Json) -> tuple[Json, list[str]]:
+def stores_template(template: Mapping[str, Any]) -> tuple[Json, list[str]]:
     """Return a template with only the stores of `template`, and the names of the variables in its outputs, in order.
 
     The tables, buckets, queues and secrets stay as they are, and so do the outputs that name them. More outputs hold
@@ -50,14 +50,16 @@ def _refers_to(value: Any) -> Iterator[str]:
             yield from (name for inner in value for name in _refers_to(inner))
 
 
-def create_stores(aws_endpoint_url: str, credentials: Credentials = MADE_UP) -> dict[str, str]:
+def create_stores(
+    aws_endpoint_url: str, template: Mapping[str, Any], credentials: Credentials = MADE_UP
+) -> dict[str, str]:
     """Create the template's tables, buckets, queues and secrets. Returns the environment variables that name them.
 
     Raises `UpError` with CloudFormation's reason.
     """
-    template, names = stores_template(read_template())
+    stores, names = stores_template(template)
     outputs = deploy_stack(
-        client("cloudformation", aws_endpoint_url, credentials), {"TemplateBody": json.dumps(template)}, {}
+        client("cloudformation", aws_endpoint_url, credentials), {"TemplateBody": json.dumps(stores)}, {}
     )
     return {name: outputs[f"Variable{n}"] for n, name in enumerate(names)}
 

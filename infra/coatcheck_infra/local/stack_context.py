@@ -6,23 +6,20 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from coatcheck.authoring import ping
 from coatcheck_infra.local.emulator import Emulator
 from coatcheck_infra.local.home import TENANT, Home
 from coatcheck_infra.local.processes import ProcessManager, ProcessSpec
 from coatcheck_infra.local.terminal import LineWriter
-from coatcheck_infra.project.config import Project, ProjectConfig
-
-WEBHOOK_TARGETS = {"COATCHECK_WEBHOOK_TARGETS": "local"}
-"""Set for every process, in place of the template's value: local receivers must be able to get webhooks."""
+from coatcheck_infra.project.config import Project
 
 
 @dataclass(frozen=True)
 class StackContext:
     """`listener` is the open socket of `url`; `env` is the environment of every process, with the emulator's URL.
 
-    `api_keys` are those of the tenants.
+    `api_keys` are those of the tenants, `template` is the project's for this machine.
     """
 
     url: str
@@ -33,6 +30,7 @@ class StackContext:
     env: Mapping[str, str]
     home: Home
     project: Project
+    template: Mapping[str, Any]
     process_manager: ProcessManager
     write_line: LineWriter
 
@@ -48,11 +46,6 @@ class PreparedStack:
 
     specs: Sequence[ProcessSpec]
     env: Mapping[str, str]
-
-
-def job_modules(config: ProjectConfig) -> str:
-    """Return the modules with job types that a local stack serves, as the setting COATCHECK_JOBS."""
-    return ",".join([*config.jobs, *config.local.jobs, ping.__name__])
 
 
 def hashed_keys(api_keys: Mapping[str, str]) -> str:

@@ -1,0 +1,39 @@
+"""The project's template as the emulator gets it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from coatcheck.authoring import ping
+from coatcheck_infra.local.up_error import UpError
+from coatcheck_infra.project.config import Project, ProjectConfig, ProjectError
+from coatcheck_infra.project.project_template import project_template
+
+WEBHOOK_TARGETS = {"COATCHECK_WEBHOOK_TARGETS": "local"}
+"""Set for every process, in place of the template's value: local receivers must be able to get webhooks."""
+
+NOT_LOCAL: dict[str, Any] = {"layers": [], "vpc": None}
+"""What handlers get on AWS alone: the emulator has neither."""
+
+
+def local_template(project: Project) -> dict[str, Any]:
+    """Return the template of the project, with its local job types, for this machine. Raises `UpError`."""
+    handlers = project.config.handlers.model_copy(update=NOT_LOCAL)
+    config = project.config.model_copy(update={"handlers": handlers})
+    try:
+        template = project_template(replace(project, config=config))
+    except ProjectError as error:
+        raise UpError(str(error)) from None
+    variables = template["Globals"]["Function"]["Environment"]["Variables"]
+    variables |= {"COATCHECK_JOBS": job_modules(project.config), **WEBHOOK_TARGETS}
+    # the template allows only https and no address of this machine; here the API is on the loopback interface
+    del template["Parameters"]["PublicUrl"]["AllowedPattern"]
+    # and two keys at most, because the environment of a function is small on AWS
+    del template["Parameters"]["ApiKeys"]["AllowedPattern"]
+    return template
+
+
+def job_modules(config: ProjectConfig) -> str:
+    """Return the modules with job types that a local stack serves, as the setting COATCHECK_JOBS."""
+    return ",".join([*config.jobs, *config.local.jobs, ping.__name__])
