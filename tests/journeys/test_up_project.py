@@ -28,8 +28,13 @@ dependencies = ["coatcheck"]
 [tool.coatcheck]
 jobs = ["jobs.greet"]
 
+[tool.coatcheck.lanes]
+slow = { memory = 512, concurrency = 2 }
+
 [tool.coatcheck.handlers]
 environment = { GREETING = "good day" }
+secrets = { TITLES = "people/titles" }
+layers = ["arn:aws:lambda:eu-central-1:123456789012:layer:fonts:1"]
 
 [tool.coatcheck.local]
 tenants = ["acme", "globex", "initech"]
@@ -46,7 +51,10 @@ from coatcheck import Context, job
 
 class Name(BaseModel):
     name: str
-    seconds: float = 0
+
+
+class Pause(BaseModel):
+    seconds: float
 
 
 class Greeting(BaseModel):
@@ -56,10 +64,15 @@ class Greeting(BaseModel):
 @job("text.greet")
 def greet(given: Name, ctx: Context) -> Greeting:
     \"\"\"Greet somebody.\"\"\"
+    return Greeting(text=f"{os.environ['GREETING']}, {ctx.secret('TITLES')} {given.name}")
+
+
+@job("text.pause", lane="slow")
+def pause(given: Pause, ctx: Context) -> None:
+    \"\"\"Pause.\"\"\"
     for _ in range(int(given.seconds * 10)):
         ctx.check()
         time.sleep(0.1)
-    return Greeting(text=f"{os.environ['GREETING']}, {given.name}")
 """
 
 
@@ -86,15 +99,20 @@ def is_running(http: httpx.Client, job: str) -> bool:
     return bool(http.get(f"/v1/jobs/{job}").json()["status"] == "running")
 
 
-def test_a_project_is_served_to_its_tenants_and_another_worker_joins(project: Path, tmp_path: Path) -> None:
+def test_a_project_is_served_to_its_tenants_and_another_worker_joins(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TITLES", "Dr.")
     home = project / ".coatcheck"
     up = UpProcess(
         home, ["--workers", "1"], tmp_path / "up.log", command=COATCHECK, cwd=project / "jobs", is_named=False
     )
     try:
         stack = up.ready()
+        eventually(lambda: "Ctrl-C stops everything" in up.output(), 10, up.output)
         output = up.output()
         assert "\n  serving text.greet (lane default, 1 runner)\n" in output
+        assert "\n  serving text.pause (lane slow, 1 runner)\n" in output
         assert "serving text.greet (lane default, 1 process)" in output
         assert "coatcheck types text.greet" in output
         assert "demo.sleep" not in output
@@ -104,14 +122,14 @@ def test_a_project_is_served_to_its_tenants_and_another_worker_joins(project: Pa
         assert keys["local"] == stack.api_key
         assert f"of acme, globex, initech: {home / 'keys.json'}" in output
         with of_tenant(stack, keys["acme"]) as acme, of_tenant(stack, keys["initech"]) as initech:
-            assert greeting(acme, "Ada") == "good day, Ada"
+            assert greeting(acme, "Ada") == "good day, Dr. Ada"
             assert len(acme.get("/v1/jobs").json()["data"]) == 1
             assert initech.get("/v1/jobs").json()["data"] == []
 
         env = home / "env"
         assert stat.S_IMODE(env.stat().st_mode) == 0o600
         with stack.client() as http, worker(env, tmp_path / "worker.log"):
-            jobs = [submitted(http, "text.greet", {"name": "Bob", "seconds": 60}) for _ in range(2)]
+            jobs = [submitted(http, "text.pause", {"seconds": 60}) for _ in range(2)]
             eventually(lambda: all(is_running(http, job) for job in jobs), 30, (tmp_path / "worker.log").read_text)
         assert up.stop() == 0, up.output()
         assert not env.exists()
@@ -127,7 +145,7 @@ def worker(env: Path, log: Path) -> subprocess.Popen[bytes]:
             self.kill()
             self.wait()
 
-    script = 'set -a; . "$1"; exec "$2" -m coatcheck_worker --lane default'
+    script = 'set -a; . "$1"; exec "$2" -m coatcheck_worker --lane slow'
     with log.open("w") as output:
         return Worker(["/bin/sh", "-c", script, "sh", str(env), sys.executable], stdout=output, stderr=output, cwd="/")
 
@@ -161,7 +179,7 @@ def test_a_project_that_is_wrong_is_not_started(project: Path) -> None:
     line = GREET.splitlines().index('@job("text.greet")') + 1
     assert ended.returncode == 1
     assert ended.stderr == (
-        f'coatcheck up: jobs/greet.py:{line} text.greet: lane "gpu" is not in [tool.coatcheck.lanes] (default)\n'
+        f'coatcheck up: jobs/greet.py:{line} text.greet: lane "gpu" is not in [tool.coatcheck.lanes] (default, slow)\n'
     )
 
     another = textwrap.dedent(

@@ -15,13 +15,13 @@ from watchfiles import Change
 from coatcheck_infra.local import environment, reaper
 from coatcheck_infra.local.banner import BannerFacts, commands, serving_lines
 from coatcheck_infra.local.home import Home, StackEndpoint
-from coatcheck_infra.local.local_template import job_modules
+from coatcheck_infra.local.local_template import job_modules, local_template
 from coatcheck_infra.local.process_supervisor import restart_delay
 from coatcheck_infra.local.reload import PROCESSES_BY_PACKAGE, CodeFilter, first_compile_error, last_error
 from coatcheck_infra.local.resources import STORE_TYPES, stores_template
 from coatcheck_infra.local.stack_context import hashed_keys
 from coatcheck_infra.local.terminal import COLOURS
-from coatcheck_infra.project.config import ProjectConfig
+from coatcheck_infra.project.config import Project, ProjectConfig
 from coatcheck_infra.template import read_template
 
 
@@ -70,6 +70,31 @@ def test_only_the_hashes_of_the_keys_are_passed_on() -> None:
 def test_what_is_served_locally_needs_no_job_type_of_the_owner() -> None:
     config = ProjectConfig.model_validate({"jobs": ["jobs.words"], "local": {"jobs": ["jobs.demo"]}})
     assert job_modules(config) == "jobs.words,jobs.demo,coatcheck.authoring.ping"
+
+
+def test_the_template_of_a_project_is_made_fit_for_this_machine(tmp_path: Path) -> None:
+    table = {
+        "jobs": ["jobs.words"],
+        "lanes": {"gpu": {}},
+        "handlers": {
+            "secrets": {"KEY": "payments/key", "OTHER": "payments/other"},
+            "layers": ["arn:aws:lambda:eu-central-1:123456789012:layer:fonts:1"],
+            "vpc": {"subnets": ["subnet-1"], "security-groups": ["sg-1"]},
+        },
+    }
+    project = Project(tmp_path, tmp_path / ".coatcheck", ProjectConfig.model_validate(table), {})
+    template = local_template(project, {"KEY": "s3cret", "HOME": "/home/me"})
+    functions = [one["Properties"] for one in template["Resources"].values() if "Handler" in one.get("Properties", {})]
+    workers = [one for one in functions if one["Handler"] == "coatcheck_worker.aws_lambda.run"]
+    assert len(workers) == 2
+    for worker in workers:
+        variables = worker["Environment"]["Variables"]
+        assert variables["KEY"] == "s3cret"
+        assert not {"OTHER", "COATCHECK_SECRETS"} & variables.keys()
+    for function in functions:
+        assert "s3cret" not in json.dumps(function) or function in workers
+        assert not {"Layers", "VpcConfig"} & function.keys()
+    assert template["Globals"]["Function"]["Environment"]["Variables"]["COATCHECK_JOBS"].startswith("jobs.words,")
 
 
 def test_keys_are_made_once_and_stay_those_of_their_tenants(tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ async def launch(options: LaunchOptions, inherited: Mapping[str, str], terminal:
         lock_home(options.home) as home,
         process_manager(terminal, options.project.root, home.endpoint, home.environment, home.scratch) as started,
     ):
-        template = local_template(options.project)
+        template = local_template(options.project, inherited)
         open_state(home.state, origin_of(template), write_line, fresh=options.fresh)
         env = code_environment(options.project, inherited, home.scratch)
         async with asyncio.TaskGroup() as early:

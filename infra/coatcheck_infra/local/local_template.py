@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -13,12 +14,16 @@ from coatcheck_infra.project.project_template import project_template
 WEBHOOK_TARGETS = {"COATCHECK_WEBHOOK_TARGETS": "local"}
 """Set for every process, in place of the template's value: local receivers must be able to get webhooks."""
 
-NOT_LOCAL: dict[str, Any] = {"layers": [], "vpc": None}
-"""What handlers get on AWS alone: the emulator has neither."""
+NOT_LOCAL: dict[str, Any] = {"layers": [], "vpc": None, "secrets": {}}
+"""What handlers get on AWS alone: the emulator has neither layers nor networks, secrets are environment variables."""
 
 
-def local_template(project: Project) -> dict[str, Any]:
-    """Return the template of the project, with its local job types, for this machine. Raises `UpError`."""
+def local_template(project: Project, inherited: Mapping[str, str]) -> dict[str, Any]:
+    """Return the template of the project, with its local job types, for this machine.
+
+    The handlers' secrets are variables of the environment `inherited`. Raises `UpError`.
+    """
+    secrets = {name: inherited[name] for name in project.config.handlers.secrets if name in inherited}
     handlers = project.config.handlers.model_copy(update=NOT_LOCAL)
     config = project.config.model_copy(update={"handlers": handlers})
     try:
@@ -27,6 +32,10 @@ def local_template(project: Project) -> dict[str, Any]:
         raise UpError(str(error)) from None
     variables = template["Globals"]["Function"]["Environment"]["Variables"]
     variables |= {"COATCHECK_JOBS": job_modules(project.config), **WEBHOOK_TARGETS}
+    for resource in template["Resources"].values():
+        own = resource.get("Properties", {}).get("Environment", {}).get("Variables", {})
+        if own.pop("COATCHECK_SECRETS", None) is not None:
+            own |= secrets
     # the template allows only https and no address of this machine; here the API is on the loopback interface
     del template["Parameters"]["PublicUrl"]["AllowedPattern"]
     # and two keys at most, because the environment of a function is small on AWS

@@ -22,8 +22,7 @@ async def prepare_process_stack(stack: StackContext) -> PreparedStack:
     made = await asyncio.to_thread(create_stores, stack.emulator.url, stack.template, stack.emulator.credentials)
     env = {**stack.env, **made, "COATCHECK_LOG": "text", "COATCHECK_PUBLIC_URL": stack.url}
     lanes = [word for lane in json.loads(env["COATCHECK_QUEUES"]) for word in ("--lane", lane)]
-    handlers = stack.project.config.handlers
-    worker_env = env | handlers.environment | {"COATCHECK_SECRETS": json.dumps(handlers.secrets)}
+    worker_env = env | stack.project.config.handlers.environment
     api_env = env | {"COATCHECK_API_KEYS": hashed_keys(stack.api_keys)}
 
     def python(name: str, *command: str) -> tuple[str, ...]:
