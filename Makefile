@@ -40,8 +40,8 @@ check: setup ## Lint, types, import contracts.
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-build: setup ## Make the zips for Lambda, in build/lambda.
-	@$(BIN)/python -m coatcheck_infra.build.lambda_zips
+build: setup ## Build what is deployed of the example, in example/build/lambda.
+	@$(BIN)/coatcheck build
 
 routes: setup ## Make the template's routes from the service's OpenAPI.
 	@$(BIN)/python -m coatcheck_infra.build.template_routes
@@ -83,11 +83,12 @@ large: setup ## A result and an upload of SIZE (5G) through real processes; the 
 
 TOOL_LOCKS := infra/coatcheck_infra/toolchain/locks
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
+NOT_OURS := $(addprefix --no-emit-package=coatcheck,-service -worker -infra) --no-emit-package=coatcheck
 
-lock: ## Resolve requirements/*.in, and those of the tools, again.
-	@for f in requirements/dev requirements/uv $(TOOL_LOCKS)/ministack $(TOOL_LOCKS)/sam; do \
-	  $(LOCK) $$f.in -o $$f.txt || exit 1; done
-	@for f in service worker; do $(LOCK) -c requirements/dev.txt requirements/$$f.in -o requirements/$$f.txt || exit 1; done
+lock: ## Resolve requirements/*.in, those of the tools, and the example's again.
+	@$(LOCK) $(NOT_OURS) --group example/pyproject.toml:handlers requirements/dev.in -o requirements/dev.txt
+	@for f in requirements/uv $(TOOL_LOCKS)/ministack $(TOOL_LOCKS)/sam; do $(LOCK) $$f.in -o $$f.txt || exit 1; done
+	@$(BIN)/python -m coatcheck_infra.build example --lock --constraint requirements/dev.txt
 
 wheels: setup ## Build the four wheels into dist.
 	@for folder in . service worker infra; do $(BIN)/uv build --wheel --no-build-isolation --quiet --out-dir dist $$folder || exit 1; done

@@ -134,7 +134,8 @@ def _is_ours(filename: str) -> bool:
 
 
 def _is_within(filename: str) -> bool:
-    return Path(filename).is_relative_to(_OWN_PACKAGE)
+    # the code of a Lambda function may be reached by a link
+    return Path(filename).resolve().is_relative_to(_OWN_PACKAGE)
 
 
 def _declared_in(module: ModuleType) -> Iterator[Declaration]:

@@ -82,7 +82,9 @@ def make_app(plugins: Iterable[EntryPoint] = ()) -> typer.Typer:
 
 def _add_plugin(app: typer.Typer, name: str, plugin: Callable[..., None] | typer.Typer) -> None:
     if isinstance(plugin, typer.Typer):
-        app.add_typer(plugin, name=name)
+        # one command of the plugin's name is that command, with settings of its own, and no group
+        is_command = [command.name for command in plugin.registered_commands] == [name]
+        app.add_typer(plugin, name=None if is_command else name)
     else:
         app.command(name)(plugin)
 

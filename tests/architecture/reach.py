@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from coatcheck_infra.build.lambda_zips import ROOT
+from tests.repository import ROOT
 
 PACKAGES = {
     "coatcheck": ROOT,

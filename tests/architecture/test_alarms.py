@@ -13,9 +13,9 @@ import pytest
 
 from coatcheck.core.aws.call import log_denial
 from coatcheck.core.log import JsonFormatter
-from coatcheck_infra.build.lambda_zips import ROOT
 from coatcheck_infra.build.translate_template import translate_template
 from coatcheck_worker.webhooks import endpoint_health
+from tests.repository import ROOT
 
 translation = functools.cache(translate_template)
 

@@ -12,30 +12,59 @@ import pytest
 
 from coatcheck_infra.build import zip_files
 from coatcheck_infra.build.bytecode import compile_all, interpreter
-from coatcheck_infra.build.lambda_zips import ROOT, Zips, build_zips
-from coatcheck_infra.build.toolchain import BuildError
-from coatcheck_infra.build.zip_checks import UNCHECKED_HASH, find_faults, import_handlers
+from coatcheck_infra.build.lambda_zips import Zips, build_zips
+from coatcheck_infra.build.owner_code import OwnerCode, owner_code
+from coatcheck_infra.build.programs import BuildError
+from coatcheck_infra.build.project_build import build_folder
+from coatcheck_infra.build.zip_checks import UNCHECKED_HASH, find_faults, function_environment, import_modules
 from coatcheck_infra.build.zip_specs import AWS_SERVICES, LAMBDA, LOCAL, SERVICE, WORKER, ZipSpec
+from coatcheck_infra.project.config import Project, find_project
+from tests.repository import ROOT
 
-TINY = ZipSpec("tiny", packages=("tiny",), handlers=("tiny.main.handler",))
+TINY = ZipSpec("tiny", packages=("tiny",), groups=(), handlers=("tiny.main.handler",), runs_jobs=False)
+NO_CODE = OwnerCode((), (), ())
+LARGEST = {"service": 14_000_000, "worker": 42_000_000}
+"""Bytes of the example's zips. They were 13.0 and 36.6 MB for Lambda, 13.3 and 40.3 MB for Linux on x86-64."""
 
 
 @pytest.fixture(scope="module")
-def local() -> Zips:
-    return build_zips(LOCAL, ROOT / "build" / "local")
+def example() -> Project:
+    return find_project(ROOT)
 
 
-def test_the_handlers_import_with_nothing_but_their_zip(local: Zips) -> None:
-    import_handlers(local.service, SERVICE)
-    import_handlers(local.worker, WORKER)
+@pytest.fixture(scope="module")
+def local(example: Project) -> Zips:
+    said: list[str] = []
+    zips = build_zips(example, LOCAL, build_folder(example, LOCAL), said.append)
+    assert not said, "the example has its lock"
+    return zips
+
+
+def test_the_handlers_import_with_nothing_but_their_zip(local: Zips, example: Project) -> None:
+    code = owner_code(example, local=True)
+    environment = function_environment(example, code)
+    import_modules(local.service, SERVICE, environment, code)
+    import_modules(local.worker, WORKER, environment, code)
 
 
 def test_the_service_carries_no_handlers_dependencies_and_neither_the_client(local: Zips) -> None:
     with ZipFile(local.service) as archive:
         tops = {name.partition("/")[0] for name in archive.namelist()}
         assert {"coatcheck", "coatcheck_service", "jobs", "fastapi"} <= tops
-        assert not {"duckdb", "PIL", "coatcheck_worker", "typer"} & tops
+        assert not {"duckdb", "PIL", "coatcheck_worker", "typer", "httpx"} & tops
         assert not [name for name in archive.namelist() if name.startswith(("coatcheck/client/", "coatcheck/cli/"))]
+
+
+def test_the_worker_carries_what_handlers_need_and_nothing_of_the_api(local: Zips) -> None:
+    with ZipFile(local.worker) as archive:
+        tops = {name.partition("/")[0] for name in archive.namelist()}
+    assert {"coatcheck", "coatcheck_worker", "jobs", "duckdb", "PIL", "boto3"} <= tops
+    assert not {"coatcheck_service", "fastapi", "aioboto3", "typer", "rich", "httpx", "stamina"} & tops
+
+
+def test_the_zips_are_no_larger_than_they_were(local: Zips) -> None:
+    for path in (local.service, local.worker):
+        assert path.stat().st_size < LARGEST[path.stem], path.name
 
 
 def test_the_sdk_knows_only_the_services_that_are_used(local: Zips) -> None:
@@ -49,16 +78,16 @@ def test_the_sdk_knows_only_the_services_that_are_used(local: Zips) -> None:
         assert known == AWS_SERVICES
 
 
-def test_what_is_built_is_left_alone(local: Zips) -> None:
+def test_what_is_built_is_left_alone(local: Zips, example: Project) -> None:
     before = [path.stat().st_mtime_ns for path in (local.service, local.worker)]
-    build_zips(LOCAL, local.service.parent)
+    build_zips(example, LOCAL, local.service.parent, print)
     assert [path.stat().st_mtime_ns for path in (local.service, local.worker)] == before
 
 
-def test_the_same_files_make_the_same_zips(local: Zips, tmp_path: Path) -> None:
+def test_the_same_files_make_the_same_zips(local: Zips, example: Project, tmp_path: Path) -> None:
     shutil.copytree(local.service.parent, tmp_path / "again")
     (tmp_path / "again" / "service.zip").unlink()
-    again = build_zips(LOCAL, tmp_path / "again")
+    again = build_zips(example, LOCAL, tmp_path / "again", print)
     assert again.service.read_bytes() == local.service.read_bytes()
 
 
@@ -86,11 +115,11 @@ def test_what_a_zip_lacks_is_said(tmp_path: Path) -> None:
     with ZipFile(tmp_path / "tiny.zip", "w") as archive:
         archive.writestr("tiny/main.py", "import nowhere\ndef handler(event, context): ...\n")
     with pytest.raises(BuildError, match="No module named 'nowhere'"):
-        import_handlers(tmp_path / "tiny.zip", TINY)
+        import_modules(tmp_path / "tiny.zip", TINY, {}, NO_CODE)
     with ZipFile(tmp_path / "tiny.zip", "w") as archive:
         archive.writestr("tiny/main.py", "def other(event, context): ...\n")
-    with pytest.raises(BuildError, match="handler"):
-        import_handlers(tmp_path / "tiny.zip", TINY)
+    with pytest.raises(BuildError, match=r"tiny\.main.*handler"):
+        import_modules(tmp_path / "tiny.zip", TINY, {}, NO_CODE)
 
 
 def test_a_file_that_does_not_compile_is_said(tmp_path: Path) -> None:
@@ -128,18 +157,18 @@ def test_what_lambda_would_stumble_over_is_found(tmp_path: Path) -> None:
     compiled.parent.mkdir()
     py_compile.compile(str(stage / "tiny" / "main.py"), cfile=str(compiled))
     zip_files.write(tmp_path / "tiny.zip", stage, "")
-    assert sorted(find_faults(tmp_path / "tiny.zip", TINY, LAMBDA)) == [
+    assert sorted(find_faults(tmp_path / "tiny.zip", TINY, LAMBDA, NO_CODE)) == [
         "amd.so: not a library for 64-bit ARM",
         "other.cpython-311-aarch64-linux-gnu.so: not for Python 3.13",
         "tiny/__init__.py: not compiled for Python 3.13",
         "tiny/__pycache__/main.cpython-313.pyc: Python 3.13 would compile it again",
-        "tiny/main.py: imports elsewhere.deep, which is not in the zip",
-        "tiny/part.py: imports tiny.nothing, which is not in the zip",
+        "tiny/main.py:3 imports elsewhere.deep, which is not in the zip",
         "tiny/part.py: not compiled for Python 3.13",
+        "tiny/part.py:2 imports tiny.nothing, which is not in the zip",
     ]
 
 
 def test_a_part_without_its_handler_is_found(tmp_path: Path) -> None:
     with ZipFile(tmp_path / "tiny.zip", "w", zipfile.ZIP_DEFLATED):
         pass
-    assert find_faults(tmp_path / "tiny.zip", TINY, LAMBDA) == ["tiny.main: not in the zip"]
+    assert find_faults(tmp_path / "tiny.zip", TINY, LAMBDA, NO_CODE) == ["tiny.main: not in the zip"]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from coatcheck_infra.build.lambda_zips import ROOT
+from tests.repository import ROOT
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FOLDERS = ("bench", "coatcheck", "docs", "example", "infra", "requirements", "service", "tests", "worker")

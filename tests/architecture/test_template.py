@@ -285,7 +285,7 @@ def test_each_function_calls_a_handler_that_its_zip_is_checked_for() -> None:
     for name, function in functions.items():
         zipped = Path(function["Properties"]["CodeUri"])
         (part,) = (part for part in (SERVICE, WORKER) if part.name == zipped.stem)
-        assert zipped.parts == ("..", "..", "build", "lambda", f"{part.name}.zip")
+        assert zipped.parts == ("..", "..", "example", "build", "lambda", f"{part.name}.zip")
         assert function["Properties"]["Handler"] in part.handlers, name
 
 

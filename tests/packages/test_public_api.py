@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import coatcheck
-from coatcheck_infra.build.lambda_zips import ROOT
+from tests.repository import ROOT
 
 EXPORTED = [
     "Artifact",

@@ -10,6 +10,7 @@ from zipfile import ZipFile
 
 import pytest
 
+from coatcheck.cli.main import EXTRAS
 from tests.packages.conftest import PROJECTS, ROOT, uv
 
 LARGEST_CLIENT = 25_000_000
@@ -69,7 +70,7 @@ def test_a_client_installs_little(client: Path) -> None:
     assert sum(path.stat().st_size for path in packages.rglob("*") if path.is_file()) < LARGEST_CLIENT
 
 
-@pytest.mark.parametrize("command", ["up", "dlq"])
+@pytest.mark.parametrize("command", sorted(EXTRAS))
 def test_a_command_that_is_not_installed_says_what_brings_it(client: Path, command: str) -> None:
     ended = subprocess.run([client / "bin" / "coatcheck", command], check=False, capture_output=True, text=True)
     assert (ended.returncode, ended.stdout) == (2, "")

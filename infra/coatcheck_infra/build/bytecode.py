@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
 import shutil
 import sys
-import tempfile
 from pathlib import Path
 
-from coatcheck_infra.build.toolchain import TOOLS_DIR, BuildError, run, uv
+from coatcheck_infra.build.programs import BuildError, run, uv
+from coatcheck_infra.toolchain.cache import cache_folder, install_once
 
 WASM = Path(__file__).resolve().parent / "wasm"
 WASM_PYTHON = "3.13"
@@ -63,15 +64,17 @@ def _installed(python: str) -> str | None:
 
 def _node_modules() -> Path:
     lock = WASM / "package-lock.json"
-    home = TOOLS_DIR / "wasm" / hashlib.sha256(lock.read_bytes()).hexdigest()[:16]
-    if not home.exists():
-        home.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=home.parent) as fresh:
-            shutil.copy(WASM / "package.json", fresh)
-            shutil.copy(lock, fresh)
-            try:
-                run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=Path(fresh))
-            except BuildError as error:
-                raise BuildError(f"uv has no Python {WASM_PYTHON}, nor has npm: {error}") from error
-            Path(fresh, "node_modules").rename(home)
-    return home
+    folder = cache_folder(os.environ) / "wasm" / hashlib.sha256(lock.read_bytes()).hexdigest()[:16]
+    if not folder.exists():
+        install_once(folder, _install_node_modules)
+    return folder / "node_modules"
+
+
+def _install_node_modules(folder: Path) -> None:
+    folder.mkdir()
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(WASM / name, folder)
+    try:
+        run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=folder)
+    except BuildError as error:
+        raise BuildError(f"uv has no Python {WASM_PYTHON}, nor has npm: {error}") from error

@@ -1,33 +1,25 @@
-"""The zips that Lambda runs, without Docker or Lambda's own Python: `python -m coatcheck_infra.build.lambda_zips`."""
+"""Builds the zips that Lambda runs, without Docker or Lambda's own Python."""
 
 from __future__ import annotations
 
-import argparse
 import shutil
 import sys
 import tempfile
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from importlib import import_module
+from pathlib import Path, PurePosixPath
 from zipfile import ZipFile
 
 from coatcheck_infra.build import bytecode, zip_checks, zip_files
-from coatcheck_infra.build.toolchain import BuildError, uv
-from coatcheck_infra.build.zip_specs import (
-    AWS_SERVICES,
-    EXCLUDED,
-    LAMBDA,
-    SERVICE,
-    TARGETS,
-    TRIM,
-    WORKER,
-    Target,
-    ZipSpec,
-)
-
-ROOT = Path(__file__).resolve().parents[3]
+from coatcheck_infra.build.lock import REMEDIES, UV_LOCK, Lock, make_lock, read_lock, select
+from coatcheck_infra.build.owner_code import OwnerCode, owner_code
+from coatcheck_infra.build.programs import BuildError, uv
+from coatcheck_infra.build.requirements import zip_requirements
+from coatcheck_infra.build.zip_files import SourceFile
+from coatcheck_infra.build.zip_specs import AWS_SERVICES, EXCLUDED, SERVICE, TRIM, WORKER, Target, ZipSpec
+from coatcheck_infra.project.config import Project
 
 BUILD_INPUTS = (
     "lambda_zips.py",
@@ -40,52 +32,91 @@ BUILD_INPUTS = (
 """Files of this folder that decide what a zip contains, besides the files that go into it."""
 
 
-SOURCE_ROOTS = ("service", "worker")
-"""Folders that contain a package but are not packages themselves."""
-
-
 @dataclass(frozen=True)
 class Zips:
-    """The paths of the zips."""
+    """The paths of the zips, and the name of the lock that they are made from."""
 
     service: Path
     worker: Path
+    lock: str
 
 
-def build_zips(target: Target, out: Path) -> Zips:
-    """Build and check service.zip and worker.zip for `target` in the directory `out`.
+def build_zips(project: Project, target: Target, out: Path, write_line: Callable[[str], None]) -> Zips:
+    """Build and check service.zip and worker.zip of `project` for `target` in the directory `out`.
 
-    A zip with unchanged inputs is not built again. Dependencies are kept in a zip of their own below `out`, so that
-    a change of our code costs seconds. What is not in uv's cache is downloaded. Raises BuildError.
+    Where the project has no lock, one is made, and `write_line` says so. A zip with unchanged inputs is not built
+    again. Dependencies are kept in a zip of their own below `out`, so that a change of code costs seconds. What is not
+    in uv's cache is downloaded. Raises BuildError.
     """
-    return Zips(service=_build_zip(SERVICE, target, out), worker=_build_zip(WORKER, target, out))
+    lock = read_lock(project.root)
+    if lock is None:
+        lock = lock_project(project)
+        write_line(f"made {lock.name}: commit it")
+    code = owner_code(project, local=target.platform is None)
+    build = _Build(project, target, out, lock, code)
+    return Zips(service=build.make(SERVICE), worker=build.make(WORKER), lock=lock.name)
 
 
-def _build_zip(spec: ZipSpec, target: Target, out: Path) -> Path:
-    requirements = ROOT / "requirements" / f"{spec.name}.txt"
-    installed = zip_files.digest(
-        repr(target), [requirements, *(Path(__file__).parent / name for name in BUILD_INPUTS)], ROOT
-    )
-    dependencies = out / "dependencies" / f"{spec.name}.zip"
-    if zip_files.source_digest(dependencies) != installed:
-        with _staging_directory() as stage:
-            _install(requirements, target, stage)
-            bytecode.compile_all(stage, target.python)
-            zip_files.write(dependencies, stage, installed)
-    own = _own_files(spec)
-    zip_path = out / f"{spec.name}.zip"
-    complete = zip_files.digest(installed, own, ROOT)
-    if zip_files.source_digest(zip_path) != complete:
-        with _staging_directory() as stage:
-            _copy(own, stage)
-            bytecode.compile_all(stage, target.python)
-            zip_files.write(zip_path, stage, complete, on=dependencies)
-        try:
-            zip_checks.check_zip(zip_path, spec, target)
-        except BuildError:
-            zip_path.unlink()
-            raise
-    return zip_path
+def lock_project(project: Project, constraints: Sequence[Path] = ()) -> Lock:
+    """Make the project's requirements.lock, or bring it up to date. Raises BuildError, also if it has a uv.lock."""
+    if (project.root / UV_LOCK).exists():
+        raise BuildError(f"the project has a {UV_LOCK}, which the build reads: {REMEDIES[UV_LOCK]}")
+    wanted = {one for spec in (SERVICE, WORKER) for one in zip_requirements(spec, project.pyproject)}
+    requires_python = project.pyproject.get("project", {}).get("requires-python", "")
+    return make_lock(project.root, sorted(wanted), requires_python, constraints)
+
+
+@dataclass(frozen=True)
+class _Build:
+    project: Project
+    target: Target
+    out: Path
+    lock: Lock
+    code: OwnerCode
+
+    def make(self, spec: ZipSpec) -> Path:
+        dependencies = self._dependencies(spec)
+        own = [*(file for package in spec.packages for file in our_files(package)), *self.code.files]
+        path = self.out / f"{spec.name}.zip"
+        complete = zip_files.digest(str(zip_files.source_digest(dependencies)), own)
+        if zip_files.source_digest(path) != complete:
+            _refuse_collisions(dependencies, self.code)
+            with _staging_directory() as stage:
+                zip_files.copy(own, stage)
+                bytecode.compile_all(stage, self.target.python)
+                zip_files.write(path, stage, complete, on=dependencies)
+            try:
+                zip_checks.check_zip(path, spec, self.target, self.project, self.code)
+            except BuildError:
+                path.unlink()
+                raise
+        return path
+
+    def _dependencies(self, spec: ZipSpec) -> Path:
+        """Make the zip of what other makers made, unless it is there."""
+        selected = self._selected(spec)
+        here = Path(__file__).parent
+        inputs = [SourceFile(PurePosixPath(name), here / name) for name in BUILD_INPUTS]
+        installed = zip_files.digest(f"{self.target!r}\0{selected.read_text()}", inputs)
+        dependencies = self.out / "dependencies" / f"{spec.name}.zip"
+        if zip_files.source_digest(dependencies) != installed:
+            with _staging_directory() as stage:
+                _install(selected, self.target, stage)
+                bytecode.compile_all(stage, self.target.python)
+                zip_files.write(dependencies, stage, installed)
+        return dependencies
+
+    def _selected(self, spec: ZipSpec) -> Path:
+        """Write what of the lock goes into the zip, with the digest of its inputs: resolving again takes seconds."""
+        requirements = zip_requirements(spec, self.project.pyproject)
+        inputs = zip_files.digest("\0".join([repr(self.target), self.lock.text, *requirements]), ())
+        path = self.out / "dependencies" / f"{spec.name}.txt"
+        header = f"# {inputs}\n"
+        if not (path.exists() and path.read_text().startswith(header)):
+            selected = select(self.lock, requirements, self.target, self.project.root)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(header + selected)
+        return path
 
 
 @contextmanager
@@ -97,7 +128,7 @@ def _staging_directory() -> Iterator[Path]:
 def _install(requirements: Path, target: Target, stage: Path) -> None:
     platform = ("--python-platform", target.platform) if target.platform else ()
     uv(
-        *("pip", "install", "--quiet", "--python", sys.executable, "--target", str(stage)),
+        *("pip", "install", "--quiet", "--no-deps", "--python", sys.executable, "--target", str(stage)),
         *("--python-version", target.python, *platform, "--only-binary", ":all:"),
         *("--require-hashes", "--requirement", str(requirements)),
     )
@@ -110,47 +141,20 @@ def _install(requirements: Path, target: Target, stage: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def _own_files(spec: ZipSpec) -> list[Path]:
+def our_files(package: str) -> list[SourceFile]:
+    """Return the files of our own `package` as it is installed, in a checkout or not, that a function needs."""
+    folder = Path(str(import_module(package).__file__)).parent
     return [
-        path
-        for package in spec.packages
-        for path in sorted((ROOT / package).rglob("*"))
-        if path.is_file()
-        and path.parent.name != "__pycache__"
-        and not any(path.is_relative_to(ROOT / excluded) for excluded in EXCLUDED)
+        file
+        for file in zip_files.code_files(folder, PurePosixPath(package))
+        if not any(file.path.is_relative_to(excluded) for excluded in EXCLUDED)
     ]
 
 
-def _path_in_zip(file: Path) -> Path:
-    """Return the path in the zip: `service/coatcheck_service/app.py` becomes `coatcheck_service/app.py`."""
-    path = file.relative_to(ROOT)
-    return path.relative_to(path.parts[0]) if path.parts[0] in SOURCE_ROOTS else path
-
-
-def _copy(files: list[Path], stage: Path) -> None:
-    for file in files:
-        copy = stage / _path_in_zip(file)
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, copy)
-
-
-def main() -> str | None:
-    """Build the zips and print their sizes. Returns one line on what went wrong, or None."""
-    arguments = argparse.ArgumentParser(prog="python -m coatcheck_infra.build.lambda_zips", description=__doc__)
-    arguments.add_argument("--target", choices=TARGETS, default=LAMBDA.name)
-    target = TARGETS[arguments.parse_args().target]
-    began = time.monotonic()
-    try:
-        made = build_zips(target, ROOT / "build" / target.name)
-    except BuildError as error:
-        return f"build: {error}"
-    for path in (made.service, made.worker):
-        with ZipFile(path) as archive:
-            unpacked = sum(info.file_size for info in archive.infolist())
-        print(f"{path.relative_to(ROOT)}: {path.stat().st_size / 1e6:.1f} MB, {unpacked / 1e6:.1f} MB unpacked")
-    print(f"built and checked in {time.monotonic() - began:.1f} s")
-    return None
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def _refuse_collisions(dependencies: Path, code: OwnerCode) -> None:
+    with ZipFile(dependencies) as archive:
+        taken = {name.partition("/")[0].removesuffix(".py") for name in archive.namelist()}
+    if both := sorted(taken & code.packages):
+        raise BuildError(
+            f"{', '.join(both)}: a package of that name is installed by a dependency: rename the project's"
+        )

@@ -6,19 +6,49 @@ import hashlib
 import shutil
 import tempfile
 from collections.abc import Iterable
-from pathlib import Path
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile, ZipInfo
 
 # the earliest time that a zip can store
 EPOCH = (1980, 1, 1, 0, 0, 0)
 
+NOT_CODE = frozenset({"__pycache__", "tests"})
+"""Folders that are left out, as are hidden files and folders."""
 
-def digest(text: str, files: Iterable[Path], root: Path) -> str:
-    """Return the SHA-256, in hex, of a text and of the names (below `root`) and bytes of files."""
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A file: its path in a zip, and the file that is copied to there."""
+
+    path: PurePosixPath
+    source: Path
+
+
+def code_files(folder: Path, path: PurePosixPath) -> list[SourceFile]:
+    """Return the files of `folder`, which become those of `path`, sorted; without `NOT_CODE` and what is hidden."""
+    found = [SourceFile(path / file.relative_to(folder).as_posix(), file) for file in folder.rglob("*")]
+    return sorted((one for one in found if one.source.is_file() and _is_code(one.path)), key=lambda one: one.path)
+
+
+def _is_code(path: PurePosixPath) -> bool:
+    return not any(part.startswith(".") or part in NOT_CODE for part in path.parts) and path.suffix != ".pyc"
+
+
+def digest(text: str, files: Iterable[SourceFile]) -> str:
+    """Return the SHA-256, in hex, of a text and of the paths and bytes of files."""
     hasher = hashlib.sha256(text.encode())
     for file in files:
-        hasher.update(f"\0{file.relative_to(root)}\0{hashlib.sha256(file.read_bytes()).hexdigest()}".encode())
+        hasher.update(f"\0{file.path}\0{hashlib.sha256(file.source.read_bytes()).hexdigest()}".encode())
     return hasher.hexdigest()
+
+
+def copy(files: Iterable[SourceFile], directory: Path) -> None:
+    """Copy the files to their paths below `directory`."""
+    for file in files:
+        target = directory / file.path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file.source, target)
 
 
 def source_digest(path: Path) -> str | None:

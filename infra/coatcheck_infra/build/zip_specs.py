@@ -11,14 +11,18 @@ from dataclasses import dataclass
 class Target:
     """The platform that a zip runs on.
 
-    `python` is a version such as "3.13"; `platform` is uv's name of the platform, or None for this machine; `magic` is
-    the first bytes of a .pyc of that Python.
+    `python` is a version such as "3.13"; `platform` is uv's name of the platform, or None for this machine; `machine`
+    is what its owner calls it; `magic` is the first bytes of a .pyc of that Python.
     """
 
     name: str
     python: str
     platform: str | None
+    machine: str
     magic: bytes
+
+    def __str__(self) -> str:
+        return f"python{self.python}, {self.machine}"
 
 
 LAMBDA = Target(
@@ -26,12 +30,14 @@ LAMBDA = Target(
     python="3.13",
     # Lambda runs Python 3.13 on Amazon Linux 2023, whose glibc is 2.34
     platform="aarch64-manylinux_2_34",
+    machine="arm64",
     magic=(3571).to_bytes(2, "little") + b"\r\n",
 )
 LOCAL = Target(
     "local",
     python=f"{sys.version_info.major}.{sys.version_info.minor}",
     platform=None,
+    machine="this machine",
     magic=importlib.util.MAGIC_NUMBER,
 )
 TARGETS = {target.name: target for target in (LAMBDA, LOCAL)}
@@ -39,32 +45,49 @@ TARGETS = {target.name: target for target in (LAMBDA, LOCAL)}
 
 @dataclass(frozen=True)
 class ZipSpec:
-    """One zip: the requirements of requirements/{name}.txt, our own packages (by folder), and the handlers."""
+    """One zip.
+
+    `packages` are our own packages in it, each installed by the distribution of that name; `groups` the owner's
+    dependency groups, besides `[project] dependencies`; `handlers` what Lambda calls. Functions of the project's job
+    types are called by the zip that `runs_jobs`.
+    """
 
     name: str
     packages: tuple[str, ...]
+    groups: tuple[str, ...]
     handlers: tuple[str, ...]
+    runs_jobs: bool
 
 
 SERVICE = ZipSpec(
     "service",
-    packages=("coatcheck", "service/coatcheck_service", "jobs"),
+    packages=("coatcheck", "coatcheck_service"),
+    groups=(),
     handlers=("coatcheck_service.aws_lambda.handler",),
+    runs_jobs=False,
 )
 # The deliverer and the sweeper use the worker's zip. Modules that are not imported do not slow a start, so a third zip
 # would gain nothing.
 WORKER = ZipSpec(
     "worker",
-    packages=("coatcheck", "worker/coatcheck_worker", "jobs"),
+    packages=("coatcheck", "coatcheck_worker"),
+    groups=("handlers",),
     handlers=(
         "coatcheck_worker.aws_lambda.run",
         "coatcheck_worker.aws_lambda.deliver",
         "coatcheck_worker.aws_lambda.sweep",
     ),
+    runs_jobs=True,
 )
+
+OUR_DISTRIBUTIONS = frozenset({"coatcheck", "coatcheck-service", "coatcheck-worker", "coatcheck-infra"})
+"""What is copied from the running installation, and never taken from an index."""
 
 EXCLUDED = ("coatcheck/client", "coatcheck/cli")
 """Our own packages that no function imports."""
+
+CLIENT_ONLY = frozenset({"httpx", "rich", "stamina", "typer"})
+"""What `coatcheck` requires for `EXCLUDED` alone."""
 
 TRIM = ("bin", "boto3/examples", "**/tests", "**/*.pyi", "**/*.pyx", "**/*.pxd")
 """Files of the wheels that no import needs."""

@@ -49,9 +49,7 @@ async def prepare_full_stack(stack: StackContext) -> PreparedStack:
 
     The proxy takes the place of a custom domain name on AWS: clients need not know the API's id and stage.
     """
-    build = ProcessSpec(
-        "build", (sys.executable, "-m", "coatcheck_infra.build.lambda_zips", "--target", "local"), stack.env
-    )
+    build = ProcessSpec("build", (sys.executable, "-m", "coatcheck_infra.build", "--target", "local"), stack.env)
     zips = stack.project.root / "build" / "local"
     stack.write_line("building the zips of the Lambda functions")
     await stack.process_manager.run(build)

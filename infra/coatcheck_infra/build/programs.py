@@ -8,11 +8,19 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-TOOLS_DIR = Path(__file__).resolve().parents[3] / ".coatcheck"
+from coatcheck_infra.toolchain.cache import cache_folder
 
 
 class BuildError(Exception):
     """The build failed. The message is for whoever started it."""
+
+
+class CommandError(BuildError):
+    """A program failed. `said` is what it wrote."""
+
+    def __init__(self, command: list[str], said: str) -> None:
+        super().__init__(f"{' '.join(command[:5])} … failed: {said}")
+        self.said = said
 
 
 def run(command: list[str], *, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> str:
@@ -24,13 +32,14 @@ def run(command: list[str], *, env: Mapping[str, str] | None = None, cwd: Path |
     except FileNotFoundError as missing:
         raise BuildError(f"{command[0]} is not on PATH: install it") from missing
     except subprocess.CalledProcessError as failed:
-        said = (failed.stderr or failed.stdout).strip()
-        raise BuildError(f"{' '.join(command[:5])} … failed: {said}") from failed
+        raise CommandError(command, (failed.stderr or failed.stdout).strip()) from failed
     return done.stdout
 
 
-def uv(*arguments: str, **env: str) -> str:
-    """Run the uv of this environment. Python versions that it installs stay inside the project."""
+def uv(*arguments: str, cwd: Path | None = None, **env: str) -> str:
+    """Run the uv of this environment. Python versions that it installs are kept in the user's cache."""
     return run(
-        [sys.executable, "-m", "uv", *arguments], env={"UV_PYTHON_INSTALL_DIR": str(TOOLS_DIR / "python"), **env}
+        [sys.executable, "-m", "uv", *arguments],
+        env={"UV_PYTHON_INSTALL_DIR": str(cache_folder(os.environ) / "python"), **env},
+        cwd=cwd,
     )
