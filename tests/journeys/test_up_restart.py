@@ -65,7 +65,7 @@ def test_jobs_files_and_secrets_are_kept(start_up: StartUp) -> None:
         finished = submitted(http, "table.query", query_of(upload))
         result = fetch_result(http, finished).content
         assert len(result) > len(TABLE) // 2
-        interrupted = submitted(http, "demo.sleep", {"seconds": 3})
+        interrupted = submitted(http, "demo.sleep", {"seconds": 8})
         eventually(lambda: is_running(http, interrupted), 30)
     client("secretsmanager", stack.aws_endpoint_url, stack.credentials).create_secret(**SECRET)
     secrets = secrets_of(stack)
@@ -85,8 +85,9 @@ def test_jobs_files_and_secrets_are_kept(start_up: StartUp) -> None:
         assert send(later).is_success, "a link is good for as long as it says"
         for one in (upload, later):
             assert fetch_result(http, submitted(http, "table.query", query_of(one))).content == result
-        # its message was kept: the sweeper would have sent another after a minute
-        eventually(lambda: http.get(f"/v1/jobs/{interrupted}").json()["status"] == "succeeded", 30, up.output)
+        # it was handed back and its message was kept: else its lease would hold it for a minute
+        eventually(lambda: http.get(f"/v1/jobs/{interrupted}").json()["status"] == "succeeded", 40, up.output)
+        assert http.get(f"/v1/jobs/{interrupted}").json()["attempt"] == 2
         # as many as the workers run, and one that waits behind them
         jobs = [submitted(http, "demo.sleep", {"seconds": seconds}) for seconds in (60, 60, 0)]
         eventually(lambda: all(is_running(http, job) for job in jobs[:2]), 30)

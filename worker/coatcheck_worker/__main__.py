@@ -76,16 +76,21 @@ class ChildSupervisor:
             for child in self._children:
                 self._keep_running(child)
             time.sleep(0.2)
-        for child in self._children:
-            if child.process is not None:
-                child.process.terminate()
+        self._terminate_all()
         kill_at = time.monotonic() + self._grace + 10
         for child in self._children:
             self._await_end(child, kill_at)
 
     def drain(self, *_: object) -> None:
-        """Start no more processes and end those that run. A signal handler."""
+        """Start no more processes and end those that run. A second call ends their grace. A signal handler."""
+        if self._draining:
+            self._terminate_all()
         self._draining = True
+
+    def _terminate_all(self) -> None:
+        for child in self._children:
+            if child.process is not None:
+                child.process.terminate()
 
     def _keep_running(self, child: ChildProcess) -> None:
         if child.process is not None and child.process.poll() is not None:

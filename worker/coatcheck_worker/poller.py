@@ -64,8 +64,10 @@ class Poller:
                 self._dependencies.transport.send(delete(received))
 
     def drain(self, *_: int | FrameType | None) -> None:
-        """Receive no more messages; give the running job its grace. A signal handler."""
+        """Receive no more messages; give the running job its grace. A second call ends the grace. A signal handler."""
         if self._draining.is_set():
+            # in a thread: this may have interrupted the holder of a lock
+            threading.Thread(target=self._hand_back, daemon=True).start()
             return
         self._draining.set()
         if self._receiving:

@@ -57,13 +57,16 @@ class RunningProcess:
     async def stop(self, grace: float | None = STOP_GRACE) -> None:
         """Send SIGTERM, wait up to `grace` seconds (None: without limit), then kill the whole process group.
 
-        If cancelled, it waits no longer but still kills.
+        After half of the grace SIGTERM is sent again: a worker then hands its jobs back. If cancelled, it waits no
+        longer but still kills.
         """
-        with contextlib.suppress(ProcessLookupError):
-            self._process.terminate()
         try:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._process.wait(), grace)
+            for patience in [None] if grace is None else [grace / 2, grace / 2]:
+                with contextlib.suppress(ProcessLookupError):
+                    self._process.terminate()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._process.wait(), patience)
+                    return
         finally:
             await self._end_group()
 

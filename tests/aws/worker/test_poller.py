@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -52,6 +53,26 @@ def test_a_job_whose_claim_is_answered_when_the_grace_is_over_is_handed_back(har
     retrying = row.history[-1].error
     assert retrying is not None
     assert retrying.code == "handed-back"
+
+
+@pytest.mark.parametrize("emulator_url", ["ministack"], indirect=True)
+def test_a_second_signal_hands_the_job_back_at_once(harness: WorkerHarness) -> None:
+    def wait_for_the_end(number: Number, ctx: Context) -> Number:
+        if ctx.job_id != job.id:  # it was left in the queue by another test
+            return number
+        poller.drain()
+        poller.drain()
+        while True:
+            ctx.check()
+            time.sleep(0.01)
+
+    queue_url = harness.settings.queues["default"]
+    job = harness.submit(max_attempts=1)
+    harness.transport.send(send_job(queue_url, JobMessage(tenant=job.tenant, job=job.id)))
+    poller = Poller(harness.dependencies(wait_for_the_end), queue_url, grace=600)
+    poller.work()
+    row = harness.row(job)
+    assert (row.status, row.attempt, row.max_attempts) == (Status.QUEUED, 1, 2)
 
 
 @pytest.mark.parametrize("emulator_url", ["ministack"], indirect=True)
