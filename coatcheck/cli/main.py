@@ -11,6 +11,7 @@ import typer
 
 from coatcheck.cli import exit_codes, job_commands, stdio, webhook_commands
 from coatcheck.cli.display import print_message
+from coatcheck.cli.init_command import init
 from coatcheck.cli.listen import listen
 from coatcheck.client.exceptions import CoatcheckError, InvalidArgumentError
 
@@ -23,6 +24,7 @@ EXTRAS = dict.fromkeys(("up", "check", "test", "build", "deploy", "destroy", "dl
 """The extra that brings a command of another package."""
 
 COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
+    ("init", init),
     ("submit", job_commands.submit),
     ("run", job_commands.run),
     ("status", job_commands.status),

@@ -10,6 +10,7 @@ from zipfile import ZipFile
 
 import pytest
 
+from coatcheck.cli.init_command import FILES
 from coatcheck.cli.main import EXTRAS
 from tests.packages.conftest import PROJECTS, ROOT, uv
 
@@ -52,6 +53,7 @@ def test_the_files_that_are_no_code_are_in_the_wheels(wheels: dict[str, Path]) -
     with ZipFile(wheels["coatcheck"]) as archive:
         assert "coatcheck/py.typed" in archive.namelist()
         assert any(name.endswith("licenses/LICENSE") for name in archive.namelist())
+        assert {f"coatcheck/cli/skeleton/{file}.tmpl" for file in FILES} <= set(archive.namelist())
     with ZipFile(wheels["coatcheck-infra"]) as archive:
         assert {
             "coatcheck_infra/template.yaml",
@@ -75,6 +77,21 @@ def test_a_command_that_is_not_installed_says_what_brings_it(client: Path, comma
     ended = subprocess.run([client / "bin" / "coatcheck", command], check=False, capture_output=True, text=True)
     assert (ended.returncode, ended.stdout) == (2, "")
     assert ended.stderr == f"coatcheck: `coatcheck {command}` is not installed: pip install 'coatcheck[local]'\n"
+
+
+def test_a_client_makes_a_project_that_uv_and_pip_can_install(
+    client: Path, wheels: dict[str, Path], tmp_path: Path
+) -> None:
+    subprocess.run([client / "bin" / "coatcheck", "init", "words"], check=True, capture_output=True, cwd=tmp_path)
+    project, links = tmp_path / "words", wheels["coatcheck"].parent
+    uv("lock", "--quiet", "--project", project, "--find-links", links)
+    locked = {package["name"]: package for package in tomllib.loads((project / "uv.lock").read_text())["package"]}
+    assert locked["words"]["source"] == {"virtual": "."}
+    assert {"coatcheck", "coatcheck-infra", "pytest"} <= locked.keys()
+    # what pip does when it is asked for the folder: it builds a wheel with the dependencies and nothing else
+    uv("build", "--wheel", "--quiet", "--out-dir", tmp_path, project)
+    with ZipFile(tmp_path / "words-0.1.0-py3-none-any.whl") as archive:
+        assert all(name.startswith("words-0.1.0.dist-info/") for name in archive.namelist())
 
 
 def test_a_client_can_be_used(client: Path) -> None:
