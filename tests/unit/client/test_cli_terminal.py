@@ -104,13 +104,14 @@ def test_a_result_does_not_drive_the_terminal(terminal: Callable[..., Terminal],
     assert (code, shown.decode()) == (0, "größe\t1\r\n\ufffd]0;owned\ufffd\ufffd2J\ufffd\r\n\ufffd\r\n")
 
 
+@pytest.mark.parametrize("command", [("submit", "demo.sleep", "--wait"), ("run", "demo.sleep")], ids=["submit", "run"])
 def test_a_terminal_sees_progress_and_ctrl_c_stops_the_waiting_alone(
-    terminal: Callable[..., Terminal], fake_server: FakeServer
+    terminal: Callable[..., Terminal], fake_server: FakeServer, command: tuple[str, ...]
 ) -> None:
     fake_server.on("POST /v1/jobs", JSONResponse(view("queued"), 202))
     running = view("running", progress={"fraction": 0.42, "message": "step 3"})
     fake_server.on("GET /v1/jobs/job_a", JSONResponse(running, headers={"Retry-After": "1"}))
-    waiting = terminal("submit", "demo.sleep", "--wait")
+    waiting = terminal(*command)
     waiting.until(lambda: b"step 3" in waiting.shown and b"42%" in waiting.shown)
     waiting.process.send_signal(signal.SIGINT)
     code, shown = waiting.finish()
