@@ -72,7 +72,7 @@ class Emulator:
 
     def environment(self, **changes: Mapping[str, str]) -> dict[str, str]:
         """The environment of a process that works here; `changes` are fields of the deployment."""
-        settings = self.settings.model_dump() | changes
+        settings = self.settings.model_dump(exclude_none=True) | changes
         variables = {
             f"{PREFIX}{name.upper()}": json.dumps(value) if isinstance(value, Mapping) else str(value)
             for name, value in settings.items()

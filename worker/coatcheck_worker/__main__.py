@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from coatcheck.authoring.loading import RESERVED_PREFIX, JobTypeError, load_job_types
-from coatcheck.authoring.types import Catalog
 from coatcheck.core.log import configure
 from coatcheck.core.settings import WEBHOOKS, BadSettings, Settings
 from coatcheck_worker import memory
@@ -132,8 +131,7 @@ def main(poller: str = "coatcheck_worker.poller", deliverer: str = "coatcheck_wo
     options = parser.parse_args()
     try:
         settings = Settings.from_env(os.environ)
-        job_types = load_job_types(settings.job_modules)
-    except (BadSettings, JobTypeError) as error:
+    except BadSettings as error:
         sys.exit(str(error))
     configure(settings.log)
     lanes = options.lane or sorted(settings.queues)
@@ -145,6 +143,10 @@ def main(poller: str = "coatcheck_worker.poller", deliverer: str = "coatcheck_wo
     megabytes = options.memory or memory.per_process(options.processes * len(job_lanes) + (WEBHOOKS in lanes))
     if megabytes < MIN_MEMORY:
         parser.error(f"--memory must be {MIN_MEMORY} or more; a share here is {megabytes}: use fewer --processes")
+    try:
+        lines = serving_lines(settings, job_lanes, options.processes)
+    except (BadSettings, JobTypeError) as error:
+        sys.exit(str(error))
     limits = ["--grace", str(options.grace), "--memory", str(megabytes)]
     children = [
         ChildProcess(lane, [sys.executable, "-m", poller, *limits, "--lane", lane])
@@ -153,21 +155,26 @@ def main(poller: str = "coatcheck_worker.poller", deliverer: str = "coatcheck_wo
     ]
     if WEBHOOKS in lanes:
         children.append(ChildProcess(WEBHOOKS, [sys.executable, "-m", deliverer]))
-    for lane in job_lanes:
-        log.info("%s", serving_line(lane, job_types, options.processes))
+    for line in lines:
+        log.info("%s", line)
     supervisor = ChildSupervisor(children, options.grace)
     signal.signal(signal.SIGTERM, supervisor.drain)
     signal.signal(signal.SIGINT, supervisor.drain)
     supervisor.run()
 
 
-def serving_line(lane: str, job_types: Catalog, processes: int) -> str:
-    """Return what is said at the start of the processes of a lane. Coatcheck's own job types are not named."""
-    served = sorted(
-        name for name, one in job_types.items() if one.lane == lane and not name.startswith(RESERVED_PREFIX)
-    )
+def serving_lines(settings: Settings, lanes: Sequence[str], processes: int) -> list[str]:
+    """Return what is said at the start of the processes of lanes of jobs. Coatcheck's own job types are not named.
+
+    Raises BadSettings and JobTypeError.
+    """
+    job_types = load_job_types(settings.job_modules) if lanes else {}
     counted = f"{processes} process{'es' if processes > 1 else ''}"
-    return f"serving {', '.join(served) or 'no job type'} (lane {lane}, {counted})"
+    served: dict[str, list[str]] = {lane: [] for lane in lanes}
+    for name, job_type in sorted(job_types.items()):
+        if job_type.lane in served and not name.startswith(RESERVED_PREFIX):
+            served[job_type.lane].append(name)
+    return [f"serving {', '.join(names) or 'no job type'} (lane {lane}, {counted})" for lane, names in served.items()]
 
 
 if __name__ == "__main__":

@@ -51,7 +51,8 @@ async def check_project(
     except TimeoutError:
         raise CheckFailed([f"the check of the project took longer than {CHECK_LIMIT:g} s"]) from None
     finally:
-        await running.stop()
+        if running.status is None:
+            await running.stop()
     if not report.exists():
         raise CheckFailed([*lines[-5:], f"the check of the project {describe_exit(status)}"])
     found = json.loads(report.read_bytes())

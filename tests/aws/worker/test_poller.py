@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import threading
@@ -11,12 +12,12 @@ from typing import Any
 import pytest
 
 from coatcheck.authoring.context import Context
-from coatcheck.authoring.loading import load_job_types
 from coatcheck.core.aws.call import Call
 from coatcheck.core.aws.sqs import send_job
 from coatcheck.core.lifecycle import Status
 from coatcheck.core.messages import JobMessage
-from coatcheck_worker.__main__ import serving_line
+from coatcheck.core.settings import BadSettings, Settings
+from coatcheck_worker.__main__ import serving_lines
 from coatcheck_worker.poller import Poller
 from tests.aws.worker.worker_harness import Number, WorkerHarness
 from tests.transports import Fault, FaultyTransport, send_after
@@ -109,8 +110,14 @@ def test_a_process_that_is_to_end_says_what_it_waits_for(harness: WorkerHarness)
 
 
 def test_the_start_says_what_is_served() -> None:
-    job_types = load_job_types(["jobs.thumbnails", "jobs.demo", "coatcheck.authoring.ping"])
-    assert serving_line("default", job_types, 2) == (
-        "serving demo.bytes, demo.sleep, image.thumbnails (lane default, 2 processes)"
-    )
-    assert serving_line("heavy", job_types, 1) == "serving no job type (lane heavy, 1 process)"
+    queues = json.dumps(dict.fromkeys(["default", "heavy", "webhooks"], "nowhere"))
+    stores = {"table": "none", "bucket": "none", "queues": queues, "dead_letters": queues, "webhook_key": "none"}
+    jobs = "jobs.thumbnails,jobs.demo,coatcheck.authoring.ping"
+    settings = Settings.model_validate({**stores, "jobs": jobs})
+    assert serving_lines(settings, ["default", "heavy"], 2) == [
+        "serving demo.bytes, demo.sleep, image.thumbnails (lane default, 2 processes)",
+        "serving no job type (lane heavy, 2 processes)",
+    ]
+    assert serving_lines(Settings.model_validate(stores), [], 1) == []
+    with pytest.raises(BadSettings):
+        serving_lines(Settings.model_validate(stores), ["default"], 1)
