@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import io
 import json
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 
-from coatcheck_infra.ops.deploy.__main__ import describe_plan, sam
 from coatcheck_infra.ops.deploy.account_limits import Account, concurrency_warnings
+from coatcheck_infra.ops.deploy.deploy import Request, describe_plan, sam
+from coatcheck_infra.ops.deploy.destroy_project import Doomed, ask
+from coatcheck_infra.ops.deploy.lanes import project_parameters
 from coatcheck_infra.ops.deploy.plan import Change, DeployRefused, LiveStack, make_plan, parse_parameters, warnings
+from coatcheck_infra.ops.deploy.target import StackTarget, project_of, target_of
+from coatcheck_infra.project.config import ProjectConfig
+from coatcheck_infra.project.template_lanes import render_lanes
 from coatcheck_infra.template import read_template
 
 KEYS = json.dumps({"ab" * 32: "one", "cd" * 32: "two"})
 TOPIC = "arn:aws:sns:eu-west-1:1:alarms"
 DECLARED: dict[str, Any] = read_template()["Parameters"]
+TARGET = StackTarget("coatcheck", "eu-west-1", boto3.Session())
+REQUEST = Request(Path("template.json"), DECLARED)
 DEFAULTS = {name: str(one["Default"]) for name, one in DECLARED.items()}
 
 
@@ -32,9 +43,9 @@ def test_what_the_live_stack_has_stays_unless_it_is_asked_for() -> None:
     assert plan.changes == [Change("DefaultLaneConcurrency", "20", "40")]
     assert (plan.values["ApiKeys"], plan.values["MaxRetentionDays"]) == (KEYS, "365")
     # the SAM CLI keeps what it is not told
-    overrides = sam("s", "eu-west-1", {"DefaultLaneConcurrency": "40"}, Path("c"))
+    overrides = sam(TARGET, Path("t"), {"DefaultLaneConcurrency": "40"}, Path("c"))
     assert overrides[overrides.index("--parameter-overrides") + 1 :] == ['DefaultLaneConcurrency="40"']
-    assert "--parameter-overrides" not in sam("s", "eu-west-1", {}, Path("c"))
+    assert "--parameter-overrides" not in sam(TARGET, Path("t"), {}, Path("c"))
 
 
 def test_a_parameter_that_the_live_stack_does_not_know_yet_gets_its_default() -> None:
@@ -47,7 +58,7 @@ def test_values_with_spaces_and_quotes_reach_the_sam_cli_as_they_are() -> None:
     asked = parse_parameters([f"ApiKeys={KEYS}  AlarmTopicArn={TOPIC}", "SnapStart=off", ""])
     assert asked == {"ApiKeys": KEYS, "AlarmTopicArn": TOPIC, "SnapStart": "off"}
     quoted = KEYS.replace('"', '\\"')
-    assert f'ApiKeys="{quoted}"' in sam("s", "eu-west-1", asked, Path("c"))
+    assert f'ApiKeys="{quoted}"' in sam(TARGET, Path("t"), asked, Path("c"))
 
 
 @pytest.mark.parametrize(
@@ -139,11 +150,135 @@ def test_what_the_stack_reserves_already_is_free_for_it() -> None:
 
 def test_the_change_is_shown_with_what_is_wrong_with_it() -> None:
     plan = make_plan(DECLARED, live(AlarmTopicArn=""), {"DefaultLaneConcurrency": "20"})
-    lines = describe_plan("coatcheck", "eu-west-1", plan, NEW)
+    lines = describe_plan(TARGET, REQUEST, plan, NEW)
     assert lines[:3] == [
         "Stack coatcheck in eu-west-1: exists (UPDATE_COMPLETE).",
         "  DefaultLaneConcurrency: 3 → 20",
         f"  {len(DECLARED) - 1} parameters stay as they are.",
     ]
     assert [line.split()[:2] for line in lines[3:]] == [["Warning:", "AlarmTopicArn"], ["Warning:", "The"]]
-    assert "not checked" in describe_plan("coatcheck", "eu-west-1", plan, None)[-1]
+    assert "not checked" in describe_plan(TARGET, REQUEST, plan, None)[-1]
+
+
+def config(**tables: Any) -> ProjectConfig:
+    return ProjectConfig.model_validate({"jobs": ["jobs.words"], **tables})
+
+
+def test_what_the_project_says_is_asked_for_and_options_go_before_it() -> None:
+    lanes = {"default": {"concurrency": 5}, "gpu-large": {"memory": 4096}}
+    project = project_parameters(config(lanes=lanes, deploy={"parameters": {"DefaultRetentionDays": 14}}))
+    assert project == {
+        "DefaultLaneConcurrency": "5",
+        "GpuLargeLaneMemory": "4096",
+        "DefaultRetentionDays": "14",
+    }
+    request = Request(Path("t"), DECLARED, project, {"DefaultLaneConcurrency": "9"})
+    assert request.values == {**project, "DefaultLaneConcurrency": "9"}
+
+
+def test_a_parameter_that_the_project_gives_twice_is_refused() -> None:
+    twice = config(lanes={"default": {"memory": 512}}, deploy={"parameters": {"DefaultLaneMemory": 512}})
+    with pytest.raises(
+        DeployRefused, match=r"DefaultLaneMemory is in \[tool\.coatcheck\.lanes\] and in the parameters"
+    ):
+        project_parameters(twice)
+
+
+def described(there: LiveStack, project: ProjectConfig, options: Mapping[str, str]) -> list[str]:
+    declared = render_lanes(read_template(), project.lanes)["Parameters"]
+    request = Request(Path("t"), declared, project_parameters(project), options)
+    return [*describe_plan(TARGET, request, make_plan(declared, there, request.values), BIG)]
+
+
+def test_a_lane_changed_by_hand_gets_what_the_project_says_and_the_difference_is_shown() -> None:
+    there = live(DefaultLaneConcurrency="20", HeavyLaneMemory="5000", LogRetentionDays="7")
+    project = config(lanes={"default": {"concurrency": 5}, "heavy": {}})
+    # memory of lane heavy is nowhere asked for: it stays as it is on the stack
+    assert described(there, project, {})[1:] == [
+        "  DefaultLaneConcurrency: 20 → 5 (pyproject.toml)",
+        f"  {len(DECLARED) - 1} parameters stay as they are.",
+    ]
+    lines = described(there, project, {"DefaultLaneConcurrency": "9"})
+    assert lines[1] == "  DefaultLaneConcurrency: 20 → 9"
+    warning = "Warning: DefaultLaneConcurrency=9 is for this deploy alone: pyproject.toml says 5, as the next one will."
+    assert lines[-1] == warning
+
+
+def test_a_lane_that_the_project_has_no_longer_is_warned_of_with_what_becomes_of_its_jobs() -> None:
+    *_, warning = described(live(), config(lanes={"gpu-large": {}}), {})
+    assert warning.startswith("Warning: Lane heavy is in the stack and no longer in pyproject.toml")
+    assert "do not run until a deploy has the lane again" in warning
+    lines = described(live(), config(lanes={"gpu-large": {}, "heavy": {}}), {})
+    assert "  GpuLargeLaneMemory: 3008" in lines
+    assert not any("no longer" in line for line in lines)
+
+
+def test_the_stack_is_the_projects_unless_an_option_names_another(tmp_path: Path) -> None:
+    deploy = '[tool.coatcheck.deploy]\nstack = "words"\nregion = "eu-central-1"\n'
+    (tmp_path / "pyproject.toml").write_text(f'[tool.coatcheck]\njobs = ["jobs.words"]\n{deploy}')
+    given = project_of(tmp_path, None, None).config.deploy
+    assert (given.stack, given.region) == ("words", "eu-central-1")
+    given = project_of(tmp_path, "other", "eu-west-1").config.deploy
+    assert (given.stack, given.region) == ("other", "eu-west-1")
+    assert target_of("words", "eu-central-1").region == "eu-central-1"
+
+
+@pytest.mark.parametrize(
+    ("stack", "said"),
+    [
+        (None, r'the stack has no name: set stack = "…" in \[tool\.coatcheck\.deploy\]'),
+        ("a b", "is no name of a stack"),
+    ],
+)
+def test_a_stack_without_a_name_is_refused(stack: str | None, said: str) -> None:
+    with pytest.raises(DeployRefused, match=said):
+        target_of(stack, "eu-central-1")
+
+
+def run_command(*argv: str, folder: Path) -> tuple[int, str]:
+    command = [sys.executable, "-c", "from coatcheck.cli.main import main; main()", *argv]
+    ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=60)
+    return ended.returncode, ended.stderr
+
+
+@pytest.mark.parametrize("command", ["deploy", "destroy"])
+def test_what_is_wrong_is_one_line_of_the_command(command: str, tmp_path: Path) -> None:
+    code, said = run_command(command, folder=tmp_path)
+    assert (code, said.count("\n")) == (1, 1)
+    assert said.startswith(f"coatcheck {command}: no project here: ")
+    (tmp_path / "pyproject.toml").write_text('[tool.coatcheck]\njobs = ["jobs.words"]\n')
+    code, said = run_command(command, folder=tmp_path)
+    assert (code, said.count("\n")) == (1, 1)
+    assert said.startswith(f"coatcheck {command}: the stack has no name: ")
+
+
+DOOMED = Doomed("arn", "words", "CREATE_COMPLETE", ())
+
+
+class Terminal(io.StringIO):
+    """Somebody who types."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("keep_data", [True, False])
+def test_without_a_terminal_nothing_is_destroyed(monkeypatch: pytest.MonkeyPatch, *, keep_data: bool) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("words\n"))
+    with pytest.raises(DeployRefused, match="there is no terminal to ask on: give --yes"):
+        ask(DOOMED, keep_data=keep_data)
+
+
+@pytest.mark.parametrize(
+    ("typed", "keep_data", "agreed"),
+    [("words", False, True), ("y", False, False), ("", False, False), ("y", True, True), ("n", True, False)],
+)
+def test_the_data_goes_only_when_the_stacks_name_is_typed(
+    monkeypatch: pytest.MonkeyPatch, typed: str, *, keep_data: bool, agreed: bool
+) -> None:
+    monkeypatch.setattr("sys.stdin", Terminal(f"{typed}\n"))
+    if agreed:
+        ask(DOOMED, keep_data=keep_data)
+    else:
+        with pytest.raises(DeployRefused, match="canceled; nothing was changed"):
+            ask(DOOMED, keep_data=keep_data)

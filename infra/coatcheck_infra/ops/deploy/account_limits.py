@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-LANE_PARAMETERS = ("DefaultLaneConcurrency", "HeavyLaneConcurrency", "WebhookConcurrency")
+LANE_PARAMETER = re.compile(r"\w+LaneConcurrency|WebhookConcurrency")
 RESERVED = {"ApiReservedConcurrency": 2, "SweeperReservedConcurrency": 1}
 """Parameters of reserved concurrency, and the concurrency needed if nothing is reserved: two requests and a sweep."""
 
@@ -36,7 +37,7 @@ def concurrency_warnings(account: Account, values: Mapping[str, str], before: Ma
             f"{requested} cannot be reserved: this account runs {account.limit} at once, and Lambda keeps "
             f"{MIN_UNRESERVED} unreserved. Set {' and '.join(f'{name}=0' for name in RESERVED)}, or {ASK_FOR_MORE}."
         )
-    lanes = {name: int(values[name]) for name in LANE_PARAMETERS}
+    lanes = {name: int(value) for name, value in values.items() if LANE_PARAMETER.fullmatch(name)}
     left = free - sum(needed for name, needed in RESERVED.items() if not int(values[name]))
     if sum(lanes.values()) > left:
         yield (
