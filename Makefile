@@ -56,8 +56,8 @@ STACK ?= coatcheck
 SET ?=
 export SET
 
-deploy: build validate ## Deploy to AWS: shows what changes and asks. make deploy SET='Name=value' STACK=coatcheck
-	@$(BIN)/python -m coatcheck_infra.ops.deploy --stack $(STACK) --set "$$SET" $(if $(YES),--yes)
+deploy: validate ## Deploy the example to AWS: shows what changes and asks. make deploy SET='Name=value' STACK=coatcheck
+	@$(BIN)/coatcheck deploy --stack $(STACK) --set "$$SET" $(if $(YES),--yes)
 
 SEEDS ?= 1000
 

@@ -14,7 +14,7 @@ def build(
         bool, typer.Option("--lock", help="Only bring requirements.lock up to date with pyproject.toml.")
     ] = False,
 ) -> None:
-    """Build what is deployed, in build/lambda: the zips of the Lambda functions, and the template."""
+    """Build what is deployed: the zips of the Lambda functions in build/lambda, and build/template.json."""
     # what this imports takes a while, which `coatcheck --help` need not wait for
     from coatcheck_infra.build import project_build  # noqa: PLC0415
 

@@ -11,6 +11,7 @@ from coatcheck_infra.build.lambda_zips import build_zips, lock_project
 from coatcheck_infra.build.programs import BuildError
 from coatcheck_infra.build.zip_specs import LAMBDA, Target
 from coatcheck_infra.project.config import Project, ProjectError, find_project
+from coatcheck_infra.project.project_template import write_template
 
 
 def build(folder: Path, target: Target = LAMBDA) -> int:
@@ -22,7 +23,11 @@ def build(folder: Path, target: Target = LAMBDA) -> int:
         project = find_project(folder)
         if not _is_sound(project, target):
             return 1
-        made = build_zips(project, target, build_folder(project, target), print)
+        folder = build_folder(project, target)
+        made = build_zips(project, target, folder, print)
+        if target is LAMBDA:
+            # `coatcheck up --whole` makes its own of it
+            write_template(project, folder)
     except (BuildError, ProjectError) as error:
         print(f"build: {error}", file=sys.stderr)
         return 1

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from coatcheck_infra.build.project_build import build, build_folder
+from coatcheck_infra.build.zip_specs import LAMBDA
 from coatcheck_infra.ops.deploy.deploy import Request, deploy
 from coatcheck_infra.ops.deploy.lanes import project_parameters
 from coatcheck_infra.ops.deploy.plan import parse_parameters
@@ -25,9 +25,9 @@ def deploy_project(
     project = project_of(folder, stack, region)
     target = target_of(project.config.deploy.stack, project.config.deploy.region)
     options, asked = parse_parameters(values), project_parameters(project.config)
-    template = write_template(project, project.root / "build" / "lambda")
-    built = subprocess.run([sys.executable, "-m", "coatcheck_infra.build", str(project.root)], check=False)
-    if built.returncode:
-        return built.returncode
+    if code := build(project.root):
+        return code
+    # again, for a stack and a region that an option names
+    template = write_template(project, build_folder(project, LAMBDA))
     declared = json.loads(template.read_text())["Parameters"]
     return deploy(target, Request(template, declared, asked, options), confirmed=confirmed)
