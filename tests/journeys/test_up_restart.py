@@ -107,3 +107,23 @@ def test_jobs_files_and_secrets_are_kept(start_up: StartUp) -> None:
     with up.ready().client() as http:
         assert http.get("/v1/jobs").json()["data"] == []
     assert f"discarded what was kept in {up.home}/state" in up.output()
+
+
+def test_the_full_stack_keeps_the_same_state(start_up: StartUp) -> None:
+    up = start_up("--whole")
+    stack = up.ready()
+    with stack.client() as http:
+        upload, later = announce(http), announce(http)
+        send(upload).raise_for_status()
+        job = submitted(http, "table.query", query_of(upload))
+        result = fetch_result(http, job).content
+    secrets = secrets_of(stack)
+    assert up.stop() == 0, up.output()
+
+    up = start_up(home=up.home)
+    stack = up.ready()
+    assert secrets_of(stack) == secrets
+    with stack.client() as http:
+        assert fetch_result(http, job).content == result
+    assert send(later).is_success, "a function of before has signed this link"
+    assert up.stop() == 0, up.output()

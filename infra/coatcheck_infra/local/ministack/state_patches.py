@@ -190,7 +190,7 @@ def map_large_bodies(read_body: Function) -> Function:
 
 def unmap_whole_body(get_data: Function) -> Function:
     """Wrap `get_data`, which reads a whole object for other services: they expect bytes."""
-    return lambda *which: _bytes_of(get_data(*which))
+    return lambda *which, **version: _bytes_of(get_data(*which, **version))
 
 
 def unmap_answer(handle: Function) -> Function:
