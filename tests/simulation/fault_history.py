@@ -89,13 +89,17 @@ class FaultHistory:
         return wasted < LEASE_MARGIN
 
     def noticed_late(self, attempt_key: AttemptKey, holder: Process) -> bool:
-        """Whether a sweeper with which nothing went wrong must have seen before that a dead process holds the job."""
+        """Whether a sweeper with which nothing went wrong must have seen before that a dead process holds the job.
+
+        A write of the holder that was given up may be carried out after its lease is over. Only then does the row, or
+        the index once more, show whose the job is. A beat of a holder that is well arrives long before.
+        """
         calm: dict[str, int] = {}
         # whatever the row says: a lease is a minute, on the clock of who holds it
         promised = min(self._granted[attempt_key], self._granted_at[attempt_key] + holder.offset + LEASE)
         for process in self._processes:
             name, _, _ = process.name.partition(".")
             if name.startswith(SWEEPER):
-                out = promised - process.offset
-                calm[name] = max(out, self._died[holder], self._troubled.get(process, 0), calm.get(name, 0))
+                seen_from = max(promised - process.offset, self._granted_at[attempt_key], self._died[holder])
+                calm[name] = max(seen_from, self._troubled.get(process, 0), calm.get(name, 0))
         return self._scheduler.now > min(calm.values()) + SWEEP_EVERY + MAX_INDEX_LAG + SWEEP_TAKES
