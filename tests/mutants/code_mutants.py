@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -42,8 +41,8 @@ def _pointer_before_bytes() -> None:
     held: dict[tuple[str, int], Call[None]] = {}
     succeeded = settle.succeeded
 
-    def hold(_: Any, bucket: str, job: Job, result: Any, *, check: Callable[[], None]) -> Blob:
-        check()
+    def hold(_: Any, bucket: str, job: Job, result: Any, **given: Any) -> Blob:
+        given["check"]()
         sha256 = hashlib.sha256(result.body).digest()
         key = s3_keys.result_key(job)
         held[job.id, job.attempt] = s3.put(bucket, key, result.body, content_type="x/y", sha256=sha256)

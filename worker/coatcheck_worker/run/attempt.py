@@ -23,6 +23,7 @@ from coatcheck.authoring.types import Continue, Handler
 from coatcheck.core.aws import s3, s3_keys
 from coatcheck.core.aws.call import AwsError
 from coatcheck.core.aws.dynamodb import job_items
+from coatcheck.core.aws.dynamodb.item_size import MAX_RESULT_IN_ROW
 from coatcheck.core.aws.flow import run
 from coatcheck.core.clock import SECOND
 from coatcheck.core.flows.notify import notify_deliverer
@@ -154,7 +155,9 @@ class JobAttempt:
             checkpoint = store_checkpoint(dependencies.transport, bucket, job, value.checkpoint)
             return partial(settle.continued, dependencies, job, checkpoint)
         result = as_result(self._handler.job_type, value)
-        stored = store_result(dependencies.transport, bucket, job, result, check=context.check)
+        # a job whose result is in the bucket is looked at when it has expired: what was given up goes with it
+        in_row = 0 if context.unconfirmed else MAX_RESULT_IN_ROW
+        stored = store_result(dependencies.transport, bucket, job, result, in_row=in_row, check=context.check)
         if context.artifacts:
             dependencies.transport.send(job_items.put_artifacts(dependencies.settings.table, job, context.artifacts))
         return partial(settle.succeeded, dependencies, job, stored, len(context.artifacts))

@@ -50,6 +50,8 @@ class JobContext:
         self.job_id, self.tenant = job.id, job.tenant
         self.attempt, self.max_attempts = job.attempt, job.max_attempts
         self.checkpoint = checkpoint
+        self.unconfirmed = False
+        """Whether S3 may hold an artifact that was given up: a handler may go on without it."""
         self.workdir = workdir
         self.log = logging.LoggerAdapter(
             logging.getLogger(f"job.{job.type}"),
@@ -113,7 +115,8 @@ class JobContext:
         try:
             yield cast("BinaryIO", writer)
             self._artifacts[name] = writer.finish()
-        except BaseException:
+        except BaseException as error:
+            self.unconfirmed = self.unconfirmed or isinstance(error, AwsError)
             del self._artifacts[name]
             with contextlib.suppress(AwsError):
                 writer.abort()

@@ -15,7 +15,7 @@ from coatcheck.authoring.types import JobType, Result
 from coatcheck.core import sanitize
 from coatcheck.core.aws import s3_keys
 from coatcheck.core.aws.call import AwsError
-from coatcheck.core.aws.dynamodb.item_size import MAX_RESULT_IN_ROW, free_bytes_for_checkpoint
+from coatcheck.core.aws.dynamodb.item_size import free_bytes_for_checkpoint
 from coatcheck.core.job import JSON, Blob, Job
 from coatcheck.core.pack import to_json
 from coatcheck_worker.boto_transport import Transport
@@ -48,8 +48,10 @@ def _type_name(one: type[Any]) -> str:
     return "None" if one is NoneType else one.__name__
 
 
-def store_result(transport: Transport, bucket: str, job: Job, result: Result, *, check: Callable[[], None]) -> Blob:
-    """Store the result of this attempt, calling `check` between chunks.
+def store_result(
+    transport: Transport, bucket: str, job: Job, result: Result, *, in_row: int, check: Callable[[], None]
+) -> Blob:
+    """Store the result of this attempt, calling `check` between chunks; the row takes at most `in_row` bytes of it.
 
     Raises AwsError, BadResult, and what the handler's iterator and `check` raise.
     """
@@ -59,7 +61,7 @@ def store_result(transport: Transport, bucket: str, job: Job, result: Result, *,
         s3_keys.result_key(job),
         content_type=sanitize.media_type(result.content_type),
         filename=sanitize.filename(result.filename or "") or None,
-        inline=MAX_RESULT_IN_ROW,
+        inline=in_row,
     )
     return _fill(writer, _chunks(result), check)
 
