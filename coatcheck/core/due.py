@@ -7,8 +7,9 @@ settled with one entry added and one removed.
 
 from __future__ import annotations
 
-from coatcheck.core.clock import MINUTE, SECOND
+from coatcheck.core.clock import HOUR, MINUTE, SECOND
 from coatcheck.core.job import Job
+from coatcheck.core.lifecycle import Status
 
 DISPATCH_GRACE = 60 * SECOND
 """How long after its message was sent a queued job may stay unclaimed before it is sent again."""
@@ -25,6 +26,13 @@ This is the longest delay of a queue less one sweep: the time in which all jobs 
 MAX_RETRY_VISIBILITY = 60 * SECOND
 """How long a message may be hidden in its queue for a retry. A hidden message counts as in flight, and a queue allows
 120,000 messages in flight: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
+"""
+
+LATE_WRITES = HOUR
+"""How long after a job ended a write of one of its attempts may still arrive.
+
+A request that was given up may be carried out all the same, and a worker that was suspended may go on: in Lambda for 15
+minutes after its start at most. The rest allows for clocks that differ.
 """
 
 _STEP = 30 * SECOND
@@ -72,6 +80,17 @@ def for_removal(job: Job) -> int | None:
     tidy = job.attempt == 0 or (job.attempt == 1 and job.result is not None and not job.artifact_count)
     assert job.expires_at is not None
     return for_expiry(job.expires_at) if stored or not tidy else None
+
+
+def for_late_writes(job: Job, *, now: int) -> int | None:
+    """When to remove again what a job left in the bucket, removed at `now`; None if nothing more can arrive there.
+
+    A job that succeeded in its first attempt has the reply to each of its writes.
+    """
+    assert job.finished_at is not None
+    until = job.finished_at + LATE_WRITES
+    confirmed = job.status is Status.SUCCEEDED and job.attempt == 1
+    return None if confirmed or now >= until else for_expiry(until)
 
 
 def message_delay(*, now: int, start_at: int | None) -> int | None:

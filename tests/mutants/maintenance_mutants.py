@@ -6,15 +6,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from coatcheck.core import due
 from coatcheck.core.aws import s3_keys
 from coatcheck.core.aws.call import AwsError, Call
 from coatcheck.core.aws.dynamodb import job_items, job_updates, transitions, webhook_items
+from coatcheck.core.aws.dynamodb.item_size import MAX_RESULT_IN_ROW
 from coatcheck.core.aws.dynamodb.keys import JobKey
 from coatcheck.core.aws.flow import Flow
 from coatcheck.core.job import Job
 from coatcheck_service.actions import direct_uploads, purge, submit
 from coatcheck_worker import poller
-from coatcheck_worker.run import heartbeat, settle
+from coatcheck_worker.run import attempt, heartbeat, settle
 from coatcheck_worker.storage import orphans
 from coatcheck_worker.webhooks import event_body
 from coatcheck_worker.webhooks.delivery_context import DeliveryContext
@@ -122,6 +124,16 @@ MUTANTS = (
         "expiry removes what the next job of the id has",
         patch=patched(s3_keys, "keys_left_by", lambda _: lambda _job, keys: list(keys)),
         test=f"{ORPHANS}::test_what_a_job_left_goes_with_its_retention_and_the_next_of_its_id_keeps_its_own",
+    ),
+    Mutant(
+        "what arrives after a job was removed is left",
+        patch=patched(due, "for_late_writes", returning()),
+        test=f"{ORPHANS}::test_what_arrives_after_a_job_was_removed_is_removed_too",
+    ),
+    Mutant(
+        "an artifact that was given up is left",
+        patch=patched(attempt, "store_result", with_arguments(in_row=MAX_RESULT_IN_ROW)),
+        test=f"{ORPHANS}::test_an_artifact_whose_upload_seemed_to_fail_goes_with_a_job_that_has_nothing_else_to_remove",
     ),
     Mutant("a job is kept for no time", patch=patched(transitions, "_final", _kept_for_no_time)),
     Mutant("a used key gives a job that is gone", patch=patched(job_items, "put_job", with_arguments(now=0))),

@@ -66,6 +66,7 @@ class Checks:
         self.canceled: set[Incarnation] = set()
         self.to_be_forgotten: set[Incarnation] = set()
         self.forgotten: dict[Incarnation, int] = {}
+        self.carried_out_late: set[str] = set()
         self.client_scripts: set[object] = set()
         self.patience = STUCK_AFTER
         self.first: dict[Incarnation, Job] = {}
@@ -266,9 +267,10 @@ class Checks:
         """Whether a job has ended, and all was told of it."""
         return job.done and not pending_events(job)
 
-    def all_swept(self) -> bool:
-        """Whether nothing is left that the sweeper has to remove."""
-        return all(self.rows[incarnation].due_at is None for incarnation in self.current.values())
+    def all_swept(self, *, expired: bool) -> bool:
+        """Whether nothing is left that the sweeper has to remove of jobs that were deleted, and of the `expired`."""
+        current = [one for one in self.current.values() if expired or one in self.forgotten]
+        return all(self.rows[incarnation].due_at is None for incarnation in current)
 
     def stuck(self, since: int) -> None:
         """It is so long since anything went wrong that every job must have ended."""

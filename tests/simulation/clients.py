@@ -25,6 +25,7 @@ from tests.simulation.api_process import (
     try_once,
 )
 from tests.simulation.checks import incarnation_of
+from tests.simulation.model import objects_of
 from tests.simulation.multipart_client import send_in_parts, with_upload
 from tests.simulation.scheduler import Process
 from tests.simulation.world import World
@@ -135,6 +136,7 @@ def _purge(world: World, context: RequestContext, client_script: ClientScript) -
                 return
             if job.done:
                 world.checks.to_be_forgotten.add(incarnation_of(job))
+            before = objects_of(job, world.model)
             run_without_loop(purge.purge(context, job))
         except NotFinished:
             world.sleep(world.chance.randint(1, 20) * MINUTE)
@@ -142,6 +144,10 @@ def _purge(world: World, context: RequestContext, client_script: ClientScript) -
             return
         else:
             world.checks.forgotten[incarnation_of(job)] = world.now
+            # the sweeper removes them later: what arrives meanwhile, and what this DELETE had to remove
+            after = objects_of(job, world.model)
+            if left := [key for key, stored in before.items() if after.get(key) is stored]:
+                world.checks.violation(f"{job.id} was deleted, and {left} are left")
             return
 
 

@@ -108,6 +108,8 @@ class SimulatedTransport:
 
     def _carry_out_unheard(self, call: Call[Any]) -> None:
         self._world.say(self._process, f"{call.operation}: late")
+        if call.service == "s3":
+            self._world.checks.carried_out_late.add(call.params.get("Key", ""))
         self._unheard(call)
 
     def throttled(self, call: Call[T]) -> T:

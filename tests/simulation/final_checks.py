@@ -15,7 +15,8 @@ from coatcheck.core.lifecycle import Status
 from coatcheck.core.webhooks import Delivery, DeliveryStatus, endpoint_id_for
 from coatcheck_worker.webhooks.deliver import DELETED, DISABLED
 from tests.simulation.checks import Checks, incarnation_of
-from tests.simulation.model import Model
+from tests.simulation.index import Key
+from tests.simulation.model import Model, objects_of
 
 SKEW = 10 * MINUTE
 """By how much a clock of the simulation is ahead at most."""
@@ -118,17 +119,28 @@ def _flaws_in_result(checks: Checks, job: Job, model: Model) -> Iterator[str]:
         yield f"the result of {job.id} is not there"
 
 
+def _items_beside(job: Job, model: Model) -> list[Key]:
+    """The items of the table that belong to a job, without its row and the mark that a DELETE leaves."""
+    made = f"#{job.created_at:013d}"
+    items = [key for key in model.table.items if key[0] == f"{job.tenant}#{job.id}" and made in key[1]]
+    return [key for key in items if not key[1].startswith("purged#")]
+
+
 def _not_removed(checks: Checks, model: Model, now: int) -> Iterator[str]:
     """What a job that was deleted, or of which the sweeper has removed all, has left."""
     for incarnation, job in checks.rows.items():
         swept = job.due_at is None and job.gone(now - SKEW) and checks.current.get(job.id) == incarnation
         if not swept and incarnation not in checks.forgotten:
             continue
-        ended = checks.ended[incarnation]
-        for key in (s3_keys.input_key(ended), s3_keys.result_key(ended)):
-            if key in model.bucket.objects:
+        # the next job of the id took the row before the sweeper had done with it: the bucket's lifecycle rule is left
+        unswept = checks.current.get(job.id) != incarnation and job.due_at is not None
+        for key in objects_of(job, model):
+            if not (unswept and key in checks.carried_out_late):
                 yield f"{job.id} is gone, and {key} is left"
         if incarnation in checks.forgotten:
+            beside = [] if unswept else _items_beside(job, model)
+            if beside:
+                yield f"{job.id} was deleted, and {beside} are left"
             left = [one.key.id for one in checks.deliveries.values() if (one.key.of, one.key.made) == incarnation]
             if left:
                 yield f"{job.id} was deleted, and {left} are left"

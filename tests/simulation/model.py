@@ -6,10 +6,12 @@ import random
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from coatcheck.core.aws import s3_keys
 from coatcheck.core.aws.call import Call, error_from
+from coatcheck.core.job import Job
 from tests.simulation.dynamodb import Refusal, Table
 from tests.simulation.nondeterminism import Nondeterminism
-from tests.simulation.s3 import Bucket
+from tests.simulation.s3 import Bucket, Stored
 from tests.simulation.sqs import Queues
 
 T = TypeVar("T")
@@ -56,3 +58,9 @@ class ModelTransport:
     def send(self, call: Call[T]) -> T:
         """Carry out `call`. Raises AwsRefused."""
         return self._model.carry_out(call, self._clock())
+
+
+def objects_of(job: Job, model: Model) -> dict[str, Stored]:
+    """What lies in the bucket of a job, and not of another with its id."""
+    prefixes = tuple(f"{prefix}{job.created_at:013d}/" for prefix in s3_keys.job_prefixes(job.tenant, job.id))
+    return {key: stored for key, stored in model.bucket.objects.items() if key.startswith(prefixes)}

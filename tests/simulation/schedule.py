@@ -126,7 +126,7 @@ def _end_when_done(world: World) -> None:
     def look() -> None:
         nonlocal ends_at
         world.checks.stuck(since=max(world.calm_from, START + 40 * MINUTE))
-        left = not world.checks.all_done() or (world.brief and not world.checks.all_swept())
+        left = not world.checks.all_done() or not world.checks.all_swept(expired=world.brief)
         waiting = world.calm_from > world.now or world.fault_injector.is_active(world.now) or left
         if waiting:
             ends_at = None

@@ -6,18 +6,21 @@ import contextlib
 import hashlib
 import secrets
 from dataclasses import replace
+from typing import Any, NoReturn
 
 import pytest
 
 from coatcheck.authoring.context import Context
 from coatcheck.authoring.types import Result
+from coatcheck.core import due
 from coatcheck.core.aws import s3, s3_keys
+from coatcheck.core.aws.call import AwsUnavailable, Call
 from coatcheck.core.aws.dynamodb import job_items, job_updates
 from coatcheck.core.clock import DAY, MINUTE, SECOND
 from coatcheck.core.lifecycle import Status
 from coatcheck_worker.dependencies import Ack
 from tests.aws.worker.worker_harness import Number, WorkerHarness, double
-from tests.transports import ProcessDied, crash_at
+from tests.transports import Fault, FaultyTransport, ProcessDied, crash_at, lose_reply, on
 
 RETENTION = 100 * SECOND
 LARGE = 20 * 1024
@@ -30,6 +33,12 @@ def make_large_outputs(_: Number, ctx: Context) -> Result:
     with ctx.artifact("a.bin") as file:
         file.write(b"a")
     return Result(secrets.token_bytes(1024) * LARGE)
+
+
+def make_small_outputs(_: Number, ctx: Context) -> Result:
+    """A result for which the row has no room."""
+    ctx.check()
+    return Result(secrets.token_bytes(64 * 1024))
 
 
 def unfinished(harness: WorkerHarness) -> int:
@@ -111,6 +120,64 @@ def test_a_small_job_that_went_well_is_never_looked_at_again(harness: WorkerHarn
     assert harness.row(job).due_at is None
     harness.clock.ahead = 30 * DAY
     assert harness.sweep(harness.dependencies(double)) == {}
+
+
+@pytest.mark.parametrize("deleted", [False, True], ids=["expired", "deleted"])
+def test_what_arrives_after_a_job_was_removed_is_removed_too(
+    harness: WorkerHarness,
+    deleted: bool,  # noqa: FBT001
+) -> None:
+    job = harness.submit(max_attempts=1, retention=RETENTION)
+    held: list[Call[Any]] = []
+
+    def hold(call: Call[Any]) -> NoReturn:
+        held.append(call)
+        raise AwsUnavailable(call, "ReadTimeoutError")
+
+    transport = FaultyTransport(harness.transport, Fault(hold, on("PutObject")))
+    harness.run(harness.dependencies(make_small_outputs, transport, Result), job)
+    assert harness.row(job).status is Status.FAILED
+    if deleted:
+        harness.transport.send(job_updates.purge_job(harness.settings.table, job, now=harness.clock()))
+        harness.clock.ahead = MINUTE
+    else:
+        harness.clock.ahead = 2 * RETENTION
+    assert harness.sweep(harness.dependencies(double)) == {"removed": 1}
+    for call in held:
+        harness.transport.send(call)
+    assert len(harness.stored(job)) == 1
+    assert harness.sweep(harness.dependencies(double)) == {}
+    harness.clock.ahead = due.LATE_WRITES + MINUTE
+    assert harness.sweep(harness.dependencies(double)) == {"removed": 1}
+    assert (harness.stored(job), harness.row(job).due_at) == ([], None)
+
+
+def test_a_job_that_went_well_at_once_is_removed_once(harness: WorkerHarness) -> None:
+    job = harness.submit(retention=RETENTION)
+    harness.run(harness.dependencies(make_small_outputs, output=Result), job)
+    harness.transport.send(job_updates.purge_job(harness.settings.table, job, now=harness.clock()))
+    harness.clock.ahead = MINUTE
+    assert harness.sweep(harness.dependencies(double)) == {"removed": 1}
+    assert (harness.stored(job), harness.row(job).due_at) == ([], None)
+
+
+def test_an_artifact_whose_upload_seemed_to_fail_goes_with_a_job_that_has_nothing_else_to_remove(
+    harness: WorkerHarness,
+) -> None:
+    def make(value: Number, ctx: Context) -> Number:
+        with contextlib.suppress(Exception), ctx.artifact("a.bin") as file:
+            file.write(b"a")
+        return value
+
+    job = harness.submit(retention=RETENTION)
+    lossy = FaultyTransport(harness.transport, Fault(lose_reply, on("PutObject"), times=1))
+    harness.run(harness.dependencies(make, lossy), job)
+    row = harness.row(job)
+    assert (row.status, row.attempt, row.artifact_count) == (Status.SUCCEEDED, 1, 0)
+    assert s3_keys.artifact_key(row, "a.bin") in harness.stored(job)
+    harness.clock.ahead = 2 * RETENTION
+    harness.sweep(harness.dependencies(double))
+    assert harness.stored(job) == []
 
 
 def test_a_sweeper_that_dies_while_it_removes_is_followed_by_one_that_does(harness: WorkerHarness) -> None:

@@ -54,4 +54,4 @@ def _remove_bytes(dependencies: Dependencies, job: Job, now: int) -> tuple[str, 
     except (AwsError, NotRemoved) as error:
         log.error("the bytes of %s are not removed, and are tried again in an hour: %s", job.id, error)  # noqa: TRY400 - it says all
         return NOT_REMOVED, now + RETRY_AFTER
-    return "removed", None
+    return "removed", due.for_late_writes(job, now=now)
