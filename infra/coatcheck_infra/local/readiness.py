@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 
 import httpx
 
@@ -31,6 +32,8 @@ async def wait_until_ready(url: str, api_key: str, limit: float) -> None:
             await _run_first_job(http)
     except (TimeoutError, httpx.TimeoutException) as error:
         raise UpError(f"waited {limit:g} s for {waits_for}; see the lines above") from error
+    except json.JSONDecodeError as error:
+        raise UpError(f"the first job failed: the answer is no JSON: {error.doc[:100]!r}") from error
     except httpx.HTTPError as error:
         # httpx adds a second line with a link about the status
         raise UpError(f"the first job failed: {str(error).partition(chr(10))[0]}") from error
