@@ -78,7 +78,7 @@ def commands(facts: BannerFacts) -> list[str]:
     return [
         f"curl -s {endpoint.url}/v1/job-types {key}",
         f"{coatcheck} types {names[0]}",
-        f"{coatcheck} submit --help",
+        f"{coatcheck} run {names[0]} --help",
     ]
 
 
