@@ -140,16 +140,17 @@ def test_keys_that_sign_links_are_kept_for_a_week(state: Path) -> None:
         assert store.retire_signers(1e6 + 604_801) == {"second": "other"}
 
 
-def test_a_large_one_is_named(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kept_state, "LARGE_BYTES", 10)
+@pytest.mark.parametrize("limit", ["LARGE_BYTES", "LARGE_ROWS"])
+def test_a_large_one_is_named(state: Path, monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
+    monkeypatch.setattr(kept_state, limit, 10)
     (line,) = begin(state)
-    assert line.startswith(f"the state in {state} takes 0 MiB; ")
-    assert "--fresh" in line
+    assert line.startswith(f"the state in {state} takes 0 MiB, 0 MiB of rows, ")
+    assert line.endswith(REMEDY)
 
 
 def test_more_rows_than_memory_holds_are_refused(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kept_state, "MOST_DATABASE_BYTES", 10)
-    with pytest.raises(UpError, match=r"more than the emulator can hold in memory .*: start once with --fresh"):
+    monkeypatch.setattr(kept_state, "MOST_ROWS", 10)
+    with pytest.raises(UpError, match="for which the emulator needs 0 MiB of memory: start once with --fresh"):
         begin(state)
 
 

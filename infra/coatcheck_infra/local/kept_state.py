@@ -22,10 +22,14 @@ FORMAT = "1"
 """The version of the state's own format: the tables of `state_store`, and MiniStack's records in them."""
 
 LARGE_BYTES = 2 * 1024**3
-"""Above this size of the whole state, `up` says so at its start."""
+LARGE_ROWS = 128 * 1024**2
+"""Above these sizes, of all that is kept and of the rows alone, `up` says so at its start."""
 
-MOST_DATABASE_BYTES = 512 * 1024**2
-"""Above this size of the rows, `up` refuses to start: MiniStack holds them in memory, where they take much more."""
+MOST_ROWS = 512 * 1024**2
+"""Above this size of the rows, `up` refuses to start."""
+
+MEMORY_PER_BYTE = 8
+"""What MiniStack takes of memory for a byte of rows on disk, measured with 100,000 rows of jobs."""
 
 CODE_BUCKET = "coatcheck-code"
 """Where `up --whole` puts the zips of its functions, anew at each start."""
@@ -118,15 +122,15 @@ def _check_origin(directory: Path, origin: Mapping[str, str]) -> None:
 
 
 def _check_size(directory: Path, write_line: LineWriter) -> None:
-    size = _remove_rests(directory / OBJECTS)
     rows = sum(file.stat().st_size for file in directory.glob(f"{DATABASE}*"))
-    if rows > MOST_DATABASE_BYTES:
-        raise UpError(
-            f"the rows in {directory / DATABASE} take {_megabytes(rows)}, more than the emulator can hold in memory "
-            f"({_megabytes(MOST_DATABASE_BYTES)}): {REMEDY}"
-        )
-    if size + rows > LARGE_BYTES:
-        write_line(f"the state in {directory} takes {_megabytes(size + rows)}; to begin without it, {REMEDY}")
+    size = rows + _remove_rests(directory / OBJECTS)
+    described = (
+        f"{_megabytes(rows)} of rows, for which the emulator needs {_megabytes(rows * MEMORY_PER_BYTE)} of memory"
+    )
+    if rows > MOST_ROWS:
+        raise UpError(f"the state in {directory} has {described}: {REMEDY}")
+    if size > LARGE_BYTES or rows > LARGE_ROWS:
+        write_line(f"the state in {directory} takes {_megabytes(size)}, {described}; to be rid of it, {REMEDY}")
 
 
 def _remove_rests(objects: Path) -> int:

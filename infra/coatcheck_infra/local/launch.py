@@ -8,11 +8,14 @@ import errno
 import os
 import signal
 import socket
+import sqlite3
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
 
 from coatcheck_infra.local import environment
 from coatcheck_infra.local.banner import BannerFacts, banner
@@ -172,7 +175,12 @@ async def start_processes(
 async def send_kept_messages(stack: StackContext) -> None:
     """Send the messages that were in the queues when the stack stopped."""
     sqs = client("sqs", stack.emulator.url, stack.emulator.credentials)
-    if sent := await asyncio.to_thread(send_messages_again, stack.home.state, sqs):
+    try:
+        sent = await asyncio.to_thread(send_messages_again, stack.home.state, sqs)
+    except (BotoCoreError, ClientError, sqlite3.Error) as error:
+        stack.write_line(f"kept messages were not sent again ({error}): the sweeper sends others within minutes")
+        return
+    if sent:
         stack.write_line(f"sent {sent} messages again that were kept in {stack.home.state}")
 
 
