@@ -91,6 +91,19 @@ def test_the_same_files_make_the_same_zips(local: Zips, example: Project, tmp_pa
     assert again.service.read_bytes() == local.service.read_bytes()
 
 
+def test_a_zip_is_left_alone_when_the_lock_changes_for_something_else(
+    local: Zips, example: Project, tmp_path: Path
+) -> None:
+    other = tmp_path / "example"
+    shutil.copytree(example.root, other, ignore=shutil.ignore_patterns("build", "__pycache__"))
+    shutil.copytree(local.service.parent, other / "build" / "local")
+    with (other / "requirements.lock").open("a") as lock:
+        lock.write(f"unrelated==1 \\\n    --hash=sha256:{'0' * 64}\n")
+    again = build_zips(find_project(other), LOCAL, other / "build" / "local", print)
+    assert again.service.read_bytes() == local.service.read_bytes()
+    assert again.worker.read_bytes() == local.worker.read_bytes()
+
+
 def test_a_zip_knows_neither_times_nor_modes(tmp_path: Path) -> None:
     made = []
     for name, mode, time in (("one", 0o600, 1_000_000_000), ("two", 0o755, 1_500_000_000)):

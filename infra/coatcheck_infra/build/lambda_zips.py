@@ -95,9 +95,10 @@ class _Build:
     def _dependencies(self, spec: ZipSpec) -> Path:
         """Make the zip of what other makers made, unless it is there."""
         selected = self._selected(spec)
+        without_header = selected.read_text().partition("\n")[2]
         here = Path(__file__).parent
         inputs = [SourceFile(PurePosixPath(name), here / name) for name in BUILD_INPUTS]
-        installed = zip_files.digest(f"{self.target!r}\0{selected.read_text()}", inputs)
+        installed = zip_files.digest(f"{self.target!r}\0{without_header}", inputs)
         dependencies = self.out / "dependencies" / f"{spec.name}.zip"
         if zip_files.source_digest(dependencies) != installed:
             with _staging_directory() as stage:

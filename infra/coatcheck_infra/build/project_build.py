@@ -23,13 +23,13 @@ def build(folder: Path, target: Target = LAMBDA) -> int:
         project = find_project(folder)
         if not _is_sound(project, target):
             return 1
-        folder = build_folder(project, target)
-        made = build_zips(project, target, folder, print)
+        out = build_folder(project, target)
         if target is LAMBDA:
-            # `coatcheck up --whole` makes its own of it
-            write_template(project, folder)
+            # first, since it takes no time; `coatcheck up --whole` makes its own of it
+            write_template(project, out)
+        made = build_zips(project, target, out, print)
     except (BuildError, ProjectError) as error:
-        print(f"build: {error}", file=sys.stderr)
+        print(f"coatcheck build: {error}", file=sys.stderr)
         return 1
     sizes = ", ".join(f"{path.name} {path.stat().st_size / 1e6:.1f} MB" for path in (made.service, made.worker))
     print(f"built {sizes} ({target}, from {made.lock})")
@@ -42,7 +42,7 @@ def make_lock(folder: Path, constraints: Sequence[Path] = ()) -> int:
         project = find_project(folder)
         print(f"made {lock_project(project, constraints).name}: commit it")
     except (BuildError, ProjectError) as error:
-        print(f"build: {error}", file=sys.stderr)
+        print(f"coatcheck build: {error}", file=sys.stderr)
         return 1
     return 0
 
