@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import BaseModel, ConfigDict
 
 from coatcheck.authoring.context import Context
@@ -11,7 +13,7 @@ from coatcheck.authoring.types import job
 class Ping(BaseModel):
     """Takes no fields."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
 
 
 @job("coatcheck.ping", timeout=30)
