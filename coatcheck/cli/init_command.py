@@ -58,10 +58,11 @@ def init(
 
 
 def project_name(directory: Path) -> str:
-    """Make a distribution name of the name of a folder. Raises InvalidArgumentError if nothing of it can be used.
+    """Make a name of that of a folder, for a distribution and a stack. Raises InvalidArgumentError if nothing fits.
 
-    Names are ASCII letters, digits and hyphens here, and neither begin nor end with a hyphen
-    (https://packaging.python.org/en/latest/specifications/name-normalization/).
+    Both take ASCII letters, digits and hyphens. A distribution's does not end with a hyphen, a stack's begins with a
+    letter (https://packaging.python.org/en/latest/specifications/name-normalization/,
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_CreateStack.html).
     """
     # resolve() would follow a symbolic link, and the link has the name that the owner gave
     given = Path(os.path.abspath(directory)).name  # noqa: PTH100
@@ -71,7 +72,9 @@ def project_name(directory: Path) -> str:
         raise InvalidArgumentError(
             f"{str(directory)!r} gives the project no name: name the folder with letters (a to z) or digits"
         )
-    return f"{name}-jobs" if name in _DEPENDENCIES else name
+    if name in _DEPENDENCIES:
+        return f"{name}-jobs"
+    return name if name[0].isalpha() else f"jobs-{name}"
 
 
 def _text(path: str, **values: str) -> str:

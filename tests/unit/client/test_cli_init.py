@@ -78,6 +78,7 @@ def test_its_pyproject_asks_for_this_version_or_a_later_one(project: Path) -> No
     assert pyproject["project"]["name"] == "words"
     assert pyproject["project"]["dependencies"] == [f"coatcheck>={version('coatcheck')}"]
     assert pyproject["dependency-groups"]["handlers"] == []
+    assert pyproject["tool"]["coatcheck"]["deploy"] == {"stack": "words"}
     assert f"coatcheck[local]>={version('coatcheck')}" in pyproject["dependency-groups"]["dev"]
 
 
@@ -173,6 +174,7 @@ def test_what_cannot_be_finished_leaves_nothing_behind(run: Run, here: Path) -> 
         ("a/b/My Words_2.0", "my-words-2-0"),
         ("Größe", "groe"),
         ("-x-", "x"),
+        ("2026", "jobs-2026"),
         ("coatcheck", "coatcheck-jobs"),
         ("PyTest", "pytest-jobs"),
         ("w" * 200, "w" * MAX_NAME_LENGTH),
