@@ -83,6 +83,7 @@ def project(tmp_path: Path) -> Path:
     (folder / "jobs" / "__init__.py").touch()
     (folder / "pyproject.toml").write_text(PYPROJECT)
     (folder / "jobs" / "greet.py").write_text(GREET)
+    (folder / "ministack.py").write_text("raise RuntimeError('the emulator must not see modules of the project')")
     return folder
 
 

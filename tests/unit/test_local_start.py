@@ -109,8 +109,9 @@ def test_keys_are_made_once_and_stay_those_of_their_tenants(tmp_path: Path) -> N
     assert several["local"] == alone["local"] == home.api_key()
     assert len(set(several.values())) == 3
     assert home.api_keys(["globex", "acme", "another"]).items() >= several.items()
-    file.write_text("not JSON")
-    assert home.api_keys(["acme"])["acme"] != several["acme"]
+    for damaged in ("not JSON", "[]", '{"acme": 1}'):
+        file.write_text(damaged)
+        assert home.api_keys(["acme"])["acme"].startswith("cck_")
     home.api_keys([])
     assert not file.exists()
 
@@ -153,6 +154,8 @@ def test_code_that_cannot_be_compiled_is_named(tmp_path: Path) -> None:
     assert first_compile_error([good, gone]) is None
     assert first_compile_error([good, bad], lambda file: file.name) == "bad.py:2: '(' was never closed"
     assert first_compile_error([null]) is not None
+    (tmp_path / "folder.py").mkdir()
+    assert "Is a directory" in str(first_compile_error([tmp_path / "folder.py"]))
 
 
 def test_a_traceback_is_one_line() -> None:

@@ -115,7 +115,8 @@ async def emulator(
         "SFTP_ENABLED": "0",
         STATE_VARIABLE: str(home.state),
     }
-    spec = ProcessSpec("aws", (str(python), "-m", "coatcheck_infra.local.ministack"), env)
+    # -P: without the folder it is started in, which has the owner's modules
+    spec = ProcessSpec("aws", (str(python), "-P", "-m", "coatcheck_infra.local.ministack"), env)
     with (home.logs / "ministack.log").open("wb", buffering=0) as file:
         log = EmulatorLog(file, process_manager.terminal, verbose=verbose)
         running = await process_manager.start(spec, log)

@@ -90,11 +90,12 @@ class Home:
         """
         keys = {TENANT: self.api_key()}
         path = self.path / "keys.json"
-        kept: dict[str, str] = {}
+        kept: object = None
         with contextlib.suppress(FileNotFoundError, ValueError):
             kept = json.loads(path.read_text())
         for tenant in tenants:
-            keys.setdefault(tenant, kept.get(tenant) or _new_key())
+            key = kept.get(tenant) if isinstance(kept, dict) else None
+            keys.setdefault(tenant, key if isinstance(key, str) else _new_key())
         if len(keys) > 1:
             _write_private(path, json.dumps(keys, indent=2) + "\n")
         else:

@@ -27,7 +27,13 @@ PROCESSES_BY_PACKAGE = {
 }
 """The processes that run the code of each package of ours."""
 
-ENTRY_MODULES = ("coatcheck_service.main", "coatcheck_worker.__main__", "coatcheck_worker.poller")
+ENTRY_MODULES = (
+    "coatcheck_service.main",
+    "coatcheck_worker.__main__",
+    "coatcheck_worker.poller",
+    "coatcheck_worker.sweep.__main__",
+    "coatcheck_worker.webhooks.__main__",
+)
 """They import our code, which is tried before it is loaded."""
 
 IGNORED_FOLDERS = frozenset({".coatcheck", "build", "dist", "tests", "env", "venv"})
@@ -145,7 +151,7 @@ def first_compile_error(files: Iterable[Path], shown: Callable[[Path], str] = st
                 compile(file.read_bytes(), file, "exec")
             except SyntaxError as error:
                 return f"{shown(file)}:{error.lineno}: {error.msg}"
-            except ValueError as error:
+            except (ValueError, PermissionError, IsADirectoryError) as error:
                 return f"{shown(file)}: {error}"
     return None
 
