@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -47,6 +51,24 @@ def test_a_second_machines_first_deploy_keeps_what_the_stack_has(cloudformation:
     plan = make_plan(read_template()["Parameters"], there, {"LogRetentionDays": "7"})
     assert plan.changes == [Change("LogRetentionDays", "30", "7")]
     assert (plan.values["ApiKeys"], plan.values["MaxRetentionDays"]) == (KEYS, "365")
+
+
+def test_what_is_wrong_with_the_values_is_said_before_the_build(emulator_url: str, tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text('[tool.coatcheck]\njobs = ["jobs.words"]\n')
+    command = [str(Path(sys.executable).with_name("coatcheck")), "deploy", "--stack", "words", "--region", "us-east-1"]
+    endpoint = {"AWS_ENDPOINT_URL": emulator_url, "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+    done = subprocess.run(
+        [*command, "--set", "DefaultLaneMemory=1"],
+        cwd=tmp_path,
+        env={**os.environ, **endpoint},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    refused = "coatcheck deploy: DefaultLaneMemory=1: must be a number from 256 to 10240\n"
+    assert (done.returncode, done.stderr, done.stdout) == (1, refused, "")
+    assert not (tmp_path / "build").exists()
 
 
 def test_there_may_be_no_stack_yet(cloudformation: Any) -> None:

@@ -17,6 +17,7 @@ from coatcheck_infra.template import read_template
 
 Json = dict[str, Any]
 
+TEMPLATE_FILE = "template.json"
 FUNCTION = "AWS::Serverless::Function"
 
 
@@ -55,7 +56,7 @@ def write_template(project: Project, zips: Path) -> Path:
         if resource["Type"] == FUNCTION:
             properties = resource["Properties"]
             properties["CodeUri"] = f"{zips.name}/{PurePosixPath(properties['CodeUri']).name}"
-    path = zips.with_name("template.json")
+    path = zips.with_name(TEMPLATE_FILE)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(template, indent=1) + "\n")
     return path
