@@ -11,7 +11,8 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from coatcheck_infra.build.programs import BuildError
-from coatcheck_infra.build.zip_specs import CLIENT_ONLY, OUR_DISTRIBUTIONS, ZipSpec
+from coatcheck_infra.build.zip_specs import OUR_DISTRIBUTIONS, ZipSpec
+from coatcheck_infra.project.api_imports import CLIENT_REQUIREMENTS
 
 
 def zip_requirements(spec: ZipSpec, pyproject: Mapping[str, Any]) -> list[str]:
@@ -30,7 +31,7 @@ def _required_by_ours(spec: ZipSpec) -> Iterator[Requirement]:
         for text in metadata.requires(package.replace("_", "-")) or ():
             one = Requirement(text)
             of_an_extra = one.marker is not None and "extra" in str(one.marker)
-            if not (of_an_extra or _is_ours(one) or canonicalize_name(one.name) in CLIENT_ONLY):
+            if not (of_an_extra or _is_ours(one) or canonicalize_name(one.name) in CLIENT_REQUIREMENTS):
                 yield one
 
 

@@ -86,9 +86,6 @@ OUR_DISTRIBUTIONS = frozenset({"coatcheck", "coatcheck-service", "coatcheck-work
 EXCLUDED = ("coatcheck/client", "coatcheck/cli")
 """Our own packages that no function imports."""
 
-CLIENT_ONLY = frozenset({"httpx", "rich", "stamina", "typer"})
-"""What `coatcheck` requires for `EXCLUDED` alone."""
-
 TRIM = ("bin", "boto3/examples", "**/tests", "**/*.pyi", "**/*.pyx", "**/*.pxd")
 """Files of the wheels that no import needs."""
 
