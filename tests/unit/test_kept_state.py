@@ -66,6 +66,14 @@ def test_what_was_written_is_read_after_a_restart(state: Path) -> None:
         assert store.secrets(of_stack=False) == {}
 
 
+def test_a_start_that_was_killed_leaves_nothing_that_cannot_be_read(tmp_path: Path) -> None:
+    draft = tmp_path / "state.new"
+    draft.mkdir()
+    (draft / DATABASE).write_bytes(b"half of it")
+    assert begin(tmp_path / "state") == []
+    assert [path.name for path in tmp_path.iterdir()] == ["state"]
+
+
 def test_only_the_owner_can_read_it(state: Path) -> None:
     assert state.stat().st_mode & 0o777 == 0o700
 
@@ -134,10 +142,23 @@ def test_what_could_not_be_written_is_written_later(state: Path, caplog: pytest.
 def test_keys_that_sign_links_are_kept_for_a_week(state: Path) -> None:
     with store_of(state) as store:
         store.add_signer("id", "secret")
-        assert store.retire_signers(1e6) == {"id": "secret"}
+        assert store.begin_start(1e6) == {"id": "secret"}
         store.add_signer("second", "other")
-        assert store.retire_signers(1e6 + 604_800) == {"id": "secret", "second": "other"}
-        assert store.retire_signers(1e6 + 604_801) == {"second": "other"}
+        assert store.begin_start(1e6 + 604_800) == {"id": "secret", "second": "other"}
+        assert store.begin_start(1e6 + 604_801) == {"second": "other"}
+
+
+def test_messages_of_this_start_are_not_earlier_ones(state: Path) -> None:
+    with store_of(state) as store:
+        store.begin_start(0.0)
+        store.write_messages([KeptMessage("2", "queue", "new", {}, None, 0.0)], [])
+        assert [message.body for message in store.earlier_messages()] == ["body"]
+        assert [message.body for message in store.messages()] == ["new"]
+        store.begin_start(0.0)
+        assert [message.body for message in store.earlier_messages()] == ["body", "new"]
+        store.delete_earlier_messages(["1"])
+        assert [message.body for message in store.earlier_messages()] == ["new"]
+        assert store.messages() == []
 
 
 @pytest.mark.parametrize("limit", ["LARGE_BYTES", "LARGE_ROWS"])

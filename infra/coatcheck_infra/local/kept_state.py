@@ -53,7 +53,11 @@ def open_state(directory: Path, origin: Mapping[str, str], write_line: LineWrite
             shutil.rmtree(directory)
             write_line(f"discarded what was kept in {directory}")
         if not directory.exists():
-            StateStore.create(directory, origin).close()
+            # renamed when it is complete: a kill must not leave one that cannot be read
+            draft = directory.with_name(f"{directory.name}.new")
+            shutil.rmtree(draft, ignore_errors=True)
+            StateStore.create(draft, origin).close()
+            draft.rename(directory)
             return
         _check_origin(directory, origin)
         _check_size(directory, write_line)
@@ -83,18 +87,20 @@ def send_messages_again(directory: Path, sqs: Any) -> int:
     Nobody holds one any more, so all can be received at once, but for those that were delayed. Messages for a queue
     that is gone are dropped: the sweeper sends one again for each job that waits.
     """
+    sent = 0
     by_queue: dict[str, list[KeptMessage]] = defaultdict(list)
     with contextlib.closing(StateStore(directory)) as store:
-        for message in store.messages():
+        for message in store.earlier_messages():
             by_queue[message.queue].append(message)
         for queue, messages in by_queue.items():
             url = _url_of(sqs, queue)
             for start in range(0, len(messages), BATCH):
                 batch = messages[start : start + BATCH]
                 if url:
-                    sqs.send_message_batch(QueueUrl=url, Entries=[_entry(message) for message in batch])
-                store.write_messages([], [message.id for message in batch])
-    return sum(map(len, by_queue.values()))
+                    answer = sqs.send_message_batch(QueueUrl=url, Entries=[_entry(message) for message in batch])
+                    sent += len(answer.get("Successful", []))
+                store.delete_earlier_messages([message.id for message in batch])
+    return sent
 
 
 def _pinned_ministack() -> str:

@@ -35,6 +35,7 @@ CREATE TABLE origin (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE items (table_name TEXT, pk TEXT, sk TEXT, item TEXT NOT NULL, PRIMARY KEY (table_name, pk, sk));
 CREATE TABLE secrets (name TEXT PRIMARY KEY, of_stack INTEGER NOT NULL, record TEXT NOT NULL);
 CREATE TABLE messages (id TEXT PRIMARY KEY, message TEXT NOT NULL);
+CREATE TABLE earlier_messages (id TEXT PRIMARY KEY, message TEXT NOT NULL);
 CREATE TABLE signers (access_key_id TEXT PRIMARY KEY, secret_access_key TEXT NOT NULL, retired_at REAL);
 """
 
@@ -124,9 +125,18 @@ class StateStore:
             database.executemany("INSERT OR REPLACE INTO secrets VALUES (?, ?, ?)", rows)
 
     def messages(self) -> list[KeptMessage]:
-        """Return the messages of all queues, the oldest first."""
+        """Return the messages that are in the queues now, the oldest first."""
         rows = self._database.execute("SELECT message FROM messages ORDER BY rowid")
         return [KeptMessage(**json.loads(message)) for (message,) in rows]
+
+    def earlier_messages(self) -> list[KeptMessage]:
+        """Return the messages of earlier starts that were not sent again yet, the oldest first."""
+        rows = self._database.execute("SELECT message FROM earlier_messages ORDER BY rowid")
+        return [KeptMessage(**json.loads(message)) for (message,) in rows]
+
+    def delete_earlier_messages(self, ids: Iterable[str]) -> None:
+        with self._transaction() as database:
+            database.executemany("DELETE FROM earlier_messages WHERE id = ?", [(one,) for one in ids])
 
     def write_messages(self, sent: Iterable[KeptMessage], deleted: Iterable[str]) -> None:
         """Add messages, and delete those with the ids `deleted`."""
@@ -140,9 +150,14 @@ class StateStore:
         with self._transaction() as database:
             database.execute("INSERT OR REPLACE INTO signers VALUES (?, ?, NULL)", (access_key_id, secret_access_key))
 
-    def retire_signers(self, now: float) -> dict[str, str]:
-        """Begin a new start, at the time `now`. Returns the keys of earlier ones, of which links may still be valid."""
+    def begin_start(self, now: float) -> dict[str, str]:
+        """Begin a new start, at the time `now`: the queues are empty, and nobody signs with the keys of before.
+
+        Returns the keys of earlier starts, of which links may still be valid.
+        """
         with self._transaction() as database:
+            database.execute("INSERT OR REPLACE INTO earlier_messages SELECT * FROM messages ORDER BY messages.rowid")
+            database.execute("DELETE FROM messages")
             database.execute("UPDATE signers SET retired_at = ? WHERE retired_at IS NULL", (now,))
             database.execute("DELETE FROM signers WHERE retired_at < ?", (now - LONGEST_LINK,))
             return dict(database.execute("SELECT access_key_id, secret_access_key FROM signers"))

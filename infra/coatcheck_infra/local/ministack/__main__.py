@@ -40,7 +40,7 @@ def main() -> None:
     link_keys: dict[str, str] = {}
     if directory := os.environ.get(STATE_VARIABLE):
         store = StateStore(Path(directory))
-        link_keys = store.retire_signers(time.time())
+        link_keys = store.begin_start(time.time())
         store.add_signer(*key)
         for module, name, make_replacement in keep_state(StateRecorder(store)):
             apply_patch(module, name, make_replacement)
