@@ -36,7 +36,7 @@ def example() -> Project:
 def local(example: Project) -> Zips:
     said: list[str] = []
     zips = build_zips(example, LOCAL, build_folder(example, LOCAL), said.append)
-    assert not said, "the example has its lock"
+    assert "made requirements.lock: commit it" not in said
     return zips
 
 
@@ -139,6 +139,17 @@ def test_a_file_that_does_not_compile_is_said(tmp_path: Path) -> None:
     (tmp_path / "broken.py").write_text("def :\n")
     with pytest.raises(BuildError, match=r"broken\.py"):
         compile_all(tmp_path, LOCAL.python)
+
+
+def test_a_template_among_the_packages_of_others_is_left_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "sound.py").touch()
+    (tmp_path / "template.py").write_text("import {{ name }}\n")
+    compile_all(tmp_path, LOCAL.python, strict=False)
+    assert [path.name.partition(".")[0] for path in tmp_path.rglob("*.pyc")] == ["sound"]
+    zip_files.write(tmp_path / "tiny.zip", tmp_path, "")
+    faults = find_faults(tmp_path / "tiny.zip", TINY, LAMBDA, NO_CODE)
+    assert "sound.py: not compiled for Python 3.13" in faults
+    assert not [fault for fault in faults if "template.py" in fault]
 
 
 def test_the_bytecode_is_of_the_python_that_will_run_it(tmp_path: Path) -> None:

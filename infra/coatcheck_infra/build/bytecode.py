@@ -14,19 +14,28 @@ import shutil
 import sys
 from pathlib import Path
 
-from coatcheck_infra.build.programs import BuildError, run, uv
+from coatcheck_infra.build.programs import BuildError, CommandError, run, uv
 from coatcheck_infra.toolchain.cache import cache_folder, install_once
 
 WASM = Path(__file__).resolve().parent / "wasm"
 WASM_PYTHON = "3.13"
 
 
-def compile_all(directory: Path, python: str) -> None:
+def compile_all(directory: Path, python: str, *, strict: bool = True) -> None:
     """Compile every .py below `directory` for Python `python` ("3.13"), with reproducible output.
 
     The .pyc files are trusted without a check of the source's time or hash: nobody edits a file in a zip. Raises
-    BuildError if a file does not compile, or if no such Python is available.
+    BuildError if no such Python is available, and if a file does not compile: unless it is not `strict`, since
+    packages of other makers have templates, and files for other versions of Python.
     """
+    try:
+        _compile_all(directory, python)
+    except CommandError:
+        if strict:
+            raise
+
+
+def _compile_all(directory: Path, python: str) -> None:
     native = interpreter(python)
     if native:
         command = [native, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]

@@ -15,7 +15,7 @@ from zipfile import ZipFile
 from coatcheck_infra.build import bytecode, zip_checks, zip_files
 from coatcheck_infra.build.lock import REMEDIES, UV_LOCK, Lock, make_lock, read_lock, select
 from coatcheck_infra.build.owner_code import OwnerCode, owner_code
-from coatcheck_infra.build.programs import BuildError, uv
+from coatcheck_infra.build.programs import BuildError, CommandError, uv
 from coatcheck_infra.build.requirements import zip_requirements
 from coatcheck_infra.build.zip_files import SourceFile
 from coatcheck_infra.build.zip_specs import AWS_SERVICES, EXCLUDED, SERVICE, TRIM, WORKER, Target, ZipSpec
@@ -44,16 +44,16 @@ class Zips:
 def build_zips(project: Project, target: Target, out: Path, write_line: Callable[[str], None]) -> Zips:
     """Build and check service.zip and worker.zip of `project` for `target` in the directory `out`.
 
-    Where the project has no lock, one is made, and `write_line` says so. A zip with unchanged inputs is not built
-    again. Dependencies are kept in a zip of their own below `out`, so that a change of code costs seconds. What is not
-    in uv's cache is downloaded. Raises BuildError.
+    Where the project has no lock, one is made. `write_line` is told that, and what takes a while. A zip with unchanged
+    inputs is not built again. Dependencies are kept in a zip of their own below `out`, so that a change of code costs
+    seconds. What is not in uv's cache is downloaded. Raises BuildError.
     """
     lock = read_lock(project.root)
     if lock is None:
         lock = lock_project(project)
         write_line(f"made {lock.name}: commit it")
     code = owner_code(project, local=target.platform is None)
-    build = _Build(project, target, out, lock, code)
+    build = _Build(project, target, out, lock, code, write_line)
     return Zips(service=build.make(SERVICE), worker=build.make(WORKER), lock=lock.name)
 
 
@@ -73,6 +73,7 @@ class _Build:
     out: Path
     lock: Lock
     code: OwnerCode
+    write_line: Callable[[str], None]
 
     def make(self, spec: ZipSpec) -> Path:
         dependencies = self._dependencies(spec)
@@ -102,8 +103,9 @@ class _Build:
         dependencies = self.out / "dependencies" / f"{spec.name}.zip"
         if zip_files.source_digest(dependencies) != installed:
             with _staging_directory() as stage:
-                _install(selected, self.target, stage)
-                bytecode.compile_all(stage, self.target.python)
+                self.write_line(f"installing the packages of {spec.name}.zip")
+                install_packages(selected, self.target, stage, self.project.root)
+                bytecode.compile_all(stage, self.target.python, strict=False)
                 zip_files.write(dependencies, stage, installed)
         return dependencies
 
@@ -126,13 +128,21 @@ def _staging_directory() -> Iterator[Path]:
         yield Path(stage)
 
 
-def _install(requirements: Path, target: Target, stage: Path) -> None:
+def install_packages(requirements: Path, target: Target, stage: Path, root: Path) -> None:
+    """Install hash-pinned requirements for `target` into `stage`, without what no function needs.
+
+    The settings of uv in the pyproject of `root` apply. Raises BuildError.
+    """
     platform = ("--python-platform", target.platform) if target.platform else ()
-    uv(
-        *("pip", "install", "--quiet", "--no-deps", "--python", sys.executable, "--target", str(stage)),
-        *("--python-version", target.python, *platform, "--only-binary", ":all:"),
-        *("--require-hashes", "--requirement", str(requirements)),
-    )
+    try:
+        uv(
+            *("pip", "install", "--quiet", "--no-deps", "--python", sys.executable, "--target", str(stage.resolve())),
+            *("--python-version", target.python, *platform, "--only-binary", ":all:"),
+            *("--require-hashes", "--requirement", str(requirements.resolve())),
+            cwd=root,
+        )
+    except CommandError as failed:
+        raise BuildError(f"a package cannot be installed: {failed.reason}") from failed
     unused = [path for pattern in TRIM for path in stage.glob(pattern)]
     services = [path for path in stage.glob("boto*/data/*") if path.is_dir()]
     for path in (*unused, *(path for path in services if path.name not in AWS_SERVICES)):

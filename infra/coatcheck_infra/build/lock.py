@@ -74,7 +74,7 @@ def make_lock(
                 cwd=root,
             )
         except CommandError as failed:
-            raise BuildError(f"{OWN_LOCK} cannot be made: {_reason(failed)}") from failed
+            raise BuildError(f"{OWN_LOCK} cannot be made: {failed.reason}") from failed
         text = HEADER + made.read_text()
     fresh = path.with_name(f"{OWN_LOCK}.new")
     fresh.write_text(text)
@@ -116,7 +116,7 @@ def _exported(root: Path) -> str:
     except CommandError as failed:
         if "needs to be updated" in failed.said:
             raise BuildError(f"{UV_LOCK} does not fit pyproject.toml: {REMEDIES[UV_LOCK]}") from failed
-        raise BuildError(f"{UV_LOCK} cannot be read: {_reason(failed)}") from failed
+        raise BuildError(f"{UV_LOCK} cannot be read: {failed.reason}") from failed
 
 
 def _with_hashes(chosen: str, lock: Lock) -> str:
@@ -151,16 +151,10 @@ def _hashes(text: str) -> Mapping[tuple[str, str], list[str]]:
 
 
 def _misfit(failed: CommandError, lock: Lock, target: Target) -> str:
-    if without := _NO_WHEEL.search(_reason(failed)):
+    if without := _NO_WHEEL.search(failed.reason):
         package = f"{without['name']} {(without['version'] or '').lstrip('=')}".strip()
         return f"{package} has no wheel for {target}: choose another version, or another package"
-    return f"{lock.name} does not fit pyproject.toml ({_reason(failed)}): {REMEDIES[lock.name]}"
-
-
-def _reason(failed: CommandError) -> str:
-    """Return in one line, without hints, why uv failed."""
-    said = failed.said.partition("\nhint:")[0].partition("cause:")
-    return " ".join((said[2] or said[0]).split()).removeprefix("error: ").rstrip(".")
+    return f"{lock.name} does not fit pyproject.toml ({failed.reason}): {REMEDIES[lock.name]}"
 
 
 def _oldest_python(requires_python: str) -> str:

@@ -22,6 +22,12 @@ class CommandError(BuildError):
         super().__init__(f"{' '.join(command[:5])} … failed: {said}")
         self.said = said
 
+    @property
+    def reason(self) -> str:
+        """Why uv failed, in one line and without its hints."""
+        said = self.said.partition("\nhint:")[0].partition("cause:")
+        return " ".join((said[2] or said[0]).split()).removeprefix("error: ").rstrip(".")
+
 
 def run(command: list[str], *, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> str:
     """Run the command and return its output. Raises BuildError, with its messages, if it fails or is not installed."""

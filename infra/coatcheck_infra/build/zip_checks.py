@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 import json
 import sys
@@ -130,9 +131,19 @@ def _wrong_bytecode(archive: ZipFile, target: Target) -> Iterator[str]:
         source = PurePosixPath(name)
         compiled = str(source.parent / "__pycache__" / f"{source.stem}.{_tag(target)}.pyc")
         if compiled not in names:
-            yield f"{name}: not compiled for Python {target.python}"
+            if _is_python(archive.read(name)):
+                yield f"{name}: not compiled for Python {target.python}"
         elif archive.read(compiled)[:8] != target.magic + UNCHECKED_HASH:
             yield f"{compiled}: Python {target.python} would compile it again"
+
+
+def _is_python(source: bytes) -> bool:
+    """Whether the source of a .py can be compiled: that of a template cannot."""
+    try:
+        ast.parse(source)
+    except (SyntaxError, ValueError):
+        return False
+    return True
 
 
 def _tag(target: Target) -> str:

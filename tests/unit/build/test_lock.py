@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from coatcheck_infra.build.lambda_zips import install_packages
 from coatcheck_infra.build.lock import Lock, make_lock, read_lock, select
 from coatcheck_infra.build.programs import BuildError
 from coatcheck_infra.build.zip_specs import LAMBDA, LOCAL
@@ -133,3 +134,15 @@ def test_what_is_nowhere_is_said_in_one_line(tmp_path: Path) -> None:
         make_lock(root, ["alpha"])
     assert "\n" not in str(refused.value)
     assert not (root / "requirements.lock").exists()
+
+
+def test_what_is_installed_is_what_the_lock_has(tmp_path: Path) -> None:
+    root = make_project(tmp_path).root
+    wheel = add_wheel(root, "alpha", "1.0")
+    (root / "selected.txt").write_text(select(make_lock(root, ["alpha"]), ["alpha"], LOCAL, root))
+    install_packages(root / "selected.txt", LOCAL, tmp_path / "stage", root)
+    assert (tmp_path / "stage" / "alpha.py").read_text() == "VERSION = '1.0'\n"
+    (root / "selected.txt").write_text(f"alpha==1.0 \\\n    {sha256(wheel)[:-8]}00000000\n")
+    with pytest.raises(BuildError, match=r"^a package cannot be installed: Hash mismatch for `alpha==1\.0`") as refused:
+        install_packages(root / "selected.txt", LOCAL, tmp_path / "again", root)
+    assert "\n" not in str(refused.value)
