@@ -154,7 +154,6 @@ def test_a_retry_in_a_group_is_a_retry(harness: WorkerHarness) -> None:
         (Result("text"), Result, "the body of a Result must be bytes, a path or yield bytes, not str"),  # type: ignore[arg-type]
         (Result([1]), Result, "a result must be bytes or yield bytes, and this one yielded int"),  # type: ignore[list-item]
     ],
-    ids=str,
 )
 def test_the_output_is_what_the_type_says(
     harness: WorkerHarness, returned: object, output: type[Any], detail: str
