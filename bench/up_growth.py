@@ -18,7 +18,8 @@ from pathlib import Path
 
 import httpx
 
-from tests.journeys.up_process import Stack, UpProcess, eventually
+from tests.journeys.up_process import Stack, UpProcess
+from tests.waiting import eventually
 
 SUBMITTERS = 4
 QUIET = 10.0

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.journeys.up_process import COATCHECK, RunCli, Stack, eventually
+from tests.journeys.up_process import COATCHECK, RunCli, Stack
+from tests.waiting import eventually
 
 
 def submitted(run_cli: RunCli, *argv: str) -> str:

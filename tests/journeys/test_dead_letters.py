@@ -13,7 +13,8 @@ from coatcheck.core.settings import WEBHOOKS
 from coatcheck_infra.local.home import TENANT
 from coatcheck_infra.local.resources import STACK, client, session
 from coatcheck_infra.ops.dead_letters.target_deployment import from_stack
-from tests.journeys.up_process import RunCli, Stack, eventually
+from tests.journeys.up_process import RunCli, Stack
+from tests.waiting import eventually
 
 Json = dict[str, Any]
 

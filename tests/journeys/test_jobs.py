@@ -17,7 +17,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.journeys.up_process import Stack, eventually
+from tests.journeys.up_process import Stack
+from tests.waiting import eventually
 
 Json = dict[str, Any]
 

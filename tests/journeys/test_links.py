@@ -18,7 +18,8 @@ from coatcheck_infra.local.resources import client
 from coatcheck_service.aioboto_transport import AioBotoTransport
 from tests.finished_job import FinishedJob
 from tests.journeys.results import finished_job_on
-from tests.journeys.up_process import Stack, eventually
+from tests.journeys.up_process import Stack
+from tests.waiting import eventually
 
 PAGE = b"<script>alert(document.domain)</script>"
 OTHER = b"what the link does not lead to"

@@ -14,7 +14,8 @@ from jobs.demo import deterministic_bytes
 from tests.boundary_sizes import KINDS, around
 from tests.finished_job import FinishedJob
 from tests.journeys.results import finished_job_on, submitted
-from tests.journeys.up_process import Stack, eventually
+from tests.journeys.up_process import Stack
+from tests.waiting import eventually
 
 SIZES = around(LAMBDA.inline_limit, UVICORN.inline_limit)
 

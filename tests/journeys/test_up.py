@@ -20,8 +20,9 @@ import httpx
 import pytest
 
 from coatcheck_infra.toolchain.environments import MINISTACK
-from tests.journeys.up_process import COATCHECK, Stack, UpProcess, eventually, processes_of
+from tests.journeys.up_process import COATCHECK, Stack, UpProcess, processes_of
 from tests.repository import ROOT
+from tests.waiting import eventually
 
 StartUp = Callable[..., UpProcess]
 

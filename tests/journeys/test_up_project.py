@@ -15,7 +15,8 @@ import httpx
 import pytest
 
 from tests.journeys.results import fetch_result, submitted
-from tests.journeys.up_process import COATCHECK, Stack, UpProcess, eventually
+from tests.journeys.up_process import COATCHECK, Stack, UpProcess
+from tests.waiting import eventually
 
 StartUp = Callable[..., UpProcess]
 

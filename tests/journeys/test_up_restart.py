@@ -15,7 +15,8 @@ from botocore.exceptions import ClientError
 from coatcheck_infra.local.resources import client
 from coatcheck_infra.local.state_store import StateStore
 from tests.journeys.results import fetch_result, submitted
-from tests.journeys.up_process import Stack, UpProcess, eventually, processes_of
+from tests.journeys.up_process import Stack, UpProcess, processes_of
+from tests.waiting import eventually
 
 StartUp = Callable[..., UpProcess]
 

@@ -19,8 +19,9 @@ import pytest
 
 from coatcheck.core.signature import BadSignature
 from coatcheck.core.webhooks import JOBS_ENDPOINT
-from tests.journeys.up_process import COATCHECK, Stack, eventually
+from tests.journeys.up_process import COATCHECK, Stack
 from tests.journeys.webhook_receiver import ReceivedWebhook, WebhookReceiver, run_receiver
+from tests.waiting import eventually
 
 Json = dict[str, Any]
 

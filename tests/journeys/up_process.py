@@ -6,7 +6,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import httpx
 
 from coatcheck_infra.local.environment import Credentials
+from tests.waiting import eventually
 
 COATCHECK = (str(Path(sys.executable).with_name("coatcheck")),)
 READY_LIMIT = 120.0
@@ -100,14 +100,6 @@ class UpProcess:
         """End it whatever happened, if it has not ended."""
         self.process.kill()
         self.process.wait()
-
-
-def eventually(condition: Callable[[], object], limit: float, described: Callable[[], object] = lambda: "") -> None:
-    """Wait until `condition`; fail after `limit` seconds with what there is to tell."""
-    deadline = time.monotonic() + limit
-    while not condition():
-        assert time.monotonic() < deadline, described()
-        time.sleep(0.02)
 
 
 def processes_of(home: Path) -> dict[int, str]:

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from coatcheck.core.signature import verify
-from tests.journeys.up_process import eventually
+from tests.waiting import eventually
 
 ARRIVAL_TIMEOUT = 60.0
 

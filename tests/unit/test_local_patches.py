@@ -30,6 +30,7 @@ from coatcheck_infra.local.ministack.lambda_patches import (
     numeric_concurrency,
     report_start,
 )
+from tests.waiting import eventually
 
 
 @contextmanager
@@ -55,22 +56,15 @@ def calls(limiter: EnvironmentLimiter, number: int) -> Iterator[tuple[list[float
             thread.join()
 
 
-def until(condition: Callable[[], object], limit: float = 5) -> None:
-    deadline = time.monotonic() + limit
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 def test_while_one_environment_starts_no_other_does() -> None:
     limiter = EnvironmentLimiter()
     with calls(limiter, 3) as (began, _):
-        until(lambda: len(began) == 2)
+        eventually(lambda: len(began) == 2)
         assert began[1] >= EAGER_WAIT
         time.sleep(3 * EAGER_WAIT)
         assert len(began) == 2
         limiter.started()
-        until(lambda: len(began) == 3)
+        eventually(lambda: len(began) == 3)
 
 
 def test_beyond_a_few_environments_one_more_comes_only_where_no_call_ends() -> None:
@@ -80,7 +74,7 @@ def test_beyond_a_few_environments_one_more_comes_only_where_no_call_ends() -> N
             limiter.started()
             time.sleep(0.01)
         limiter.started()
-        until(lambda: len(began) == EAGER_ENVIRONMENTS + 1)
+        eventually(lambda: len(began) == EAGER_ENVIRONMENTS + 1)
         assert began[-1] >= RELUCTANT_WAIT
 
 
@@ -103,10 +97,10 @@ def test_a_start_that_fails_is_noticed_too() -> None:
         raise RuntimeError
 
     with calls(limiter["f"], 3) as (began, _):
-        until(lambda: len(began) == 2)
+        eventually(lambda: len(began) == 2)
         with pytest.raises(RuntimeError):
             report_start(limiter, spawn)(Worker())
-        until(lambda: len(began) == 3)
+        eventually(lambda: len(began) == 3)
 
 
 def test_an_error_of_a_function_is_in_the_log(capsys: pytest.CaptureFixture[str]) -> None:

@@ -29,6 +29,7 @@ from tests.kill.emulator import ENDS, Emulator, emulator
 from tests.kill.job_type import KillInput
 from tests.kill.recovery import running
 from tests.repository import ROOT
+from tests.waiting import eventually
 
 PATIENCE = 30.0
 
@@ -81,13 +82,6 @@ def subscriber(stores: Emulator) -> SubscribedTenant:
     return SubscribedTenant(stores, f"t-{secrets.token_hex(6)}")
 
 
-def until(holds: Callable[[], bool]) -> None:
-    give_up_at = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < give_up_at
-        time.sleep(0.05)
-
-
 def test_the_supervisor_works_off_the_webhooks_beside_the_lanes_of_jobs(
     stores: Emulator, subscriber: SubscribedTenant, receiver: FaultyReceiver
 ) -> None:
@@ -95,7 +89,7 @@ def test_the_supervisor_works_off_the_webhooks_beside_the_lanes_of_jobs(
     job = subscriber.ended()
     with running(stores, "coatcheck_worker", "--memory", "2048") as supervisor:
         subscriber.wake(job)
-        until(lambda: len(receiver.received) == 1)
+        eventually(lambda: len(receiver.received) == 1)
         children = Path(f"/proc/{supervisor.pid}/task/{supervisor.pid}/children").read_text().split()
         commands = [Path(f"/proc/{child}/cmdline").read_text().split("\0")[2] for child in children]
         assert sorted(commands) == ["coatcheck_worker.poller", "coatcheck_worker.poller", "coatcheck_worker.webhooks"]
@@ -111,7 +105,7 @@ def test_a_deliverer_that_is_told_to_end_finishes_what_it_has_begun(
     job = subscriber.ended()
     with running(stores, "coatcheck_worker.webhooks", "--threads", "2") as process:
         subscriber.wake(job)
-        until(lambda: len(receiver.received) == 1)
+        eventually(lambda: len(receiver.received) == 1)
         process.send_signal(signal.SIGTERM)
         receiver.close()
         process.wait(PATIENCE)

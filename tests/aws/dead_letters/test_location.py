@@ -14,7 +14,7 @@ from coatcheck.core.settings import Settings
 from coatcheck_infra.local.resources import STACK
 from coatcheck_infra.ops.dead_letters.target_deployment import find_deployment
 from tests.aws.dead_letters.dead_letter_harness import DeadLetterHarness, environment_of
-from tests.journeys.up_process import eventually
+from tests.waiting import eventually
 
 
 class TestPlace:

@@ -21,8 +21,8 @@ from tests.aws.dead_letters.dead_letter_harness import (
     make_newer,
     message_of,
 )
-from tests.journeys.up_process import eventually
 from tests.transports import Fault, FaultyTransport, ProcessDied, crash_at, on, send_after, throttle
+from tests.waiting import eventually
 
 OPERATE = Path(__file__).parents[3] / "docs" / "operate.md"
 

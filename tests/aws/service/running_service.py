@@ -8,7 +8,6 @@ import re
 import secrets
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -36,6 +35,7 @@ from coatcheck_service.front_door import UVICORN, FrontDoor
 from coatcheck_worker.boto_transport import BotoTransport
 from tests.example_jobs import CATALOG
 from tests.transports import AsyncFaultyTransport
+from tests.waiting import eventually
 
 T = TypeVar("T")
 
@@ -219,15 +219,6 @@ def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
     return reply
 
 
-def until(condition: Callable[[], T], *, seconds: float = 20) -> T:
-    """What `condition` answers once it is true. Fails when that takes longer than `seconds`."""
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"not so after {seconds:g} s"
-        time.sleep(0.01)
-    return found
-
-
 def _transport(endpoint_url: str) -> AioBotoTransport:
     session = aioboto3.Session(environment.ACCESS_KEY, environment.SECRET_KEY, region_name=environment.REGION)
     return AioBotoTransport(endpoint_url, session)
@@ -247,7 +238,7 @@ def _served(app: Any) -> Iterator[str]:
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:
-        until(lambda: server.started or not thread.is_alive())
+        eventually(lambda: server.started or not thread.is_alive())
         yield f"http://{environment.LOOPBACK}:{listener.getsockname()[1]}"
     finally:
         server.should_exit = True

@@ -20,8 +20,9 @@ from coatcheck.core.job import Job, JobError
 from coatcheck.core.lifecycle import CANCEL, FAIL, SUCCEED, TIME_OUT, Status, Transition
 from coatcheck.core.messages import JobMessage
 from coatcheck.core.webhooks import pending_events
-from tests.aws.service.running_service import Api, problem, until
+from tests.aws.service.running_service import Api, problem
 from tests.transports import Fault, change, on, repeat, repeat_after, send_after, throttle
+from tests.waiting import eventually
 
 LOST = JobError("worker-lost", "The worker died.")
 KEY = {"Idempotency-Key": "again"}
@@ -63,7 +64,7 @@ class TestGet:
         job = api.claim(api.submit()["id"])
         with ThreadPoolExecutor(1) as pool:
             waiting = pool.submit(api.http.get, path(job.id), headers={"Prefer": 'wait="20"'})
-            until(lambda: api.spy.operations.count("GetItem") >= 2)
+            eventually(lambda: api.spy.operations.count("GetItem") >= 2)
             api.settle(job)
             answer = waiting.result(5)
         assert answer.json()["status"] == "succeeded"
@@ -77,7 +78,7 @@ class TestGet:
             line.sendall(
                 f"GET {path(job_id)} HTTP/1.1\r\nHost: x\r\nAuthorization: {key}\r\nPrefer: wait=25\r\n\r\n".encode()
             )
-            until(lambda: api.spy.operations.count("GetItem") >= 2)
+            eventually(lambda: api.spy.operations.count("GetItem") >= 2)
         # the longest pause between two looks is a second: after two quiet ones nobody is looking
         seen, quiet_since = -1, time.monotonic()
 
@@ -87,7 +88,7 @@ class TestGet:
                 seen, quiet_since = len(api.spy.calls), time.monotonic()
             return time.monotonic() - quiet_since > 2.5
 
-        until(quiet, seconds=10)
+        eventually(quiet, 10)
 
     def test_a_wait_does_not_hammer_the_table(self, api: Api) -> None:
         job_id = api.submit()["id"]
@@ -108,7 +109,7 @@ class TestGet:
 
     def test_a_job_beyond_its_retention_is_gone(self, api: Api) -> None:
         job = api.finished(retention=1)
-        until(lambda: api.http.get(path(job.id)).status_code == 410)
+        eventually(lambda: api.http.get(path(job.id)).status_code == 410)
         for below in ("", "/result", "/result/x", "/events"):
             problem(api.http.get(path(job.id, below)), 410, "gone")
         for below in ("/cancel", "/replay"):

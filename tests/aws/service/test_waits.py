@@ -9,7 +9,8 @@ import pytest
 
 from coatcheck.core.settings import Settings
 from coatcheck_worker.boto_transport import BotoTransport
-from tests.aws.service.running_service import Api, clients_of, run_service, until
+from tests.aws.service.running_service import Api, clients_of, run_service
+from tests.waiting import eventually
 
 WAIT = {"Prefer": "wait=20"}
 
@@ -23,7 +24,7 @@ def test_beyond_the_cap_the_answer_comes_at_once(settings: Settings, aws: BotoTr
     ):
         first = api.submit()["id"]
         waiting = pool.submit(api.http.get, f"/v1/jobs/{first}", headers=WAIT)
-        until(lambda: api.spy.operations.count("GetItem") >= 2)
+        eventually(lambda: api.spy.operations.count("GetItem") >= 2)
         began = time.monotonic()
         for answer in (
             api.post(WAIT),

@@ -15,6 +15,7 @@ import pytest
 from coatcheck import LocalContext, Outcome, Reject, Stopped
 from jobs.models import TableQuery
 from jobs.tables import Limits, run
+from tests.waiting import eventually
 
 Query = Callable[..., Outcome]
 
@@ -77,16 +78,6 @@ def test_a_long_query_stops_when_told(query: Query) -> None:
 
 def children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def eventually(look: Callable[[], Any]) -> Any:
-    """What `look` says as soon as it is true; fails after 20 s."""
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        if seen := look():
-            return seen
-        time.sleep(0.05)
-    pytest.fail("waited 20 s in vain")
 
 
 WORKER = f"""
