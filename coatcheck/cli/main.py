@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 import typer
 
 from coatcheck.cli import exit_codes, job_commands, stdio, webhook_commands
+from coatcheck.cli.command_group import CommandGroup
 from coatcheck.cli.display import print_message
 from coatcheck.cli.init_command import init
 from coatcheck.cli.listen import listen
@@ -59,7 +60,8 @@ def make_app(plugins: Iterable[EntryPoint] = ()) -> typer.Typer:
     """
     app = typer.Typer(
         name="coatcheck",
-        help="Submit jobs, follow them, fetch their results.",
+        cls=CommandGroup,
+        help="Write job types, run and deploy them, submit jobs and fetch their results.",
         epilog=_epilog(),
         add_completion=False,
         no_args_is_help=True,

@@ -14,7 +14,7 @@ def build(
         bool, typer.Option("--lock", help="Only bring requirements.lock up to date with pyproject.toml.")
     ] = False,
 ) -> None:
-    """Build what is deployed: the zips of the Lambda functions in build/lambda, and build/template.json."""
+    """Build the zips and the template that are deployed, in build/."""
     # what this imports takes a while, which `coatcheck --help` need not wait for
     from coatcheck_infra.build import project_build  # noqa: PLC0415
 

@@ -30,7 +30,10 @@ def up(
     fresh: Annotated[bool, typer.Option("--fresh", help="Discard the jobs and files kept from before.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Show every line of the AWS emulator.")] = False,
 ) -> None:
-    """Run the project in this folder: an AWS emulator, the API, a worker, the deliverer, the sweeper."""
+    """Run the project on this machine.
+
+    Starts an AWS emulator, the API, a worker, the webhook deliverer and the sweeper. Ctrl-C stops them.
+    """
     # what these import takes half a second, which `coatcheck --help` need not wait for
     from coatcheck_infra.local.launch import LaunchOptions, launch  # noqa: PLC0415
     from coatcheck_infra.local.terminal import Terminal  # noqa: PLC0415

@@ -9,7 +9,7 @@ import typer
 
 
 def check() -> None:
-    """Check the project in this folder: its settings, its job types and their handlers."""
+    """Check the project: its settings, job types and handlers."""
     # its modules are imported, which is not done in this process: they may do anything
     done = run([sys.executable, "-m", "coatcheck_infra.project.check", "--local"], check=False)
     raise typer.Exit(done.returncode)

@@ -16,7 +16,7 @@ command = typer.Typer()
 
 @command.command("test", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def test(context: typer.Context) -> None:
-    """Check the project in this folder, then run its tests. Takes the arguments and options of pytest."""
+    """Check the project, then run its tests. Takes the arguments and options of pytest."""
     try:
         project = find_project(Path())
     except ProjectError as error:

@@ -6,10 +6,12 @@ import contextlib
 import io
 import os
 import re
+from importlib.metadata import entry_points
 from pathlib import Path
 
 from coatcheck.cli import exit_codes
-from coatcheck.cli.main import COMMANDS, GROUPS, make_app
+from coatcheck.cli.command_group import SECTIONS
+from coatcheck.cli.main import COMMANDS, GROUPS, PLUGINS, make_app
 
 PAGE = Path(__file__).parents[3] / "docs" / "cli.md"
 
@@ -49,6 +51,12 @@ def written_anew(page: str) -> str:
 def test_the_page_is_up_to_date() -> None:
     page = PAGE.read_text(encoding="utf-8")
     assert page == written_anew(page), f"write it anew: python {Path(__file__).relative_to(PAGE.parents[1])}"
+
+
+def test_every_command_has_its_place_in_the_help() -> None:
+    plugins = {plugin.name for plugin in entry_points(group=PLUGINS)}
+    placed = [name for names in SECTIONS.values() for name in names]
+    assert sorted(placed) == sorted({*dict(COMMANDS), *GROUPS, *plugins})
 
 
 def test_every_command_and_exit_code_is_on_the_page() -> None:

@@ -29,7 +29,7 @@ def deploy(
     ] = None,
     yes: Yes = False,
 ) -> None:
-    """Deploy the project of this folder to AWS: build it, show what changes, ask, and deploy."""
+    """Build the project and deploy it to AWS. Shows what changes, and asks."""
     # what this imports takes a second, which `coatcheck --help` need not wait for
     from coatcheck_infra.ops.deploy import deploy_project  # noqa: PLC0415
 
@@ -45,7 +45,7 @@ def destroy(
     ] = False,
     yes: Yes = False,
 ) -> None:
-    """Delete the project's stack on AWS, and its data unless --keep-data: show what goes, ask, and delete."""
+    """Delete the project's stack on AWS. Shows what goes, and asks."""
     from coatcheck_infra.ops.deploy import destroy_project  # noqa: PLC0415 - as above
 
     _run("destroy", lambda: destroy_project.destroy_project(Path(), stack, region, keep_data=keep_data, confirmed=yes))
