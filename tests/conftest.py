@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import signal
-from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from xdist.remote import Producer  # type: ignore[import-untyped]
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
-FOLDERS = Path(__file__).parent
 TOGETHER = {"journeys": "stacks", "architecture": "stacks"}
 """Folders of which one process takes all: they build the same zips, and share stacks that take their time to start."""
+
+EMULATOR = re.compile(r"[\[-](ministack|moto)[\]-]")
+"""The emulator in the name of a test that runs on both."""
 
 FIRST = ("stacks", "ministack", "moto")
 """The long ones, so that no process is left alone with one at the end."""
@@ -25,17 +29,25 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put each test into the group that one process takes, and the long groups first."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_group(item)))
-    items.sort(key=lambda item: (*(_group(item) != name for name in FIRST),))
+    """Put the long groups first."""
+    items.sort(key=lambda item: (*(_group(item.nodeid) != name for name in FIRST),))
 
 
-def _group(item: pytest.Item) -> str:
+class GroupScheduling(LoadScopeScheduling):  # type: ignore[misc]
+    """Gives each group of tests to one process."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return _group(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> GroupScheduling:
+    """Share out the tests by group. The groups of `--dist loadgroup` have no effect with pytest 9.2."""
+    return GroupScheduling(config, log)
+
+
+def _group(nodeid: str) -> str:
     """Its folder's, its emulator's, or its file's."""
-    folder = item.path.relative_to(FOLDERS).parts[0]
-    callspec = getattr(item, "callspec", None)
-    emulator = callspec.params.get("emulator_url") if callspec else None
-    return TOGETHER.get(folder) or emulator or str(item.path)
+    path = nodeid.partition("::")[0]
+    emulator = EMULATOR.search(nodeid)
+    return TOGETHER.get(path.split("/")[1]) or (emulator[1] if emulator else path)

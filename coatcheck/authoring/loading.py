@@ -22,14 +22,22 @@ _OWN_PACKAGE = Path(__file__).resolve().parents[1]
 
 
 class JobTypeError(Exception):
-    """A job type of the project is wrong. The message is one line that says where."""
+    """A job type of the project is wrong. The message is one line.
+
+    `located` says whether it begins with the file and line.
+    """
+
+    def __init__(self, message: str, *, located: bool = False) -> None:
+        super().__init__(message)
+        self.located = located
 
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
-    """A job type, and where it is declared: `jobs/words.py:14`."""
+    """A job type, the module in which it was found, and where it is declared: `jobs/words.py:14`."""
 
     job_type: JobType[Any, Any]
+    module: str
     where: str
 
 
@@ -67,16 +75,19 @@ def declarations(modules: Sequence[str]) -> list[Declaration]:
     return list(found.values())
 
 
-def load_module(name: str) -> ModuleType:
-    """Import a module of the project. Raises JobTypeError, which says where its import fails."""
+def load_module(name: str, remedy: str = "correct `jobs` in [tool.coatcheck]") -> ModuleType:
+    """Import a module of the project. Raises JobTypeError, which says where its import fails.
+
+    `remedy` is what to do where there is no such module.
+    """
     try:
         return import_module(name)
     except ModuleNotFoundError as error:
         if error.name and (error.name == name or name.startswith(f"{error.name}.")):
-            raise JobTypeError(f"there is no module {name}: correct `jobs` in [tool.coatcheck]") from error
-        raise JobTypeError(describe_error(error)) from error
+            raise JobTypeError(f"there is no module {name}: {remedy}") from error
+        raise JobTypeError(describe_error(error), located=True) from error
     except (Exception, SystemExit) as error:
-        raise JobTypeError(describe_error(error)) from error
+        raise JobTypeError(describe_error(error), located=True) from error
 
 
 def resolve_handler(job_type: JobType[Any, Any]) -> Run[Any, Any]:
@@ -87,7 +98,8 @@ def resolve_handler(job_type: JobType[Any, Any]) -> Run[Any, Any]:
     if not isinstance(handler, str):
         return handler
     module, _, function = handler.partition(":")
-    found = getattr(load_module(module), function, None)
+    loaded = load_module(module, f'correct handler="{handler}" of {job_type.name}')
+    found = getattr(loaded, function, None)
     if not callable(found):
         raise JobTypeError(f"{job_type.name}: its handler {handler} is no function")
     resolved: Run[Any, Any] = found
@@ -116,6 +128,8 @@ def describe_error(error: BaseException) -> str:
     text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     if isinstance(error, ValueError):
         text = str(error)
+    if isinstance(error, ModuleNotFoundError):
+        text = f"{error}: install what provides it, and name it in the dependencies of the project or of its handlers"
     if isinstance(error, SyntaxError):
         return f"{_shown(error.filename or '?')}:{error.lineno}: {error.msg}"
     frames = [frame for frame in _frames(error.__traceback__) if not _is_ours(frame[0])]
@@ -144,7 +158,7 @@ def _declared_in(module: ModuleType) -> Iterator[Declaration]:
             where = _location(module, variable, value)
             if value.name.startswith(RESERVED_PREFIX) and not _is_within(module.__file__ or ""):
                 raise JobTypeError(f"{where} {value.name}: names with {RESERVED_PREFIX} are Coatcheck's own")
-            yield Declaration(value, where)
+            yield Declaration(value, module.__name__, where)
 
 
 def _location(module: ModuleType, variable: str, job_type: JobType[Any, Any]) -> str:

@@ -147,6 +147,9 @@ def job(
     `[tool.coatcheck] jobs`. Raises ValueError, which names the function, for what cannot be a job type.
     """
 
+    if not isinstance(name, str):
+        raise ValueError('write @job("name"): the name of the job type is missing')  # noqa: TRY004 - as the others here
+
     def make(function: Callable[..., Any]) -> JobType[Any, Any]:
         given, returned = annotated_types(name, function)
         documentation = inspect.getdoc(function) or ""

@@ -34,8 +34,15 @@ FILES: Mapping[str, str] = MappingProxyType(
 
 MAX_NAME_LENGTH = 64
 
-_DEPENDENCIES = {"coatcheck", "coatcheck-service", "coatcheck-worker", "coatcheck-infra", "pytest"}
-"""What a project needs cannot be its name."""
+_DEPENDENCIES = frozenset(
+    {
+        *("coatcheck", "coatcheck-service", "coatcheck-worker", "coatcheck-infra", "pytest"),
+        *("aioboto3", "aws-sam-translator", "boto3", "botocore", "fastapi", "fastapi-swagger", "h11", "httptools"),
+        *("httpx", "isal", "mangum", "packaging", "pydantic", "pyyaml", "rich", "stamina", "starlette", "typer"),
+        *("uv", "uvicorn", "watchfiles", "anyio", "click", "idna", "tenacity", "typing-extensions", "aiohttp"),
+    }
+)
+"""What a project needs cannot be its name: an installer would take the project for it."""
 
 
 def init(

@@ -15,9 +15,23 @@ from tests.journeys.up_process import COATCHECK, RunCli, Stack, UpProcess, proce
 StartUp = Callable[..., UpProcess]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def start_up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartUp]:
-    """Starts `coatcheck up` with further arguments, on a free port and a home of its own where none is given."""
+    """Starts `coatcheck up` with further arguments, on a free port and a home of its own where none is given.
+
+    What still runs at the end of the test is killed.
+    """
+    yield from starts(tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def start_shared_up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartUp]:
+    """The same for stacks that all tests of a session share."""
+    yield from starts(tmp_path_factory)
+
+
+def starts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartUp]:
+    """Yield a function that starts `coatcheck up`; kill what it started afterwards."""
     with ExitStack() as started:
 
         def start(
@@ -32,15 +46,15 @@ def start_up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartUp]:
 
 
 @pytest.fixture(scope="session")
-def stack(start_up: StartUp) -> Iterator[Stack]:
+def stack(start_shared_up: StartUp) -> Iterator[Stack]:
     """A stack as `coatcheck up` makes it."""
-    yield from running(start_up())
+    yield from running(start_shared_up())
 
 
 @pytest.fixture(scope="session")
-def full_stack(start_up: StartUp) -> Iterator[Stack]:
+def full_stack(start_shared_up: StartUp) -> Iterator[Stack]:
     """A stack as `coatcheck up --whole` makes it: through API Gateway to Lambda functions."""
-    yield from running(start_up("--whole"))
+    yield from running(start_shared_up("--whole"))
 
 
 @pytest.fixture(params=["stack", "full_stack"], ids=["up", "whole"])

@@ -57,7 +57,7 @@ def _is_sound(project: Project, target: Target) -> bool:
     if target is not LAMBDA:
         return True
     checked = subprocess.run(
-        [sys.executable, "-m", "coatcheck_infra.project.check", str(project.root)],
+        [sys.executable, "-m", "coatcheck_infra.project.check", "--deployment", str(project.root)],
         check=False,
         stdout=subprocess.DEVNULL,
     )

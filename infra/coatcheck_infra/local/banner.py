@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 import sys
@@ -83,7 +84,12 @@ def commands(facts: BannerFacts) -> list[str]:
 
 
 def _coatcheck() -> str:
-    """Return the command as it can be typed here: its name if the shell finds it, else its path."""
+    """Return the command as it can be typed here: by uv if uv runs this, its name if the shell finds it, or its path.
+
+    uv sets UV_RUN_RECURSION_DEPTH for what it runs, and the environment's programs are found in there alone.
+    """
+    if "UV_RUN_RECURSION_DEPTH" in os.environ:
+        return "uv run coatcheck"
     script = Path(sys.executable).with_name("coatcheck")
     return "coatcheck" if shutil.which("coatcheck") == str(script) else _shown(script)
 

@@ -65,13 +65,15 @@ async def launch(options: LaunchOptions, inherited: Mapping[str, str], terminal:
     write_line = terminal.line_writer("up")
     with (
         contextlib.suppress(asyncio.CancelledError),
-        open_listener(options.port) as listener,
         lock_home(options.home) as home,
+        open_listener(options.port) as listener,
         process_manager(terminal, options.project.root, home.endpoint, home.environment, home.scratch) as started,
     ):
         template = local_template(options.project, inherited)
         open_state(home.state, origin_of(template), write_line, fresh=options.fresh)
         env = code_environment(options.project, inherited, home.scratch)
+        for name in missing_secrets(options.project, inherited):
+            write_line(f"no secret {name}: set this environment variable for coatcheck up, else handlers that ask fail")
         async with asyncio.TaskGroup() as early:
             # while the emulator starts
             check = early.create_task(check_at_start(options.project, started, env, home.scratch))
@@ -86,8 +88,16 @@ async def launch(options: LaunchOptions, inherited: Mapping[str, str], terminal:
                     processes=started,
                     aws=aws,
                 )
-                await run_stack(stack, await check, options, began)
+                checked = await check
+                for warning in checked.warnings:
+                    write_line(warning)
+                await run_stack(stack, checked, options, began)
     write_line("stopped")
+
+
+def missing_secrets(project: Project, inherited: Mapping[str, str]) -> list[str]:
+    """Return the declared secrets that the environment of `up` does not hold."""
+    return sorted(project.config.handlers.secrets.keys() - inherited.keys())
 
 
 def code_environment(project: Project, inherited: Mapping[str, str], scratch: Path) -> dict[str, str]:

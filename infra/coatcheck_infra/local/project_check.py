@@ -19,10 +19,11 @@ CHECK_LIMIT = 60.0
 
 @dataclass(frozen=True)
 class CheckedProject:
-    """The names of the served job types by lane, and the project's files that the API imports."""
+    """The names of the served job types by lane, the project's files that the API imports, and lines to show."""
 
     served: Mapping[str, Sequence[str]]
     api_files: frozenset[Path]
+    warnings: Sequence[str] = ()
 
 
 class CheckFailed(Exception):
@@ -61,7 +62,7 @@ async def check_project(
     served: dict[str, list[str]] = defaultdict(list)
     for one in found["served"]:
         served[one["lane"]].append(one["name"])
-    return CheckedProject(served, frozenset(map(Path, found["api_files"])))
+    return CheckedProject(served, frozenset(map(Path, found["api_files"])), found["warnings"])
 
 
 async def check_at_start(

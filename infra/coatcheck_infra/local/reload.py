@@ -14,7 +14,7 @@ from pathlib import Path
 from watchfiles import Change, PythonFilter, awatch
 
 from coatcheck_infra.local.processes import ProcessSpec
-from coatcheck_infra.local.project_check import CheckFailed, check_project
+from coatcheck_infra.local.project_check import CheckedProject, CheckFailed, check_project
 from coatcheck_infra.local.stack_context import StackContext
 from coatcheck_infra.project.config import PYPROJECT
 
@@ -103,26 +103,28 @@ class Reloader:
         files = self.not_loaded
         owners = {file: self._package_of(file) for file in files}
         try:
-            api_files = await self._try(files, any(owners.values()))
+            checked = await self._try(files, any(owners.values()))
         except CheckFailed as failed:
             for problem in failed.problems:
                 self.stack.write_line(f"not reloaded: {problem}")
             return
-        imported = self.api_files | api_files
+        for warning in checked.warnings:
+            self.stack.write_line(warning)
+        imported = self.api_files | checked.api_files
         names: set[str] = set()
         for file, package in owners.items():
             of_project = (API, WORKER) if file in imported else (WORKER,)
             names.update(PROCESSES_BY_PACKAGE[package] if package else of_project)
-        self.api_files, self.not_loaded = api_files, set()
+        self.api_files, self.not_loaded = checked.api_files, set()
         for name in names & self.restart_events.keys():  # the sweeper starts last
             self.restart_events[name].set()
         shown = ", ".join(sorted(map(self._shown, files)))
         self.stack.write_line(f"reloaded: {shown} ({', '.join(sorted(names))})")
 
-    async def _try(self, files: Iterable[Path], ours: bool) -> frozenset[Path]:  # noqa: FBT001
+    async def _try(self, files: Iterable[Path], ours: bool) -> CheckedProject:  # noqa: FBT001
         """Try changed files in processes of their own; `ours` says whether some are of our packages.
 
-        Returns the project's files that the API imports. Raises CheckFailed.
+        Raises CheckFailed.
         """
         if compile_error := first_compile_error(files, self._shown):
             raise CheckFailed([compile_error])
@@ -132,7 +134,7 @@ class Reloader:
             command = (sys.executable, "-c", f"import {', '.join(ENTRY_MODULES)}")
             if await (await manager.start(ProcessSpec("up", command, self.env), lines.append)).wait():
                 raise CheckFailed([last_error(lines, self._shown)])
-        return (await check_project(self.stack.project, manager, self.env, self.stack.home.scratch)).api_files
+        return await check_project(self.stack.project, manager, self.env, self.stack.home.scratch)
 
     def _package_of(self, file: Path) -> str | None:
         """Return the package of ours that a file belongs to; None for one of the project."""

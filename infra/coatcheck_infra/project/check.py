@@ -16,29 +16,37 @@ from pathlib import Path
 from coatcheck.authoring.loading import Declaration, JobTypeError, check_handler, declarations, load_module
 from coatcheck_infra.project.api_imports import ForbiddenImportError, as_in_the_api
 from coatcheck_infra.project.config import Project, ProjectError, find_project
+from coatcheck_infra.project.deployment_check import deployment_problems
 from coatcheck_infra.project.iam_statements import read_statements
 from coatcheck_infra.project.template_handlers import check_handlers
+from coatcheck_infra.project.unnamed_modules import unnamed_modules
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
     """What a check found: the job types, and a line for each thing that is wrong.
 
-    `api_files` are the project's files that the API imports; others are of the handlers alone.
+    `warnings` are lines on what may be meant so. `api_files` are the project's files that the API imports; others are
+    of the handlers alone.
     """
 
     declared: Sequence[Declaration]
     problems: Sequence[str]
+    warnings: Sequence[str] = ()
     api_files: Sequence[str] = ()
 
     def as_json(self) -> str:
         """Return it as JSON, for the process that ordered the check."""
         served = [{"name": one.job_type.name, "lane": one.job_type.lane} for one in self.declared]
-        return json.dumps({"served": served, "problems": [*self.problems], "api_files": [*self.api_files]})
+        lines = {"problems": [*self.problems], "warnings": [*self.warnings], "api_files": [*self.api_files]}
+        return json.dumps({"served": served, **lines})
 
 
-def check_project(project: Project, *, local: bool = False) -> Report:
-    """Import the project's modules and check its job types; with `local` also those that only `up` serves."""
+def check_project(project: Project, *, local: bool = False, deployment: bool = False) -> Report:
+    """Import the project's modules and check its job types.
+
+    With `local` also those that only `up` serves; with `deployment` also what matters on AWS alone.
+    """
     sys.path.insert(0, str(project.root))
     modules = [*project.config.jobs, *(project.config.local.jobs if local else ())]
     importable, problems = [], []
@@ -55,12 +63,14 @@ def check_project(project: Project, *, local: bool = False) -> Report:
     try:
         declared = declarations(importable)
     except JobTypeError as error:
-        return Report((), [*problems, str(error)], api_files)
+        return Report((), [*problems, str(error)], (), api_files)
     if not declared and not problems:
         problems.append(f"no job types in {', '.join(modules)}: make one with @job")
     problems += [problem for one in declared for problem in _problems(one, project)]
-    problems += _deployment_problems(project)
-    return Report(declared, problems, api_files)
+    problems += _handler_problems(project)
+    if deployment and not problems:
+        problems += deployment_problems(project, declared)
+    return Report(declared, problems, list(unnamed_modules(project, declared)), api_files)
 
 
 def _loaded_below(root: Path) -> list[str]:
@@ -68,7 +78,7 @@ def _loaded_below(root: Path) -> list[str]:
     return sorted(file for file in files if file and Path(file).is_relative_to(root))
 
 
-def _deployment_problems(project: Project) -> Iterator[str]:
+def _handler_problems(project: Project) -> Iterator[str]:
     try:
         check_handlers(project.config.handlers)
         read_statements(project)
@@ -86,7 +96,7 @@ def _problems(declared: Declaration, project: Project) -> Iterator[str]:
     try:
         check_handler(job_type)
     except JobTypeError as error:
-        yield f"{declared.where} {error}"
+        yield str(error) if error.located else f"{declared.where} {error}"
 
 
 def main() -> int:
@@ -95,6 +105,7 @@ def main() -> int:
     arguments.add_argument("folder", nargs="?", type=Path, default=Path())
     arguments.add_argument("--local", action="store_true", help="check the job types of [tool.coatcheck.local] too")
     arguments.add_argument("--report", type=Path, metavar="FILE", help="write what was found to a file, as JSON")
+    arguments.add_argument("--deployment", action="store_true", help="check what matters on AWS alone, too")
     options = arguments.parse_args()
     try:
         project = find_project(options.folder)
@@ -102,11 +113,11 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 2
     os.chdir(project.root)
-    report = check_project(project, local=options.local)
+    report = check_project(project, local=options.local, deployment=options.deployment)
     if options.report:
         options.report.write_text(report.as_json())
-    for problem in report.problems:
-        print(problem, file=sys.stderr)
+    for line in (*report.problems, *report.warnings):
+        print(line, file=sys.stderr)
     if report.problems:
         return 1
     for one in report.declared:

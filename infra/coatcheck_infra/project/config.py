@@ -20,9 +20,19 @@ if TYPE_CHECKING:
 PYPROJECT = "pyproject.toml"
 DEFAULT_LANE = "default"
 
-ModuleName = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$")]
-LaneName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*(-[a-z][a-z0-9]*)*$", max_length=20)]
-VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+MODULE = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$"
+LANE = r"^[a-z][a-z0-9]*(-[a-z][a-z0-9]*)*$"
+VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
+FORMS = {
+    MODULE: "the name of a module, as jobs.words",
+    LANE: "lower-case letters and digits, with hyphens between words that begin with a letter, as big-images",
+    VARIABLE: "the name of a variable, as PAYMENTS_KEY",
+}
+"""What a name of each form is, for messages."""
+
+ModuleName = Annotated[str, Field(pattern=MODULE)]
+LaneName = Annotated[str, Field(pattern=LANE, max_length=20)]
+VariableName = Annotated[str, Field(pattern=VARIABLE)]
 
 
 class ProjectError(Exception):
@@ -160,7 +170,12 @@ def _read(path: Path) -> dict[str, Any]:
 def _described(error: ErrorDetails) -> str:
     path = ["tool", "coatcheck", *(str(key) for key in error["loc"])]
     if error["type"] == "extra_forbidden":
-        return f"{'.'.join(path[:-1])}: {unknown('key', path[-1], _keys(error['loc'][:-1]), see='see docs/project.md')}"
+        keys = _keys(error["loc"][:-1])
+        hint = f"the keys are {', '.join(keys)}"
+        return f"{'.'.join(path[:-1])}: {unknown('key', path[-1], keys, see=hint)}"
+    pattern = error.get("ctx", {}).get("pattern")
+    if pattern in FORMS:
+        return f"{'.'.join(path).removesuffix('.[key]')}: must be {FORMS[pattern]}"
     return f"{'.'.join(path)}: {error['msg'].removeprefix('Value error, ')}"
 
 

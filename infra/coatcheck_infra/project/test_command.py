@@ -23,7 +23,10 @@ def test(context: typer.Context) -> None:
         print(f"coatcheck test: {error}", file=sys.stderr)
         raise typer.Exit(2) from error
     if find_spec("pytest") is None:
-        print("coatcheck test: pytest is not installed: add it to the group dev of pyproject.toml", file=sys.stderr)
+        print(
+            "coatcheck test: pytest is not installed: uv sync, or: pip install --group dev",
+            file=sys.stderr,
+        )
         raise typer.Exit(2)
     checked = run([sys.executable, "-m", "coatcheck_infra.project.check", "--local"], check=False)
     if checked.returncode:

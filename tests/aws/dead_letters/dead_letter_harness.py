@@ -122,6 +122,7 @@ def end_hold(call: Call[Any]) -> Steps:
 def environment_of(settings: Settings) -> dict[str, str]:
     """The environment that makes this deployment."""
     return {
+        "COATCHECK_JOBS": settings.jobs,
         "COATCHECK_TABLE": settings.table,
         "COATCHECK_BUCKET": settings.bucket,
         "COATCHECK_QUEUES": json.dumps(settings.queues),

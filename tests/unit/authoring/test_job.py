@@ -117,6 +117,11 @@ def test_what_cannot_be_a_job_type_is_refused_in_one_line(function: Callable[...
         job("a.b")(function)
 
 
+def test_a_decorator_without_a_name_is_refused() -> None:
+    with pytest.raises(ValueError, match=r'^write @job\("name"\): the name of the job type is missing$'):
+        job(nothing.handler)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("reference", ["", "jobs", "jobs:", ":run", "jobs/a.py:run", "jobs:run()", "jobs:a.b"])
 def test_a_reference_has_a_module_and_a_function(reference: str) -> None:
     with pytest.raises(ValueError, match='handler must be a function or "module:function"'):

@@ -75,7 +75,7 @@ def test_a_handler_that_is_named_is_imported_by_the_worker_alone(write: Write) -
         (HEAD + WORDS.replace("text.words", "coatcheck.mine"), "d_jobs.py:10 coatcheck.mine: names with coatcheck"),
         (HEAD + WORDS.replace("text.words", "Text"), "d_jobs.py:10: 'Text' is no job type name: dotted"),
         (HEAD + WORDS.replace(" -> Words", ""), "d_jobs.py:10: text.words: annotate what it returns"),
-        ("import nowhere", "d_jobs.py:1: ModuleNotFoundError: No module named 'nowhere'"),
+        ("import nowhere", "d_jobs.py:1: No module named 'nowhere': install what provides it, and name it in the dep"),
         ("x = (", r"d_jobs.py:1: '\(' was never closed"),
         ("def f():\n    raise KeyError('a\\nb')\nf()", r"d_jobs.py:2: KeyError: 'a\\nb'"),
         ("raise SystemExit(3)", "d_jobs.py:1: SystemExit: 3"),
@@ -98,7 +98,7 @@ def test_a_module_that_is_not_there_is_named(module: str) -> None:
     ("handler", "message"),
     [
         (None, "text.other: has no handler"),
-        ("e_nowhere:run", "there is no module e_nowhere"),
+        ("e_nowhere:run", 'there is no module e_nowhere: correct handler="e_nowhere:run" of text.other'),
         ("e_jobs:run", "text.other: its handler e_jobs:run is no function"),
         ("e_jobs:Text", "text.other: the handler must take two arguments"),
         ("e_jobs:number", "text.other returns int, its type says Words"),

@@ -22,7 +22,7 @@ def help_of(*command: str) -> str:
     os.environ["COLUMNS"] = "100"
     try:
         with contextlib.redirect_stdout(shown), contextlib.suppress(SystemExit):
-            make_app()(args=[*command, "--help"], prog_name="coatcheck")
+            make_app(entry_points(group=PLUGINS))(args=[*command, "--help"], prog_name="coatcheck")
     finally:
         os.environ.pop("COLUMNS")
         if columns is not None:
@@ -33,7 +33,8 @@ def help_of(*command: str) -> str:
 def commands() -> list[tuple[str, ...]]:
     """Every command with its group, if it is in one, and each group before its commands."""
     grouped = [(group, *below) for group, (_, own) in GROUPS.items() for below in [(), *((name,) for name, _ in own)]]
-    return [*((name,) for name, _ in COMMANDS), *grouped]
+    plugins = [(name,) for name in SECTIONS["Your project"] if name not in dict(COMMANDS)]
+    return [*((name,) for name, _ in COMMANDS), *plugins, *grouped, ("dlq",)]
 
 
 def written_anew(page: str) -> str:

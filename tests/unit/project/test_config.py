@@ -71,7 +71,12 @@ tenants = ["acme"]
         ("[tool.coatcheck", "pyproject.toml: Expected ']'"),
         ("[tool.coatcheck]\n", "tool.coatcheck.jobs: Field required"),
         ("[tool.coatcheck]\njobs = []\n", "tool.coatcheck.jobs: List should have at least 1 item"),
-        ('[tool.coatcheck]\njobs = ["jobs/words.py"]\n', "tool.coatcheck.jobs.0: String should match"),
+        (
+            '[tool.coatcheck]\njobs = ["jobs/words.py"]\n',
+            "tool.coatcheck.jobs.0: must be the name of a module, as jobs.words",
+        ),
+        (f"{SMALL}colour = 1\n", "unknown key `colour`; the keys are jobs, lanes, handlers, deploy, local"),
+        (f"{SMALL}[tool.coatcheck.lanes]\nSlow_1 = {{}}", "tool.coatcheck.lanes.Slow_1: must be lower-case letters"),
         (f"{SMALL}lane = 1\n", "tool.coatcheck: unknown key `lane`; did you mean `lanes`?"),
         (f"{SMALL}[tool.coatcheck.lanes]\nheavy = {{ memmory = 1 }}", "unknown key `memmory`; did you mean `memory`?"),
         (f"{SMALL}[tool.coatcheck.lanes]\nheavy = {{ memory = 1 }}", "lanes.heavy.memory: Input should be greater"),

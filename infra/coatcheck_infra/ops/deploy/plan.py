@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from coatcheck.core.suggestions import unknown
+from coatcheck_infra.project.template_parameters import parameter_error
 
 IMMUTABLE_PARAMETERS = ("ExistingTable", "ExistingBucket", "ExistingWebhookKey")
 """Parameters that are fixed when a stack is created. The API's published version would go on with the old store."""
@@ -63,7 +64,7 @@ def make_plan(declared: Mapping[str, Any], live: LiveStack | None, requested: Ma
     for name, value in requested.items():
         if name not in declared:
             raise DeployRefused(unknown("parameter", name, declared, see="see docs/deploy.md"))
-        if wrong := _parameter_error(declared[name], value):
+        if wrong := parameter_error(declared[name], value):
             raise DeployRefused(f"{name}={value}: {wrong}")
     before = live.parameters if live else {}
     values = {name: requested.get(name, before.get(name, str(one["Default"]))) for name, one in declared.items()}
@@ -74,20 +75,6 @@ def make_plan(declared: Mapping[str, Any], live: LiveStack | None, requested: Ma
     if int(values["DefaultRetentionDays"]) > int(values["MaxRetentionDays"]):
         raise DeployRefused("DefaultRetentionDays is more than MaxRetentionDays: no function would start")
     return Plan(live, values, changes)
-
-
-def _parameter_error(declared: Mapping[str, Any], value: str) -> str | None:
-    """Return why CloudFormation would refuse a parameter's value, or None. This runs before anything is uploaded."""
-    allowed = [str(one) for one in declared.get("AllowedValues", ())]
-    if allowed and value not in allowed:
-        return f"must be one of {', '.join(allowed)}"
-    if declared["Type"] == "Number":
-        least, most = declared.get("MinValue", 0), declared.get("MaxValue", 2**31)
-        in_range = value.isdecimal() and least <= int(value) <= most
-        return None if in_range else f"must be a number from {least} to {most}"
-    if re.fullmatch(declared.get("AllowedPattern", ".*"), value) is None:
-        return str(declared.get("ConstraintDescription", f"does not match {declared['AllowedPattern']}"))
-    return None
 
 
 def warnings(plan: Plan) -> Iterator[str]:

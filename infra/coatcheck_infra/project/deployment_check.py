@@ -1,0 +1,36 @@
+"""Checks what matters on AWS alone: the template's parameters and limits, and those of Lambda."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from coatcheck.authoring.loading import Declaration
+from coatcheck.core.suggestions import unknown
+from coatcheck_infra.project.config import Project, ProjectError
+from coatcheck_infra.project.project_template import project_template
+from coatcheck_infra.project.template_parameters import parameter_error
+
+LAMBDA_SECONDS = 900
+"""https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html: how long a function may run."""
+
+
+def deployment_problems(project: Project, declared: Sequence[Declaration]) -> Iterator[str]:
+    """Yield a line for each thing that would be refused, or would not work, when the project is deployed."""
+    try:
+        parameters = project_template(project)["Parameters"]
+    except ProjectError as error:
+        yield str(error)
+        return
+    for name, value in project.config.deploy.parameters.items():
+        if name not in parameters:
+            text = unknown("parameter", name, parameters, see="see docs/deploy.md")
+            yield f"tool.coatcheck.deploy.parameters: {text}"
+        elif wrong := parameter_error(parameters[name], str(value)):
+            yield f"tool.coatcheck.deploy.parameters.{name}: {wrong}"
+    for one in declared:
+        job_type, modules = one.job_type, project.config.jobs
+        if job_type.timeout > LAMBDA_SECONDS and one.module in modules:
+            yield (
+                f"{one.where} {job_type.name}: timeout {job_type.timeout:g} s is more than a Lambda function runs "
+                f"({LAMBDA_SECONDS} s): lower it, and return Continue for longer work"
+            )

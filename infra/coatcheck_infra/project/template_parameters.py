@@ -1,0 +1,21 @@
+"""The parameters of the template: which values CloudFormation would refuse."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+
+def parameter_error(declared: Mapping[str, Any], value: str) -> str | None:
+    """Return why CloudFormation would refuse a parameter's value, or None. This runs before anything is uploaded."""
+    allowed = [str(one) for one in declared.get("AllowedValues", ())]
+    if allowed and value not in allowed:
+        return f"must be one of {', '.join(allowed)}"
+    if declared["Type"] == "Number":
+        least, most = declared.get("MinValue", 0), declared.get("MaxValue", 2**31)
+        in_range = value.isdecimal() and least <= int(value) <= most
+        return None if in_range else f"must be a number from {least} to {most}"
+    if re.fullmatch(declared.get("AllowedPattern", ".*"), value) is None:
+        return str(declared.get("ConstraintDescription", f"does not match {declared['AllowedPattern']}"))
+    return None
