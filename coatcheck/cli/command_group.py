@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from typer.core import TyperGroup
 
-SECTIONS = {
+SECTIONS: Mapping[str, tuple[str, ...]] = {
     "Your project": ("init", "check", "test", "up", "build", "deploy", "destroy"),
     "Jobs": ("run", "submit", "status", "result", "cancel", "list", "types", "events", "webhooks"),
     "Operation": ("dlq",),

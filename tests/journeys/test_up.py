@@ -139,8 +139,9 @@ def test_a_taken_port(start_up: StartUp, stack: Stack) -> None:
 
 def test_a_home_in_use(start_up: StartUp, stack: Stack, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(stack.home)
-    up = start_up(home=tmp_path / "link")
-    assert f"another coatcheck up (pid {stack.pid}) uses {stack.home}" in failure(up)
+    for options in ((), ("--port", str(httpx.URL(stack.url).port))):
+        up = start_up(*options, home=tmp_path / "link")
+        assert f"another coatcheck up (pid {stack.pid}) uses {stack.home}" in failure(up)
     assert httpx.get(f"{stack.url}/v1/health").is_success
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,7 +26,7 @@ class Owner:
     """Who types commands in a folder, with an environment into which the wheels were installed and nothing else."""
 
     def __init__(self, environment: Path, folder: Path, wheels: Path) -> None:
-        self.folder = folder
+        self.environment, self.folder, self.wheels = environment, folder, wheels
         plain = {name: value for name, value in os.environ.items() if not name.startswith(("COATCHECK_", "PYTHON"))}
         self._environ = {
             **plain,
@@ -124,3 +125,22 @@ def test_what_would_be_deployed_is_valid(owner: Owner) -> None:
         env={**os.environ, "SAM_CLI_TELEMETRY": "0"},
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+@pytest.mark.timeout(600)
+def test_the_example_runs_outside_of_the_checkout(owner: Owner, tmp_path: Path) -> None:
+    folder = tmp_path / "example"
+    unwanted = shutil.ignore_patterns("build", ".coatcheck", "__pycache__")
+    shutil.copytree(ROOT / "example", folder, ignore=unwanted)
+    uv(
+        *("pip", "install", "--quiet", "--python", owner.environment / "bin" / "python"),
+        *("--constraint", ROOT / "requirements" / "dev.txt", "--group", f"{folder / 'pyproject.toml'}:handlers"),
+    )
+    (folder / "t.csv").write_text("a\n1\n2\n")
+    example = Owner(owner.environment, folder, owner.wheels)
+    names = [line.split()[0] for line in example.types("coatcheck", "check").splitlines()]
+    assert names == ["table.query", "image.thumbnails", "demo.sleep", "demo.bytes"]
+    query = json.dumps({"sql": "SELECT sum(a) AS total FROM t"})
+    with example.up():
+        run = ("coatcheck", "run", "table.query", "--input", query, "--upload", "tables.t=t.csv")
+        assert example.types(*run) == "total\n3\n"

@@ -11,7 +11,7 @@ from coatcheck.core.job import Job
 from coatcheck.core.settings import Settings
 from coatcheck.core.webhooks import pending_events
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 
 def send_or_log(message: Call[None], about: str) -> Flow[None]:

@@ -134,16 +134,27 @@ def lock_home(path: Path) -> Iterator[Home]:
         yield home
 
 
+def refuse_home_in_use(path: Path) -> None:
+    """Raise `UpError` if another `up` holds the lock of the directory `path`. Makes nothing."""
+    home = Home(path.resolve())
+    with contextlib.suppress(OSError), (home.path / "lock").open() as lock:
+        _flock(lock.fileno(), fcntl.LOCK_SH, home)
+
+
 def _take_lock(lock: int, home: Home) -> None:
+    _flock(lock, fcntl.LOCK_EX, home)
+    os.ftruncate(lock, 0)
+    os.write(lock, b"%d\n" % os.getpid())
+
+
+def _flock(lock: int, kind: int, home: Home) -> None:
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock, kind | fcntl.LOCK_NB)
     except BlockingIOError as error:
         holder = os.pread(lock, 20, 0).decode().strip() or "unknown"
         raise UpError(
             f"another coatcheck up (pid {holder}) uses {home.path}: stop it, or choose another folder with --home"
         ) from error
-    os.ftruncate(lock, 0)
-    os.write(lock, b"%d\n" % os.getpid())
 
 
 def _clean(home: Home) -> None:

@@ -21,7 +21,7 @@ from coatcheck_infra.local import environment
 from coatcheck_infra.local.banner import BannerFacts, banner
 from coatcheck_infra.local.emulator import Emulator, emulator
 from coatcheck_infra.local.full_stack import prepare_full_stack
-from coatcheck_infra.local.home import Home, StackEndpoint, lock_home
+from coatcheck_infra.local.home import Home, StackEndpoint, lock_home, refuse_home_in_use
 from coatcheck_infra.local.kept_state import open_state, origin_of, send_messages_again
 from coatcheck_infra.local.local_template import local_template
 from coatcheck_infra.local.process_stack import prepare_process_stack
@@ -61,12 +61,14 @@ async def launch(options: LaunchOptions, inherited: Mapping[str, str], terminal:
     Raises `UpError`, alone or in exception groups, when it cannot start or continue.
     """
     began = time.monotonic()
+    # first: the one that runs has the port too, and another port would not help
+    refuse_home_in_use(options.home)
     stop_on_signals()
     write_line = terminal.line_writer("up")
     with (
         contextlib.suppress(asyncio.CancelledError),
-        lock_home(options.home) as home,
         open_listener(options.port) as listener,
+        lock_home(options.home) as home,
         process_manager(terminal, options.project.root, home.endpoint, home.environment, home.scratch) as started,
     ):
         template = local_template(options.project, inherited)
