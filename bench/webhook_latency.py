@@ -151,7 +151,7 @@ def compare(scratch: Path, *, events: int, rate: float, threads: int) -> tuple[D
 def _environment_of(settings: Settings) -> dict[str, str]:
     return {
         f"{PREFIX}{name.upper()}": json.dumps(value) if isinstance(value, dict) else str(value)
-        for name, value in settings.model_dump().items()
+        for name, value in settings.model_dump(exclude_none=True).items()
     }
 
 
