@@ -32,7 +32,7 @@ run: setup ## Start everything on this machine and print how to use it.
 	@exec $(BIN)/coatcheck up
 
 test: setup $(NODE)/.ready ## Run every test (the one command).
-	@$(BIN)/pytest -n 2 --no-loadscope-reorder
+	@$(BIN)/pytest -n 3 --no-loadscope-reorder
 
 check: setup ## Lint, types, import contracts.
 	@$(BIN)/ruff check .
