@@ -41,7 +41,7 @@ DEMO = WORDS.replace("text.words", "demo.words")
 
 
 def check(folder: Path, words: str = WORDS, demo: str = DEMO, pyproject: str = PYPROJECT) -> tuple[int, str, str]:
-    (folder / "jobs").mkdir()
+    (folder / "jobs").mkdir(exist_ok=True)
     files = {"pyproject.toml": pyproject, "jobs/__init__.py": "", "jobs/words.py": words, "jobs/demo.py": demo}
     for name, text in files.items():
         (folder / name).write_text(text)
@@ -107,3 +107,24 @@ def test_what_handlers_get_on_aws_is_checked(tmp_path: Path) -> None:
     handlers = '[tool.coatcheck.handlers]\npolicies = "policies.json"\n'
     refused = 'policies.json: statement 1: Resource "*" is not allowed with s3:GetObject: name the resource by its ARN'
     assert check(tmp_path, pyproject=f"{PYPROJECT}{handlers}") == (1, "", f"{refused}\n")
+
+
+def test_what_fails_only_on_aws_is_found_before_a_deployment(tmp_path: Path) -> None:
+    long = WORDS.replace('"text.words"', '"text.words", timeout=901')
+    settings = '[tool.coatcheck.deploy.parameters]\nDefaultRetentionDays = "x"\nNope = 3\n'
+    assert check(tmp_path, long, pyproject=f"{PYPROJECT}{settings}")[0] == 0
+    command = [sys.executable, "-m", "coatcheck_infra.project.check", "--local", "--deployment"]
+    done = subprocess.run(command, cwd=tmp_path, check=False, capture_output=True, text=True)
+    retention, unknown, timeout = done.stderr.splitlines()
+    assert done.returncode == 1
+    assert retention.startswith("tool.coatcheck.deploy.parameters.DefaultRetentionDays: must be one of 1, 3,")
+    assert unknown.startswith("tool.coatcheck.deploy.parameters: unknown parameter `Nope`")
+    assert timeout.startswith("jobs/words.py:7 text.words: timeout 901 s is more than a Lambda function runs (900 s)")
+
+
+def test_a_module_with_job_types_that_no_setting_names_is_pointed_out(tmp_path: Path) -> None:
+    (tmp_path / "jobs").mkdir()
+    (tmp_path / "jobs" / "more.py").write_text(WORDS.replace("text.words", "text.more"))
+    (tmp_path / "jobs" / "helpers.py").write_text("def job(): ...\n")
+    code, _, said = check(tmp_path)
+    assert (code, said) == (0, "jobs/more.py has job types, and `jobs` in [tool.coatcheck] lacks jobs.more\n")
