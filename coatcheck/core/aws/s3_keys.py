@@ -55,6 +55,10 @@ def keys_left_by(job: Job, keys: Iterable[str]) -> list[str]:
     """The keys under `job_prefixes` to be removed when `job` has expired.
 
     They include objects of late submits under its idempotency key, left while the job existed. The next job with its id
-    is created no earlier than this one expires.
+    is created no earlier than this one expires. The job's own are named whatever `expires_at` says: who deletes a job
+    may have a clock that is behind that of who created it.
     """
-    return [key for key in keys if job.expires_at is not None and int(key.split("/")[3]) < job.expires_at]
+    if job.expires_at is None:
+        return []
+    made_by = {key: int(key.split("/")[3]) for key in keys}
+    return [key for key, made in made_by.items() if made == job.created_at or made < job.expires_at]

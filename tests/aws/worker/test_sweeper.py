@@ -11,7 +11,7 @@ from coatcheck.core.clock import DAY, MINUTE, SECOND
 from coatcheck.core.lifecycle import Status
 from coatcheck.core.shards import ShardKind
 from tests.aws.worker.worker_harness import WorkerHarness, double
-from tests.transports import Fault, FaultyTransport, ProcessDied, crash_at, throttle
+from tests.transports import Fault, FaultyTransport, ProcessDied, crash_at, on, send_after, throttle
 
 
 class TestSweeper:
@@ -79,6 +79,23 @@ class TestSweeper:
         )
         harness.clock.ahead = 2 * MINUTE
         assert harness.sweep(harness.dependencies(double)) == {"canceled": 1}
+        assert harness.row(job).status is Status.CANCELED
+
+    @pytest.mark.parametrize("max_attempts", [1, 2])
+    def test_a_cancel_that_comes_while_its_worker_is_given_up_is_finished_by_the_same_sweep(
+        self, harness: WorkerHarness, max_attempts: int
+    ) -> None:
+        job = harness.submit(max_attempts=max_attempts)
+        with pytest.raises(ProcessDied):
+            harness.run(harness.dependencies(double, crash_at(harness.transport, 0, after=True)), job)
+
+        def cancel() -> None:
+            row = harness.row(job)
+            harness.transport.send(transitions.request_cancel(harness.settings.table, row, now=harness.clock()))
+
+        harness.clock.ahead = 2 * MINUTE
+        overtaken = FaultyTransport(harness.transport, Fault(send_after(cancel), on("UpdateItem"), times=1))
+        assert harness.sweep(harness.dependencies(double, overtaken)) == {"canceled": 1}
         assert harness.row(job).status is Status.CANCELED
 
     def test_one_job_that_cannot_be_helped_keeps_none_from_it(self, harness: WorkerHarness) -> None:

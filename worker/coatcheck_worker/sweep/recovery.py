@@ -10,7 +10,7 @@ from coatcheck.core.aws.flow import run
 from coatcheck.core.clock import SECOND
 from coatcheck.core.flows.notify import notify_deliverer
 from coatcheck.core.job import Job, JobError
-from coatcheck.core.lifecycle import FAIL, TIME_OUT
+from coatcheck.core.lifecycle import FAIL, TIME_OUT, Status
 from coatcheck_worker.dependencies import Dependencies
 from coatcheck_worker.ticker import RENEWALS_PER_LEASE
 
@@ -49,7 +49,7 @@ def take_over(dependencies: Dependencies, job: Job) -> str:
         outcome = dependencies.transport.send(
             transitions.settle(table, job, transition, now=now, error=error, sweeper=True)
         )
-        return _outcome_name(dependencies, outcome, GIVEN_UP)
+        return _canceled_meanwhile(dependencies, outcome) or _outcome_name(dependencies, outcome, GIVEN_UP)
     if transitions.must_spill(job):
         dependencies.transport.send(put_history_page(table, job))
     outcome = dependencies.transport.send(
@@ -57,7 +57,7 @@ def take_over(dependencies: Dependencies, job: Job) -> str:
     )
     if isinstance(outcome, Job):
         _send(dependencies, outcome)
-    return _outcome_name(dependencies, outcome, REQUEUED)
+    return _canceled_meanwhile(dependencies, outcome) or _outcome_name(dependencies, outcome, REQUEUED)
 
 
 def finish_cancel(dependencies: Dependencies, job: Job) -> str:
@@ -69,6 +69,13 @@ def finish_cancel(dependencies: Dependencies, job: Job) -> str:
         transitions.cancel(dependencies.settings.table, job, now=dependencies.clock(), error=error, sweeper=True)
     )
     return _outcome_name(dependencies, outcome, CANCELED)
+
+
+def _canceled_meanwhile(dependencies: Dependencies, outcome: transitions.TransitionOutcome) -> str | None:
+    """Finish the cancel that came between the read of the row and the write, so that it need not wait for a sweep."""
+    if isinstance(outcome, Job) or outcome.job is None or outcome.job.status is not Status.CANCELING:
+        return None
+    return finish_cancel(dependencies, outcome.job)
 
 
 def _overran(job: Job, lease: int) -> bool:
