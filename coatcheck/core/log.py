@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,17 +22,23 @@ LEVELS = {"WARNING": "WARN", "CRITICAL": "FATAL"}
 
 _CONTEXT: ContextVar[Mapping[str, Any]] = ContextVar("about", default=MappingProxyType({}))
 
+_LINE_END = re.compile(r"\r?\n")
+
 _STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName", "color_message"}
 
 
 class TextFormatter(logging.Formatter):
-    """Time, level, logger and message, then the members of the log context and of `extra` as name=value."""
+    """Time, level, logger and message, then the members of the log context and of `extra` as name=value.
+
+    One line, which no text in it can end: control characters are escaped. The lines of a trace follow it, indented, so
+    that none of them can be taken for another line of the log.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         extras = "".join(f" {name}={value}" for name, value in _members(record).items())
         line = f"{rfc3339(_at(record))} {record.levelname} {record.name}: {record.getMessage()}{extras}"
-        trace = _trace(self, record)
-        return f"{line}\n{trace}" if trace else line
+        trace = _LINE_END.split(_trace(self, record))
+        return "\n".join([_escaped(line), *(f"  {_escaped(one)}" for one in trace if one)])
 
 
 class JsonFormatter(logging.Formatter):
@@ -92,6 +99,13 @@ def _members(record: logging.LogRecord) -> dict[str, Any]:
 
 def _at(record: logging.LogRecord) -> int:
     return round(record.created * SECOND)
+
+
+def _escaped(text: str) -> str:
+    """Return `text` with what is not printable as Python writes it in a string: a newline becomes `\\n`."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
 def _trace(formatter: logging.Formatter, record: logging.LogRecord) -> str:

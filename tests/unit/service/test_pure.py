@@ -150,4 +150,18 @@ def test_a_text_line_is_for_people() -> None:
     with log_context(lane="default"):
         first, *rest = TextFormatter().format(record(tenant="alpha", nothing=None)).splitlines()
     assert first == "2026-11-03T09:30:00.500Z ERROR service.x: went wrong lane=default tenant=alpha"
-    assert rest[0] == "Traceback (most recent call last):"
+    assert rest[0] == "  Traceback (most recent call last):"
+
+
+@pytest.mark.parametrize(
+    "forged", ["a\n2026-11-03T09:30:00.500Z INFO service.x: all is well", "a\rb", "\x1b[2J", "\u2028", "\ud800"]
+)
+def test_no_text_makes_a_line_of_its_own_or_writes_to_the_terminal(forged: str) -> None:
+    error = ValueError(forged)
+    made = logging.LogRecord("job.x", logging.INFO, __file__, 1, "told %s", (forged,), (ValueError, error, None))
+    vars(made)["given"] = forged
+    first, *trace = TextFormatter().format(made).split("\n")
+    escaped = forged.encode("unicode_escape").decode()
+    assert first.endswith(f"told {escaped} given={escaped}")
+    assert {line[:2] for line in trace} == {"  "}
+    assert "".join([first, *trace]).isprintable()
