@@ -32,7 +32,7 @@ from coatcheck.core.settings import WEBHOOKS, Settings
 from coatcheck.core.ssrf import SsrfPolicy
 from coatcheck.core.webhooks import WebhookEndpoint
 from coatcheck_worker.dependencies import Dependencies
-from coatcheck_worker.poller import Poller
+from coatcheck_worker.supervisor.poller import Poller
 from coatcheck_worker.webhooks.delivery_context import DeliveryContext
 from coatcheck_worker.webhooks.sender import HttpWebhookSender
 from coatcheck_worker.webhooks.webhook_messages import process_message

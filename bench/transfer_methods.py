@@ -17,8 +17,8 @@ from pathlib import Path
 import boto3
 
 from coatcheck_worker.boto_transport import BotoTransport
-from coatcheck_worker.storage.object_reader import READ_AHEAD, ObjectReader
-from coatcheck_worker.storage.object_writer import ObjectWriter
+from coatcheck_worker.runner.storage.object_reader import READ_AHEAD, ObjectReader
+from coatcheck_worker.runner.storage.object_writer import ObjectWriter
 
 BUCKET = "bench"
 CHUNK = 1024 * 1024

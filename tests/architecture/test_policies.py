@@ -109,10 +109,10 @@ def test_what_is_called_through_other_modules_is_found() -> None:
         module, _, name = handler.rpartition(".")
         assert ("coatcheck.core.flows.remove_job", "remove_items") in reach.reached((module, name))
         assert {"dynamodb:BatchWriteItem", "s3:ListBucket", "s3:DeleteObject"} < sent(handler)
-    assert ("coatcheck_worker.storage.object_writer", "ObjectWriter") in reach.reached(
+    assert ("coatcheck_worker.runner.storage.object_writer", "ObjectWriter") in reach.reached(
         ("coatcheck_worker.aws_lambda", "run")
     )
-    assert ("coatcheck_worker.storage.object_writer", "ObjectWriter") not in reach.reached(
+    assert ("coatcheck_worker.runner.storage.object_writer", "ObjectWriter") not in reach.reached(
         ("coatcheck_worker.aws_lambda", "sweep")
     )
 

@@ -11,7 +11,7 @@ from coatcheck.core.clock import system_clock
 from coatcheck.core.settings import Settings
 from coatcheck_worker.boto_transport import BotoTransport
 from coatcheck_worker.dependencies import Dependencies
-from coatcheck_worker.poller import Poller
+from coatcheck_worker.supervisor.poller import Poller
 from tests.aws.service.running_service import Api, clients_of, run_service
 from tests.aws.worker.faulty_receiver import faulty_receiver
 from tests.example_jobs import HANDLERS

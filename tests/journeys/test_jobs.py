@@ -209,7 +209,7 @@ def test_a_worker_killed_in_the_middle_of_a_job_is_made_good(stack: Stack) -> No
         eventually(lambda: client.get(view["urls"]["self"]).json()["status"] == "running", 30)
         killed_at = time.monotonic()
         for pid, command in stack.processes().items():
-            if "coatcheck_worker.poller" in command:
+            if "coatcheck_worker.supervisor.poller" in command:
                 os.kill(pid, signal.SIGKILL)
         view = finished(client, view, limit=180)
         assert (view["status"], view["attempt"]) == ("succeeded", 2)

@@ -1,7 +1,7 @@
 """A worker process of the load test; `python -m tests.load.supervisor` starts several."""
 
 from coatcheck.authoring.loading import catalog
-from coatcheck_worker.poller import main
+from coatcheck_worker.supervisor.poller import main
 from tests.load.faulty_transports import connect
 from tests.load.job_type import work
 

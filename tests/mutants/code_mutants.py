@@ -20,8 +20,8 @@ from coatcheck.core.job import Blob, Job
 from coatcheck.core.lifecycle import Status
 from coatcheck_service.actions import list_jobs, submit, webhook_deliveries
 from coatcheck_worker import aws_lambda, poller
-from coatcheck_worker.run import attempt, claim, heartbeat, settle
-from coatcheck_worker.storage import orphans
+from coatcheck_worker.supervisor import attempt, claim, heartbeat, settle
+from coatcheck_worker.runner.storage import orphans
 from coatcheck_worker.sweep import deliveries as swept_deliveries
 from coatcheck_worker.sweep import dispatch, recovery
 from coatcheck_worker.sweep import jobs as swept_jobs

@@ -16,8 +16,8 @@ from coatcheck.core.aws.flow import Flow
 from coatcheck.core.job import Job
 from coatcheck_service.actions import direct_uploads, purge, submit
 from coatcheck_worker import poller
-from coatcheck_worker.run import attempt, heartbeat, settle
-from coatcheck_worker.storage import orphans
+from coatcheck_worker.supervisor import attempt, heartbeat, settle
+from coatcheck_worker.runner.storage import orphans
 from coatcheck_worker.webhooks import event_body
 from coatcheck_worker.webhooks.delivery_context import DeliveryContext
 from tests.mutants.mutant import Mutant, patched, returning, with_arguments

@@ -18,7 +18,7 @@ from coatcheck.core.settings import Settings
 from coatcheck.core.webhooks import Delivery, DeliveryAttempt
 from coatcheck_worker import aws_lambda
 from coatcheck_worker.dependencies import Dependencies
-from coatcheck_worker.poller import Poller
+from coatcheck_worker.supervisor.poller import Poller
 from coatcheck_worker.sweep import sweep
 from coatcheck_worker.webhooks.delivery_context import DeliveryContext
 from coatcheck_worker.webhooks.webhook_messages import process_message

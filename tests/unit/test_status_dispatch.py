@@ -15,7 +15,7 @@ from coatcheck.core.lifecycle import CANCEL_WAITING, REQUEST_CANCEL, Status
 from coatcheck_service.actions import cancel
 from coatcheck_worker import sweep
 from coatcheck_worker.dependencies import Ack, Redeliver
-from coatcheck_worker.run import claim, settle
+from coatcheck_worker.supervisor import claim, settle
 from coatcheck_worker.sweep import jobs, recovery
 from coatcheck_worker.sweep.dispatch import PendingDispatch
 from tests.job_rows import NOW, make_job

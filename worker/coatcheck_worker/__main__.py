@@ -113,7 +113,7 @@ class ChildSupervisor:
         child.remove_scratch()
 
 
-def main(poller: str = "coatcheck_worker.poller", deliverer: str = "coatcheck_worker.webhooks") -> None:
+def main(poller: str = "coatcheck_worker.supervisor.poller", deliverer: str = "coatcheck_worker.webhooks") -> None:
     """Parse the command line and supervise processes of the modules `poller` and, for webhooks, `deliverer`."""
     parser = argparse.ArgumentParser(
         prog="python -m coatcheck_worker", description="Work off the queues of some lanes."

@@ -11,8 +11,8 @@ from typing import Protocol, TypeAlias, TypeVar
 from coatcheck.authoring.types import Handlers
 from coatcheck.core.settings import Settings
 from coatcheck_worker.boto_transport import Transport
-from coatcheck_worker.secret_cache import SecretCache
-from coatcheck_worker.ticker import Ticker, tick_in_thread
+from coatcheck_worker.supervisor.secret_cache import SecretCache
+from coatcheck_worker.supervisor.ticker import Ticker, tick_in_thread
 
 R = TypeVar("R")
 V = TypeVar("V")

@@ -13,7 +13,7 @@ from coatcheck.core.aws.sqs import ReceivedMessage, change_visibility, delete, s
 from coatcheck.core.log import log_context
 from coatcheck.core.messages import BadMessage, JobMessage, NewerMessage, subject
 from coatcheck_worker.dependencies import Ack, DeadLetter, Dependencies, Disposition, Redeliver
-from coatcheck_worker.run.claim import AttemptCallback, run_job
+from coatcheck_worker.supervisor.claim import AttemptCallback, run_job
 
 log = logging.getLogger(__name__)
 

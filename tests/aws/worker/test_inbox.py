@@ -26,7 +26,7 @@ from coatcheck.core.log import JsonFormatter
 from coatcheck.core.messages import JobMessage
 from coatcheck_worker.dependencies import Dependencies
 from coatcheck_worker.message_consumer import MAX_FAILURES, MAX_RECEIVES, UNREACHABLE_DELAY, handle
-from coatcheck_worker.poller import Poller
+from coatcheck_worker.supervisor.poller import Poller
 from tests.aws.worker.worker_harness import Number, WorkerHarness, double
 from tests.transports import Fault, FaultyTransport, change, on, throttle
 
@@ -272,5 +272,5 @@ def test_the_lines_of_a_job_tell_its_id_and_lane_those_of_its_heartbeat_too(harn
         logging.getLogger().removeHandler(handler)
     lines = [json.loads(line) for line in written.getvalue().splitlines()]
     logged = {line["logger"]: (line.get("job"), line.get("tenant"), line.get("lane")) for line in lines}
-    loggers = ("some.library", "coatcheck_worker.run.heartbeat", "coatcheck_worker.run.attempt")
+    loggers = ("some.library", "coatcheck_worker.supervisor.heartbeat", "coatcheck_worker.supervisor.attempt")
     assert {name: logged[name] for name in loggers} == dict.fromkeys(loggers, (job.id, harness.tenant, "default"))

@@ -18,7 +18,7 @@ from coatcheck.core.lifecycle import Status
 from coatcheck.core.messages import JobMessage
 from coatcheck.core.settings import BadSettings, Settings
 from coatcheck_worker.__main__ import serving_lines
-from coatcheck_worker.poller import Poller
+from coatcheck_worker.supervisor.poller import Poller
 from tests.aws.worker.worker_harness import Number, WorkerHarness
 from tests.transports import Fault, FaultyTransport, send_after
 
@@ -95,7 +95,7 @@ def test_a_process_that_is_to_end_says_what_it_waits_for(harness: WorkerHarness)
     job = harness.submit()
     harness.transport.send(send_job(queue_url, JobMessage(tenant=job.tenant, job=job.id)))
     poller = Poller(harness.dependencies(told_to_end), queue_url, grace=60)
-    logger = logging.getLogger("coatcheck_worker.poller")
+    logger = logging.getLogger("coatcheck_worker.supervisor.poller")
     logger.addHandler(handler := Said())
     before = logger.level
     logger.setLevel(logging.INFO)

@@ -24,8 +24,8 @@ from coatcheck.core.lifecycle import Status
 from coatcheck.core.settings import Settings
 from coatcheck_worker.boto_transport import Transport
 from coatcheck_worker.dependencies import Redeliver
-from coatcheck_worker.storage.object_writer import ObjectWriter
-from coatcheck_worker.storage.part_uploader import MAX_IN_FLIGHT, MAX_SIZE, PART_SIZE, part_size
+from coatcheck_worker.runner.storage.object_writer import ObjectWriter
+from coatcheck_worker.runner.storage.part_uploader import MAX_IN_FLIGHT, MAX_SIZE, PART_SIZE, part_size
 from tests.aws.worker.worker_harness import Number, WorkerHarness
 from tests.transports import Fault, FaultyTransport, on, throttle
 

@@ -26,7 +26,7 @@ from coatcheck.core.aws.call import AwsUnavailable, Call
 from coatcheck.core.lifecycle import Status
 from coatcheck.core.settings import Settings
 from coatcheck_worker.boto_transport import Transport
-from coatcheck_worker.storage.object_reader import MAX_RESUMES, MAX_SKIP, READ_AHEAD, ObjectReader
+from coatcheck_worker.runner.storage.object_reader import MAX_RESUMES, MAX_SKIP, READ_AHEAD, ObjectReader
 from tests.aws import emulators
 from tests.aws.worker.worker_harness import Number, WorkerHarness
 from tests.transports import Effect, Fault, FaultyTransport, Steps

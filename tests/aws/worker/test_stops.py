@@ -16,7 +16,7 @@ from coatcheck.core.clock import MINUTE, SECOND
 from coatcheck.core.job import Job
 from coatcheck.core.lifecycle import Status
 from coatcheck_worker.dependencies import Ack, Redeliver
-from coatcheck_worker.run.heartbeat import StopReason
+from coatcheck_worker.supervisor.heartbeat import StopReason
 from tests.aws.worker.worker_harness import Number, WorkerHarness, double
 
 PATIENCE = 60

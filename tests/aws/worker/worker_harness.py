@@ -24,7 +24,7 @@ from coatcheck.core.messages import JobMessage
 from coatcheck.core.settings import Settings
 from coatcheck_worker.boto_transport import Transport
 from coatcheck_worker.dependencies import Dependencies, Disposition
-from coatcheck_worker.run.claim import run_job
+from coatcheck_worker.supervisor.claim import run_job
 from coatcheck_worker.sweep import sweep
 from tests.job_rows import make_job
 

@@ -16,7 +16,7 @@ from coatcheck.core import due, ids, pack
 from coatcheck.core.clock import HOUR, MINUTE, SECOND, rfc3339
 from coatcheck.core.messages import BadMessage, DeliveryMessage, JobMessage, NewerMessage
 from coatcheck.core.settings import BadSettings, Settings
-from coatcheck_worker.run.retry_decision import GiveUp, RetryIn, decide
+from coatcheck_worker.supervisor.retry_decision import GiveUp, RetryIn, decide
 
 NOW = 1_800_000_000_000
 ROLLS = st.floats(0, 1, exclude_max=True)

@@ -17,8 +17,8 @@ from coatcheck.core.aws.dynamodb import transitions
 from coatcheck.core.aws.dynamodb.codec import decode_job, encode_job
 from coatcheck.core.clock import MINUTE
 from coatcheck.core.job import Progress
-from coatcheck_worker.run.heartbeat import Heartbeat
-from coatcheck_worker.run.job_context import JobContext
+from coatcheck_worker.supervisor.heartbeat import Heartbeat
+from coatcheck_worker.runner.job_context import JobContext
 from tests.job_rows import NOW, make_job
 
 T = TypeVar("T")

@@ -17,7 +17,7 @@ from coatcheck.core.lifecycle import Status
 from coatcheck.core.settings import WEBHOOKS
 from coatcheck.core.webhooks import pending_events
 from coatcheck_worker.dependencies import Dependencies
-from coatcheck_worker.storage.orphans import discard_lost_attempt
+from coatcheck_worker.orphans import discard_lost_attempt
 from coatcheck_worker.sweep import dispatch, recovery
 from coatcheck_worker.sweep.dispatch import PendingDispatch
 from coatcheck_worker.sweep.due_pages import DuePages

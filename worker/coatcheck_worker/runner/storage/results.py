@@ -19,7 +19,7 @@ from coatcheck.core.aws.dynamodb.item_size import free_bytes_for_checkpoint
 from coatcheck.core.job import JSON, Blob, Job
 from coatcheck.core.pack import to_json
 from coatcheck_worker.boto_transport import Transport
-from coatcheck_worker.storage.object_writer import ObjectWriter
+from coatcheck_worker.runner.storage.object_writer import ObjectWriter
 
 _CHUNK_SIZE = 1024 * 1024
 

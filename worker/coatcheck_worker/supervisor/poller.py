@@ -23,8 +23,8 @@ from coatcheck_worker.boto_transport import BotoTransport, Transport
 from coatcheck_worker.dependencies import Dependencies
 from coatcheck_worker.message_consumer import handle
 from coatcheck_worker.process_signals import drain_on_signals
-from coatcheck_worker.run.attempt import JobAttempt
-from coatcheck_worker.run.heartbeat import StopReason
+from coatcheck_worker.supervisor.attempt import JobAttempt
+from coatcheck_worker.supervisor.heartbeat import StopReason
 
 log = logging.getLogger(__name__)
 
@@ -109,12 +109,12 @@ class Poller:
 
 
 def main(job_types: Catalog | None = None, make_transport: Callable[[], Transport] = BotoTransport) -> None:
-    """`python -m coatcheck_worker.poller --lane LANE`. `python -m coatcheck_worker` starts several of these.
+    """`python -m coatcheck_worker.supervisor.poller --lane LANE`. `python -m coatcheck_worker` starts several of these.
 
     `job_types` are those it runs (by default those in the modules of COATCHECK_JOBS), `make_transport` makes its
     transport to AWS: tests bring their own.
     """
-    parser = argparse.ArgumentParser(prog="python -m coatcheck_worker.poller")
+    parser = argparse.ArgumentParser(prog="python -m coatcheck_worker.supervisor.poller")
     parser.add_argument("--lane", required=True)
     parser.add_argument("--grace", type=float, default=25.0)
     parser.add_argument("--memory", type=int, required=True)

@@ -29,13 +29,13 @@ from coatcheck.core.clock import SECOND
 from coatcheck.core.flows.notify import notify_deliverer
 from coatcheck.core.job import Blob, Job
 from coatcheck_worker.dependencies import Dependencies, Disposition
-from coatcheck_worker.run import settle
-from coatcheck_worker.run.handler_errors import decisive
-from coatcheck_worker.run.handler_secrets import read_secret
-from coatcheck_worker.run.heartbeat import Heartbeat, StopReason
-from coatcheck_worker.run.job_context import JobContext
-from coatcheck_worker.storage.orphans import discard_attempt
-from coatcheck_worker.storage.results import as_result, store_checkpoint, store_result
+from coatcheck_worker.supervisor import settle
+from coatcheck_worker.runner.handler_errors import decisive
+from coatcheck_worker.supervisor.handler_secrets import read_secret
+from coatcheck_worker.supervisor.heartbeat import Heartbeat, StopReason
+from coatcheck_worker.runner.job_context import JobContext
+from coatcheck_worker.orphans import discard_attempt
+from coatcheck_worker.runner.storage.results import as_result, store_checkpoint, store_result
 
 log = logging.getLogger(__name__)
 

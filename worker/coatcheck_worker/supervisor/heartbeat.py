@@ -16,7 +16,7 @@ from coatcheck.core.clock import SECOND
 from coatcheck.core.job import Job, Progress
 from coatcheck.core.lifecycle import Status
 from coatcheck_worker.boto_transport import Transport
-from coatcheck_worker.ticker import RENEWALS_PER_LEASE, Ticker
+from coatcheck_worker.supervisor.ticker import RENEWALS_PER_LEASE, Ticker
 
 log = logging.getLogger(__name__)
 

@@ -14,8 +14,8 @@ from coatcheck.core.lifecycle import Status
 from coatcheck.core.messages import JobMessage
 from coatcheck_worker import sweep
 from coatcheck_worker.dependencies import Ack, DeadLetter, Dependencies, Disposition, Redeliver
-from coatcheck_worker.run import settle
-from coatcheck_worker.run.attempt import JobAttempt
+from coatcheck_worker.supervisor import settle
+from coatcheck_worker.supervisor.attempt import JobAttempt
 
 AttemptCallback = Callable[[JobAttempt | None], None]
 

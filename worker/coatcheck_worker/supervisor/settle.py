@@ -16,11 +16,11 @@ from coatcheck.core.flows.notify import notify_deliverer
 from coatcheck.core.job import Blob, Job, JobError
 from coatcheck.core.lifecycle import FAIL, SUCCEED, TIME_OUT, Status, Transition
 from coatcheck_worker.dependencies import Ack, Dependencies, Disposition, Redeliver
-from coatcheck_worker.run.handler_errors import reason_of
-from coatcheck_worker.run.heartbeat import StopReason
-from coatcheck_worker.run.retry_decision import GiveUp, decide
-from coatcheck_worker.storage.orphans import discard_attempt
-from coatcheck_worker.storage.results import BadResult
+from coatcheck_worker.runner.handler_errors import reason_of
+from coatcheck_worker.supervisor.heartbeat import StopReason
+from coatcheck_worker.supervisor.retry_decision import GiveUp, decide
+from coatcheck_worker.orphans import discard_attempt
+from coatcheck_worker.runner.storage.results import BadResult
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from coatcheck.core.aws import s3
 from coatcheck.core.job import Blob
 from coatcheck.core.pack import pack
 from coatcheck_worker.boto_transport import Transport
-from coatcheck_worker.storage.part_uploader import MAX_PARTS, MAX_SIZE, PartUploader, part_size
+from coatcheck_worker.runner.storage.part_uploader import MAX_PARTS, MAX_SIZE, PartUploader, part_size
 
 _MAX_COMPRESSION_RATIO = 8
 """Data larger than this many times the row's inline limit is not compressed to see whether it fits."""

@@ -20,9 +20,9 @@ from coatcheck.core.clock import SECOND
 from coatcheck.core.ids import ARTIFACT_NAME
 from coatcheck.core.job import Blob, Job, Progress
 from coatcheck_worker.boto_transport import Transport
-from coatcheck_worker.run.heartbeat import Heartbeat
-from coatcheck_worker.storage.object_reader import READ_AHEAD, ObjectReader
-from coatcheck_worker.storage.object_writer import ObjectWriter
+from coatcheck_worker.supervisor.heartbeat import Heartbeat
+from coatcheck_worker.runner.storage.object_reader import READ_AHEAD, ObjectReader
+from coatcheck_worker.runner.storage.object_writer import ObjectWriter
 
 MAX_ARTIFACTS = 1000
 MAX_PROGRESS_MESSAGE = 200

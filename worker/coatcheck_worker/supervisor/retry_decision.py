@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from coatcheck.authoring.retry import Reject, RetryLater, RetryPolicy
-from coatcheck_worker.run.handler_errors import wait_of
+from coatcheck_worker.runner.handler_errors import wait_of
 
 
 @dataclass(frozen=True, slots=True)
