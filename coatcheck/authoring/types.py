@@ -8,7 +8,19 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Generic, Protocol, TypeAlias, TypeVar, Union, get_args, get_origin, get_type_hints, overload
+from typing import (
+    Any,
+    Generic,
+    Literal,
+    Protocol,
+    TypeAlias,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+    overload,
+)
 
 from pydantic import BaseModel
 
@@ -17,6 +29,8 @@ from coatcheck.authoring.retry import RetryPolicy
 
 In = TypeVar("In", bound=BaseModel)
 Out = TypeVar("Out")
+
+Isolation: TypeAlias = Literal["shared", "fresh"]
 
 MAX_NAME_LENGTH = 64
 _NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*")
@@ -70,8 +84,9 @@ class JobType(Generic[In, Out]):
     `output` is the pydantic model a handler returns, `Result` for bytes of its own making, or `type(None)`.
     `timeout` is how many seconds an attempt may run, `max_attempts` how many attempts a job may have: both are
     defaults and upper limits for what a client may ask. `lane` names the queue, which is a size of machine.
-    `handler` is the function, or a reference to it, `"module:function"`, which only the worker imports. The decorator
-    `job` makes a job type of a function. Raises ValueError for what cannot be a job type.
+    `isolation="fresh"` runs each job in a process of its own; otherwise a process runs one job after another, until one
+    leaves traces in it. `handler` is the function, or a reference to it, `"module:function"`, which only the worker
+    imports. The decorator `job` makes a job type of a function. Raises ValueError for what cannot be a job type.
     """
 
     name: str
@@ -84,6 +99,7 @@ class JobType(Generic[In, Out]):
     max_attempts: int = 3
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     handler: Run[In, Out] | str | None = None
+    isolation: Isolation = "shared"
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name) or len(self.name) > MAX_NAME_LENGTH:
@@ -100,6 +116,8 @@ class JobType(Generic[In, Out]):
             )
         if isinstance(self.handler, str) and not _REFERENCE.fullmatch(self.handler):
             raise ValueError(f'{self.name}: handler must be a function or "module:function", not {self.handler!r}')
+        if self.isolation not in get_args(Isolation):
+            raise ValueError(f'{self.name}: isolation must be "shared" or "fresh", not {self.isolation!r}')
 
 
 Catalog: TypeAlias = Mapping[str, JobType[Any, Any]]
@@ -139,6 +157,7 @@ def job(
     timeout: float = minutes(5),
     max_attempts: int = 3,
     retry: RetryPolicy | None = None,
+    isolation: Isolation = "shared",
 ) -> JobDecorator:
     """Make a job type of the decorated `def` or `async def` function of (input, context).
 
@@ -164,6 +183,7 @@ def job(
             max_attempts=max_attempts,
             retry=retry or RetryPolicy(),
             handler=function,
+            isolation=isolation,
         )
 
     return make

@@ -264,6 +264,12 @@ class JobErrorKind:
 HANDLER_ERROR = JobErrorKind(
     "handler-error", "The handler raised an error on every attempt", "Replay the job when the cause is fixed.", True
 )
+HANDLER_CRASHED = JobErrorKind(
+    "handler-crashed",
+    "The process that ran the handler ended on every attempt",
+    "`detail` says how it ended. Replay the job when the cause is fixed, or give its lane more memory.",
+    True,
+)
 REJECTED = JobErrorKind("rejected", "The handler refused the job", "`detail` says what to send instead.", False)
 TIMED_OUT = JobErrorKind(
     "timed-out", "The last attempt ran past its timeout", "Ask for a longer `timeout`, or for less work.", True
@@ -295,6 +301,6 @@ DEAD_LETTERED = JobErrorKind(
 )
 
 JOB_ERRORS = (
-    *(HANDLER_ERROR, REJECTED, TIMED_OUT, WORKER_LOST, HANDED_BACK, QUEUE_TTL_PASSED, CANCELED, BAD_RESULT),
-    *(UNKNOWN_TYPE, DEAD_LETTERED),
+    *(HANDLER_ERROR, HANDLER_CRASHED, REJECTED, TIMED_OUT, WORKER_LOST, HANDED_BACK, QUEUE_TTL_PASSED, CANCELED),
+    *(BAD_RESULT, UNKNOWN_TYPE, DEAD_LETTERED),
 )

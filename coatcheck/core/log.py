@@ -87,6 +87,11 @@ def log_context(**members: object) -> Iterator[None]:
         _CONTEXT.reset(token)
 
 
+def context_members() -> Mapping[str, Any]:
+    """The members of the log context that this code runs in."""
+    return _CONTEXT.get()
+
+
 def extra_of(record: logging.LogRecord) -> dict[str, Any]:
     """What a call of a logger passed as `extra`."""
     return {name: value for name, value in vars(record).items() if name not in _STANDARD}
@@ -109,4 +114,5 @@ def _escaped(text: str) -> str:
 
 
 def _trace(formatter: logging.Formatter, record: logging.LogRecord) -> str:
-    return formatter.formatException(record.exc_info) if record.exc_info else ""
+    """The trace of an exception, also of one that was raised in another process and arrived as text."""
+    return formatter.formatException(record.exc_info) if record.exc_info else record.exc_text or ""

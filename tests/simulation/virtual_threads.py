@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from coatcheck.core.clock import SECOND
 from coatcheck_worker.dependencies import ParallelMap
-from coatcheck_worker.supervisor.ticker import Tick, Ticker
+from coatcheck_worker.ticker import Tick, Ticker
 from tests.simulation.faults import ODD
 from tests.simulation.scheduler import Process
 from tests.simulation.world import World

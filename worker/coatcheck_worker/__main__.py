@@ -1,4 +1,4 @@
-"""`python -m coatcheck_worker`: a polling worker of several processes, for containers and for the local stack."""
+"""`python -m coatcheck_worker`: a polling worker, for containers and for the local stack."""
 
 from __future__ import annotations
 
@@ -27,9 +27,6 @@ A process that was killed by a signal did start, so it is restarted without this
 """
 MAX_RESTART_DELAY = 30.0
 MIN_UPTIME = 10.0
-
-MIN_MEMORY = 128
-"""Megabytes that a process takes to do anything at all."""
 
 
 @dataclass(slots=True)
@@ -62,8 +59,8 @@ class ChildProcess:
             self.scratch = None
 
 
-class ChildSupervisor:
-    """Keeps each child process running: a poller dies with a handler that crashes or does not stop."""
+class ProcessKeeper:
+    """Keeps each child process running."""
 
     def __init__(self, children: Sequence[ChildProcess], grace: float) -> None:
         self._children, self._grace = children, grace
@@ -113,20 +110,18 @@ class ChildSupervisor:
         child.remove_scratch()
 
 
-def main(poller: str = "coatcheck_worker.supervisor.poller", deliverer: str = "coatcheck_worker.webhooks") -> None:
-    """Parse the command line and supervise processes of the modules `poller` and, for webhooks, `deliverer`."""
+def main(supervisor: str = "coatcheck_worker.supervisor", deliverer: str = "coatcheck_worker.webhooks") -> None:
+    """Parse the command line and keep a process of the module `supervisor` for each lane, and one of `deliverer`."""
     parser = argparse.ArgumentParser(
         prog="python -m coatcheck_worker", description="Work off the queues of some lanes."
     )
     parser.add_argument("--lane", action="append", help="a lane to work for; repeat for more (default: every lane)")
-    parser.add_argument(
-        "--processes", type=int, default=1, help="processes per lane of jobs; each runs one job at a time"
-    )
+    parser.add_argument("--runners", type=int, default=1, help="jobs per lane that run at a time, each in a process")
     parser.add_argument(
         "--grace", type=float, default=25.0, help="seconds a running job is given on SIGTERM before it is handed back"
     )
     parser.add_argument(
-        "--memory", type=int, help="MB that a process may take (default: an equal share of what the machine has)"
+        "--memory", type=int, help="MB that a runner may take (default: an equal share of what the machine has)"
     )
     options = parser.parse_args()
     try:
@@ -137,39 +132,35 @@ def main(poller: str = "coatcheck_worker.supervisor.poller", deliverer: str = "c
     lanes = options.lane or sorted(settings.queues)
     if unknown := [lane for lane in lanes if lane not in settings.queues]:
         parser.error(f"no lane {', '.join(unknown)}; COATCHECK_QUEUES has: {', '.join(sorted(settings.queues))}")
-    if options.processes < 1:
-        parser.error("--processes must be 1 or more")
+    if options.runners < 1:
+        parser.error("--runners must be 1 or more")
     job_lanes = [lane for lane in lanes if lane != WEBHOOKS]
-    megabytes = options.memory or memory.per_process(options.processes * len(job_lanes) + (WEBHOOKS in lanes))
-    if megabytes < MIN_MEMORY:
-        parser.error(f"--memory must be {MIN_MEMORY} or more; a share here is {megabytes}: use fewer --processes")
+    megabytes = options.memory or memory.per_process(options.runners * len(job_lanes) + (WEBHOOKS in lanes))
+    if megabytes < memory.MIN_MEMORY:
+        parser.error(f"--memory must be {memory.MIN_MEMORY} or more; a share here is {megabytes}: use fewer --runners")
     try:
-        lines = serving_lines(settings, job_lanes, options.processes)
+        lines = serving_lines(settings, job_lanes, options.runners)
     except (BadSettings, JobTypeError) as error:
         sys.exit(str(error))
-    limits = ["--grace", str(options.grace), "--memory", str(megabytes)]
-    children = [
-        ChildProcess(lane, [sys.executable, "-m", poller, *limits, "--lane", lane])
-        for lane in job_lanes
-        for _ in range(options.processes)
-    ]
+    limits = ["--grace", str(options.grace), "--memory", str(megabytes), "--runners", str(options.runners)]
+    children = [ChildProcess(lane, [sys.executable, "-m", supervisor, *limits, "--lane", lane]) for lane in job_lanes]
     if WEBHOOKS in lanes:
         children.append(ChildProcess(WEBHOOKS, [sys.executable, "-m", deliverer]))
     for line in lines:
         log.info("%s", line)
-    supervisor = ChildSupervisor(children, options.grace)
-    signal.signal(signal.SIGTERM, supervisor.drain)
-    signal.signal(signal.SIGINT, supervisor.drain)
-    supervisor.run()
+    keeper = ProcessKeeper(children, options.grace)
+    signal.signal(signal.SIGTERM, keeper.drain)
+    signal.signal(signal.SIGINT, keeper.drain)
+    keeper.run()
 
 
-def serving_lines(settings: Settings, lanes: Sequence[str], processes: int) -> list[str]:
-    """Return what is said at the start of the processes of lanes of jobs. Coatcheck's own job types are not named.
+def serving_lines(settings: Settings, lanes: Sequence[str], runners: int) -> list[str]:
+    """Return what is said at the start of lanes of jobs. Coatcheck's own job types are not named.
 
     Raises BadSettings and JobTypeError.
     """
     job_types = load_job_types(settings.job_modules) if lanes else {}
-    counted = f"{processes} process{'es' if processes > 1 else ''}"
+    counted = f"{runners} runner{'s' if runners > 1 else ''}"
     served: dict[str, list[str]] = {lane: [] for lane in lanes}
     for name, job_type in sorted(job_types.items()):
         if job_type.lane in served and not name.startswith(RESERVED_PREFIX):

@@ -6,10 +6,10 @@ import functools
 import logging
 import os
 import random
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from coatcheck.authoring.loading import load_handlers, load_job_types
 from coatcheck.core.aws.call import AwsError
 from coatcheck.core.aws.lambda_functions import invoke_async
 from coatcheck.core.aws.sqs import ReceivedMessage
@@ -17,9 +17,15 @@ from coatcheck.core.clock import MINUTE, SECOND, system_clock
 from coatcheck.core.log import configure
 from coatcheck.core.settings import Settings
 from coatcheck.core.shards import ShardKind
+from coatcheck_worker import memory
 from coatcheck_worker.boto_transport import BotoTransport
 from coatcheck_worker.dependencies import Dependencies, threaded_map
-from coatcheck_worker.message_consumer import handle, log_context_of
+from coatcheck_worker.message_consumer import log_context_of
+from coatcheck_worker.process_isolation import hide_memory
+from coatcheck_worker.s3_signing import S3Signer
+from coatcheck_worker.supervisor.forkserver_client import ForkserverClient
+from coatcheck_worker.supervisor.job_messages import handle
+from coatcheck_worker.supervisor.runner_pool import RunnerPool
 from coatcheck_worker.sweep import SWEEP_THREADS, ShardAssignmentMessage, ShardCursors, shards_of
 from coatcheck_worker.sweep import sweep as sweep_once
 from coatcheck_worker.sweep.shard_assignment import FULL_SWEEP_INTERVAL
@@ -38,6 +44,9 @@ ATTEMPT_MARGIN = 25 * SECOND
 SWEEP_MARGIN = 5 * SECOND
 """Time reserved before the deadline of a sweep: for the rows in progress when its time is up."""
 
+SUPERVISOR_MEMORY = 128
+"""MB of the function's memory that its runner may not take: its own process needs them to settle the job."""
+
 ENDPOINT_LIMIT = 2
 """Records of one batch that may go to the same endpoint at a time: about a quarter of a batch of ten."""
 
@@ -47,7 +56,7 @@ def run(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
     https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
     """
-    dependencies = _dependencies(with_handlers=True)
+    dependencies = _worker_dependencies()
     deadline = dependencies.clock() + context.get_remaining_time_in_millis() - MARGIN
     failures = [
         {"itemIdentifier": record["messageId"]}
@@ -138,7 +147,7 @@ def _queue_url(dependencies: Dependencies, record: dict[str, Any]) -> str:
 
 @functools.cache
 def _delivery_context() -> DeliveryContext:
-    return DeliveryContext.of(_dependencies(with_handlers=False), os.environ)
+    return DeliveryContext.of(_dependencies(), os.environ)
 
 
 def _since_full_sweep(now: int) -> int:
@@ -148,13 +157,27 @@ def _since_full_sweep(now: int) -> int:
 
 @functools.cache
 def _sweeper_dependencies() -> Dependencies:
-    return replace(_dependencies(with_handlers=False), parallel_map=threaded_map(SWEEP_THREADS))
+    return replace(_dependencies(), parallel_map=threaded_map(SWEEP_THREADS))
 
 
 @functools.cache
-def _dependencies(*, with_handlers: bool) -> Dependencies:
-    """The dependencies, made once per container. The sweeper needs no handlers and nothing that they import."""
+def _worker_dependencies() -> Dependencies:
+    """The dependencies of the worker, made once per container: one runner, which is kept between invocations."""
+    hide_memory()
+    # it imports the job types while this process makes its clients
+    forkserver = ForkserverClient(os.environ, megabytes=_runner_megabytes(os.environ))
+    dependencies = _dependencies()
+    signer = S3Signer(dependencies.settings.bucket)
+    return replace(dependencies, runners=RunnerPool(forkserver), sign=signer.sign)
+
+
+def _runner_megabytes(environ: Mapping[str, str]) -> int:
+    return max(memory.MIN_MEMORY, int(environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "1024")) - SUPERVISOR_MEMORY)
+
+
+@functools.cache
+def _dependencies() -> Dependencies:
+    """The dependencies of a function that runs no handlers, made once per container."""
     settings = Settings.from_env(os.environ)
     configure(settings.log)
-    handlers = load_handlers(load_job_types(settings.job_modules)) if with_handlers else {}
-    return Dependencies(BotoTransport(), settings, handlers, clock=system_clock, roll=random.random)
+    return Dependencies(BotoTransport(), settings, clock=system_clock, roll=random.random)

@@ -46,39 +46,50 @@ class BotoTransport:
     def __init__(self, session: boto3.Session | None = None, *, endpoint_url: str | None = None) -> None:
         session = session or boto3.Session()
         self._clients: dict[Service, Any] = {
-            name: session.client(name, endpoint_url=endpoint_url, config=_config())
+            name: session.client(name, endpoint_url=endpoint_url, config=client_config())
             for name in ("dynamodb", "sqs", "secretsmanager")
         }
         self._clients["s3"] = _s3(session, endpoint_url)
         # the only urgent call is the heartbeat, which writes to the table
         self._urgent: dict[Service, Any] = {
-            "dynamodb": session.client("dynamodb", endpoint_url=endpoint_url, config=_config().merge(_urgent()))
+            "dynamodb": session.client("dynamodb", endpoint_url=endpoint_url, config=client_config().merge(_urgent()))
         }
         # seldom needed, and making one takes a tenth of a second
         self._make_lambda = functools.cache(
-            lambda: session.client("lambda", endpoint_url=endpoint_url, config=_config())
+            lambda: session.client("lambda", endpoint_url=endpoint_url, config=client_config())
         )
 
     def send(self, call: Call[T]) -> T:
         """Send `call` and read its answer. Raises AwsUnavailable or AwsRefused."""
-        method = getattr(self._client(call), xform_name(call.operation))
-        try:
-            return call.read(method(**call.params))
-        except ClientError as error:
-            response = cast("dict[str, Any]", error.response)
-            refusal = call.expected_errors.get(response["Error"].get("Code", ""))
-            if refusal is not None:
-                return refusal(response)
-            raise error_from(call, response) from error
-        except ParamValidationError as error:
-            raise AwsRefused(call, "ParamValidationError") from error
-        except BotoCoreError as error:
-            raise AwsUnavailable(call, type(error).__name__) from error
+        return send_by(self._client(call), call)
 
     def _client(self, call: Call[Any]) -> Any:
         if call.service == "lambda":
             return self._make_lambda()
         return (self._urgent if call.urgent else self._clients)[call.service]
+
+
+def send_by(client: Any, call: Call[T]) -> T:
+    """Send `call` by a client of boto3 and read its answer. Raises AwsUnavailable or AwsRefused."""
+    method = getattr(client, xform_name(call.operation))
+    try:
+        return call.read(method(**call.params))
+    except ClientError as error:
+        response = cast("dict[str, Any]", error.response)
+        refusal = call.expected_errors.get(response["Error"].get("Code", ""))
+        if refusal is not None:
+            return refusal(response)
+        raise error_from(call, response) from error
+    except ParamValidationError as error:
+        raise AwsRefused(call, "ParamValidationError") from error
+    except BotoCoreError as error:
+        raise AwsUnavailable(call, type(error).__name__) from error
+
+
+def body_is_safe_at(url: str) -> bool:
+    """Whether nobody can change a body on its way to `url`: then it needs no signed sha256 of its own."""
+    endpoint = urlsplit(url)
+    return endpoint.scheme == "https" or endpoint.hostname in _LOOPBACK
 
 
 def _s3(session: boto3.Session, endpoint_url: str | None) -> Any:
@@ -88,14 +99,14 @@ def _s3(session: boto3.Session, endpoint_url: str | None) -> Any:
     plain http to another machine, the body is signed too.
     """
     unsigned = Config(s3={"payload_signing_enabled": False})
-    client = session.client("s3", endpoint_url=endpoint_url, config=_config().merge(unsigned))
-    endpoint = urlsplit(client.meta.endpoint_url)
-    if endpoint.scheme == "https" or endpoint.hostname in _LOOPBACK:
+    client = session.client("s3", endpoint_url=endpoint_url, config=client_config().merge(unsigned))
+    if body_is_safe_at(client.meta.endpoint_url):
         return client
-    return session.client("s3", endpoint_url=endpoint_url, config=_config())
+    return session.client("s3", endpoint_url=endpoint_url, config=client_config())
 
 
-def _config() -> Config:
+def client_config() -> Config:
+    """How each client connects, waits and retries."""
     return Config(
         connect_timeout=_CONNECT_TIMEOUT,
         read_timeout=_LONG_POLL + 10,

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias, TypeVar
 
-from coatcheck.authoring.types import Handlers
 from coatcheck.core.settings import Settings
 from coatcheck_worker.boto_transport import Transport
-from coatcheck_worker.supervisor.secret_cache import SecretCache
-from coatcheck_worker.supervisor.ticker import Ticker, tick_in_thread
+from coatcheck_worker.runners import NoRunners, Runners
+from coatcheck_worker.s3_signing import Sign, sign_nothing
+from coatcheck_worker.secret_cache import SecretCache
+from coatcheck_worker.ticker import Ticker, tick_in_thread
 
 R = TypeVar("R")
 V = TypeVar("V")
@@ -45,17 +45,17 @@ def threaded_map(threads: int) -> ParallelMap:
 class Dependencies:
     """The worker's dependencies. `clock` returns milliseconds since the epoch, `roll` a random number in [0, 1).
 
-    `ticker` drives the heartbeat of an attempt. `end_process` ends this process at once, with an exit status. The
+    `runners` run the handlers, `sign` signs their requests to S3. `ticker` drives the heartbeat of an attempt. The
     sweeper processes rows through `parallel_map`. `secrets` keeps those that handlers asked for.
     """
 
     transport: Transport
     settings: Settings
-    handlers: Handlers
     clock: Callable[[], int]
     roll: Callable[[], float]
+    runners: Runners = field(default_factory=NoRunners)
+    sign: Sign = sign_nothing
     ticker: Ticker = tick_in_thread
-    end_process: Callable[[int], object] = os._exit
     parallel_map: ParallelMap = sequential_map
     secrets: SecretCache = field(default_factory=SecretCache)
 

@@ -10,6 +10,10 @@ MB = 1024 * 1024
 USABLE_FRACTION = 0.9
 """The part of the machine's memory that is divided among the worker processes; the rest stays free for others."""
 
+MIN_MEMORY = 128
+"""Megabytes that a process takes to do anything at all."""
+
+_CGROUP_EVENTS = "/sys/fs/cgroup/memory.events"
 _CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
@@ -27,6 +31,18 @@ def limit(megabytes: int) -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     wanted = megabytes * MB
     resource.setrlimit(resource.RLIMIT_DATA, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
+
+
+def times_out_of_memory() -> int:
+    """How often the system has ended a process of this container for lack of memory; 0 where it does not say.
+
+    https://docs.kernel.org/admin-guide/cgroup-v2.html#memory-interface-files (memory.events)
+    """
+    try:
+        events = dict(line.split() for line in Path(_CGROUP_EVENTS).read_text().splitlines())
+        return int(events.get("oom_kill", 0))
+    except (OSError, ValueError):
+        return 0
 
 
 def _available() -> int:

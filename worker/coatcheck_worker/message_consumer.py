@@ -9,11 +9,10 @@ from contextlib import AbstractContextManager
 
 from coatcheck.core.aws.call import AwsError
 from coatcheck.core.aws.dynamodb.compatibility import NewerRow
-from coatcheck.core.aws.sqs import ReceivedMessage, change_visibility, delete, send_dead_letter
+from coatcheck.core.aws.sqs import ReceivedMessage, change_visibility, send_dead_letter
 from coatcheck.core.log import log_context
-from coatcheck.core.messages import BadMessage, JobMessage, NewerMessage, subject
+from coatcheck.core.messages import BadMessage, NewerMessage, subject
 from coatcheck_worker.dependencies import Ack, DeadLetter, Dependencies, Disposition, Redeliver
-from coatcheck_worker.supervisor.claim import AttemptCallback, run_job
 
 log = logging.getLogger(__name__)
 
@@ -35,32 +34,11 @@ which must not end there.
 """
 
 
-def handle(
-    dependencies: Dependencies,
-    received: ReceivedMessage,
-    *,
-    deadline: int | None = None,
-    on_attempt: AttemptCallback = lambda _: None,
-) -> bool:
-    """Do what the message asks for. Returns True if the message is done and is to be deleted.
-
-    `deadline` and `on_attempt` are as in `run_job`. Raises AwsError when AWS is unavailable: nothing is lost then, the
-    sweeper recovers the job.
-    """
-
-    def on_forced_exit(disposition: Disposition) -> None:
-        if apply_disposition(dependencies, received, disposition):
-            dependencies.transport.send(delete(received))
-
-    def run() -> Disposition:
-        message = JobMessage.parse(received.body)
-        return run_job(dependencies, message, deadline=deadline, on_forced_exit=on_forced_exit, on_attempt=on_attempt)
-
-    return process_message(dependencies, received, run)
-
-
 def process_message(dependencies: Dependencies, received: ReceivedMessage, work: Callable[[], Disposition]) -> bool:
-    """Do the `work` of a message. Returns True if it is to be deleted. Raises AwsError, as `handle` does."""
+    """Do the `work` of a message. Returns True if the message is done and is to be deleted.
+
+    Raises AwsError when AWS is unavailable: nothing is lost then, the sweeper recovers what the message was about.
+    """
     with log_context_of(dependencies, received):
         return _process_message(dependencies, received, work)
 

@@ -3,11 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Protocol
 
 from coatcheck.core.job import Job
 
 
-def _folder(job: Job) -> str:
+class KeyedJob(Protocol):
+    """What the keys of a job's objects are made of."""
+
+    @property
+    def tenant(self) -> str:
+        """Whose job it is."""
+
+    @property
+    def id(self) -> str:
+        """The job's id."""
+
+    @property
+    def created_at(self) -> int:
+        """When it was created, in milliseconds."""
+
+    @property
+    def attempt(self) -> int:
+        """The attempt that makes the objects."""
+
+
+def _folder(job: KeyedJob) -> str:
     """The key includes the time because an id may be used again when its job is gone."""
     return f"{job.tenant}/{job.id}/{job.created_at:013d}"
 
@@ -21,22 +42,22 @@ def input_key(job: Job) -> str:
     return f"inputs/{_folder(job)}/input-{job.input.sha256.hex()}"
 
 
-def checkpoint_key(job: Job, sha256: bytes) -> str:
+def checkpoint_key(job: KeyedJob, sha256: bytes) -> str:
     """The key of a checkpoint, with the hash of its content: any later attempt may need it."""
     return f"inputs/{_folder(job)}/checkpoint-{sha256.hex()}"
 
 
-def attempt_prefix(job: Job) -> str:
+def attempt_prefix(job: KeyedJob) -> str:
     """The prefix of an attempt's objects. Each attempt has its own, so that none overwrites another's objects."""
     return f"results/{_folder(job)}/{job.attempt}/"
 
 
-def result_key(job: Job) -> str:
+def result_key(job: KeyedJob) -> str:
     """The key of the result of the attempt `job.attempt`."""
     return f"{attempt_prefix(job)}result"
 
 
-def artifact_key(job: Job, name: str) -> str:
+def artifact_key(job: KeyedJob, name: str) -> str:
     """The key of an artifact of the attempt `job.attempt`."""
     return f"{attempt_prefix(job)}artifacts/{name}"
 

@@ -38,7 +38,7 @@ def send_job(queue_url: str, message: JobMessage, *, delay: int = 0) -> Call[Non
 
 
 MAX_BATCH = 10
-"""Messages of one SendMessageBatch."""
+"""Messages of one SendMessageBatch, DeleteMessageBatch or ReceiveMessage."""
 
 
 def send_jobs(queue_url: str, messages: Sequence[tuple[JobMessage, int]]) -> Call[frozenset[int]]:
@@ -127,6 +127,16 @@ def delete(message: ReceivedMessage) -> Call[None]:
     params = {"QueueUrl": message.queue_url, "ReceiptHandle": message.receipt_handle}
     gone = dict.fromkeys(("ReceiptHandleIsInvalid", "InvalidParameterValue"), _ignore)
     return Call("sqs", "DeleteMessage", params, read=_ignore, expected_errors=gone)
+
+
+def delete_batch(messages: Sequence[ReceivedMessage]) -> Call[frozenset[int]]:
+    """Up to 10 messages of one queue have done their work. Returns the positions of those that were not deleted."""
+    entries = [{"Id": str(position), "ReceiptHandle": one.receipt_handle} for position, one in enumerate(messages)]
+
+    def read(response: AwsResponse) -> frozenset[int]:
+        return frozenset(int(entry["Id"]) for entry in response.get("Failed", []))
+
+    return Call("sqs", "DeleteMessageBatch", {"QueueUrl": messages[0].queue_url, "Entries": entries}, read)
 
 
 def change_visibility(message: ReceivedMessage, seconds: int) -> Call[None]:

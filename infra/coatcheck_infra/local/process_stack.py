@@ -29,7 +29,7 @@ async def prepare_process_stack(stack: StackContext) -> PreparedStack:
         return (sys.executable, "-m", name, *command)
 
     listener = stack.listener
-    workers = ("--processes", str(stack.workers), "--grace", str(DRAIN_SECONDS))
+    workers = ("--runners", str(stack.workers), "--grace", str(DRAIN_SECONDS))
     specs = [
         ProcessSpec(
             "api",

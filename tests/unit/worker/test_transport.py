@@ -13,7 +13,7 @@ from coatcheck.core.aws import s3
 from coatcheck.core.aws.call import Call
 from coatcheck.core.settings import Settings
 from coatcheck_worker.boto_transport import BotoTransport
-from coatcheck_worker.supervisor.ticker import RENEWALS_PER_LEASE
+from coatcheck_worker.ticker import RENEWALS_PER_LEASE
 
 BODY = b"body"
 UNSIGNED = "UNSIGNED-PAYLOAD"

@@ -18,38 +18,33 @@ from coatcheck.core.aws import s3_keys
 from coatcheck.core.aws.call import AwsError
 from coatcheck.core.clock import SECOND
 from coatcheck.core.ids import ARTIFACT_NAME
-from coatcheck.core.job import Blob, Job, Progress
+from coatcheck.core.job import Blob, Progress
 from coatcheck_worker.boto_transport import Transport
-from coatcheck_worker.supervisor.heartbeat import Heartbeat
+from coatcheck_worker.protocol import MAX_ARTIFACTS, MAX_MESSAGE, RunJob
 from coatcheck_worker.runner.storage.object_reader import READ_AHEAD, ObjectReader
 from coatcheck_worker.runner.storage.object_writer import ObjectWriter
-
-MAX_ARTIFACTS = 1000
-MAX_PROGRESS_MESSAGE = 200
+from coatcheck_worker.runner.supervisor_port import SupervisorPort
 
 
 class JobContext:
-    """`coatcheck.authoring.context.Context` for an attempt that runs in this process."""
+    """`coatcheck.authoring.context.Context` for an attempt that runs in this process. S3 is reached by `transport`."""
 
     def __init__(
         self,
         transport: Transport,
-        bucket: str,
-        job: Job,
-        heartbeat: Heartbeat,
+        job: RunJob,
+        port: SupervisorPort,
         *,
-        checkpoint: Any,
         workdir: Path,
         clock: Callable[[], int],
-        read_secret: Callable[[str], str],
     ) -> None:
-        self._transport, self._bucket, self._job, self._heartbeat = transport, bucket, job, heartbeat
-        self._clock, self._read_secret = clock, read_secret
+        self._transport, self._bucket, self._job, self._port = transport, job.bucket, job, port
+        self._clock = clock
         self._lock = threading.Lock()
         self._artifacts: dict[str, Blob | None] = {}
         self.job_id, self.tenant = job.id, job.tenant
         self.attempt, self.max_attempts = job.attempt, job.max_attempts
-        self.checkpoint = checkpoint
+        self.checkpoint: Any = None
         self.unconfirmed = False
         """Whether S3 may hold an artifact that was given up: a handler may go on without it."""
         self.workdir = workdir
@@ -61,7 +56,7 @@ class JobContext:
     @property
     def remaining(self) -> float:
         """Seconds until this attempt has to end."""
-        return max(0.0, (self._heartbeat.deadline - self._clock()) / SECOND)
+        return max(0.0, (self._job.deadline - self._clock()) / SECOND)
 
     @property
     def artifacts(self) -> list[Blob]:
@@ -75,14 +70,14 @@ class JobContext:
         """
         if not 0 <= fraction <= 1:
             raise ValueError(f"a fraction is between 0 and 1, not {fraction}")
-        text = None if message is None else sanitize.plain_text(message, longest=MAX_PROGRESS_MESSAGE)
-        self._heartbeat.set_progress(Progress(round(float(fraction), 4), text or None))
+        text = None if message is None else sanitize.plain_text(message, longest=MAX_MESSAGE)
+        self._port.report_progress(Progress(round(float(fraction), 4), text or None))
         self.check()
 
     def check(self) -> None:
         """Raise Stopped when the attempt has to end."""
-        if self._heartbeat.stop is not None:
-            raise Stopped(self._heartbeat.stop.value)
+        if self._port.stop_reason is not None:
+            raise Stopped(self._port.stop_reason)
 
     def open_input(self, upload: Upload) -> BinaryIO:
         """The uploaded file as a seekable file. Raises FileNotFoundError when it has expired."""
@@ -102,8 +97,8 @@ class JobContext:
         return path
 
     def secret(self, name: str) -> str:
-        """The secret of that name. Raises LookupError if there is none, and AwsError if it cannot be read."""
-        return self._read_secret(name)
+        """The secret of that name. Raises LookupError if there is none, and RuntimeError if it cannot be read."""
+        return self._port.read_secret(name)
 
     @contextlib.contextmanager
     def artifact(self, name: str, content_type: str = "application/octet-stream") -> Iterator[BinaryIO]:

@@ -1,71 +1,46 @@
-"""One attempt at a claimed job: run its handler under a heartbeat, then settle."""
+"""One attempt at a claimed job: have a runner run its handler under a heartbeat, then settle."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import inspect
-import json
 import logging
-import os
-import tempfile
-import threading
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from pydantic import ValidationError
-
-from coatcheck.authoring.context import Stopped
-from coatcheck.authoring.retry import Reject
-from coatcheck.authoring.types import Continue, Handler
 from coatcheck.core.aws import s3, s3_keys
 from coatcheck.core.aws.call import AwsError
 from coatcheck.core.aws.dynamodb import job_items
-from coatcheck.core.aws.dynamodb.item_size import MAX_RESULT_IN_ROW
+from coatcheck.core.aws.dynamodb.item_size import MAX_RESULT_IN_ROW, free_bytes_for_checkpoint
 from coatcheck.core.aws.flow import run
 from coatcheck.core.clock import SECOND
 from coatcheck.core.flows.notify import notify_deliverer
-from coatcheck.core.job import Blob, Job
+from coatcheck.core.job import Blob, Job, Progress
+from coatcheck.core.log import log_context
+from coatcheck.core.pack import pack
 from coatcheck_worker.dependencies import Dependencies, Disposition
+from coatcheck_worker.orphans import discard_attempt
+from coatcheck_worker.protocol import Continued, Raised, Returned, RunJob
+from coatcheck_worker.runners import Died, Ended, Runner, RunnerNotStarted
+from coatcheck_worker.s3_signing import AttemptKeys
 from coatcheck_worker.supervisor import settle
-from coatcheck_worker.runner.handler_errors import decisive
 from coatcheck_worker.supervisor.handler_secrets import read_secret
 from coatcheck_worker.supervisor.heartbeat import Heartbeat, StopReason
-from coatcheck_worker.runner.job_context import JobContext
-from coatcheck_worker.orphans import discard_attempt
-from coatcheck_worker.runner.storage.results import as_result, store_checkpoint, store_result
 
 log = logging.getLogger(__name__)
 
-UNRESPONSIVE_EXIT_STATUS = 75
-"""Exit status of a worker that was ended because a handler did not stop (EX_TEMPFAIL of sysexits.h)."""
 
-
-FORKED_EXIT_STATUS = 70
-"""Exit status of a child of a handler that returned from it (EX_SOFTWARE)."""
+class InputGone(Exception):
+    """The input or the checkpoint is no longer in the bucket."""
 
 
 class JobAttempt:
     """The attempt `job.attempt`, held by this process.
 
-    `deadline` is when the process itself must be done (milliseconds), if it has one. `on_forced_exit` gets the
-    disposition if the handler does not stop and the process has to be ended.
+    `deadline` is when the process itself must be done (milliseconds), if it has one.
     """
 
-    def __init__(
-        self,
-        dependencies: Dependencies,
-        job: Job,
-        handler: Handler[Any, Any],
-        *,
-        deadline: int | None,
-        on_forced_exit: Callable[[Disposition], None],
-    ) -> None:
-        self._dependencies, self._job, self._handler, self._on_forced_exit = dependencies, job, handler, on_forced_exit
-        self._policy = handler.job_type.retry
-        self._settling = threading.Lock()
+    def __init__(self, dependencies: Dependencies, job: Job, *, deadline: int | None) -> None:
+        self._dependencies, self._job = dependencies, job
+        self._served = dependencies.runners.served[job.type]
         run_deadline = (job.claimed_at or dependencies.clock()) + job.timeout
         self.heartbeat = Heartbeat(
             dependencies.transport,
@@ -74,7 +49,6 @@ class JobAttempt:
             lease=dependencies.settings.lease_ms,
             deadline=run_deadline if deadline is None else min(run_deadline, deadline),
             clock=dependencies.clock,
-            on_unresponsive=self._end_process,
             ticker=dependencies.ticker,
         )
 
@@ -85,134 +59,145 @@ class JobAttempt:
         return f"{self._job.id} ({self._job.type}), which has run for {seconds} s"
 
     def run(self) -> Disposition:
-        """Run the handler and settle. Raises AwsError when the settling write cannot be sent: the lease decides."""
-        try:
-            folder = tempfile.TemporaryDirectory(prefix="coatcheck-", ignore_cleanup_errors=True)
-        except OSError as error:
-            return settle.not_begun(self._dependencies, self._job, error)
-        with folder as workdir, self.heartbeat:
+        """Run the handler and settle. Raises AwsError when a write cannot be sent: the lease decides."""
+        context = log_context(tenant=self._job.tenant, attempt=self._job.attempt)
+        with context, self.heartbeat:
             run(self._dependencies.transport, notify_deliverer(self._dependencies.settings, self._job))
-            context = JobContext(
-                self._dependencies.transport,
-                self._dependencies.settings.bucket,
-                self._job,
-                self.heartbeat,
-                checkpoint=None,
-                workdir=Path(workdir),
-                clock=self._dependencies.clock,
-                read_secret=partial(read_secret, self._dependencies),
-            )
+            if self.heartbeat.stop is not None:
+                return self._stop()
             try:
-                settling = self._store(self._call_handler(context), context)
-            except BaseException as error:  # noqa: BLE001 - whatever a handler raises ends its attempt, not the worker
-                return self._ended_by(decisive(error, stop_requested=self.heartbeat.stop is not None))
-            # outside the try: a write that fails may still have been made, and then what it points to must stay
-            with self._settling:
-                return settling()
+                ended = self._run_in_runner()
+            except (OSError, RunnerNotStarted) as error:
+                return settle.not_begun(self._dependencies, self._job, error)
+            except InputGone as gone:
+                rejected = Raised(error="rejected", name="Reject", reason=str(gone), permanent=True)
+                return self._failed(rejected)
+            except AwsError as error:
+                return self._failed(Raised(error="error", name=type(error).__name__))
+            return self._settle(ended)
 
-    def _call_handler(self, context: JobContext) -> Any:
-        # the attempt may have to end before it began: the claim may have taken longer than there was time
-        context.check()
-        context.checkpoint = self._checkpoint()
-        given, process = self._input(), os.getpid()
-        try:
-            value = self._handler.run(given, context)
-            if inspect.isawaitable(value):
-                return asyncio.run(_until_stopped(value, self.heartbeat))
-            return value
-        finally:
-            if os.getpid() != process:
-                # the handler forked, and its child came back: it must not settle the attempt a second time
-                os._exit(FORKED_EXIT_STATUS)
+    def _run_in_runner(self) -> Ended | Died:
+        job = self._job
+        given = self._load(job.input, s3_keys.input_key(job))
+        saved = job.checkpoint
+        checkpoint = b"" if saved is None else self._load(saved, s3_keys.checkpoint_key(job, saved.sha256))
+        keys = AttemptKeys.of(job, given)
+        with self._dependencies.runners.take(job.type) as runner, runner.workdir() as workdir:
+            self._connect(runner)
+            try:
+                return runner.run(
+                    self._request(len(given), workdir),
+                    given + checkpoint,
+                    _Port(self._dependencies, self.heartbeat, keys),
+                )
+            finally:
+                self.heartbeat.call_when_stopped(lambda _: None)
+                self.heartbeat.call_when_unresponsive(lambda _: None)
 
-    def _input(self) -> Any:
-        text = self._load(self._job.input, s3_keys.input_key(self._job))
-        try:
-            return self._handler.job_type.input.model_validate_json(text)
-        except ValidationError as error:
-            raise Reject(
-                f"the input no longer fits {self._job.type} ({error.error_count()} errors): submit the job anew"
-            ) from None
+    def _connect(self, runner: Runner) -> None:
+        """Let the heartbeat tell the runner to stop, and end it if it does not."""
 
-    def _checkpoint(self) -> Any:
-        saved = self._job.checkpoint
-        return None if saved is None else json.loads(self._load(saved, s3_keys.checkpoint_key(self._job, saved.sha256)))
+        def end(stop: StopReason) -> None:
+            log.error("%s does not stop (%s): ending its process", self._job.id, stop.value)
+            runner.kill()
+
+        self.heartbeat.call_when_unresponsive(end)
+        self.heartbeat.call_when_stopped(lambda stop: runner.stop(stop.value))
+
+    def _request(self, input_size: int, workdir: Path) -> RunJob:
+        job = self._job
+        return RunJob(
+            tenant=job.tenant,
+            id=job.id,
+            type=job.type,
+            lane=job.lane,
+            created_at=job.created_at,
+            attempt=job.attempt,
+            max_attempts=job.max_attempts,
+            deadline=self.heartbeat.deadline,
+            bucket=self._dependencies.settings.bucket,
+            workdir=str(workdir),
+            input_size=input_size,
+            has_checkpoint=job.checkpoint is not None,
+            inline_checkpoint=free_bytes_for_checkpoint(job),
+        )
 
     def _load(self, blob: Blob, key: str) -> bytes:
         if blob.inline is not None:
             return blob.inline
         stream = self._dependencies.transport.send(s3.get(self._dependencies.settings.bucket, key))
         if stream is None:
-            raise Reject("the stored input or checkpoint is no longer kept: submit the job anew")
+            raise InputGone("the stored input or checkpoint is no longer kept: submit the job anew")
         with stream:
             return bytes(stream.read())
 
-    def _store(self, value: Any, context: JobContext) -> Callable[[], Disposition]:
-        """Store what the handler returned. Returns the settling write, which is still to be sent."""
-        dependencies, job = self._dependencies, self._job
-        bucket = dependencies.settings.bucket
-        if isinstance(value, Continue):
-            checkpoint = store_checkpoint(dependencies.transport, bucket, job, value.checkpoint)
-            return partial(settle.continued, dependencies, job, checkpoint)
-        result = as_result(self._handler.job_type, value)
-        # a job whose result is in the bucket is looked at when it has expired: what was given up goes with it
-        in_row = 0 if context.unconfirmed else MAX_RESULT_IN_ROW
-        stored = store_result(dependencies.transport, bucket, job, result, in_row=in_row, check=context.check)
-        if context.artifacts:
-            dependencies.transport.send(job_items.put_artifacts(dependencies.settings.table, job, context.artifacts))
-        return partial(settle.succeeded, dependencies, job, stored, len(context.artifacts))
+    def _settle(self, ended: Ended | Died) -> Disposition:
+        if isinstance(ended, Died):
+            return self._stop() if self.heartbeat.stop is not None else self._crashed(ended)
+        match ended.outcome:
+            case Returned() as returned:
+                return self._succeeded(returned, ended.inline)
+            case Continued() as continued:
+                return self._continued(continued, ended.inline)
+            case Raised(error="stopped") if self.heartbeat.stop is not None:
+                return self._stop()
+            case Raised() if self.heartbeat.stop is StopReason.LEASE_LOST:
+                return self._stop()
+            case raised:
+                return self._failed(raised)
 
-    def _ended_by(self, error: BaseException) -> Disposition:
-        if self.heartbeat.stop is not None and isinstance(error, (Stopped, asyncio.CancelledError)):
-            return self._stop()
-        if isinstance(error, AwsError) and self.heartbeat.stop is StopReason.LEASE_LOST:
-            return self._stop()
-        # the client reads the reason, and it may hold what a tenant sent
-        trace = None if isinstance(error, Reject) else error
-        log.warning("%s: attempt %d failed: %s", self._job.id, self._job.attempt, type(error).__name__, exc_info=trace)
-        with self._settling:
-            disposition = settle.raised(self._dependencies, self._job, self._policy, error)
+    def _succeeded(self, returned: Returned, inline: bytes) -> Disposition:
+        dependencies, job = self._dependencies, self._job
+        if returned.inline and len(pack(inline)) > MAX_RESULT_IN_ROW:
+            return self._crashed(Died("its process sent a result that is too large for the row"))
+        artifacts = [artifact.blob() for artifact in returned.artifacts]
+        if artifacts:
+            dependencies.transport.send(job_items.put_artifacts(dependencies.settings.table, job, artifacts))
+        result = returned.result.blob(inline if returned.inline else None)
+        return settle.succeeded(dependencies, job, result, len(artifacts))
+
+    def _continued(self, continued: Continued, inline: bytes) -> Disposition:
+        if continued.inline and len(pack(inline)) > free_bytes_for_checkpoint(self._job):
+            return self._crashed(Died("its process sent a checkpoint that is too large for the row"))
+        checkpoint = continued.checkpoint.blob(inline if continued.inline else None)
+        return settle.continued(self._dependencies, self._job, checkpoint)
+
+    def _failed(self, raised: Raised) -> Disposition:
+        disposition = settle.raised(self._dependencies, self._job, self._served, raised)
+        discard_attempt(self._dependencies, self._job)
+        return disposition
+
+    def _crashed(self, died: Died) -> Disposition:
+        log.error("%s: attempt %d crashed: %s", self._job.id, self._job.attempt, died.cause)
+        for line in died.output:
+            log.error("its last output: %s", line)
+        disposition = settle.crashed(self._dependencies, self._job, self._served, died.cause)
         discard_attempt(self._dependencies, self._job)
         return disposition
 
     def _stop(self) -> Disposition:
         stop = self.heartbeat.stop or StopReason.HANDED_BACK
-        with self._settling:
-            disposition = self._settle_stopped(stop)
+        disposition = settle.stopped(
+            self._dependencies, self._job, self._served, stop, deadline=self.heartbeat.deadline
+        )
         discard_attempt(self._dependencies, self._job)
         return disposition
 
-    def _settle_stopped(self, stop: StopReason) -> Disposition:
-        return settle.stopped(self._dependencies, self._job, self._policy, stop, deadline=self.heartbeat.deadline)
 
-    def _end_process(self, stop: StopReason) -> None:
-        """The handler does not stop: settle the attempt without it, then end it with its process."""
-        if not self._settling.acquire(blocking=False):
-            return
-        log.error("%s does not stop (%s): ending the process", self._job.id, stop.value)
-        try:
-            self._on_forced_exit(self._settle_stopped(stop))
-        except Exception:
-            # the process has to end, whatever the error was
-            with contextlib.suppress(Exception):
-                log.exception("%s could not be settled; its lease will run out", self._job.id)
-        self._dependencies.end_process(UNRESPONSIVE_EXIT_STATUS)
+class _Port:
+    """What the runner of one attempt may ask for."""
 
+    def __init__(self, dependencies: Dependencies, heartbeat: Heartbeat, keys: AttemptKeys) -> None:
+        self._dependencies, self._heartbeat, self._keys = dependencies, heartbeat, keys
 
-async def _until_stopped(work: Any, heartbeat: Heartbeat) -> Any:
-    """Await `work`; when the heartbeat requests a stop, cancel it at its next await."""
-    loop = asyncio.get_running_loop()
-    task = asyncio.ensure_future(work)
+    def report_progress(self, progress: Progress) -> None:
+        """Let the next renewal of the lease write it."""
+        self._heartbeat.set_progress(progress)
 
-    def cancel() -> None:
-        # the loop is closed when the handler has finished: there is nothing left to cancel
-        with contextlib.suppress(RuntimeError):
-            loop.call_soon_threadsafe(task.cancel)
+    def read_secret(self, name: str) -> str:
+        """Return a secret. Raises LookupError if there is none, and AwsError if it cannot be read."""
+        return read_secret(self._dependencies, name)
 
-    heartbeat.call_when_stopped(cancel)
-    try:
-        return await task
-    except asyncio.CancelledError:
-        if heartbeat.stop is None:
-            raise
-        raise Stopped(heartbeat.stop.value) from None
+    def sign(self, method: str, url: str, headers: Mapping[str, str]) -> Mapping[str, str]:
+        """Return the headers that sign a request to S3. Raises NotAllowed."""
+        return self._dependencies.sign(self._keys, method, url, headers)

@@ -25,7 +25,6 @@ def run_job(
     message: JobMessage,
     *,
     deadline: int | None = None,
-    on_forced_exit: Callable[[Disposition], None],
     on_attempt: AttemptCallback = lambda _: None,
 ) -> Disposition:
     """Claim the job, run it and settle it, both in Lambda and in the polling process.
@@ -38,10 +37,9 @@ def run_job(
     outcome = _claim(dependencies, key)
     if isinstance(outcome, transitions.TransitionRefused):
         return _disposition_of_unclaimed(dependencies, key, outcome.job)
-    handler = dependencies.handlers.get(outcome.type)
-    if handler is None:
+    if outcome.type not in dependencies.runners.served:
         return settle.requeue_unknown_type(dependencies, outcome)
-    attempt = JobAttempt(dependencies, outcome, handler, deadline=deadline, on_forced_exit=on_forced_exit)
+    attempt = JobAttempt(dependencies, outcome, deadline=deadline)
     on_attempt(attempt)
     try:
         return attempt.run()

@@ -16,7 +16,7 @@ from coatcheck.core.clock import SECOND
 from coatcheck.core.job import Job, Progress
 from coatcheck.core.lifecycle import Status
 from coatcheck_worker.boto_transport import Transport
-from coatcheck_worker.supervisor.ticker import RENEWALS_PER_LEASE, Ticker
+from coatcheck_worker.ticker import RENEWALS_PER_LEASE, Ticker
 
 log = logging.getLogger(__name__)
 
@@ -36,11 +36,13 @@ class StopReason(Enum):
     HANDED_BACK = "the worker is being stopped"
 
 
+OnStop = Callable[[StopReason], object]
+
+
 class Heartbeat:
     """Ticks by `ticker` while a handler runs. No error ends it, except the end of the process.
 
-    `deadline` is when the attempt must end (milliseconds). `on_unresponsive` is called, from a tick, if the handler
-    still runs a while after the attempt had to end.
+    `deadline` is when the attempt must end (milliseconds).
     """
 
     def __init__(
@@ -52,13 +54,12 @@ class Heartbeat:
         lease: int,
         deadline: int,
         clock: Callable[[], int],
-        on_unresponsive: Callable[[StopReason], None],
         ticker: Ticker,
     ) -> None:
         self._transport, self._table, self._job = transport, table, job
         self._lease, self.deadline, self._clock = lease, deadline, clock
-        self._on_unresponsive = on_unresponsive
-        self._on_stop: Callable[[], object] = lambda: None
+        self._on_stop: OnStop = lambda _: None
+        self._on_unresponsive: OnStop = lambda _: None
         self._progress: Progress | None = None
         self._reported: Progress | None = None
         self._last_renewal = self._last_attempted = clock()
@@ -66,7 +67,7 @@ class Heartbeat:
         self._stopped_at = 0
         self._closed = False
         self._lock = threading.Lock()
-        self._ticking = ticker(self._tick, lease / SECOND)
+        self._ticking = ticker(self._tick)
         self.stop: StopReason | None = None
 
     def __enter__(self) -> Self:
@@ -81,13 +82,17 @@ class Heartbeat:
         """Record the handler's progress; the next renewal writes it."""
         self._progress = progress
 
-    def call_when_stopped(self, action: Callable[[], object]) -> None:
+    def call_when_stopped(self, action: OnStop) -> None:
         """Call `action` when the attempt has to end, or at once if it already has to."""
         with self._lock:
             self._on_stop = action
-            stopped = self.stop is not None
-        if stopped:
-            action()
+            stop = self.stop
+        if stop is not None:
+            action(stop)
+
+    def call_when_unresponsive(self, action: OnStop) -> None:
+        """Call `action`, from a tick, if the handler still runs a while after the attempt had to end."""
+        self._on_unresponsive = action
 
     def request_stop(self, stop: StopReason) -> None:
         """Request that the attempt ends. The first reason is kept."""
@@ -96,28 +101,26 @@ class Heartbeat:
                 return
             self.stop, self._stopped_at = stop, self._clock()
             action = self._on_stop
-        action()
+        action(stop)
         log.info("stopping %s: %s", self._job.id, stop.value)
 
-    def _tick(self) -> bool:
+    def _tick(self) -> None:
         try:
-            return self._tick_once()
+            self._tick_once()
         except Exception:
             # the lease, the timeout and a cancel depend on the next tick; there may be no memory even to log this
             with contextlib.suppress(Exception):
                 log.exception("%s: a step of its heartbeat failed; the heartbeat goes on", self._job.id)
-            return True
 
-    def _tick_once(self) -> bool:
+    def _tick_once(self) -> None:
         now = self._clock()
         if now >= self.deadline:
             self.request_stop(StopReason.OUT_OF_TIME)
         if self.stop is not None and now - self._stopped_at >= STOP_GRACE:
+            # again with each tick: it does nothing to a runner that has ended
             self._on_unresponsive(self.stop)
-            return False
         if self.stop is not StopReason.LEASE_LOST and self._due(now):
             self._renew_lease(now)
-        return True
 
     def _due(self, now: int) -> bool:
         unreported = self._progress is not self._reported

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from coatcheck.authoring.retry import Reject, RetryLater, RetryPolicy
-from coatcheck_worker.runner.handler_errors import wait_of
+from coatcheck_worker.runners import ServedType
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,18 +22,25 @@ class GiveUp:
 
 
 def decide(
-    policy: RetryPolicy, *, attempt: int, max_attempts: int, error: BaseException | None, roll: float
+    backoff: ServedType,
+    *,
+    attempt: int,
+    max_attempts: int,
+    permanent: bool = False,
+    after: float | None = None,
+    roll: float,
 ) -> RetryIn | GiveUp:
-    """Decide what follows when attempt number `attempt` ended in `error` (None: its process died or ran out of time).
+    """Decide what follows when attempt number `attempt` failed.
 
+    `permanent`: another attempt cannot succeed. `after` is how many seconds the handler asked to wait, if it did.
     `roll` is a random number in [0, 1).
     """
-    if isinstance(error, (Reject, *policy.permanent)):
+    if permanent:
         return GiveUp(permanent=True)
     if attempt >= max_attempts:
         return GiveUp(permanent=False)
-    if isinstance(error, RetryLater):
-        return RetryIn(wait_of(error))
+    if after is not None:
+        return RetryIn(after)
     # 2 ** 1024 does not fit a float; the cap is reached long before
-    ceiling = min(policy.cap, policy.base * 2.0 ** min(attempt - 1, 64))
+    ceiling = min(backoff.cap, backoff.base * 2.0 ** min(attempt - 1, 64))
     return RetryIn(ceiling * roll)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from typing import assert_never
 
-from coatcheck.authoring.retry import Reject, RetryLater, RetryPolicy
 from coatcheck.core import due, errors, sanitize
 from coatcheck.core.aws.call import Call
 from coatcheck.core.aws.dynamodb import transitions
@@ -16,11 +15,11 @@ from coatcheck.core.flows.notify import notify_deliverer
 from coatcheck.core.job import Blob, Job, JobError
 from coatcheck.core.lifecycle import FAIL, SUCCEED, TIME_OUT, Status, Transition
 from coatcheck_worker.dependencies import Ack, Dependencies, Disposition, Redeliver
-from coatcheck_worker.runner.handler_errors import reason_of
+from coatcheck_worker.orphans import discard_attempt
+from coatcheck_worker.protocol import Raised
+from coatcheck_worker.runners import RunnerNotStarted, ServedType
 from coatcheck_worker.supervisor.heartbeat import StopReason
 from coatcheck_worker.supervisor.retry_decision import GiveUp, decide
-from coatcheck_worker.orphans import discard_attempt
-from coatcheck_worker.runner.storage.results import BadResult
 
 log = logging.getLogger(__name__)
 
@@ -53,17 +52,40 @@ def continued(dependencies: Dependencies, job: Job, checkpoint: Blob) -> Disposi
     return Redeliver(0) if _commit(dependencies, job, transition) else Ack()
 
 
-def raised(dependencies: Dependencies, job: Job, policy: RetryPolicy, error: BaseException) -> Disposition:
-    """The handler raised `error`."""
-    match decide(policy, attempt=job.attempt, max_attempts=job.max_attempts, error=error, roll=dependencies.roll()):
+def raised(dependencies: Dependencies, job: Job, served: ServedType, raised: Raised) -> Disposition:
+    """The handler raised an exception, or returned what its job type does not."""
+    after = raised.seconds if raised.error == "retry-later" else None
+    return _failed(dependencies, job, served, _describe(raised, job), permanent=raised.permanent, after=after)
+
+
+def crashed(dependencies: Dependencies, job: Job, served: ServedType, cause: str) -> Disposition:
+    """The runner ended before the attempt did."""
+    error = _job_error(errors.HANDLER_CRASHED.code, f"attempt {job.attempt} of {job.max_attempts}: {cause}")
+    return _failed(dependencies, job, served, error)
+
+
+def _failed(
+    dependencies: Dependencies,
+    job: Job,
+    served: ServedType,
+    error: JobError,
+    *,
+    permanent: bool = False,
+    after: float | None = None,
+    transition: Transition = FAIL,
+) -> Disposition:
+    roll = dependencies.roll()
+    match decide(
+        served, attempt=job.attempt, max_attempts=job.max_attempts, permanent=permanent, after=after, roll=roll
+    ):
         case GiveUp():
-            return _give_up(dependencies, job, FAIL, _describe(error, job))
+            return _give_up(dependencies, job, transition, error)
         case wait:
-            return _retry(dependencies, job, _describe(error, job), wait.seconds)
+            return _retry(dependencies, job, error, wait.seconds)
 
 
 def stopped(
-    dependencies: Dependencies, job: Job, policy: RetryPolicy, stop: StopReason, *, deadline: int
+    dependencies: Dependencies, job: Job, served: ServedType, stop: StopReason, *, deadline: int
 ) -> Disposition:
     """The attempt had to end, at the latest at `deadline` (milliseconds)."""
     if stop is StopReason.LEASE_LOST:
@@ -79,16 +101,14 @@ def stopped(
         return _retry(dependencies, job, JobError(errors.HANDED_BACK.code, stop.value), 0, counted=False)
     allowed = (deadline - (job.claimed_at or deadline)) / SECOND
     error = JobError(errors.TIMED_OUT.code, f"attempt {job.attempt} was stopped at its time limit of {allowed:g} s")
-    match decide(policy, attempt=job.attempt, max_attempts=job.max_attempts, error=None, roll=dependencies.roll()):
-        case GiveUp():
-            return _give_up(dependencies, job, TIME_OUT, error)
-        case wait:
-            return _retry(dependencies, job, error, wait.seconds)
+    return _failed(dependencies, job, served, error, transition=TIME_OUT)
 
 
-def not_begun(dependencies: Dependencies, job: Job, error: OSError) -> Disposition:
-    """This machine cannot run the job now: its disk may be full. Another may, so it uses up no attempt."""
-    reason = JobError(errors.HANDED_BACK.code, f"the worker could not make a working folder ({error.strerror})")
+def not_begun(dependencies: Dependencies, job: Job, error: OSError | RunnerNotStarted) -> Disposition:
+    """This machine cannot run the job now: its disk or its memory may be full. Another may: no attempt is used up."""
+    what = "start a process" if isinstance(error, RunnerNotStarted) else "make a working folder"
+    why = error.strerror if isinstance(error, OSError) else error
+    reason = _job_error(errors.HANDED_BACK.code, f"the worker could not {what} ({why})")
     log.error("%s: %s", job.id, reason.detail)
     return _retry(dependencies, job, reason, NOT_BEGUN_DELAY, counted=False)
 
@@ -187,18 +207,20 @@ def _was_our_write(status: Status) -> bool:
             assert_never(status)
 
 
-def _describe(error: BaseException, job: Job) -> JobError:
+def _describe(raised: Raised, job: Job) -> JobError:
     """The error that a client sees. A handler's unexpected error may hold anything, so only its class is named."""
-    match error:
-        case Reject():
-            return _job_error(errors.REJECTED.code, reason_of(error))
-        case RetryLater():
-            return _job_error(errors.HANDLER_ERROR.code, reason_of(error))
-        case BadResult():
-            return _job_error(errors.BAD_RESULT.code, error)
-        case _:
+    match raised.error:
+        case "rejected":
+            return _job_error(errors.REJECTED.code, raised.reason)
+        case "retry-later":
+            return _job_error(errors.HANDLER_ERROR.code, raised.reason)
+        case "bad-result":
+            return _job_error(errors.BAD_RESULT.code, raised.reason)
+        case "stopped" | "error":
             attempt = f"attempt {job.attempt} of {job.max_attempts}"
-            return _job_error(errors.HANDLER_ERROR.code, f"the handler raised {type(error).__name__} in {attempt}")
+            return _job_error(errors.HANDLER_ERROR.code, f"the handler raised {raised.name} in {attempt}")
+        case _:
+            assert_never(raised.error)
 
 
 def _job_error(code: str, detail: object) -> JobError:

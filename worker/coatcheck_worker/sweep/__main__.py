@@ -41,7 +41,7 @@ def main(make_transport: Callable[[], Transport] = BotoTransport) -> None:
     configure(settings.log)
     parallel_map = threaded_map(SWEEP_THREADS)
     dependencies = Dependencies(
-        make_transport(), settings, {}, clock=system_clock, roll=random.random, parallel_map=parallel_map
+        make_transport(), settings, clock=system_clock, roll=random.random, parallel_map=parallel_map
     )
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -12,7 +12,7 @@ from coatcheck.core.flows.notify import notify_deliverer
 from coatcheck.core.job import Job, JobError
 from coatcheck.core.lifecycle import FAIL, TIME_OUT, Status
 from coatcheck_worker.dependencies import Dependencies
-from coatcheck_worker.supervisor.ticker import RENEWALS_PER_LEASE
+from coatcheck_worker.ticker import RENEWALS_PER_LEASE
 
 GIVEN_UP, REQUEUED, CANCELED = "given up", "requeued", "canceled"
 ENDED = frozenset({GIVEN_UP, REQUEUED, CANCELED})

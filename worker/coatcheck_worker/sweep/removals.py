@@ -13,8 +13,8 @@ from coatcheck.core.aws.dynamodb.keys import JobKey
 from coatcheck.core.clock import HOUR
 from coatcheck.core.flows.remove_job import NotRemoved
 from coatcheck.core.job import Job
+from coatcheck_worker import orphans
 from coatcheck_worker.dependencies import Dependencies
-from coatcheck_worker.runner.storage import orphans
 from coatcheck_worker.sweep.due_pages import DuePages
 from coatcheck_worker.sweep.due_rows import due_rows, in_time
 

@@ -128,7 +128,7 @@ def main(make_transport: Callable[[], Transport] = BotoTransport) -> None:
     except BadSettings as error:
         sys.exit(str(error))
     configure(settings.log)
-    dependencies = Dependencies(make_transport(), settings, {}, clock=system_clock, roll=random.random)
+    dependencies = Dependencies(make_transport(), settings, clock=system_clock, roll=random.random)
     deliverer = Deliverer(DeliveryContext.of(dependencies, os.environ), options.threads)
     drain_on_signals(deliverer.drain)
     with log_context(lane=WEBHOOKS):

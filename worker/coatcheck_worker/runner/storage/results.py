@@ -15,13 +15,16 @@ from coatcheck.authoring.types import JobType, Result
 from coatcheck.core import sanitize
 from coatcheck.core.aws import s3_keys
 from coatcheck.core.aws.call import AwsError
-from coatcheck.core.aws.dynamodb.item_size import free_bytes_for_checkpoint
-from coatcheck.core.job import JSON, Blob, Job
+from coatcheck.core.aws.s3_keys import KeyedJob
+from coatcheck.core.job import JSON, Blob
 from coatcheck.core.pack import to_json
 from coatcheck_worker.boto_transport import Transport
 from coatcheck_worker.runner.storage.object_writer import ObjectWriter
 
 _CHUNK_SIZE = 1024 * 1024
+
+MAX_CHECKPOINT = 64 * 1024 * 1024
+"""Bytes of a checkpoint as JSON: the next leg has it in memory from its start."""
 
 
 class BadResult(Exception):
@@ -49,7 +52,7 @@ def _type_name(one: type[Any]) -> str:
 
 
 def store_result(
-    transport: Transport, bucket: str, job: Job, result: Result, *, in_row: int, check: Callable[[], None]
+    transport: Transport, bucket: str, job: KeyedJob, result: Result, *, in_row: int, check: Callable[[], None]
 ) -> Blob:
     """Store the result of this attempt, calling `check` between chunks; the row takes at most `in_row` bytes of it.
 
@@ -66,16 +69,19 @@ def store_result(
     return _fill(writer, _chunks(result), check)
 
 
-def store_checkpoint(transport: Transport, bucket: str, job: Job, value: Any) -> Blob:
-    """Store the checkpoint from which the next leg continues. Raises AwsError, and BadResult when it is not JSON."""
+def store_checkpoint(transport: Transport, bucket: str, job: KeyedJob, value: Any, *, in_row: int) -> Blob:
+    """Store the checkpoint from which the next leg continues; the row takes at most `in_row` bytes of it.
+
+    Raises AwsError, and BadResult when it is not JSON or larger than MAX_CHECKPOINT.
+    """
     try:
         text = to_json(value)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise BadResult(f"a checkpoint must be JSON: {error}") from error
+    if len(text) > MAX_CHECKPOINT:
+        raise BadResult(f"a checkpoint may have {MAX_CHECKPOINT:,} bytes as JSON, and this one has {len(text):,}")
     key = s3_keys.checkpoint_key(job, hashlib.sha256(text).digest())
-    writer = ObjectWriter(
-        transport, bucket, key, content_type=JSON, filename=None, inline=free_bytes_for_checkpoint(job)
-    )
+    writer = ObjectWriter(transport, bucket, key, content_type=JSON, filename=None, inline=in_row)
     return _fill(writer, [text], lambda: None)
 
 

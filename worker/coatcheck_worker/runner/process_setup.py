@@ -1,0 +1,47 @@
+"""Make a process a runner: apart from its parent, without rights it does not need, and ended with it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import tempfile
+
+from coatcheck_worker import memory
+from coatcheck_worker.process_isolation import adopt_orphans, end_with_parent, give_up_privileges
+
+
+def become_runner(channel: socket.socket, output: int, *, megabytes: int, scratch: str) -> None:
+    """Make this process, which was just forked or started, a runner.
+
+    `channel` is the only descriptor that it keeps besides standard input, which is empty, and standard output and
+    error, which are `output`. It may take so many megabytes of memory. `scratch` is its folder for temporary files.
+    """
+    os.setsid()
+    end_with_parent()
+    adopt_orphans()
+    _reset_signals()
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    _close_all_but({0, 1, 2, channel.fileno()})
+    # a child of a handler must not keep the channel open
+    os.register_at_fork(after_in_child=channel.close)
+    os.environ["TMPDIR"] = scratch
+    tempfile.tempdir = scratch
+    give_up_privileges()
+    memory.limit(megabytes)
+
+
+def _reset_signals() -> None:
+    signal.set_wakeup_fd(-1)
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+
+
+def _close_all_but(kept: set[int]) -> None:
+    first = 0
+    for descriptor in sorted(kept):
+        os.closerange(first, descriptor)
+        first = descriptor + 1
+    os.closerange(first, max(first, os.sysconf("SC_OPEN_MAX")))

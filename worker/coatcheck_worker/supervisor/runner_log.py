@@ -1,0 +1,26 @@
+"""Write the log lines of handlers, as lines of the job that they belong to."""
+
+from __future__ import annotations
+
+import logging
+
+from coatcheck.core.log import context_members
+from coatcheck_worker.protocol import WriteLog
+
+PREFIX = "job"
+"""Begins the names of the loggers of handlers: none of their lines is taken for one of the worker's own."""
+
+RESERVED = frozenset({"message", "asctime", "timestamp", "level", "logger", "trace"})
+"""Members of a line that its format sets."""
+
+
+def write_line(line: WriteLog) -> None:
+    """Write a line within the log context of its attempt, whose members it cannot replace."""
+    name = line.logger if line.logger.partition(".")[0] == PREFIX else f"{PREFIX}.{line.logger}"
+    logger = logging.getLogger(PREFIX)
+    record = logger.makeRecord(name, line.level, "", 0, "%s", (line.message,), None)
+    taken = {*vars(record), *context_members(), *RESERVED}
+    vars(record).update({key: value for key, value in line.extra.items() if key not in taken})
+    record.exc_text = line.trace
+    if logger.isEnabledFor(line.level):
+        logger.handle(record)

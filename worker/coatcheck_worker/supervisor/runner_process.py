@@ -1,0 +1,188 @@
+"""A runner in a process of its own, at the other end of a channel."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+import signal
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from coatcheck.core.aws.call import AwsError
+from coatcheck.core.job import Progress
+from coatcheck_worker import memory
+from coatcheck_worker.protocol import (
+    Answer,
+    AskSecret,
+    AskSignature,
+    Channel,
+    ChannelClosed,
+    FromRunner,
+    Outcome,
+    ReportProgress,
+    RunJob,
+    StopAttempt,
+    WriteLog,
+)
+from coatcheck_worker.runners import AttemptPort, Died, Ended
+from coatcheck_worker.s3_signing import NotAllowed
+from coatcheck_worker.supervisor.runner_log import write_line
+from coatcheck_worker.supervisor.runner_output import RunnerOutput
+
+log = logging.getLogger(__name__)
+
+START_TIMEOUT = 30.0
+"""Seconds to wait for a new process: it may import the handlers itself."""
+
+DEATH_TIMEOUT = 5.0
+"""Seconds to wait for the end of a process that was killed."""
+
+
+class RunnerProcess:
+    """A runner's process. `scratch` is the folder that its temporary files are in."""
+
+    def __init__(self, channel: Channel[FromRunner], output: RunnerOutput, scratch: Path) -> None:
+        self._channel, self.output, self.scratch = channel, output, scratch
+        self._process: int | None = None
+        self._status: int | None = None
+        self._known = threading.Event()
+        self._ended = threading.Event()
+        self._out_of_memory = memory.times_out_of_memory()
+        self.attempts = 0
+        self.last = False
+        """Whether it runs no other attempt: it left traces, or broke the protocol."""
+
+    @property
+    def usable(self) -> bool:
+        """Whether it can run another attempt."""
+        return not (self.last or self._ended.is_set())
+
+    def started(self) -> bool:
+        """Wait until its process runs. Returns False if it does not."""
+        self._known.wait(START_TIMEOUT)
+        return self._process is not None
+
+    def forked(self, process: int) -> None:
+        """Its process is this one."""
+        self._process = process
+        self._known.set()
+
+    def has_ended(self, status: int | None) -> None:
+        """Its process has ended, with an exit status, the negative number of a signal, or in an unknown way."""
+        self._status = status
+        self._ended.set()
+        self._known.set()
+        # whatever else holds the other end, what is waited for does not come any more
+        self._channel.shut_down()
+
+    @contextlib.contextmanager
+    def workdir(self) -> Iterator[Path]:
+        """An empty folder for an attempt, removed with all other files in `scratch`. Raises OSError."""
+        folder = Path(tempfile.mkdtemp(prefix="job-", dir=self.scratch))
+        try:
+            yield folder
+        finally:
+            for left in self.scratch.iterdir():
+                if left.is_dir() and not left.is_symlink():
+                    shutil.rmtree(left, ignore_errors=True)
+                else:
+                    left.unlink(missing_ok=True)
+
+    def run(self, job: RunJob, body: bytes, port: AttemptPort) -> Ended | Died:
+        """Run the attempt, and answer what its runner asks meanwhile."""
+        self.attempts += 1
+        self.output.begin()
+        try:
+            self._channel.send(job, body)
+            ended = self._serve(port)
+        except ChannelClosed as error:
+            ended = self._death(str(error))
+        last_lines = self.output.end()
+        return Died(ended.cause, last_lines) if isinstance(ended, Died) else ended
+
+    def stop(self, reason: str) -> None:
+        """Let the handler know that the attempt has to end."""
+        with contextlib.suppress(ChannelClosed):
+            self._channel.send(StopAttempt(reason=reason))
+
+    def kill(self) -> None:
+        """End the process and all that its handlers started."""
+        self.last = True
+        self._known.wait(DEATH_TIMEOUT)
+        if self._process is not None and not self._ended.is_set():
+            for kill in (os.killpg, os.kill):
+                with contextlib.suppress(OSError):
+                    kill(self._process, signal.SIGKILL)
+
+    def close(self) -> None:
+        """End it, and remove its files."""
+        self.kill()
+        self._ended.wait(DEATH_TIMEOUT)
+        self._channel.close()
+        shutil.rmtree(self.scratch, ignore_errors=True)
+
+    def _serve(self, port: AttemptPort) -> Ended | Died:
+        while (received := self._channel.receive()) is not None:
+            match received:
+                case (ReportProgress(fraction=fraction, message=message), _):
+                    port.report_progress(Progress(fraction, message))
+                case (AskSecret() | AskSignature() as question, _):
+                    self._channel.send(_answer(question, port))
+                case (WriteLog() as line, _):
+                    write_line(line)
+                case (outcome, inline):
+                    return self._outcome(outcome, inline)
+        return self._death(None)
+
+    def _outcome(self, outcome: Outcome, inline: bytes) -> Ended:
+        self.last = outcome.last
+        if outcome.traces:
+            log.warning("this job left traces in its process, which runs no other job: %s", ", ".join(outcome.traces))
+        return Ended(outcome, inline)
+
+    def _death(self, violation: str | None) -> Died:
+        """Its channel is closed: its process has ended, or has to be ended."""
+        by_itself = self._ended.wait(0.5)
+        self.kill()
+        if not self._ended.wait(DEATH_TIMEOUT):
+            return Died("its process does not end")
+        if not by_itself:
+            return Died(f"its process closed its connection to the worker ({violation or 'it is closed'})")
+        return Died(f"its process {self._describe_end()}")
+
+    def _describe_end(self) -> str:
+        status = self._status
+        if status is None:
+            return "was lost"
+        if status >= 0:
+            return f"ended with exit status {status}"
+        if status == -signal.SIGKILL and memory.times_out_of_memory() > self._out_of_memory:
+            return "was killed because the memory was used up"
+        return f"was killed by signal {-status} ({_signal_name(-status)})"
+
+
+def _answer(question: AskSecret | AskSignature, port: AttemptPort) -> Answer:
+    number = question.number
+    try:
+        if isinstance(question, AskSecret):
+            return Answer(number=number, value=port.read_secret(question.name))
+        return Answer(number=number, headers=port.sign(question.method, question.url, question.headers))
+    except LookupError as error:
+        return Answer(number=number, error=str(error.args[0] if error.args else error), missing=True)
+    except (AwsError, NotAllowed) as error:
+        return Answer(number=number, error=str(error))
+    except Exception:
+        # whatever a handler asked for, the attempts beside it go on
+        log.exception("a question of a handler could not be answered")
+        return Answer(number=number, error="the worker could not answer; its log says why")
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return "no name"
