@@ -37,6 +37,9 @@ MAX_LOG_TEXT = 16 * 1024
 SEND_TIMEOUT = 5
 """Seconds that a send may wait for the other end to read."""
 
+CHANNEL_CLOSED_EXIT_STATUS = 76
+"""Exit status of a runner whose channel was closed, by the supervisor or by its handler (EX_PROTOCOL)."""
+
 _LENGTHS = struct.Struct("!II")
 
 M = TypeVar("M")
@@ -204,6 +207,7 @@ class Raised(_Ended):
     reason: Reason = ""
     seconds: Seconds = 0.0
     permanent: bool = False
+    trace: Annotated[str, _text(MAX_LOG_TEXT)] | None = None
 
 
 Outcome: TypeAlias = Returned | Continued | Raised

@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 import inspect
 import json
-import logging
 import os
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,13 +22,11 @@ from coatcheck.core import sanitize
 from coatcheck.core.aws.dynamodb.item_size import MAX_RESULT_IN_ROW
 from coatcheck.core.job import Blob
 from coatcheck_worker.boto_transport import Transport
-from coatcheck_worker.protocol import Artifact, Continued, Outcome, Raised, Returned, RunJob, StoredBlob
+from coatcheck_worker.protocol import MAX_LOG_TEXT, Artifact, Continued, Outcome, Raised, Returned, RunJob, StoredBlob
 from coatcheck_worker.runner.handler_errors import decisive, reason_of, wait_of
 from coatcheck_worker.runner.job_context import JobContext
 from coatcheck_worker.runner.storage.results import BadResult, as_result, store_checkpoint, store_result
 from coatcheck_worker.runner.supervisor_port import SupervisorPort
-
-log = logging.getLogger(__name__)
 
 FORKED_EXIT_STATUS = 70
 """Exit status of a child of a handler that returned from it (EX_SOFTWARE)."""
@@ -136,23 +134,28 @@ def _described(artifacts: list[Blob]) -> list[Artifact]:
 def _raised(error: BaseException, handler: Handler[Any, Any], *, stop_requested: bool) -> EndedAttempt:
     decides = decisive(error, stop_requested=stop_requested)
     name = sanitize.plain_text(type(decides).__name__, longest=_SHOWN_NAME)
-    # the client reads what a Reject says, and it may hold what a tenant sent
-    trace = None if isinstance(decides, Reject) else decides
-    with contextlib.suppress(Exception):
-        log.warning("the attempt failed: %s", name, exc_info=trace)
-    last = not isinstance(decides, Exception)
     if isinstance(decides, Reject):
+        # without a trace: it may hold what a tenant sent, and the client reads the reason
         return EndedAttempt(Raised(error="rejected", name=name, reason=reason_of(decides), permanent=True))
+    trace = _trace(decides)
     if isinstance(decides, RetryLater):
-        waits = Raised(error="retry-later", name=name, reason=reason_of(decides), seconds=wait_of(decides))
-        return EndedAttempt(waits)
+        seconds = wait_of(decides)
+        return EndedAttempt(
+            Raised(error="retry-later", name=name, reason=reason_of(decides), seconds=seconds, trace=trace)
+        )
     if isinstance(decides, BadResult):
-        return EndedAttempt(Raised(error="bad-result", name=name, reason=_text(decides)))
+        return EndedAttempt(Raised(error="bad-result", name=name, reason=str(decides), trace=trace))
     if stop_requested and isinstance(decides, (Stopped, asyncio.CancelledError)):
         return EndedAttempt(Raised(error="stopped", name=name))
     permanent = isinstance(decides, handler.job_type.retry.permanent)
-    return EndedAttempt(Raised(error="error", name=name, permanent=permanent, last=last))
+    last = not isinstance(decides, Exception)
+    return EndedAttempt(Raised(error="error", name=name, permanent=permanent, last=last, trace=trace))
 
 
-def _text(error: BadResult) -> str:
-    return sanitize.plain_text(error, longest=500)
+def _trace(error: BaseException) -> str | None:
+    """The trace of what a handler raised, if it can be written: its end says what was raised."""
+    try:
+        text = "".join(traceback.format_exception(error))
+    except Exception:  # noqa: BLE001 - a __str__ may raise anything
+        return None
+    return sanitize.plain_text(text[-MAX_LOG_TEXT:], longest=MAX_LOG_TEXT)

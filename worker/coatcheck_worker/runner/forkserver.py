@@ -25,7 +25,7 @@ from coatcheck.authoring.loading import JobTypeError, load_handlers, load_job_ty
 from coatcheck.authoring.types import Catalog, Handlers
 from coatcheck.core.clock import system_clock
 from coatcheck_worker.process_isolation import adopt_orphans
-from coatcheck_worker.protocol import runner_end
+from coatcheck_worker.protocol import CHANNEL_CLOSED_EXIT_STATUS, runner_end
 from coatcheck_worker.runner.log_handler import log_to
 from coatcheck_worker.runner.main_loop import ChannelPort, serve
 from coatcheck_worker.runner.process_setup import become_runner
@@ -149,7 +149,8 @@ def run_as_runner(
         handlers,
         transport=transport,
         clock=system_clock,
-        on_closed=lambda: os.killpg(0, signal.SIGKILL),
+        # its handler may not look; the forkserver ends what it started
+        on_closed=lambda: os._exit(CHANNEL_CLOSED_EXIT_STATUS),
     )
 
 

@@ -24,7 +24,7 @@ def become_runner(channel: socket.socket, output: int, *, megabytes: int, scratc
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(output, 1)
     os.dup2(output, 2)
-    _close_all_but({0, 1, 2, channel.fileno()})
+    _close_all_but(channel.fileno())
     # a child of a handler must not keep the channel open
     os.register_at_fork(after_in_child=channel.close)
     os.environ["TMPDIR"] = scratch
@@ -39,9 +39,9 @@ def _reset_signals() -> None:
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 
-def _close_all_but(kept: set[int]) -> None:
-    first = 0
-    for descriptor in sorted(kept):
-        os.closerange(first, descriptor)
-        first = descriptor + 1
-    os.closerange(first, max(first, os.sysconf("SC_OPEN_MAX")))
+def _close_all_but(kept: int) -> None:
+    """Close every descriptor above those of the standard streams, except `kept`."""
+    # an empty range that begins at 0 would close all of them
+    if kept > 3:
+        os.closerange(3, kept)
+    os.closerange(kept + 1, os.sysconf("SC_OPEN_MAX"))

@@ -24,6 +24,7 @@ from coatcheck_worker.s3_signing import AttemptKeys
 from coatcheck_worker.supervisor import settle
 from coatcheck_worker.supervisor.handler_secrets import read_secret
 from coatcheck_worker.supervisor.heartbeat import Heartbeat, StopReason
+from coatcheck_worker.supervisor.runner_log import write_failure
 
 log = logging.getLogger(__name__)
 
@@ -163,6 +164,8 @@ class JobAttempt:
         return settle.continued(self._dependencies, self._job, checkpoint)
 
     def _failed(self, raised: Raised) -> Disposition:
+        failure = f"{self._job.id}: attempt {self._job.attempt} failed: {raised.name}"
+        write_failure(log, failure, raised.trace)
         disposition = settle.raised(self._dependencies, self._job, self._served, raised)
         discard_attempt(self._dependencies, self._job)
         return disposition

@@ -17,10 +17,19 @@ RESERVED = frozenset({"message", "asctime", "timestamp", "level", "logger", "tra
 def write_line(line: WriteLog) -> None:
     """Write a line within the log context of its attempt, whose members it cannot replace."""
     name = line.logger if line.logger.partition(".")[0] == PREFIX else f"{PREFIX}.{line.logger}"
-    logger = logging.getLogger(PREFIX)
-    record = logger.makeRecord(name, line.level, "", 0, "%s", (line.message,), None)
+    _write(logging.getLogger(PREFIX), line.model_copy(update={"logger": name}))
+
+
+def write_failure(logger: logging.Logger, message: str, trace: str | None) -> None:
+    """Write a warning with the trace of an exception that was raised in a runner."""
+    _write(logger, WriteLog(level=logging.WARNING, logger=logger.name, message=message, trace=trace))
+
+
+def _write(logger: logging.Logger, line: WriteLog) -> None:
+    if not logger.isEnabledFor(line.level):
+        return
+    record = logger.makeRecord(line.logger, line.level, "", 0, "%s", (line.message,), None)
     taken = {*vars(record), *context_members(), *RESERVED}
     vars(record).update({key: value for key, value in line.extra.items() if key not in taken})
     record.exc_text = line.trace
-    if logger.isEnabledFor(line.level):
-        logger.handle(record)
+    logger.handle(record)

@@ -16,6 +16,7 @@ from coatcheck.core.aws.call import AwsError
 from coatcheck.core.job import Progress
 from coatcheck_worker import memory
 from coatcheck_worker.protocol import (
+    CHANNEL_CLOSED_EXIT_STATUS,
     Answer,
     AskSecret,
     AskSignature,
@@ -113,7 +114,8 @@ class RunnerProcess:
         """End the process and all that its handlers started."""
         self.last = True
         self._known.wait(DEATH_TIMEOUT)
-        if self._process is not None and not self._ended.is_set():
+        # without a status nobody has ended what its handlers started
+        if self._process is not None and self._status is None:
             for kill in (os.killpg, os.kill):
                 with contextlib.suppress(OSError):
                     kill(self._process, signal.SIGKILL)
@@ -158,6 +160,8 @@ class RunnerProcess:
         status = self._status
         if status is None:
             return "was lost"
+        if status == CHANNEL_CLOSED_EXIT_STATUS:
+            return "closed its connection to the worker"
         if status >= 0:
             return f"ended with exit status {status}"
         if status == -signal.SIGKILL and memory.times_out_of_memory() > self._out_of_memory:
