@@ -14,6 +14,7 @@ from coatcheck_worker.dependencies import Dependencies
 from coatcheck_worker.supervisor.poller import Poller
 from tests.aws.service.running_service import Api, clients_of, run_service
 from tests.aws.worker.faulty_receiver import faulty_receiver
+from tests.direct_runners import DirectRunners, step
 from tests.example_jobs import HANDLERS
 from tests.transports import FaultyTransport
 
@@ -33,8 +34,9 @@ def test_a_no_op_job_is_six_requests_one_at_a_time(api: Api) -> None:
     job = api.submit(type="demo.sleep", input={"seconds": 0})
 
     worker = FaultyTransport(api.running_service.worker)
-    dependencies = Dependencies(worker, api.running_service.settings, HANDLERS, clock=system_clock, roll=lambda: 0.5)
-    Poller(dependencies, api.running_service.settings.queues["default"], grace=0).step()
+    runners = DirectRunners(HANDLERS, worker)
+    dependencies = Dependencies(worker, api.running_service.settings, system_clock, roll=lambda: 0.5, runners=runners)
+    step(Poller(dependencies, api.running_service.settings.queues["default"], grace=0))
 
     assert api.http.get(f"/v1/jobs/{job['id']}").json()["status"] == "succeeded"
     assert api.spy.operations[:2] == ["PutItem", "SendMessage"]

@@ -56,7 +56,6 @@ def test_a_delivery_that_is_made_while_its_job_is_deleted_is_neither_sent_nor_ke
     dependencies = Dependencies(
         FaultyTransport(api.running_service.worker, Fault(send_after(deleted), on("PutItem"), times=1)),
         stores,
-        {},
         clock=system_clock,
         roll=lambda: 0.5,
     )

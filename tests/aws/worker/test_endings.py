@@ -20,7 +20,9 @@ from coatcheck.core.aws.dynamodb import job_items
 from coatcheck.core.clock import DAY, MINUTE, SECOND
 from coatcheck.core.lifecycle import Status
 from coatcheck_worker.dependencies import Ack, Redeliver
+from coatcheck_worker.runners import NoRunners
 from tests.aws.worker.worker_harness import Number, WorkerHarness, double
+from tests.direct_runners import DirectRunners
 from tests.transports import FaultyTransport
 
 
@@ -45,7 +47,8 @@ class TestEndings:
             return Result(iter([value.text.encode()] * 500), "text/plain", "noise.txt")
 
         handler = Handler(JobType("test.job", Text, Result), echo)
-        dependencies = replace(harness.dependencies(double), handlers={"test.job": handler})
+        runners = DirectRunners({"test.job": handler}, harness.transport)
+        dependencies = replace(harness.dependencies(double), runners=runners)
         job = harness.submit({"text": noise})
         assert job.input.inline is None
         harness.run(dependencies, job)
@@ -245,7 +248,7 @@ class TestEndings:
 
         job = harness.submit()
         known = harness.dependencies(failing)
-        unknown = replace(known, handlers={})
+        unknown = replace(known, runners=NoRunners())
         assert harness.run(unknown, job) == Redeliver(60)
         harness.clock.ahead = DAY - MINUTE
         assert harness.run(known, job) == Redeliver(60)

@@ -18,6 +18,7 @@ from coatcheck.core.clock import SECOND
 from coatcheck.core.job import Job, Progress
 from coatcheck.core.lifecycle import Status
 from coatcheck_worker.dependencies import Ack, Dependencies, Redeliver
+from coatcheck_worker.supervisor.attempt import JobAttempt
 from tests.aws.worker.test_stops import HandlerNotStopped
 from tests.aws.worker.worker_harness import Number, WorkerHarness
 from tests.transports import Effect, Fault, FaultyTransport, Steps
@@ -94,14 +95,17 @@ def test_a_cancel_is_heard_after_beats_that_failed_and_for_all_a_progress_that_c
 
     transport = FaultyTransport(harness.transport, Fault(fail, is_heartbeat, times=2))
 
+    attempts: list[JobAttempt | None] = []
+
     def report(value: Number, ctx: Context) -> Number:
-        ctx._heartbeat.set_progress(Progress(0.5, "\ud800"))  # type: ignore[attr-defined]  # past the border that mends it
+        assert attempts[0] is not None
+        attempts[0].heartbeat.set_progress(Progress(0.5, "\ud800"))  # past the border that mends it
         return polling_for_stop(value, ctx)
 
     job = harness.submit()
     canceling = threading.Thread(target=cancel_after, args=(failed, harness, job), daemon=True)
     canceling.start()
-    assert harness.run(with_lease(harness.dependencies(report, transport), 8), job) == Ack()
+    assert harness.run(with_lease(harness.dependencies(report, transport), 8), job, attempts.append) == Ack()
     canceling.join()
     assert [event.type for event in harness.row(job).history][-2:] == ["job.canceling", "job.canceled"]
 

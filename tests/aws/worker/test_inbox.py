@@ -25,9 +25,11 @@ from coatcheck.core.lifecycle import Status
 from coatcheck.core.log import JsonFormatter
 from coatcheck.core.messages import JobMessage
 from coatcheck_worker.dependencies import Dependencies
-from coatcheck_worker.message_consumer import MAX_FAILURES, MAX_RECEIVES, UNREACHABLE_DELAY, handle
+from coatcheck_worker.message_consumer import MAX_FAILURES, MAX_RECEIVES, UNREACHABLE_DELAY
+from coatcheck_worker.supervisor.job_messages import handle
 from coatcheck_worker.supervisor.poller import Poller
 from tests.aws.worker.worker_harness import Number, WorkerHarness, double
+from tests.direct_runners import step
 from tests.transports import Fault, FaultyTransport, change, on, throttle
 
 
@@ -60,7 +62,7 @@ def drain_queue(harness: WorkerHarness, dependencies: Dependencies) -> Sequence[
     transport = FaultyTransport(dependencies.transport, NO_WAIT)
     poller = Poller(replace(dependencies, transport=transport), queue(harness), grace=1)
     while "ReceiveMessage" not in transport.operations[-1:]:
-        poller.step()
+        step(poller)
     return transport.operations
 
 
@@ -240,7 +242,7 @@ def test_a_message_whose_job_could_not_be_claimed_comes_again_soon(harness: Work
     transport = FaultyTransport(harness.transport, NO_WAIT, Fault(throttle, on("UpdateItem")))
     poller = Poller(harness.dependencies(double, transport), queue(harness), grace=1)
     with pytest.raises(AwsUnavailable):
-        poller.step()
+        step(poller)
     assert transport.operations == ["ReceiveMessage", "UpdateItem", "ChangeMessageVisibility"]
     assert transport.calls[-1].params["VisibilityTimeout"] == UNREACHABLE_DELAY
 

@@ -115,8 +115,8 @@ def test_the_start_says_what_is_served() -> None:
     jobs = "jobs.thumbnails,jobs.demo,coatcheck.authoring.ping"
     settings = Settings.model_validate({**stores, "jobs": jobs})
     assert serving_lines(settings, ["default", "heavy"], 2) == [
-        "serving demo.bytes, demo.sleep, image.thumbnails (lane default, 2 processes)",
-        "serving no job type (lane heavy, 2 processes)",
+        "serving demo.bytes, demo.sleep, image.thumbnails (lane default, 2 runners)",
+        "serving no job type (lane heavy, 2 runners)",
     ]
     assert serving_lines(Settings.model_validate(stores), [], 1) == []
     with pytest.raises(BadSettings):

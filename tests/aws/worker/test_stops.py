@@ -16,6 +16,7 @@ from coatcheck.core.clock import MINUTE, SECOND
 from coatcheck.core.job import Job
 from coatcheck.core.lifecycle import Status
 from coatcheck_worker.dependencies import Ack, Redeliver
+from coatcheck_worker.supervisor.attempt import JobAttempt
 from coatcheck_worker.supervisor.heartbeat import StopReason
 from tests.aws.worker.worker_harness import Number, WorkerHarness, double
 
@@ -102,12 +103,15 @@ class TestStops:
         assert (row.attempt, row.result.inline) == (2, b'{"n":2}')
 
     def test_a_job_handed_back_loses_no_attempt(self, harness: WorkerHarness) -> None:
+        attempts: list[JobAttempt | None] = []
+
         def stop_at_once(_: Number, ctx: Context) -> Number:
-            ctx._heartbeat.request_stop(StopReason.HANDED_BACK)  # type: ignore[attr-defined]  # what a SIGTERM does
+            assert attempts[0] is not None
+            attempts[0].heartbeat.request_stop(StopReason.HANDED_BACK)  # what a SIGTERM does
             ctx.check()
             return Number()
 
         job = harness.submit(max_attempts=1)
-        assert harness.run(harness.dependencies(stop_at_once), job) == Redeliver(0)
+        assert harness.run(harness.dependencies(stop_at_once), job, attempts.append) == Redeliver(0)
         assert harness.run(harness.dependencies(double), job) == Ack()
         assert harness.row(job).status is Status.SUCCEEDED
