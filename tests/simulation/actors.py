@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +27,7 @@ from tests.simulation.fault_history import SWEEP_EVERY
 from tests.simulation.faults import ODD, Fault
 from tests.simulation.faulty_transport import SimulatedTransport
 from tests.simulation.item_kinds import is_backlog, is_newer
+from tests.simulation.runners import SimulatedRunners
 from tests.simulation.scheduler import Process
 from tests.simulation.virtual_threads import heartbeat, parallel_map
 from tests.simulation.world import World
@@ -86,19 +88,24 @@ class ProcessStarter:
         return Dependencies(
             SimulatedTransport(world, process),
             DEPLOYMENT,
-            self.handlers(process),
             clock=world.clock(process),
             roll=world.chance.random,
+            runners=SimulatedRunners(world, process, self.handlers(process)),
             ticker=heartbeat(world, process),
-            end_process=lambda _: world.crash(process),
             parallel_map=parallel_map(world, process),
         )
 
     def start(self, name: str, offset: int, play: Callable[[Process], None]) -> Process:
         """Start a process that does `play`."""
         self._generations[name] = generation = self._generations.get(name, 0) + 1
-        process = self.world.process(f"{name}.{generation}", offset, lambda: discard(self.start(name, offset, play)))
-        self.world.scheduler.spawn(process, lambda: play(process))
+        world = self.world
+
+        def restart() -> None:
+            later = world.now + world.chance.randint(1, 10) * SECOND
+            world.scheduler.at(later, lambda: discard(self.start(name, offset, play)))
+
+        process = world.process(f"{name}.{generation}", offset, restart)
+        world.scheduler.spawn(process, lambda: play(process))
         self._maybe_kill(process)
         return process
 
@@ -115,17 +122,31 @@ class ProcessStarter:
 
     def poller(self, process: Process) -> None:
         """Do as a polling worker does."""
-        poller = Poller(self.worker_tools(process), QUEUE, grace=GRACE)
+        world = self.world
+        runners = world.chance.randint(1, 2)
+        poller = Poller(self.worker_tools(process), QUEUE, grace=GRACE, runners=runners)
         ends = threading.Event()
         self._maybe_drain(process, poller, ends)
+        for _ in range(runners - 1):
+            world.scheduler.spawn(process, lambda: self._poll(process, poller, ends))
+        self._poll(process, poller, ends)
+
+    def _poll(self, process: Process, poller: Poller, ends: threading.Event) -> None:
+        """Run one job after another, as each thread of a poller does; the last ends the process."""
         while not ends.is_set():
             try:
-                poller.step()
+                received = poller.receive(1)
             except AwsError:
                 self.world.sleep(SECOND)
+                continue
             except ODD:
+                ends.set()
                 break
-        self.world.crash(process)
+            for one in received:
+                with contextlib.suppress(AwsError, *ODD):
+                    poller.process(one)
+        if poller.idle:
+            self.world.crash(process)
 
     def _maybe_drain(self, process: Process, poller: Poller, ends: threading.Event) -> None:
         world = self.world
@@ -137,10 +158,10 @@ class ProcessStarter:
             world.say(process, "is told to end")
             world.trouble(process, GRACE * SECOND)
             ends.set()
-            if poller._attempt is None:
+            if poller.idle:
                 world.crash(process)
             else:
-                world.scheduler.at(world.now + GRACE * SECOND, poller._hand_back)
+                world.scheduler.at(world.now + GRACE * SECOND, poller.hand_back)
 
         if world.chance.random() < 0.15:
             world.scheduler.at(world.now + world.chance.randint(1, 300) * SECOND, drain)

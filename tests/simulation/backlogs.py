@@ -79,7 +79,7 @@ class TimedSweeper:
     @property
     def dependencies(self) -> Dependencies:
         """What it sweeps with."""
-        return Dependencies(self, DEPLOYMENT, {}, clock=self.clock, roll=lambda: 0.0, parallel_map=self.parallel_map)
+        return Dependencies(self, DEPLOYMENT, clock=self.clock, roll=lambda: 0.0, parallel_map=self.parallel_map)
 
 
 def put(model: Model, jobs: Sequence[Job]) -> None:

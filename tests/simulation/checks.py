@@ -22,6 +22,7 @@ from tests.simulation.fault_history import AttemptKey, FaultHistory
 from tests.simulation.index import Key
 from tests.simulation.item_kinds import forgets_unknown, is_backlog, is_newer
 from tests.simulation.model import Model
+from tests.simulation.runner_deaths import RunnerDeaths
 from tests.simulation.scheduler import Process, Scheduler
 
 STUCK_AFTER = 8 * HOUR
@@ -60,6 +61,7 @@ class Checks:
     def __init__(self, scheduler: Scheduler, model: Model) -> None:
         self._scheduler, self._model = scheduler, model
         self.fault_history = FaultHistory(scheduler)
+        self.runner_deaths = RunnerDeaths(scheduler, self.fault_history, self.violation)
         self.violations: list[str] = []
         self.actor = Process("nobody")
         self.accepted: dict[Incarnation, Job] = {}
@@ -188,7 +190,7 @@ class Checks:
         if new.attempt != old.attempt:
             self._claimed(old, new)
         elif old.status in {Status.RUNNING, Status.CANCELING} and new.status not in {old.status, Status.CANCELING}:
-            self._left(old)
+            self._left(old, new)
         elif new.status is old.status and new.status in {Status.RUNNING, Status.CANCELING}:
             self._lease_renewed(old, new)
         if new.done:
@@ -221,16 +223,17 @@ class Checks:
             self.violation(f"{old.id} is in attempt {new.attempt} of {new.max_attempts}")
         self._started(old)
         if old.status is Status.RUNNING:
-            self._left(old)
+            self._left(old, new)
         attempt_key = (new.id, new.created_at, new.attempt)
         self._holders[attempt_key] = self.actor
         self._claims[attempt_key] = self._scheduler.now, new
         self.fault_history.granted(attempt_key, new)
 
-    def _left(self, old: Job) -> None:
+    def _left(self, old: Job, new: Job) -> None:
         """The attempt of `old` is over, by the hand of `actor`."""
         attempt_key = (old.id, old.created_at, old.attempt)
         holder = self._holders[attempt_key]
+        self.runner_deaths.left(attempt_key, old, new, self.actor)
         if holder is self.actor:
             return
         if old.lease_until is None or old.lease_until >= self._scheduler.now + self.actor.offset:

@@ -28,6 +28,8 @@ class Fault(StrEnum):
     ODD = "an exception that is not AWS's"
     LEFT_OUT = "left out of a batch"
     KILLED = "killed at any time"
+    RUNNER_KILLED = "runner killed at any time"
+    NOT_STARTED = "runner not started"
     DRAINED = "told to end"
     SKEWED = "clock ten minutes off"
 

@@ -45,13 +45,13 @@ _LATER = (5.0, 300.0, 1200.0, 3600.0)
 
 
 class PlannedHandler:
-    """The handler in one process of one world."""
+    """The handler in the runners of one supervisor of one world."""
 
     legs = 9
     """How many of them make a job that goes on."""
 
-    def __init__(self, world: World, process: Process) -> None:
-        self._world, self._process = world, process
+    def __init__(self, world: World, supervisor: Process) -> None:
+        self._world, self._supervisor = world, supervisor
 
     def handlers(self) -> Handlers:
         """What a worker is given."""
@@ -61,8 +61,8 @@ class PlannedHandler:
         """Do the act of this attempt. Raises what it asks for."""
         attempt_key = _attempt_key(ctx)
         checks = self._world.checks
-        self._world.say(self._process, f"runs attempt {ctx.attempt} of {ctx.job_id}")
-        checks.begins(self._process, attempt_key, ctx.checkpoint)
+        self._world.say(self._runner, f"runs attempt {ctx.attempt} of {ctx.job_id}")
+        checks.begins(self._supervisor, attempt_key, ctx.checkpoint)
         try:
             attempt_plan = plan.acts[min(ctx.attempt, len(plan.acts)) - 1]
             self._work_for(attempt_plan, ctx)
@@ -88,6 +88,15 @@ class PlannedHandler:
         """An error that does not."""
         raise Reject("never")
 
+    def leave(self, _: Context) -> Result:
+        """What ends the process where nobody catches it."""
+        raise SystemExit(3)
+
+    def crash(self, _: Context) -> Result:
+        """What ends the process at once."""
+        self._world.crash(self._runner)
+        raise AssertionError
+
     def later(self, _: Context) -> Result:
         """Not now."""
         raise RetryLater(self._world.chance.choice(_LATER))
@@ -102,6 +111,10 @@ class PlannedHandler:
             self._world.chance.choice((0, HOT_ROW_BYTES // 2, HOT_ROW_BYTES // 2))
         ).hex()
         return Continue({"legs": done, "attempt": ctx.attempt, "padding": padding})
+
+    @property
+    def _runner(self) -> Process:
+        return self._world.scheduler.current.process
 
     def _result(self, ctx: Context, padding: bytes) -> Result:
         nonce = self._world.chance.randbytes(8).hex()
@@ -133,6 +146,8 @@ _OUTCOMES: Mapping[str, Callable[[PlannedHandler, Context], Result | Continue]] 
     "succeed large": PlannedHandler.succeed_large,
     "deaf": PlannedHandler.succeed,
     "fail": PlannedHandler.fail,
+    "leave": PlannedHandler.leave,
+    "crash": PlannedHandler.crash,
     "reject": PlannedHandler.reject,
     "later": PlannedHandler.later,
     "continue": PlannedHandler.continue_job,

@@ -7,14 +7,12 @@ import gc
 import logging
 import multiprocessing
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 
 from coatcheck.core.lifecycle import Status
 from tests.simulation.faults import Fault
@@ -52,11 +50,10 @@ def play_all(seeds: range, *, apart: bool = False) -> Iterator[Outcome]:
     # a schedule makes much that the collector looks through in vain: it takes a seventh of the time
     gc.disable()
     try:
-        with _scratch():
-            for seed in seeds:
-                yield play(seed, threads, apart=apart)
-                if seed % COLLECT_EVERY == 0:
-                    gc.collect()
+        for seed in seeds:
+            yield play(seed, threads, apart=apart)
+            if seed % COLLECT_EVERY == 0:
+                gc.collect()
     finally:
         gc.enable()
         threads.close()
@@ -81,19 +78,6 @@ def tally(first: int, seeds: int, processes: int, report: Callable[[Outcome], No
 
 def _batch(seeds: range, *, apart: bool) -> list[Outcome]:
     return list(play_all(seeds, apart=apart))
-
-
-class _scratch:  # noqa: N801 - a context manager that reads as one
-    """Attempts get their folders in memory where that can be had: making them is a good part of a schedule's time."""
-
-    def __enter__(self) -> None:
-        self._before = tempfile.tempdir
-        memory = Path("/dev/shm")
-        if memory.is_dir():
-            tempfile.tempdir = str(memory)
-
-    def __exit__(self, *_: object) -> None:
-        tempfile.tempdir = self._before
 
 
 def main() -> None:
@@ -140,8 +124,7 @@ def say(*lines: str) -> None:
 def _replay(seed: int, *, apart: bool) -> bool:
     logging.disable(logging.CRITICAL)
     trace: list[str] = []
-    with _scratch():
-        outcome = play(seed, Threads(), trace, apart=apart)
+    outcome = play(seed, Threads(), trace, apart=apart)
     say(*trace, *(outcome.violations or ["no promise was broken"]))
     return bool(outcome.violations)
 

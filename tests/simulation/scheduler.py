@@ -25,13 +25,17 @@ class Killed(BaseException):
 
 @dataclass(eq=False)
 class Process:
-    """What dies as one, and has one clock: `offset` is how far it is ahead, in milliseconds."""
+    """What dies as one, and has one clock: `offset` is how far it is ahead, in milliseconds.
+
+    When it has died, `when_dead` are called, which must not wait.
+    """
 
     name: str
     offset: int = 0
     alive: bool = True
     frozen_until: int = 0
     tasks: list[Task] = field(default_factory=list)
+    when_dead: list[Body] = field(default_factory=list)
 
 
 @dataclass(eq=False, slots=True)

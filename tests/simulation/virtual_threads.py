@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
-from coatcheck.core.clock import SECOND
 from coatcheck_worker.dependencies import ParallelMap
 from coatcheck_worker.ticker import Tick, Ticker
 from tests.simulation.faults import ODD
@@ -20,46 +19,20 @@ V = TypeVar("V")
 SWEEP_THREADS = 4
 
 
-class VirtualLock:
-    """A lock whose waiting takes virtual time."""
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-        self._held = False
-
-    def acquire(self, *, blocking: bool = True) -> bool:
-        """Take the lock, waiting for it if `blocking`; whether it was taken."""
-        while self._held and blocking:
-            self._world.sleep(SECOND)
-        taken = not self._held
-        self._held = True
-        return taken
-
-    def __enter__(self) -> None:
-        self.acquire()
-
-    def __exit__(self, *_: object) -> None:
-        self._held = False
-
-
 def heartbeat(world: World, process: Process) -> Ticker:
     """The pace of the hearts of a process, in virtual time."""
     tick = world.chance.randint(500, 4000)
 
     @contextmanager
-    def ticker(look: Tick, _silence: float) -> Iterator[None]:
-        attempt = look.__self__._on_unresponsive.__self__  # type: ignore[attr-defined]  # both are bound methods
-        # the one thing in an attempt that blocks its thread, and with it the whole schedule
-        attempt._settling = VirtualLock(world)
+    def ticker(look: Tick) -> Iterator[None]:
         quiet = looking = False
 
         def beat() -> None:
             nonlocal looking
-            going_on = True
-            while going_on and not quiet:
+            while not quiet:
                 looking = True
                 try:
-                    going_on = look()
+                    look()
                 except ODD:
                     # a thread ends with what it does not catch, and nobody hears of it
                     return

@@ -44,7 +44,6 @@ class World:
         self.model.table.watch = self.checks.written
         self._trace = trace
         self._polling: dict[Task, Queue] = {}
-        self._restarts: dict[Process, Callable[[], None]] = {}
 
     @property
     def now(self) -> int:
@@ -55,10 +54,9 @@ class World:
         """The running task waits. Raises Killed."""
         self.scheduler.wait(self.now + milliseconds)
 
-    def process(self, name: str, offset: int, restart: Callable[[], None]) -> Process:
-        """A new process; when it crashes, `restart` is called a while later."""
-        made = Process(name, offset)
-        self._restarts[made] = restart
+    def process(self, name: str, offset: int, when_dead: Callable[[], None]) -> Process:
+        """A new process; when it has died, `when_dead` is called, which must not wait."""
+        made = Process(name, offset, when_dead=[when_dead])
         self.checks.fault_history.joined(made)
         return made
 
@@ -73,7 +71,8 @@ class World:
             self.scheduler.kill(process)
             self.checks.fault_history.died(process)
             self.trouble(process, 10 * SECOND)
-            self.scheduler.at(self.now + self.chance.randint(1, 10) * SECOND, self._restarts[process])
+            for action in process.when_dead:
+                action()
         if self.scheduler.current.process is process:
             raise Killed
 

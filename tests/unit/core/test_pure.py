@@ -11,14 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coatcheck.authoring.retry import Reject, RetryLater, RetryPolicy
+from coatcheck.authoring.retry import RetryPolicy
 from coatcheck.core import due, ids, pack
 from coatcheck.core.clock import HOUR, MINUTE, SECOND, rfc3339
 from coatcheck.core.messages import BadMessage, DeliveryMessage, JobMessage, NewerMessage
 from coatcheck.core.settings import BadSettings, Settings
+from coatcheck_worker.runners import ServedType
 from coatcheck_worker.supervisor.retry_decision import GiveUp, RetryIn, decide
 
 NOW = 1_800_000_000_000
+BACKOFF = ServedType(base=2, cap=60)
 ROLLS = st.floats(0, 1, exclude_max=True)
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -30,33 +32,29 @@ JSON = st.recursive(
 class TestRetry:
     @given(attempt=st.integers(1, 10_000), roll=ROLLS, base=st.floats(0, 100), cap=st.floats(100, 10_000))
     def test_a_wait_is_never_longer_than_the_cap(self, attempt: int, roll: float, base: float, cap: float) -> None:
-        verdict = decide(
-            RetryPolicy(base, cap), attempt=attempt, max_attempts=attempt + 1, error=ValueError(), roll=roll
-        )
+        verdict = decide(ServedType(base, cap), attempt=attempt, max_attempts=attempt + 1, roll=roll)
         assert isinstance(verdict, RetryIn)
         assert 0 <= verdict.seconds <= cap
 
     def test_the_wait_doubles_with_each_attempt(self) -> None:
-        policy = RetryPolicy(base=2, cap=10)
-        waits = [decide(policy, attempt=n, max_attempts=9, error=None, roll=0.5) for n in range(1, 6)]
+        backoff = ServedType(base=2, cap=10)
+        waits = [decide(backoff, attempt=n, max_attempts=9, roll=0.5) for n in range(1, 6)]
         assert waits == [RetryIn(1), RetryIn(2), RetryIn(4), RetryIn(5), RetryIn(5)]
 
     @given(attempt=st.integers(1, 200), roll=ROLLS)
     def test_the_last_attempt_is_the_last(self, attempt: int, roll: float) -> None:
-        for error in (None, ValueError(), RetryLater(3)):
-            verdict = decide(RetryPolicy(), attempt=attempt, max_attempts=attempt, error=error, roll=roll)
+        for after in (None, 3):
+            verdict = decide(BACKOFF, attempt=attempt, max_attempts=attempt, after=after, roll=roll)
             assert verdict == GiveUp(permanent=False)
 
-    def test_a_rejected_job_is_not_tried_again(self) -> None:
-        assert decide(RetryPolicy(), attempt=1, max_attempts=9, error=Reject("no"), roll=0) == GiveUp(permanent=True)
+    @pytest.mark.parametrize("after", [None, 3])
+    def test_what_cannot_succeed_is_not_tried_again(self, after: float | None) -> None:
+        verdict = decide(BACKOFF, attempt=1, max_attempts=9, permanent=True, after=after, roll=0)
+        assert verdict == GiveUp(permanent=True)
 
-    def test_a_policy_names_its_permanent_errors(self) -> None:
-        policy = RetryPolicy(permanent=(LookupError,))
-        assert decide(policy, attempt=1, max_attempts=9, error=KeyError("x"), roll=0) == GiveUp(permanent=True)
-
-    def test_a_handler_chooses_its_own_wait(self) -> None:
-        verdict = decide(RetryPolicy(cap=5), attempt=1, max_attempts=2, error=RetryLater(3600), roll=0.1)
-        assert verdict == RetryIn(3600)
+    @pytest.mark.parametrize("after", [0, 3600])
+    def test_a_handler_chooses_its_own_wait(self, after: float) -> None:
+        assert decide(BACKOFF, attempt=1, max_attempts=2, after=after, roll=0.1) == RetryIn(after)
 
     def test_nonsense_is_refused(self) -> None:
         with pytest.raises(ValueError, match="0 <= base <= cap"):

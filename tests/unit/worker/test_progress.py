@@ -17,13 +17,29 @@ from coatcheck.core.aws.dynamodb import transitions
 from coatcheck.core.aws.dynamodb.codec import decode_job, encode_job
 from coatcheck.core.clock import MINUTE
 from coatcheck.core.job import Progress
-from coatcheck_worker.supervisor.heartbeat import Heartbeat
+from coatcheck_worker.protocol import FROM_RUNNER, ReportProgress, RunJob
 from coatcheck_worker.runner.job_context import JobContext
+from coatcheck_worker.supervisor.heartbeat import Heartbeat
 from tests.job_rows import NOW, make_job
 
 T = TypeVar("T")
 
 JOB = make_job(attempt=1)
+RUN_JOB = RunJob(
+    tenant=JOB.tenant,
+    id=JOB.id,
+    type=JOB.type,
+    lane=JOB.lane,
+    created_at=JOB.created_at,
+    attempt=JOB.attempt,
+    max_attempts=JOB.max_attempts,
+    deadline=NOW + MINUTE,
+    bucket="bucket",
+    workdir="",
+    input_size=0,
+    has_checkpoint=False,
+    inline_checkpoint=0,
+)
 
 
 class UnusedTransport:
@@ -31,6 +47,27 @@ class UnusedTransport:
 
     def send(self, call: Call[T]) -> T:
         raise AssertionError(call)
+
+
+class Port:
+    """The supervisor, at the other end of the protocol."""
+
+    stop_reason = None
+
+    def __init__(self, heartbeat: Heartbeat) -> None:
+        self._heartbeat = heartbeat
+
+    def call_when_stopped(self, action: Any) -> None:
+        raise AssertionError(action)
+
+    def report_progress(self, progress: Progress) -> None:
+        sent = ReportProgress(fraction=progress.fraction, message=progress.message)
+        arrived = FROM_RUNNER.validate_json(sent.model_dump_json())
+        assert isinstance(arrived, ReportProgress)
+        self._heartbeat.set_progress(Progress(arrived.fraction, arrived.message))
+
+    def read_secret(self, name: str) -> str:
+        raise AssertionError(name)
 
 
 def in_the_row(fraction: Any, message: Any) -> Progress | None:
@@ -43,13 +80,9 @@ def in_the_row(fraction: Any, message: Any) -> Progress | None:
         lease=MINUTE,
         deadline=NOW + MINUTE,
         clock=lambda: NOW,
-        on_unresponsive=lambda _: None,
-        ticker=lambda *_: nullcontext(),
+        ticker=lambda _: nullcontext(),
     )
-    context = JobContext(
-        transport, "bucket", JOB, heartbeat, checkpoint=None, workdir=Path(), clock=lambda: NOW, read_secret=str
-    )
-    context.progress(fraction, message)
+    JobContext(transport, RUN_JOB, Port(heartbeat), workdir=Path(), clock=lambda: NOW).progress(fraction, message)
     renew_lease = transitions.renew_lease("table", JOB, now=NOW, lease=MINUTE, progress=heartbeat._progress)
     (written,) = (v for v in renew_lease.params["ExpressionAttributeValues"].values() if "B" in v)
     return decode_job({**encode_job(JOB), "progress": written}).progress
