@@ -83,6 +83,9 @@ class Settings(BaseModel):
         description="JSON object: the name that a handler gives to the name of a secret in Secrets Manager; without it "
         "each secret is an environment variable",
     )
+    handler_role: str | None = Field(
+        default=None, description="ARN of the role whose credentials handlers get; without it they get none"
+    )
     log: str = Field(default="text", pattern=r"^(text|json)$", description="how log lines look")
 
     @property

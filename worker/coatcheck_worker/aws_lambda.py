@@ -24,6 +24,7 @@ from coatcheck_worker.message_consumer import log_context_of
 from coatcheck_worker.process_isolation import hide_memory
 from coatcheck_worker.s3_signing import S3Signer
 from coatcheck_worker.supervisor.forkserver_client import ForkserverClient
+from coatcheck_worker.supervisor.handler_environment import handler_environment
 from coatcheck_worker.supervisor.job_messages import handle
 from coatcheck_worker.supervisor.runner_pool import RunnerPool
 from coatcheck_worker.sweep import SWEEP_THREADS, ShardAssignmentMessage, ShardCursors, shards_of
@@ -164,10 +165,12 @@ def _sweeper_dependencies() -> Dependencies:
 def _worker_dependencies() -> Dependencies:
     """The dependencies of the worker, made once per container: one runner, which is kept between invocations."""
     hide_memory()
-    # it imports the job types while this process makes its clients
-    forkserver = ForkserverClient(os.environ, megabytes=_runner_megabytes(os.environ))
     dependencies = _dependencies()
-    signer = S3Signer(dependencies.settings.bucket)
+    settings = dependencies.settings
+    environment = handler_environment(dependencies.transport, settings)
+    # it imports the job types while this process makes another client
+    forkserver = ForkserverClient(environment, megabytes=_runner_megabytes(os.environ))
+    signer = S3Signer(settings.bucket)
     return replace(dependencies, runners=RunnerPool(forkserver), sign=signer.sign)
 
 

@@ -55,8 +55,8 @@ class BotoTransport:
             "dynamodb": session.client("dynamodb", endpoint_url=endpoint_url, config=client_config().merge(_urgent()))
         }
         # seldom needed, and making one takes a tenth of a second
-        self._make_lambda = functools.cache(
-            lambda: session.client("lambda", endpoint_url=endpoint_url, config=client_config())
+        self._make_client = functools.cache(
+            lambda service: session.client(service, endpoint_url=endpoint_url, config=client_config())
         )
 
     def send(self, call: Call[T]) -> T:
@@ -64,8 +64,8 @@ class BotoTransport:
         return send_by(self._client(call), call)
 
     def _client(self, call: Call[Any]) -> Any:
-        if call.service == "lambda":
-            return self._make_lambda()
+        if call.service in {"lambda", "sts"}:
+            return self._make_client(call.service)
         return (self._urgent if call.urgent else self._clients)[call.service]
 
 

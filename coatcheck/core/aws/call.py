@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 log: logging.Logger = logging.getLogger(__name__)
 
-Service: TypeAlias = Literal["dynamodb", "sqs", "s3", "secretsmanager", "lambda"]
+Service: TypeAlias = Literal["dynamodb", "sqs", "s3", "secretsmanager", "lambda", "sts"]
 Params: TypeAlias = Mapping[str, Any]
 AwsResponse: TypeAlias = Mapping[str, Any]
 

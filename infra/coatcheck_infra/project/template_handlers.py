@@ -18,6 +18,7 @@ Json = dict[str, Any]
 WORKER_HANDLER = "coatcheck_worker.aws_lambda.run"
 WORKER_ROLE = "WorkerRole"
 HANDLER_POLICY = "HandlerPolicy"
+HANDLER_ROLE = "HandlerRole"
 
 VPC_POLICY = {"Fn::Sub": "arn:${AWS::Partition}:iam::aws:policy/service-role/AWSLambdaVPCAccessExecutionRole"}
 """https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html#configuration-vpc-permissions"""
@@ -91,7 +92,7 @@ def _identifier_problems(handlers: HandlersConfig) -> Iterator[str]:
 
 
 def render_handlers(template: Json, handlers: HandlersConfig, statements: Sequence[Json]) -> Json:
-    """Return the template with what handlers get. `statements` are more IAM statements, which were checked.
+    """Return the template with what handlers get. `statements` are those of their role, checked.
 
     Raises ProjectError as `check_handlers` does.
     """
@@ -99,25 +100,49 @@ def render_handlers(template: Json, handlers: HandlersConfig, statements: Sequen
     rendered = copy.deepcopy(template)
     for resource in rendered["Resources"].values():
         if resource.get("Properties", {}).get("Handler") == WORKER_HANDLER:
-            _add_to_function(resource["Properties"], handlers)
+            _add_to_function(resource["Properties"], handlers, has_role=bool(statements))
     if handlers.vpc:
         rendered["Resources"][WORKER_ROLE]["Properties"]["ManagedPolicyArns"] = [VPC_POLICY]
-    allowed = [*_secrets_statement(handlers.secrets), *statements]
-    if allowed:
+    if statements:
+        rendered["Resources"][HANDLER_ROLE] = _handler_role(statements)
+    worker_may = [*_secrets_statement(handlers.secrets), *(_ASSUME_HANDLER_ROLE for _ in statements[:1])]
+    if worker_may:
         rendered["Resources"][HANDLER_POLICY] = {
             "Type": "AWS::IAM::Policy",
             "Properties": {
                 "PolicyName": "handlers",
                 "Roles": [{"Ref": WORKER_ROLE}],
-                "PolicyDocument": {"Version": "2012-10-17", "Statement": allowed},
+                "PolicyDocument": {"Version": "2012-10-17", "Statement": worker_may},
             },
         }
     return rendered
 
 
-def _add_to_function(properties: Json, handlers: HandlersConfig) -> None:
+def _handler_role(statements: Sequence[Json]) -> Json:
+    """The role of handlers. The worker assumes it for them, and its own permissions stay out of their reach."""
+    trust = {"Effect": "Allow", "Principal": {"AWS": _arn_of(WORKER_ROLE)}, "Action": "sts:AssumeRole"}
+    document = {"Version": "2012-10-17", "Statement": [*statements]}
+    return {
+        "Type": "AWS::IAM::Role",
+        "Properties": {
+            "AssumeRolePolicyDocument": {"Version": "2012-10-17", "Statement": [trust]},
+            "Policies": [{"PolicyName": "handlers", "PolicyDocument": document}],
+        },
+    }
+
+
+def _arn_of(resource: str) -> Json:
+    return {"Fn::GetAtt": [resource, "Arn"]}
+
+
+_ASSUME_HANDLER_ROLE: Json = {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": _arn_of(HANDLER_ROLE)}
+
+
+def _add_to_function(properties: Json, handlers: HandlersConfig, *, has_role: bool) -> None:
     variables = properties.setdefault("Environment", {}).setdefault("Variables", {})
     variables |= {**handlers.environment, "COATCHECK_SECRETS": json.dumps(handlers.secrets)}
+    if has_role:
+        variables["COATCHECK_HANDLER_ROLE"] = _arn_of(HANDLER_ROLE)
     if handlers.layers:
         properties["Layers"] = [*handlers.layers]
     if handlers.vpc:

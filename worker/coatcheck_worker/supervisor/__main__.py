@@ -21,6 +21,7 @@ from coatcheck_worker.process_isolation import hide_memory
 from coatcheck_worker.process_signals import drain_on_signals
 from coatcheck_worker.s3_signing import S3Signer
 from coatcheck_worker.supervisor.forkserver_client import FORKSERVER, ForkserverClient
+from coatcheck_worker.supervisor.handler_environment import handler_environment
 from coatcheck_worker.supervisor.poller import Poller
 from coatcheck_worker.supervisor.runner_pool import RunnerPool
 
@@ -43,18 +44,14 @@ def main(forkserver: str = FORKSERVER, make_transport: Callable[[], Transport] =
         sys.exit(f"no lane {options.lane!r}; COATCHECK_QUEUES has: {', '.join(settings.lanes)}")
     configure(settings.log)
     hide_memory()
-    client = ForkserverClient(os.environ, megabytes=options.memory, module=forkserver)
+    transport = make_transport()
     try:
+        client = ForkserverClient(handler_environment(transport, settings), megabytes=options.memory, module=forkserver)
         pool = RunnerPool(client)
     except (JobTypeError, OSError) as error:
         sys.exit(str(error))
     dependencies = Dependencies(
-        make_transport(),
-        settings,
-        clock=system_clock,
-        roll=random.random,
-        runners=pool,
-        sign=S3Signer(settings.bucket).sign,
+        transport, settings, clock=system_clock, roll=random.random, runners=pool, sign=S3Signer(settings.bucket).sign
     )
     poller = Poller(dependencies, settings.queues[options.lane], grace=options.grace, runners=options.runners)
     drain_on_signals(poller.drain)

@@ -18,7 +18,6 @@ from typing import Any
 from coatcheck.authoring.loading import JobTypeError
 from coatcheck_worker.protocol import supervisor_end
 from coatcheck_worker.runners import RunnerNotStarted, ServedType
-from coatcheck_worker.supervisor.handler_environment import environment_for_handlers
 from coatcheck_worker.supervisor.runner_output import OutputReader, RunnerOutput
 from coatcheck_worker.supervisor.runner_process import RunnerProcess
 
@@ -30,8 +29,7 @@ FORKSERVER = "coatcheck_worker.runner.forkserver"
 class ForkserverClient:
     """Keeps a forkserver that can start runners. Several threads may use it.
 
-    `module` is the forkserver's, `environ` is that of this process; of its settings and credentials handlers get what
-    `environment_for_handlers` leaves. A runner may take `megabytes` of memory.
+    `module` is the forkserver's, `environ` is the environment of handlers. A runner may take `megabytes` of memory.
     """
 
     def __init__(self, environ: Mapping[str, str], *, megabytes: int, module: str = FORKSERVER) -> None:
@@ -72,7 +70,7 @@ class ForkserverClient:
             self._connection.close()
 
     def _connect(self) -> _Connection:
-        return _Connection(self._command, environment_for_handlers(self._environ))
+        return _Connection(self._command, self._environ)
 
     def _command(self, control: int) -> Sequence[str]:
         options = ["--control", str(control), "--memory", str(self._megabytes)]

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+
+from coatcheck.core.clock import system_clock
+from coatcheck.core.settings import Settings
+from coatcheck_worker.boto_transport import Transport
+from coatcheck_worker.supervisor.handler_credentials import HandlerCredentials
 
 SECRET_VARIABLES = frozenset(
     {
@@ -20,8 +26,8 @@ KEPT_SETTINGS = frozenset({"COATCHECK_JOBS"})
 """The settings of ours that a runner needs."""
 
 
-def environment_for_handlers(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of handlers: without credentials, and without settings that they do not need.
+def environment_for_handlers(environ: Mapping[str, str], more: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of handlers: without the worker's credentials and settings, and with `more`.
 
     botocore would find the credentials of the machine without variables as well: that is switched off.
     """
@@ -30,4 +36,11 @@ def environment_for_handlers(environ: Mapping[str, str]) -> dict[str, str]:
         for name, value in environ.items()
         if name not in SECRET_VARIABLES and (not name.startswith("COATCHECK_") or name in KEPT_SETTINGS)
     }
-    return {**kept, "AWS_EC2_METADATA_DISABLED": "true"}
+    return {**kept, "AWS_EC2_METADATA_DISABLED": "true", **more}
+
+
+def handler_environment(transport: Transport, settings: Settings) -> dict[str, str]:
+    """Return the environment of this process's handlers, with an endpoint for the credentials of their role if any."""
+    role = settings.handler_role
+    endpoint = HandlerCredentials(transport, role, system_clock).environment if role else {}
+    return environment_for_handlers(os.environ, endpoint)
