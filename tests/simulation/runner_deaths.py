@@ -56,7 +56,8 @@ class RunnerDeaths:
         well = death.supervisor.alive and self._fault_history.troubled_until(death.supervisor) < death.at
         if well and self._scheduler.now > death.at + SETTLED_WITHIN:
             self._violation(f"{named}, ended {(self._scheduler.now - death.at) / SECOND} s later")
-        if actor is not death.supervisor:
+        if actor is not death.supervisor or new.attempt != old.attempt:
+            # another holder, or another thread of the same: the lease ran out
             return
         expected = {_CODES[death.stop]} | ({"canceled"} if old.status is Status.CANCELING else set())
         error = new.history[-1].error

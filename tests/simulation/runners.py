@@ -12,9 +12,10 @@ from coatcheck.authoring.types import Handlers
 from coatcheck.core.aws.call import Call
 from coatcheck.core.clock import SECOND
 from coatcheck.core.job import Progress
-from coatcheck_worker.protocol import FROM_RUNNER, Continued, Raised, Returned, RunJob
+from coatcheck_worker.protocol import RunJob
 from coatcheck_worker.runner.execution import EndedAttempt, run_handler
 from coatcheck_worker.runners import AttemptPort, Died, Ended, RunnerNotStarted, ServedType
+from tests.direct_runners import over_the_wire, served_types
 from tests.simulation.faults import Fault
 from tests.simulation.faulty_transport import SimulatedTransport
 from tests.simulation.scheduler import Killed, Process, Task
@@ -43,8 +44,7 @@ class SimulatedRunners:
     @property
     def served(self) -> Mapping[str, ServedType]:
         """What a forkserver says of the handlers."""
-        retries = {name: handler.job_type.retry for name, handler in self.handlers.items()}
-        return {name: ServedType(retry.base, retry.cap) for name, retry in retries.items()}
+        return served_types(self.handlers)
 
     @contextmanager
     def take(self, _: str) -> Iterator[SimulatedRunner]:
@@ -119,6 +119,8 @@ class SimulatedRunner:
                 # run_handler takes whatever a handler raises: a dead process answers nothing
                 raise Killed
             ended.append(answer)
+            # what happens to this process from now on does not concern the attempt, even if its supervisor stands still
+            self._job = None
             self._wake(0)
 
         world.scheduler.spawn(self.process, work)
@@ -128,7 +130,7 @@ class SimulatedRunner:
         if not ended:
             return Died("its process was killed by signal 9 (SIGKILL)")
         self._last = ended[0].outcome.last
-        return _over_the_wire(ended[0])
+        return over_the_wire(ended[0])
 
     def stop(self, reason: str) -> None:
         """Let the handler know that the attempt has to end."""
@@ -200,12 +202,6 @@ class RunnerPort:
     def read_secret(self, name: str) -> str:
         """No handler of the simulation asks for one."""
         raise AssertionError(name)
-
-
-def _over_the_wire(ended: EndedAttempt) -> Ended:
-    outcome = FROM_RUNNER.validate_json(ended.outcome.model_dump_json())
-    assert isinstance(outcome, (Returned, Continued, Raised))
-    return Ended(outcome, ended.inline)
 
 
 def _attempt_key(job: RunJob) -> tuple[str, int, int]:

@@ -150,7 +150,6 @@ def serve(
     before = snapshot()
     while (received := jobs.get()) is not None:
         job, body = received
-        port.begin()
         handler = handlers.get(job.type)
         if handler is None:  # the supervisor knows what is served
             return
@@ -181,6 +180,8 @@ def _receive(
                 break
             match received:
                 case (RunJob() as job, body):
+                    # here, and not when the job is taken: a stop may follow at once
+                    port.begin()
                     jobs.put((job, body))
                 case (StopAttempt(reason=reason), _):
                     port.stop(reason)

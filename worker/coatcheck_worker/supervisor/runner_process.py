@@ -9,7 +9,7 @@ import shutil
 import signal
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from coatcheck.core.aws.call import AwsError
@@ -93,12 +93,15 @@ class RunnerProcess:
                 else:
                     left.unlink(missing_ok=True)
 
-    def run(self, job: RunJob, body: bytes, port: AttemptPort) -> Ended | Died:
-        """Run the attempt, and answer what its runner asks meanwhile."""
+    def run(
+        self, job: RunJob, body: bytes, port: AttemptPort, *, on_begun: Callable[[], object] = lambda: None
+    ) -> Ended | Died:
+        """Run the attempt, and answer what its runner asks meanwhile. From `on_begun` on it can be stopped."""
         self.attempts += 1
         self.output.begin()
         try:
             self._channel.send(job, body)
+            on_begun()
             ended = self._serve(port)
         except ChannelClosed as error:
             ended = self._death(str(error))

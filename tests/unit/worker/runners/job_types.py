@@ -1,0 +1,105 @@
+"""`python -m tests.unit.worker.runners.job_types`: a forkserver with handlers that harm their process."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from coatcheck.authoring.context import Context
+from coatcheck.authoring.loading import catalog
+from coatcheck.authoring.types import Catalog, JobType
+from coatcheck_worker.runner.forkserver import main
+
+
+class Text(BaseModel):
+    """What a job is given, and what it returns."""
+
+    text: str = ""
+
+
+def _leaves(_: str) -> str:
+    sys.exit(3)
+
+
+def _aborts(_: str) -> str:
+    print("last words", flush=True)  # noqa: T201 - the output of a handler is what is tested
+    os.abort()
+
+
+def _changes_folder(folder: str) -> str:
+    os.chdir(folder)
+    return folder
+
+
+def _starts_child(path: str) -> str:
+    child = subprocess.Popen(["sleep", "600"])
+    Path(path).write_text(str(child.pid))
+    return path
+
+
+def _starts_daemon(path: str) -> str:
+    """A grandchild in a session of its own, whose parent ends."""
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            Path(path).write_text(str(os.getpid()))
+            time.sleep(600)
+        os._exit(0)
+    os.wait()
+    return path
+
+
+def _never_looks(path: str) -> str:
+    _starts_child(path)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    time.sleep(600)
+    return path
+
+
+def _logs(_: str) -> str:
+    logging.getLogger("coatcheck_worker").warning("said", extra={"job": "job_other", "page": 3})
+    return ""
+
+
+PLAIN: dict[str, Callable[[str], str]] = {
+    "process": lambda _: str(os.getpid()),
+    "leaves": _leaves,
+    "aborts": _aborts,
+    "changes.folder": _changes_folder,
+    "starts.child": _starts_child,
+    "starts.daemon": _starts_daemon,
+    "never.looks": _never_looks,
+    "logs": _logs,
+    "credentials": lambda _: ",".join(sorted(name for name in os.environ if name.startswith(("AWS_", "COATCHECK_")))),
+    "reads.stdin": lambda _: sys.stdin.read(),
+}
+
+
+def _looks(given: Text, ctx: Context) -> Text:
+    """Say that it has begun, and wait for a stop."""
+    Path(given.text).touch()
+    while True:
+        ctx.check()
+        time.sleep(0.01)
+
+
+def _handler(work: Callable[[str], str]) -> Callable[[Text, Context], Text]:
+    return lambda given, _: Text(text=work(given.text))
+
+
+CATALOG: Catalog = catalog(
+    JobType("looks", Text, Text, handler=_looks),
+    JobType("fresh", Text, Text, handler=_handler(PLAIN["process"]), isolation="fresh"),
+    *(JobType(name, Text, Text, handler=_handler(work)) for name, work in PLAIN.items()),
+)
+
+if __name__ == "__main__":
+    main(CATALOG)
