@@ -31,6 +31,8 @@ def subject(call: Call[Any]) -> str:
             return str(params["SecretId"])
         case "lambda":
             return str(params["Payload"])
+        case "sts":
+            return str(params["RoleArn"])
 
 
 def _assigned(params: Any) -> str:

@@ -67,7 +67,10 @@ class Runner(Protocol):
         """Run the attempt. `body` is the job's input, and its checkpoint if it has one."""
 
     def stop(self, reason: str) -> None:
-        """Let the handler know that the attempt has to end, also if `run` comes later. May be called from any thread."""
+        """Let the handler know that the attempt has to end, also if `run` comes later.
+
+        Returns at once; may be called from any thread.
+        """
 
     def kill(self) -> None:
         """End the runner and all that the handler started: `run` returns. May be called from any thread."""

@@ -164,7 +164,7 @@ def test_a_process_that_was_killed_between_two_jobs_is_replaced(pool: RunnerPool
 
 def test_a_job_hears_that_it_has_to_stop(pool: RunnerPool, tmp_path: Path) -> None:
     begun = tmp_path / "begun"
-    with pool.take("looks") as runner, _stopping(runner, begun.exists):
+    with pool.take("looks") as runner, _when(begun.exists, lambda: runner.stop("the job was canceled")):
         ended = run_with(runner, "looks", str(begun))
     assert isinstance(ended, Ended)
     assert ended.outcome == Raised(error="stopped", name="Stopped")
@@ -190,13 +190,8 @@ def test_what_comes_too_late_does_not_reach_the_next_job(pool: RunnerPool) -> No
 
 def test_a_killed_runner_takes_along_what_its_handler_started(pool: RunnerPool, tmp_path: Path) -> None:
     child = tmp_path / "process"
-    with pool.take("never.looks") as runner:
-        killer = threading.Thread(
-            target=lambda: (await_that(lambda: child.exists() and bool(child.read_text())), runner.kill())
-        )
-        killer.start()
+    with pool.take("never.looks") as runner, _when(lambda: _written(child), runner.kill):
         ended = run_with(runner, "never.looks", str(child))
-        killer.join()
     assert ended == Died("its process was killed by signal 9 (SIGKILL)")
     await_that(lambda: has_ended(int(child.read_text())))
 
@@ -213,13 +208,17 @@ def test_a_line_of_a_handler_is_a_line_of_its_job(pool: RunnerPool, caplog: pyte
     assert (line.name, vars(line)["page"]) == ("job.coatcheck_worker", 3)
 
 
-@contextmanager
-def _stopping(runner: LentRunner, begun: Callable[[], bool]) -> Iterator[None]:
-    def stop() -> None:
-        await_that(begun)
-        runner.stop("the job was canceled")
+def _written(path: Path) -> bool:
+    return path.exists() and bool(path.read_text())
 
-    thread = threading.Thread(target=stop)
+
+@contextmanager
+def _when(holds: Callable[[], bool], action: Callable[[], None]) -> Iterator[None]:
+    def act() -> None:
+        await_that(holds)
+        action()
+
+    thread = threading.Thread(target=act)
     thread.start()
     yield
     thread.join()
