@@ -18,6 +18,7 @@ from coatcheck.core.job import Progress
 from coatcheck_worker.protocol import Raised, Returned, RunJob
 from coatcheck_worker.runners import Died, Ended
 from coatcheck_worker.supervisor.forkserver_client import ForkserverClient
+from coatcheck_worker.supervisor.handler_environment import environment_for_handlers
 from coatcheck_worker.supervisor.runner_pool import LentRunner, RunnerPool
 
 JOB_TYPES = "tests.unit.worker.runners.job_types"
@@ -45,7 +46,7 @@ class Port:
 @pytest.fixture(scope="module")
 def pool() -> Iterator[RunnerPool]:
     """A pool whose forkserver has the handlers of `job_types`."""
-    environ = {**os.environ, **SECRETS, "AWS_DEFAULT_REGION": "eu-west-1"}
+    environ = environment_for_handlers({**os.environ, **SECRETS, "AWS_DEFAULT_REGION": "eu-west-1"}, {})
     made = RunnerPool(ForkserverClient(environ, megabytes=1024, module=JOB_TYPES))
     yield made
     made.close()
