@@ -6,6 +6,7 @@ import functools
 import logging
 import os
 import random
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -168,6 +169,8 @@ def _worker_dependencies() -> Dependencies:
     dependencies = _dependencies()
     settings = dependencies.settings
     environment = handler_environment(dependencies.transport, settings)
+    # Lambda's own start adds the folders of the function and of its layers
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
     # it imports the job types while this process makes another client
     forkserver = ForkserverClient(environment, megabytes=_runner_megabytes(os.environ))
     signer = S3Signer(settings.bucket)

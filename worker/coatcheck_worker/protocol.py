@@ -98,10 +98,11 @@ class RunJob(_Message):
     """Run the handler of this attempt. The body is the input, followed by the checkpoint if there is one.
 
     Times are in milliseconds since the epoch. `attempt` is the fence: S3 keys hold it. `inline_checkpoint` is how many
-    bytes of a checkpoint the row takes.
+    bytes of a checkpoint the row takes. Only an outcome with the same `number` is that of this attempt.
     """
 
     kind: Literal["run"] = "run"
+    number: int = 0
     tenant: str
     id: str
     type: str
@@ -175,8 +176,9 @@ class WriteLog(_Message):
 
 
 class _Ended(_Message):
-    """How an attempt ended. `traces` are what the job left in the process; `last`: the runner ends now."""
+    """How attempt `number` ended. `traces` are what the job left in the process; `last`: the runner ends now."""
 
+    number: int = 0
     artifacts: Annotated[list[Artifact], Field(max_length=MAX_ARTIFACTS)] = Field(default_factory=list)
     traces: Annotated[list[Annotated[str, _text(200)]], Field(max_length=20)] = Field(default_factory=list)
     last: bool = False

@@ -17,7 +17,8 @@ import socket
 import sys
 import threading
 import traceback
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -79,7 +80,9 @@ class Forkserver:
             return False
         command = json.loads(text)
         try:
-            self._fork(command["number"], command["scratch"], *descriptors)
+            channel, output = descriptors
+            options = RunnerOptions(channel, output, self.megabytes, command["scratch"], os.getppid())
+            self._fork(command["number"], options)
         except OSError as error:
             self._report({"kind": "failed", "number": command["number"], "error": error.strerror or "OSError"})
         finally:
@@ -87,7 +90,7 @@ class Forkserver:
                 os.close(descriptor)
         return True
 
-    def _fork(self, number: int, scratch: str, channel: int, output: int) -> None:
+    def _fork(self, number: int, options: RunnerOptions) -> None:
         process = os.fork()
         if process:
             self.runners[process] = number
@@ -96,8 +99,8 @@ class Forkserver:
         status = START_FAILED_EXIT_STATUS
         try:
             if self.exec_runners:
-                _exec_runner(channel, output, megabytes=self.megabytes, scratch=scratch)
-            run_as_runner(channel, output, self.handlers, self.transport, megabytes=self.megabytes, scratch=scratch)
+                _exec_runner(options)
+            run_as_runner(options, self.handlers, self.transport)
             status = 0
         except BaseException:  # noqa: BLE001 - whatever it is, this process is not the forkserver
             with contextlib.suppress(BaseException):
@@ -125,20 +128,40 @@ class Forkserver:
         self.control.sendall(json.dumps(report).encode() + b"\n")
 
 
-def _exec_runner(channel: int, output: int, *, megabytes: int, scratch: str) -> NoReturn:
-    for descriptor in (channel, output):
+def _exec_runner(options: RunnerOptions) -> NoReturn:
+    for descriptor in (options.channel, options.output):
         os.set_inheritable(descriptor, True)
-    options = {"channel": channel, "output": output, "memory": megabytes, "scratch": scratch}
-    arguments = [text for name, value in options.items() for text in (f"--{name}", str(value))]
-    os.execv(sys.executable, [sys.executable, "-m", "coatcheck_worker.runner", *arguments])  # noqa: S606 - our own
+    command = [sys.executable, "-m", "coatcheck_worker.runner", *options.arguments()]
+    os.execv(sys.executable, command)  # noqa: S606 - our own module
 
 
-def run_as_runner(
-    channel: int, output: int, handlers: Handlers, transport: SignedS3Transport, *, megabytes: int, scratch: str
-) -> None:
-    """Be a runner, in a process that was just forked, until its supervisor closes the channel."""
-    end = socket.socket(fileno=os.dup(channel))
-    become_runner(end, output, megabytes=megabytes, scratch=scratch)
+@dataclass(frozen=True, slots=True)
+class RunnerOptions:
+    """How a runner is set up: its descriptors, its memory, its folder, and its supervisor's process."""
+
+    channel: int
+    output: int
+    memory: int
+    scratch: str
+    supervisor: int
+
+    def arguments(self) -> list[str]:
+        """The command line that `parse` understands."""
+        return [text for name, value in asdict(self).items() for text in (f"--{name}", str(value))]
+
+    @classmethod
+    def parse(cls, arguments: Sequence[str] | None = None) -> RunnerOptions:
+        """The options of a command line, by default that of this process."""
+        parser = argparse.ArgumentParser(prog="python -m coatcheck_worker.runner")
+        for option in fields(cls):
+            parser.add_argument(f"--{option.name}", type=str if option.name == "scratch" else int, required=True)
+        return cls(**vars(parser.parse_args(arguments)))
+
+
+def run_as_runner(options: RunnerOptions, handlers: Handlers, transport: SignedS3Transport) -> None:
+    """Be a runner, in a process that was just forked or started, until its supervisor closes the channel."""
+    end = socket.socket(fileno=os.dup(options.channel))
+    become_runner(end, options.output, megabytes=options.memory, scratch=options.scratch, supervisor=options.supervisor)
     to_supervisor = runner_end(end)
     log_to(to_supervisor)
     port = ChannelPort(to_supervisor)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import queue
 import threading
 import time
@@ -156,9 +155,11 @@ def serve(
         ended = run_handler(handler, job, body, port=port, transport=transport, clock=clock)
         traces = before.changes(snapshot())
         last = bool(traces) or ended.outcome.last
-        outcome = ended.outcome.model_copy(update={"traces": traces[:MAX_TRACES], "last": last})
-        with contextlib.suppress(ChannelClosed):
+        outcome = ended.outcome.model_copy(update={"number": job.number, "traces": traces[:MAX_TRACES], "last": last})
+        try:
             channel.send(outcome, ended.inline)
+        except ChannelClosed:
+            return
         if last:
             return
 

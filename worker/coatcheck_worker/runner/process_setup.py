@@ -9,13 +9,15 @@ import tempfile
 
 from coatcheck_worker import memory
 from coatcheck_worker.process_isolation import adopt_orphans, end_with_parent, give_up_privileges
+from coatcheck_worker.runner.signal_filter import protect_processes
 
 
-def become_runner(channel: socket.socket, output: int, *, megabytes: int, scratch: str) -> None:
+def become_runner(channel: socket.socket, output: int, *, megabytes: int, scratch: str, supervisor: int) -> None:
     """Make this process, which was just forked or started, a runner.
 
     `channel` is the only descriptor that it keeps besides standard input, which is empty, and standard output and
     error, which are `output`. It may take so many megabytes of memory. `scratch` is its folder for temporary files.
+    `supervisor` is a process that its handlers must not reach, beside its parent.
     """
     os.setsid()
     end_with_parent()
@@ -30,6 +32,7 @@ def become_runner(channel: socket.socket, output: int, *, megabytes: int, scratc
     os.environ["TMPDIR"] = scratch
     tempfile.tempdir = scratch
     give_up_privileges()
+    protect_processes([os.getppid(), supervisor])
     memory.limit(megabytes)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import secrets
 import shutil
 import signal
 import tempfile
@@ -100,9 +101,10 @@ class RunnerProcess:
         self.attempts += 1
         self.output.begin()
         try:
-            self._channel.send(job, body)
+            numbered = job.model_copy(update={"number": secrets.randbits(53)})
+            self._channel.send(numbered, body)
             on_begun()
-            ended = self._serve(port)
+            ended = self._serve(port, numbered.number)
         except ChannelClosed as error:
             ended = self._death(str(error))
         last_lines = self.output.end()
@@ -130,7 +132,7 @@ class RunnerProcess:
         self._channel.close()
         shutil.rmtree(self.scratch, ignore_errors=True)
 
-    def _serve(self, port: AttemptPort) -> Ended | Died:
+    def _serve(self, port: AttemptPort, number: int) -> Ended | Died:
         while (received := self._channel.receive()) is not None:
             match received:
                 case (ReportProgress(fraction=fraction, message=message), _):
@@ -139,8 +141,11 @@ class RunnerProcess:
                     self._channel.send(_answer(question, port))
                 case (WriteLog() as line, _):
                     write_line(line)
-                case (outcome, inline):
+                case (outcome, inline) if outcome.number == number:
                     return self._outcome(outcome, inline)
+                case _:
+                    # a handler left a message for whoever comes after it
+                    return self._death("it answers another attempt")
         return self._death(None)
 
     def _outcome(self, outcome: Outcome, inline: bytes) -> Ended:
@@ -156,7 +161,7 @@ class RunnerProcess:
         if not self._ended.wait(DEATH_TIMEOUT):
             return Died("its process does not end")
         if not by_itself:
-            return Died(f"its process closed its connection to the worker ({violation or 'it is closed'})")
+            return Died(f"its process broke its connection to the worker ({violation or 'it is closed'})")
         return Died(f"its process {self._describe_end()}")
 
     def _describe_end(self) -> str:
@@ -164,7 +169,7 @@ class RunnerProcess:
         if status is None:
             return "was lost"
         if status == CHANNEL_CLOSED_EXIT_STATUS:
-            return "closed its connection to the worker"
+            return "broke its connection to the worker"
         if status >= 0:
             return f"ended with exit status {status}"
         if status == -signal.SIGKILL and memory.times_out_of_memory() > self._out_of_memory:

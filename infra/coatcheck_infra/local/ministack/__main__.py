@@ -86,6 +86,7 @@ def limit_access(rules: AccessRules) -> list[tuple[str, str, Patch]]:
         ("ministack.core.lambda_runtime", "hashlib", functools.partial(access_patches.keyed_hashes, rules)),
         ("ministack.core.lambda_runtime", "execution_credentials", functions),
         ("ministack.services.lambda_svc", "execution_credentials", functions),
+        ("ministack.services.sts", "register_session", functools.partial(access_patches.admit_sessions, rules)),
         ("ministack.app", "app", functools.partial(access_patches.refuse_strangers, rules)),
     ]
     if not rules.whole:

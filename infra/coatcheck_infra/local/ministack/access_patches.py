@@ -244,6 +244,16 @@ def admit_functions(rules: AccessRules, credentials: Function) -> Function:
     return issued
 
 
+def admit_sessions(rules: AccessRules, register: Function) -> Function:
+    """Wrap `register` to admit as signers the temporary credentials that STS gives a role."""
+
+    def registered(access_key: str, session: dict[str, Any]) -> None:
+        register(access_key, session)
+        rules.secret_keys[access_key] = session["SecretAccessKey"]
+
+    return registered
+
+
 def run_no_function(_execute: Function) -> Function:
     """Refuse to run any function, however it was made: an `up` without --whole has none."""
     error = {"errorType": "AccessDenied", "errorMessage": "functions run with `coatcheck up --whole` alone"}
