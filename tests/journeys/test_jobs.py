@@ -209,7 +209,7 @@ def test_a_worker_killed_in_the_middle_of_a_job_is_made_good(stack: Stack) -> No
         eventually(lambda: client.get(view["urls"]["self"]).json()["status"] == "running", 30)
         killed_at = time.monotonic()
         for pid, command in stack.processes().items():
-            if "coatcheck_worker.supervisor.poller" in command:
+            if "coatcheck_worker.supervisor " in command:
                 os.kill(pid, signal.SIGKILL)
         view = finished(client, view, limit=180)
         assert (view["status"], view["attempt"]) == ("succeeded", 2)
@@ -219,7 +219,7 @@ def test_a_worker_killed_in_the_middle_of_a_job_is_made_good(stack: Stack) -> No
 
 
 @pytest.mark.parametrize(
-    ("fail", "status", "code"), [("crash", "failed", "worker-lost"), ("permanent", "failed", "rejected")]
+    ("fail", "status", "code"), [("crash", "failed", "handler-crashed"), ("permanent", "failed", "rejected")]
 )
 def test_a_handler_that_ends_badly_ends_its_job_and_no_other(stack: Stack, fail: str, status: str, code: str) -> None:
     with stack.client() as client:

@@ -13,11 +13,11 @@ from coatcheck.core.due import DISPATCH_GRACE
 from tests.kill import checks, recovery
 from tests.kill.crash_run import CrashRun, begin
 from tests.kill.crash_targets import ProcessForker
-from tests.kill.crashing_transport import HEARTBEAT, CrashPoint
+from tests.kill.crashing_transport import HEARTBEAT, MAIN, CrashPoint
 from tests.kill.emulator import Emulator
 from tests.kill.flows import READS, RECEIVE, SWEEPER, Flow, ended_at, lane_of, over
 
-SIDE_BY_SIDE = 12
+SIDE_BY_SIDE = 6
 """Processes that are alive at once, to be killed."""
 
 MOST_HEARTBEATS = 2
@@ -112,7 +112,8 @@ def _in_order(wanted: Sequence[str], made: Sequence[str]) -> bool:
 
 def _without_idle_end(calls: Sequence[str]) -> Sequence[str]:
     """Without the call for more work that a worker was dismissed in: there is none, and it takes its time to say so."""
-    return calls[:-1] if calls[-1].endswith(RECEIVE) else calls
+    last = max((number for number, line in enumerate(calls) if line.startswith(MAIN)), default=0)
+    return [*calls[:last], *calls[last + 1 :]] if calls[last].endswith(RECEIVE) else calls
 
 
 def _await_recovery(emulator: Emulator, crash_runs: Sequence[CrashRun], scope: Scope) -> list[CrashReport]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 
+from coatcheck.core import errors
 from coatcheck.core.aws import s3, s3_keys
 from coatcheck.core.aws.dynamodb import job_items
 from coatcheck.core.aws.dynamodb.history import earlier_events
+from coatcheck.core.clock import SECOND
 from coatcheck.core.invariants import broken_invariants
 from coatcheck.core.job import Blob, Job, JobEvent
 from coatcheck.core.lifecycle import Status
@@ -40,7 +42,10 @@ def _wrong_with(emulator: Emulator, flow: Flow, job: Job, crash_run: CrashRun) -
         yield f"ended {end}, not {' or '.join(map(str, allowed))}"
     if job.lease_until is not None or (job.due_at is not None and job.due_at <= (job.expires_at or 0)):
         yield f"has ended, and is held until {job.lease_until} and due at {job.due_at}"
-    yield from _wrong_in_history(job, history(emulator, job))
+    events = history(emulator, job)
+    yield from _wrong_in_history(job, events)
+    if crash_run.in_runner:
+        yield from _wrong_after_death(events, crash_run, emulator.settings.lease)
     if flow.with_webhook:
         yield from _wrong_deliveries(emulator, job)
     if job.status is Status.SUCCEEDED:
@@ -63,6 +68,21 @@ def _wrong_in_history(job: Job, events: Sequence[JobEvent]) -> Iterator[str]:
         yield f"its history does not end once, as {job.status}: {kinds}"
     if kinds.count("job.started") != job.attempt:
         yield f"its history does not tell of {job.attempt} attempts: {kinds}"
+
+
+def _wrong_after_death(events: Sequence[JobEvent], crash_run: CrashRun, lease: int) -> Iterator[str]:
+    """The death of a runner is known at once, and as what it was: nobody waits for a lease."""
+    failures = [event for event in events if event.error]
+    if [one.error.code for one in failures if one.error] != [errors.HANDLER_CRASHED.code]:
+        yield f"its runner was killed, and its history tells of {[one.error for one in failures]}"
+    elif went_on_after(failures, crash_run) > lease:
+        yield f"its runner was killed, and it went on after {went_on_after(failures, crash_run):.1f} s"
+
+
+def went_on_after(events: Sequence[JobEvent], crash_run: CrashRun) -> float:
+    """The seconds from a runner's death to the event that tells of it."""
+    died_at = crash_run.crash_plan.death.stat().st_mtime
+    return min((event.at / SECOND - died_at for event in events if event.error), default=0.0)
 
 
 def _wrong_deliveries(emulator: Emulator, job: Job) -> Iterator[str]:

@@ -5,24 +5,30 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import os
 import select
 import signal
 import socket
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from coatcheck.core.aws.dynamodb.keys import JobKey
 from coatcheck.core.clock import system_clock
 from coatcheck_infra.local import environment
 from tests.kill.crash_targets import ProcessForker, ProcessSpec
-from tests.kill.crashing_transport import HEARTBEAT, CrashPoint
+from tests.kill.crashing_transport import HEARTBEAT, LOG, MAIN, RUNNER, CrashPlan, CrashPoint
 from tests.kill.emulator import Emulator
-from tests.kill.flows import DELIVERER, RECEIVE, Flow, Request, over
+from tests.kill.flows import DELIVERER, RECEIVE, WORKER, Flow, Request, over
+from tests.processes import processes_with
 
-PATIENCE = 60.0
+PATIENCE = 120.0
 """Seconds that a process may take to come to its point."""
+
+ENDED_WITHIN = 15.0
+"""Seconds in which the processes that run handlers have ended after the one that they belong to."""
 
 
 @dataclass
@@ -36,7 +42,7 @@ class CrashRun:
     key: JobKey
     request: Request | None
     pid: int
-    log_reader: int
+    crash_plan: CrashPlan
     client: socket.socket | None
     give_up_at: float
     calls: list[str] = field(default_factory=list)
@@ -48,6 +54,11 @@ class CrashRun:
     def name(self) -> str:
         """What tells it from others, and plays it again."""
         return f'--flow "{self.flow.name}" --point {self.point or "none"}'
+
+    @property
+    def in_runner(self) -> bool:
+        """Whether it is not the process itself that dies, but the one that runs its handler."""
+        return self.point is not None and self.point.sequence == RUNNER
 
     @property
     def missed(self) -> bool:
@@ -65,14 +76,14 @@ class CrashRun:
             self._end(os.waitstatus_to_exitcode(status))
         elif time.monotonic() > self.give_up_at:
             self.violations.append(f"did not come to its point in {PATIENCE:g} s")
+            self.give_up_at = math.inf
             os.kill(self.pid, signal.SIGKILL)
-        elif self.point is None or self.point.sequence == HEARTBEAT:
+        elif self.point is None or self.point.sequence in {HEARTBEAT, RUNNER}:
             self._end_when_done(emulator)
         return bool(ended)
 
     def _read_log(self) -> None:
-        while select.select([self.log_reader], [], [], 0)[0] and (told := os.read(self.log_reader, 65_536)):
-            self.calls += told.decode().splitlines()
+        self.calls = self.crash_plan.path.read_text().splitlines()
 
     def _end_when_done(self, emulator: Emulator) -> None:
         """Let the process end when its flow is through."""
@@ -83,7 +94,8 @@ class CrashRun:
     def _is_idle(self) -> bool:
         """Whether a worker waits for work."""
         self._read_log()
-        return bool(self.calls) and self.calls[-1].endswith(RECEIVE)
+        calls = [line for line in self.calls if line.startswith(MAIN)]
+        return bool(calls) and calls[-1].endswith(RECEIVE)
 
     def _is_done(self, emulator: Emulator) -> bool:
         job = emulator.row(self.key)
@@ -92,15 +104,26 @@ class CrashRun:
 
     def _end(self, status: int) -> None:
         self._read_log()
-        os.close(self.log_reader)
         self.status, self.ended_at = status, system_clock()
         answered = self._answer()
+        if self.flow.target == WORKER and (left := self._await_runners_end()):
+            self.violations.append(f"left behind: {', '.join(left)}")
         if self.point is None or self.missed:
             return
-        if status != -signal.SIGKILL or self._count() != self.point.number + 1:
+        if self.in_runner:
+            if status or not self.crash_plan.death.exists():
+                self.violations.append(f"ended with {status}, its runner not killed, after {', '.join(self.calls)}")
+        elif status != -signal.SIGKILL or self._count() != self.point.number + 1:
             self.violations.append(f"ended with {status} before its point, after {', '.join(self.calls)}")
         if answered:
             self.violations.append(f"was killed, and had answered {answered!r}")
+
+    def _await_runners_end(self) -> Sequence[str]:
+        """Wait until the processes that run handlers have ended. Returns the command lines of those that do not."""
+        give_up_at = time.monotonic() + ENDED_WITHIN
+        while (left := processes_with(f"{LOG}={self.crash_plan.path}")) and time.monotonic() < give_up_at:
+            time.sleep(0.02)
+        return left
 
     def _answer(self) -> bytes:
         if self.client is None:
@@ -117,11 +140,11 @@ def begin(emulator: Emulator, forker: ProcessForker, flow: Flow, point: CrashPoi
     request = flow.request(key) if flow.request else None
     if request is None:
         spec = ProcessSpec(flow.target, tenant, queue, point, {})
-        pid, log_reader = forker.fork(spec)
+        pid, crash_plan = forker.fork(spec)
         client = None
     else:
-        pid, log_reader, client = _ask(forker, ProcessSpec(flow.target, tenant, queue, point, keys(tenant)), request)
-    return CrashRun(flow, point, tenant, queue, key, request, pid, log_reader, client, time.monotonic() + PATIENCE)
+        pid, crash_plan, client = _ask(forker, ProcessSpec(flow.target, tenant, queue, point, keys(tenant)), request)
+    return CrashRun(flow, point, tenant, queue, key, request, pid, crash_plan, client, time.monotonic() + PATIENCE)
 
 
 def keys(*tenants: str) -> dict[str, str]:
@@ -129,11 +152,11 @@ def keys(*tenants: str) -> dict[str, str]:
     return {hashlib.sha256(tenant.encode()).hexdigest(): tenant for tenant in tenants}
 
 
-def _ask(forker: ProcessForker, spec: ProcessSpec, request: Request) -> tuple[int, int, socket.socket]:
+def _ask(forker: ProcessForker, spec: ProcessSpec, request: Request) -> tuple[int, CrashPlan, socket.socket]:
     """Start an API and send it `request`, without waiting for an answer: there is none to be had."""
     with socket.create_server((environment.LOOPBACK, 0)) as listener:
         address = listener.getsockname()
-        pid, log_reader = forker.fork(
+        pid, crash_plan = forker.fork(
             ProcessSpec(spec.role, spec.tenant, spec.queue, spec.point, spec.api_keys, listener)
         )
     client = socket.create_connection(address)
@@ -147,4 +170,4 @@ def _ask(forker: ProcessForker, spec: ProcessSpec, request: Request) -> tuple[in
     }
     lines = [f"{request.method} {request.path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
     client.sendall("\r\n".join([*lines, "", ""]).encode() + body)
-    return pid, log_reader, client
+    return pid, crash_plan, client

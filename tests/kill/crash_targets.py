@@ -6,6 +6,7 @@ A fork has imported everything already and starts in a few milliseconds, so that
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import socket
 import sys
@@ -25,8 +26,8 @@ from coatcheck.core.clock import MINUTE, system_clock
 from coatcheck.core.settings import WEBHOOKS, Settings
 from coatcheck_service.app import create_app
 from coatcheck_service.front_door import UVICORN
-from coatcheck_worker import poller
 from coatcheck_worker.dependencies import Dependencies
+from coatcheck_worker.supervisor import __main__ as supervisor
 from coatcheck_worker.sweep import sweep
 from coatcheck_worker.webhooks import __main__ as deliverer
 from tests.kill.crashing_transport import CrashingTransport, CrashPlan, CrashPoint, async_crashing_transport
@@ -79,23 +80,24 @@ class ProcessForker:
         self._alive_reader, self._alive_writer = os.pipe()
         self._log = os.open(emulator.scratch / "crash_targets.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
-    def fork(self, spec: ProcessSpec) -> tuple[int, int]:
-        """Start a process; its id, and the file descriptor on which it tells of its calls."""
-        log_reader, log_writer = os.pipe()
+    def fork(self, spec: ProcessSpec) -> tuple[int, CrashPlan]:
+        """Start a process; its id, and its plan, whose file tells of its calls."""
+        calls = self._emulator.scratch / f"calls-{secrets.token_hex(6)}.log"
+        calls.touch()
+        crash_plan = CrashPlan(calls, spec.point)
         pid = os.fork()
         if pid == 0:
             os.close(self._alive_writer)
-            self._run_child(spec, log_writer)
-        os.close(log_writer)
-        return pid, log_reader
+            self._run_child(spec, crash_plan)
+        return pid, crash_plan
 
-    def _run_child(self, spec: ProcessSpec, log_writer: int) -> NoReturn:
+    def _run_child(self, spec: ProcessSpec, crash_plan: CrashPlan) -> NoReturn:
         status = 1
         try:
             for descriptor, number in ((self._alive_reader, 0), (self._log, 1), (self._log, 2)):
                 os.dup2(descriptor, number)
             threading.Thread(target=_die_with_parent, daemon=True).start()
-            self._run_role(spec, CrashPlan(log_writer, spec.point))
+            self._run_role(spec, crash_plan)
             status = 0
         except BaseException:  # noqa: BLE001 - nothing of the parent's may run on in the child
             traceback.print_exc()
@@ -121,8 +123,9 @@ def _serve(emulator: Emulator, settings: Settings, spec: ProcessSpec, crash_plan
 
 
 def _work(emulator: Emulator, _: Settings, __: ProcessSpec, crash_plan: CrashPlan) -> None:
-    sys.argv = ["poller", "--lane", LANE, "--memory", MEMORY]
-    poller.main(CATALOG, lambda: CrashingTransport(emulator.connect(), crash_plan))
+    sys.argv = ["supervisor", "--lane", LANE, "--memory", MEMORY]
+    os.environ.update(crash_plan.environment_of_runner())
+    supervisor.main("tests.kill.forkserver", lambda: CrashingTransport(emulator.connect(), crash_plan))
 
 
 def _sweep_once(emulator: Emulator, settings: Settings, spec: ProcessSpec, crash_plan: CrashPlan) -> None:
@@ -130,7 +133,7 @@ def _sweep_once(emulator: Emulator, settings: Settings, spec: ProcessSpec, crash
         CrashingTransport(emulator.connect(), crash_plan), Fault(overdue_of(spec.tenant), on("Query"))
     )
     # begins with the first shard, where the jobs are: what it asks of the others comes when its work is done
-    sweep(Dependencies(transport, settings, {}, clock=system_clock, roll=lambda: 0.0), until=system_clock() + MINUTE)
+    sweep(Dependencies(transport, settings, clock=system_clock, roll=lambda: 0.0), until=system_clock() + MINUTE)
 
 
 def _deliver(emulator: Emulator, _: Settings, __: ProcessSpec, crash_plan: CrashPlan) -> None:

@@ -36,7 +36,7 @@ from coatcheck_worker.boto_transport import BotoTransport
 from coatcheck_worker.webhooks.webhook_messages import parse
 from tests.aws import emulators
 from tests.job_rows import make_job
-from tests.kill.job_type import KillInput, work
+from tests.kill.job_type import TABLE, KillInput, work
 from tests.repository import ROOT
 
 LANE = "default"
@@ -77,7 +77,11 @@ class Emulator:
             f"{PREFIX}{name.upper()}": json.dumps(value) if isinstance(value, Mapping) else str(value)
             for name, value in settings.items()
         }
-        return environment.child_environment(os.environ, self.scratch, self.url) | variables
+        return {
+            **environment.child_environment(os.environ, self.scratch, self.url),
+            **variables,
+            TABLE: self.settings.table,
+        }
 
     def new_queue(self) -> str:
         """A queue of one's own."""

@@ -22,6 +22,7 @@ API, WORKER, SWEEPER, DELIVERER = "api", "worker", "sweeper", "deliverer"
 LIST, PUT, GET, UPDATE, QUERY = "ListObjectsV2", "PutItem", "GetItem", "UpdateItem", "Query"
 GET_BATCH, SEND_BATCH = "BatchGetItem", "SendMessageBatch"
 RECEIVE, AGAIN, DELETE, SEND = "ReceiveMessage", "ChangeMessageVisibility", "DeleteMessage", "SendMessage"
+DELETES = "DeleteMessageBatch"
 PUT_OBJECT, GET_OBJECT = "PutObject", "GetObject"
 
 READS = frozenset({LIST, GET, GET_BATCH, QUERY, GET_OBJECT, "GetQueueAttributes", "ListMultipartUploads"})
@@ -33,6 +34,7 @@ End = tuple[Status, str | None]
 SUCCEEDED: End = (Status.SUCCEEDED, None)
 FAILED: End = (Status.FAILED, errors.HANDLER_ERROR.code)
 REJECTED: End = (Status.FAILED, errors.REJECTED.code)
+CRASHED: End = (Status.FAILED, errors.HANDLER_CRASHED.code)
 LOST: End = (Status.FAILED, errors.WORKER_LOST.code)
 TIMED_OUT: End = (Status.TIMED_OUT, errors.TIMED_OUT.code)
 CANCELED: End = (Status.CANCELED, errors.CANCELED.code)
@@ -115,7 +117,7 @@ def _purge(key: JobKey) -> Request:
 
 _LARGE = body("an input", MANY).hex()[:20_000]
 _CLAIMED = (RECEIVE, UPDATE)
-_RUN = (*_CLAIMED, UPDATE, DELETE)
+_RUN = (*_CLAIMED, UPDATE, DELETES)
 _TRIED_AGAIN = (*_CLAIMED, UPDATE, LIST, AGAIN, *_RUN)
 
 _OF_THE_API = (
@@ -158,7 +160,7 @@ _OF_THE_WORKER = (
         "a handler that looks too late",
         WORKER,
         preconditions.queued("look", timeout=SECOND, max_attempts=2),
-        (*_CLAIMED, UPDATE, LIST, AGAIN, *_CLAIMED, UPDATE, LIST, DELETE),
+        (*_CLAIMED, UPDATE, LIST, AGAIN, *_CLAIMED, UPDATE, LIST, DELETES),
         (TIMED_OUT, LOST),
         takes=2,
     ),
@@ -166,7 +168,7 @@ _OF_THE_WORKER = (
         "a cancel that the handler looks for",
         WORKER,
         preconditions.queued("canceled"),
-        (*_CLAIMED, UPDATE, LIST, DELETE),
+        (*_CLAIMED, UPDATE, LIST, DELETES),
         (CANCELED,),
         takes=2,
     ),
@@ -174,7 +176,7 @@ _OF_THE_WORKER = (
         "a cancel of an async handler",
         WORKER,
         preconditions.queued("canceled-async"),
-        (*_CLAIMED, UPDATE, LIST, DELETE),
+        (*_CLAIMED, UPDATE, LIST, DELETES),
         (CANCELED,),
         takes=2,
     ),
@@ -192,21 +194,21 @@ _OF_THE_WORKER = (
             PUT_OBJECT,
             PUT,
             UPDATE,
-            DELETE,
+            DELETES,
         ),
     ),
     Flow(
         "a job that is told of",
         WORKER,
         preconditions.with_webhook(preconditions.queued("few")),
-        (*_CLAIMED, UPDATE, SEND, DELETE),
+        (*_CLAIMED, UPDATE, SEND, DELETES),
         with_webhook=True,
     ),
     Flow(
         "a rejected job that is told of",
         WORKER,
         preconditions.with_webhook(preconditions.queued("reject")),
-        (*_CLAIMED, UPDATE, SEND, DELETE),
+        (*_CLAIMED, UPDATE, SEND, DELETES),
         (REJECTED,),
         with_webhook=True,
     ),
@@ -215,16 +217,16 @@ _OF_THE_WORKER = (
         "errors until the attempts are used up",
         WORKER,
         preconditions.queued("raise", fails=9, max_attempts=2),
-        (*_CLAIMED, UPDATE, LIST, AGAIN, *_CLAIMED, UPDATE, LIST, DELETE),
+        (*_CLAIMED, UPDATE, LIST, AGAIN, *_CLAIMED, UPDATE, LIST, DELETES),
         (FAILED, LOST),
     ),
-    Flow("a rejected job", WORKER, preconditions.queued("reject"), (*_CLAIMED, UPDATE, LIST, DELETE), (REJECTED,)),
+    Flow("a rejected job", WORKER, preconditions.queued("reject"), (*_CLAIMED, UPDATE, LIST, DELETES), (REJECTED,)),
     Flow("a handler that asks for later", WORKER, preconditions.queued("later", fails=1), _TRIED_AGAIN, takes=1),
     Flow(
         "a checkpoint and a second leg",
         WORKER,
         preconditions.queued("continue"),
-        (*_CLAIMED, PUT_OBJECT, UPDATE, AGAIN, *_CLAIMED, GET_OBJECT, UPDATE, DELETE),
+        (*_CLAIMED, PUT_OBJECT, UPDATE, AGAIN, *_CLAIMED, GET_OBJECT, UPDATE, DELETES),
     ),
     Flow(
         "a history that is moved out of the row",
@@ -236,7 +238,7 @@ _OF_THE_WORKER = (
         "a scheduled job whose time has come",
         WORKER,
         preconditions.scheduled(),
-        (RECEIVE, UPDATE, UPDATE, UPDATE, UPDATE, DELETE),
+        (RECEIVE, UPDATE, UPDATE, UPDATE, UPDATE, DELETES),
     ),
     Flow("a job taken over from a lost worker", WORKER, preconditions.lost(message=True), _RUN),
 )

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import boto3
 from pydantic import BaseModel
 
 from coatcheck.authoring.context import Context
@@ -18,11 +19,14 @@ from coatcheck.authoring.types import Continue, Result, job
 from coatcheck.core.aws.dynamodb import job_items, transitions
 from coatcheck.core.aws.dynamodb.keys import JobKey
 from coatcheck.core.clock import system_clock
-from coatcheck.core.settings import Settings
+from coatcheck_infra.local import environment
 from coatcheck_worker.boto_transport import BotoTransport
 
 FEW, MANY, HUGE = 100, 64 * 1024, 12 * 1024 * 1024
 """Bytes that fit into a row, that go to S3 in one request, and that go there in parts."""
+
+TABLE = "KILL_TABLE"
+"""The environment variable in which a handler finds the table."""
 
 
 class KillInput(BaseModel):
@@ -96,8 +100,9 @@ async def _canceled_while_awaiting(_: KillInput, ctx: Context) -> Result:
 
 
 def _cancel(ctx: Context) -> None:
-    """What the API does when a client cancels a running job."""
-    aws, table = BotoTransport(), Settings.from_env(os.environ).table
+    """What the API does when a client cancels a running job. A handler has no credentials but those of its own."""
+    session = boto3.Session(environment.ACCESS_KEY, environment.SECRET_KEY, None, environment.REGION)
+    aws, table = BotoTransport(session), os.environ[TABLE]
     job = aws.send(job_items.get_job(table, JobKey(ctx.tenant, ctx.job_id)))
     assert job is not None
     aws.send(transitions.request_cancel(table, job, now=system_clock()))

@@ -156,7 +156,7 @@ def undelivered(*, message: bool = True, lost: bool = False) -> Precondition:
 def _announcer(emulator: Emulator, queue: str) -> Dependencies:
     queues = {**emulator.settings.queues, WEBHOOKS: queue}
     settings = emulator.settings.model_copy(update={"queues": queues})
-    return Dependencies(emulator.aws, settings, {}, system_clock, random.random)
+    return Dependencies(emulator.aws, settings, system_clock, random.random)
 
 
 def _failed(emulator: Emulator, tenant: str, **changes: object) -> Job:

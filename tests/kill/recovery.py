@@ -21,7 +21,7 @@ from tests.kill.emulator import LANE, Emulator
 from tests.kill.flows import API
 from tests.repository import ROOT
 
-PROCESSES = "6"
+RUNNERS = "6"
 STOPPED_WITHIN = 15.0
 
 
@@ -56,10 +56,10 @@ def running(
 
 
 @contextmanager
-def workers(emulator: Emulator, processes: str = PROCESSES, memory: str = "2048") -> Iterator[subprocess.Popen[bytes]]:
-    """The real supervisor with its workers, whose handlers are those of these tests."""
-    options = ("--lane", LANE, "--lane", WEBHOOKS, "--processes", processes, "--grace", "1", "--memory", memory)
-    with running(emulator, "tests.kill.supervisor", *options) as process:
+def workers(emulator: Emulator, runners: str = RUNNERS, memory: str = "2048") -> Iterator[subprocess.Popen[bytes]]:
+    """The real worker with its runners, whose handlers are those of these tests."""
+    options = ("--lane", LANE, "--lane", WEBHOOKS, "--runners", runners, "--grace", "1", "--memory", memory)
+    with running(emulator, "tests.kill.worker", *options) as process:
         yield process
 
 
@@ -75,8 +75,7 @@ def ask_again(emulator: Emulator, forker: ProcessForker, crash_runs: Sequence[Cr
     known = keys(*(crash_run.tenant for crash_run in crash_runs))
     with socket.create_server((environment.LOOPBACK, 0)) as listener:
         url = f"http://{environment.LOOPBACK}:{listener.getsockname()[1]}"
-        pid, log_reader = forker.fork(ProcessSpec(API, "", emulator.settings.queues[LANE], None, known, listener))
-    os.close(log_reader)
+        pid, _ = forker.fork(ProcessSpec(API, "", emulator.settings.queues[LANE], None, known, listener))
     try:
         with httpx.Client(base_url=url, timeout=30, trust_env=False) as client:
             for crash_run in crash_runs:

@@ -17,7 +17,7 @@ from tests.repository import ROOT
 
 LEAST_KILLED = 120
 LEASE = "15"
-"""Seconds. A healthy process on a busy machine may get no turn for some: its watchdog ends it when that is a lease."""
+"""Seconds. A healthy process on a busy machine may get no turn for some, and loses its job when that is a lease."""
 
 
 @pytest.mark.timeout(1200)

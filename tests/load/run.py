@@ -16,8 +16,8 @@ def main() -> None:
     """Run the load, and end with status 1 when a job did not succeed once."""
     parser = argparse.ArgumentParser(prog="python -m tests.load.run", description=__doc__)
     parser.add_argument("--jobs", type=int, default=500, help="how many jobs, each of 0.5 to 3 s")
-    parser.add_argument("--workers", type=int, default=4, help="worker processes")
-    parser.add_argument("--kill-every", type=float, default=2.0, help="seconds between two kills of a worker")
+    parser.add_argument("--workers", type=int, default=2, help="workers, each with two runners")
+    parser.add_argument("--kill-every", type=float, default=2.0, help="seconds between two kills of a process")
     parser.add_argument("--faults", type=float, default=0.05, help="part of the AWS calls that fails")
     parser.add_argument("--doubled", type=float, default=0.1, help="part of the messages that comes twice")
     parser.add_argument("--lease", type=int, default=60, help="seconds after which a silent worker is given up")

@@ -11,7 +11,7 @@ from tests.load.workload import Load, run
 
 def test_jobs_succeed_once_whatever_goes_wrong(tmp_path: Path) -> None:
     fault_rates = FaultRates(faults=0.05, doubled=0.1)
-    load = Load(30, workers=4, kill_every=2, fault_rates=fault_rates, sweep_every=1, give_up_after=270, most_kills=15)
+    load = Load(30, workers=2, kill_every=2, fault_rates=fault_rates, sweep_every=1, give_up_after=270, most_kills=15)
     with emulator(tmp_path, lease=6) as stores:
         report = run(stores, load)
     assert report.violations == []

@@ -13,9 +13,8 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from coatcheck.client.sync_client import Client
 from coatcheck.core.aws.dynamodb.keys import JobKey
@@ -28,9 +27,11 @@ from tests.kill.emulator import LANE, Emulator
 from tests.kill.recovery import running
 from tests.load.faulty_transports import FaultRates
 from tests.load.job_type import LoadResult, digest, work
+from tests.processes import processes_below
 
 CLIENTS = 8
 LOOK_EVERY = 1.0
+RUNNERS = 2
 TENANT = "load"
 PATIENCE = 300.0
 """Seconds that a client goes on asking: the API stands on an AWS that fails, on a machine that is busy."""
@@ -70,7 +71,7 @@ def run(emulator: Emulator, load: Load) -> Report:
     """Submit, kill until all is done, and look at every job."""
     report = Report()
     began = time.monotonic()
-    with _stack(emulator, load) as (url, supervisor), _killing(supervisor, load, report):
+    with _stack(emulator, load) as (url, workers), _killing(workers, load, report):
         words = _submit_all(url, load.jobs)
         _await_all(emulator, list(words), began + load.give_up_after)
     report.seconds = time.monotonic() - began
@@ -80,10 +81,10 @@ def run(emulator: Emulator, load: Load) -> Report:
 
 
 @contextmanager
-def _stack(emulator: Emulator, load: Load) -> Iterator[tuple[str, int]]:
-    """API, workers and sweeper; gives the URL of the API and the process id of the workers' supervisor."""
+def _stack(emulator: Emulator, load: Load) -> Iterator[tuple[str, Sequence[int]]]:
+    """API, workers and sweeper; gives the URL of the API and the process ids of the workers."""
     env = load.fault_rates.to_environ()
-    options = ("--lane", LANE, "--processes", str(load.workers), "--memory", "1024", "--grace", "1")
+    options = ("--lane", LANE, "--runners", str(RUNNERS), "--memory", "1024", "--grace", "1")
     with ExitStack() as stack:
         listener = stack.enter_context(socket.create_server((environment.LOOPBACK, 0), backlog=128))
         app = ("tests.load.api:app", str(listener.fileno()))
@@ -92,21 +93,27 @@ def _stack(emulator: Emulator, load: Load) -> Iterator[tuple[str, int]]:
         )
         stack.enter_context(serves)
         stack.enter_context(running(emulator, "tests.load.sweeper", "--every", str(load.sweep_every), env=env))
-        supervisor = stack.enter_context(running(emulator, "tests.load.supervisor", *options, env=env))
-        yield f"http://{environment.LOOPBACK}:{listener.getsockname()[1]}", supervisor.pid
+        workers = [
+            stack.enter_context(running(emulator, "tests.load.worker", *options, env=env)) for _ in range(load.workers)
+        ]
+        yield f"http://{environment.LOOPBACK}:{listener.getsockname()[1]}", [worker.pid for worker in workers]
 
 
 @contextmanager
-def _killing(supervisor: int, load: Load, report: Report) -> Iterator[None]:
-    """Kill one of the supervisor's processes now and then until the block ends, or there were enough."""
+def _killing(workers: Sequence[int], load: Load, report: Report) -> Iterator[None]:
+    """Kill one of the workers' processes now and then until the block ends, or there were enough.
+
+    It is a supervisor, the process that starts its runners, or a runner.
+    """
     enough = threading.Event()
 
     def kill() -> None:
         while report.kills < load.most_kills and not enough.wait(load.kill_every):
-            # a child that has just ended is not another's process yet: its parent looks after it only now and then
-            if children := Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split():
-                os.kill(int(random.choice(children)), signal.SIGKILL)
-                report.kills += 1
+            if processes := [process for worker in workers for process in processes_below(worker)]:
+                # one that has just ended is not another's process yet: it has ended with its parent, or is not reaped
+                with suppress(ProcessLookupError):
+                    os.kill(random.choice(processes), signal.SIGKILL)
+                    report.kills += 1
 
     thread = threading.Thread(target=kill)
     thread.start()

@@ -92,7 +92,11 @@ def test_the_supervisor_works_off_the_webhooks_beside_the_lanes_of_jobs(
         eventually(lambda: len(receiver.received) == 1)
         children = Path(f"/proc/{supervisor.pid}/task/{supervisor.pid}/children").read_text().split()
         commands = [Path(f"/proc/{child}/cmdline").read_text().split("\0")[2] for child in children]
-        assert sorted(commands) == ["coatcheck_worker.supervisor.poller", "coatcheck_worker.supervisor.poller", "coatcheck_worker.webhooks"]
+        assert sorted(commands) == [
+            "coatcheck_worker.supervisor",
+            "coatcheck_worker.supervisor",
+            "coatcheck_worker.webhooks",
+        ]
     assert supervisor.returncode == 0
     assert [attempt.status_code for attempt in subscriber.attempts(job)] == [200]
 
@@ -138,7 +142,7 @@ def test_a_deliverer_lives_through_an_outage(stores: Emulator) -> None:
     ("module", "options", "line"),
     [
         (
-            "coatcheck_worker.supervisor.poller",
+            "coatcheck_worker.supervisor",
             ("--lane", "webhooks", "--memory", "512"),
             "lane webhooks has no jobs: it is worked off by python -m coatcheck_worker.webhooks",
         ),

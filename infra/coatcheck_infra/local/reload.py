@@ -30,7 +30,8 @@ PROCESSES_BY_PACKAGE = {
 ENTRY_MODULES = (
     "coatcheck_service.main",
     "coatcheck_worker.__main__",
-    "coatcheck_worker.supervisor.poller",
+    "coatcheck_worker.supervisor.__main__",
+    "coatcheck_worker.runner.forkserver",
     "coatcheck_worker.sweep.__main__",
     "coatcheck_worker.webhooks.__main__",
 )

@@ -17,7 +17,7 @@ import socket
 import sys
 import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, NoReturn
@@ -62,16 +62,19 @@ class Forkserver:
         poll = select.poll()
         poll.register(self.control, select.POLLIN)
         poll.register(wakeup, select.POLLIN)
-        while True:
-            ready = dict(poll.poll())
-            if wakeup in ready:
-                with contextlib.suppress(BlockingIOError):
-                    os.read(wakeup, 4096)
-            self._reap()
-            if self.control.fileno() in ready and not self._obey():
-                break
-        for process in self.runners:
-            _kill_group(process)
+        try:
+            while True:
+                ready = dict(poll.poll())
+                if wakeup in ready:
+                    with contextlib.suppress(BlockingIOError):
+                        os.read(wakeup, 4096)
+                self._reap()
+                if self.control.fileno() in ready and not self._obey():
+                    break
+        except ConnectionError:
+            pass  # there is no supervisor left to report to
+        finally:
+            self._end_all()
 
     def _obey(self) -> bool:
         """Carry out a command. Returns False when the supervisor is gone."""
@@ -120,9 +123,16 @@ class Forkserver:
             number = self.runners.pop(ended, None)
             if number is not None:
                 self._report({"kind": "ended", "number": number, "status": status})
-        for process in _children() - self.runners.keys():
-            with contextlib.suppress(OSError):
-                os.kill(process, signal.SIGKILL)
+        _kill(_children() - self.runners.keys())
+
+    def _end_all(self) -> None:
+        """End all runners and what they started, which becomes our own child when its parent has ended."""
+        for process in self.runners:
+            _kill_group(process)
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                os.waitpid(-1, 0)
+                _kill(_children())
 
     def _report(self, report: dict[str, Any]) -> None:
         self.control.sendall(json.dumps(report).encode() + b"\n")
@@ -182,6 +192,12 @@ def _kill_group(process: int) -> None:
         os.killpg(process, signal.SIGKILL)
 
 
+def _kill(processes: Iterable[int]) -> None:
+    for process in processes:
+        with contextlib.suppress(OSError):
+            os.kill(process, signal.SIGKILL)
+
+
 def _ended_child() -> int | None:
     """A child that has ended and is not reaped yet."""
     try:
@@ -217,8 +233,11 @@ def describe(handlers: Handlers) -> dict[str, Any]:
     }
 
 
-def main(job_types: Catalog | None = None) -> None:
-    """Import the handlers, say what is served, and fork. `job_types` are those served (by default COATCHECK_JOBS')."""
+def main(job_types: Catalog | None = None, make_transport: Callable[[], SignedS3Transport] = SignedS3Transport) -> None:
+    """Import the handlers, say what is served, and fork.
+
+    `job_types` are those served, by default those of COATCHECK_JOBS. `make_transport` makes the runners' transport.
+    """
     parser = argparse.ArgumentParser(prog="python -m coatcheck_worker.runner.forkserver")
     parser.add_argument("--control", type=int, required=True, help="descriptor of the socket to the supervisor")
     parser.add_argument("--memory", type=int, required=True, help="MB that a runner may take")
@@ -234,7 +253,7 @@ def main(job_types: Catalog | None = None) -> None:
         return
     threads = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
     _say(control, {"kind": "ready", "served": describe(handlers), "threads": threads})
-    transport = SignedS3Transport()
+    transport = make_transport()
     # what is here now is shared by all runners: a collection in one of them would copy it
     gc.collect()
     gc.freeze()
@@ -242,7 +261,9 @@ def main(job_types: Catalog | None = None) -> None:
 
 
 def _say(control: socket.socket, report: dict[str, Any]) -> None:
-    control.sendall(json.dumps(report).encode() + b"\n")
+    # without a supervisor, `run` ends at once
+    with contextlib.suppress(ConnectionError):
+        control.sendall(json.dumps(report).encode() + b"\n")
 
 
 if __name__ == "__main__":

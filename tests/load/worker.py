@@ -3,4 +3,4 @@
 from coatcheck_worker.__main__ import main
 
 if __name__ == "__main__":
-    main(poller="tests.load.poller")
+    main(supervisor="tests.load.lane_supervisor")

@@ -1,0 +1,6 @@
+"""`python -m coatcheck_worker.supervisor`, with the handlers of the large files."""
+
+from coatcheck_worker.supervisor.__main__ import main
+
+if __name__ == "__main__":
+    main("tests.large.forkserver")
