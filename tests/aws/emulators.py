@@ -87,12 +87,16 @@ def _reached_by(url: str, queues: str) -> str:
 
 def connect(url: str, credentials: environment.Credentials = environment.MADE_UP) -> BotoTransport:
     """The worker's own transport, to the emulator at `url`."""
-    session = boto3.Session(
+    return BotoTransport(session(credentials), endpoint_url=url)
+
+
+def session(credentials: environment.Credentials = environment.MADE_UP) -> boto3.Session:
+    """A session of the AWS SDK with these credentials."""
+    return boto3.Session(
         aws_access_key_id=credentials.access_key_id,
         aws_secret_access_key=credentials.secret_access_key,
         region_name=environment.REGION,
     )
-    return BotoTransport(session, endpoint_url=url)
 
 
 def _free_port() -> int:

@@ -26,7 +26,7 @@ from coatcheck.authoring.loading import JobTypeError, load_handlers, load_job_ty
 from coatcheck.authoring.types import Catalog, Handlers
 from coatcheck.core.clock import system_clock
 from coatcheck_worker.process_isolation import adopt_orphans
-from coatcheck_worker.protocol import CHANNEL_CLOSED_EXIT_STATUS, runner_end
+from coatcheck_worker.protocol import CHANNEL_CLOSED_EXIT_STATUS, ChannelClosed, runner_end
 from coatcheck_worker.runner.log_handler import log_to
 from coatcheck_worker.runner.main_loop import ChannelPort, serve
 from coatcheck_worker.runner.process_setup import become_runner
@@ -105,6 +105,8 @@ class Forkserver:
                 _exec_runner(options)
             run_as_runner(options, self.handlers, self.transport)
             status = 0
+        except ChannelClosed:
+            status = CHANNEL_CLOSED_EXIT_STATUS
         except BaseException:  # noqa: BLE001 - whatever it is, this process is not the forkserver
             with contextlib.suppress(BaseException):
                 traceback.print_exc()

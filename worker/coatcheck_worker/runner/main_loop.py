@@ -141,7 +141,7 @@ def serve(
 ) -> None:
     """Run the jobs that arrive, in this thread, until the channel is closed or a job ended the runner.
 
-    A thread receives meanwhile; it calls `on_closed` when the supervisor closes the channel.
+    A thread receives meanwhile; it calls `on_closed` when the supervisor closes the channel. Raises ChannelClosed.
     """
     jobs: queue.SimpleQueue[tuple[RunJob, bytes] | None] = queue.SimpleQueue()
     receiver = threading.Thread(target=_receive, args=(channel, port, jobs, on_closed), name="receiver", daemon=True)
@@ -156,10 +156,7 @@ def serve(
         traces = before.changes(snapshot())
         last = bool(traces) or ended.outcome.last
         outcome = ended.outcome.model_copy(update={"number": job.number, "traces": traces[:MAX_TRACES], "last": last})
-        try:
-            channel.send(outcome, ended.inline)
-        except ChannelClosed:
-            return
+        channel.send(outcome, ended.inline)
         if last:
             return
 

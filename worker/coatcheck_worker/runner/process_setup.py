@@ -11,6 +11,9 @@ from coatcheck_worker import memory
 from coatcheck_worker.process_isolation import adopt_orphans, end_with_parent, give_up_privileges
 from coatcheck_worker.runner.signal_filter import protect_processes
 
+_IGNORED = frozenset({signal.SIGPIPE, signal.SIGXFSZ})
+"""Python ignores these when it starts: a write that cannot be made is an OSError."""
+
 
 def become_runner(channel: socket.socket, output: int, *, megabytes: int, scratch: str, supervisor: int) -> None:
     """Make this process, which was just forked or started, a runner.
@@ -39,7 +42,8 @@ def become_runner(channel: socket.socket, output: int, *, megabytes: int, scratc
 def _reset_signals() -> None:
     signal.set_wakeup_fd(-1)
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
-        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+        signal.signal(number, signal.SIG_IGN if number in _IGNORED else signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _close_all_but(kept: int) -> None:

@@ -6,6 +6,7 @@ import os
 
 from coatcheck.core.aws.secrets_manager import find_secret_text
 from coatcheck_worker.dependencies import Dependencies
+from coatcheck_worker.supervisor.handler_environment import environment_for_handlers
 
 DECLARED_IN = "[tool.coatcheck.handlers] secrets"
 
@@ -37,7 +38,8 @@ def read_secret(dependencies: Dependencies, variable: str) -> str:
 
 
 def _of_environment(variable: str) -> str:
-    value = os.environ.get(variable)
+    # the worker's own credentials are variables too, and handlers do not have them
+    value = environment_for_handlers(os.environ, {}).get(variable)
     if value is None:
         raise LookupError(
             f"there is no secret {variable}: set the environment variable {variable} of the worker, or of "
