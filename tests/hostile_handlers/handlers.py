@@ -7,7 +7,6 @@ import builtins
 import contextlib
 import ctypes
 import decimal
-import gc
 import io
 import json
 import locale
@@ -26,31 +25,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
-from pydantic import BaseModel
-
 from coatcheck import Context, Reject, Result, RetryLater, Stopped
 from coatcheck.authoring.loading import catalog
 from coatcheck.authoring.types import Catalog, JobType
-from coatcheck_worker.protocol import Channel, Raised
 from coatcheck_worker.runner.forkserver import main
-from coatcheck_worker.runner.main_loop import ChannelPort
-
-TIMEOUT = 2
-"""Seconds that an attempt of a handler that never ends may run."""
-
-FOREVER = 3600
-MB = 1024 * 1024
-
-
-class Nothing(BaseModel):
-    """What the handlers are given."""
-
-
-class Answer(BaseModel):
-    """What they return."""
-
-    text: str = ""
+from tests.hostile_handlers import processes
+from tests.hostile_handlers.answers import FOREVER, MB, Answer, Nothing
+from tests.hostile_handlers.reach import reachable
 
 
 class Unprintable(Exception):
@@ -78,51 +59,6 @@ def does(*actions: Callable[[], object]) -> Callable[[Context], Answer]:
         return Answer(text="done")
 
     return handler
-
-
-def writes_garbage(_: Context) -> Answer:
-    for descriptor in range(3, 64):
-        with contextlib.suppress(OSError):
-            os.write(descriptor, b"\x00\x00\x00\x05\x00\x00\x00\x00{bad}")
-    return Answer()
-
-
-def answers_twice(_: Context) -> Answer:
-    """Leave an answer in the channel for whoever comes next."""
-    channel = next(one for one in gc.get_objects() if isinstance(one, Channel))
-    channel.send(Raised(error="rejected", name="Forged", reason="forged"))
-    return Answer()
-
-
-def holds_the_gil(_: Context) -> Answer:
-    ctypes.PyDLL(None).sleep(FOREVER)
-    return Answer()
-
-
-def swallows_stops(ctx: Context) -> Answer:
-    while True:
-        with contextlib.suppress(BaseException):
-            ctx.check()
-            time.sleep(0.05)
-
-
-def swallows_signals(_: Context) -> Answer:
-    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
-        with contextlib.suppress(OSError, ValueError):
-            signal.signal(number, signal.SIG_IGN)
-    time.sleep(FOREVER)
-    return Answer()
-
-
-async def waits(_: Context) -> Answer:
-    await asyncio.Event().wait()
-    return Answer()
-
-
-async def swallows_cancellation(_: Context) -> Answer:
-    while True:
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.sleep(FOREVER)
 
 
 async def tasks_look(ctx: Context) -> Answer:
@@ -198,42 +134,9 @@ def logs_much(ctx: Context) -> Answer:
     return Answer(text="done")
 
 
-def forks(_: Context) -> Answer:
-    """Both return."""
-    os.fork()
-    return Answer(text="done")
-
-
-def daemonizes(_: Context) -> Answer:
-    if os.fork() == 0:
-        os.setsid()
-        if os.fork() == 0:
-            time.sleep(FOREVER)
-        os._exit(0)
-    return Answer(text="done")
-
-
-def bombs(_: Context) -> Answer:
-    for _number in range(6):
-        os.fork()
-    time.sleep(FOREVER)
-    return Answer()
-
-
 def removes_its_folder(ctx: Context) -> Answer:
     ctx.workdir.rmdir()
     return Answer(text="done")
-
-
-def leaves_grandchildren(_: Context) -> Answer:
-    subprocess.run(["sh", "-c", f"sleep {FOREVER} & sleep {FOREVER}"], check=False)
-    return Answer()
-
-
-def spends_processor_time(_: Context) -> Answer:
-    resource.setrlimit(resource.RLIMIT_CPU, (1, 1))
-    while True:
-        math.sqrt(2)
 
 
 def writes_to_a_full_disk(ctx: Context) -> Answer:
@@ -255,11 +158,6 @@ def finds_files(ctx: Context) -> Answer:
     return Answer(text=" ".join(sorted(one.name for one in ctx.workdir.parent.iterdir() if one != ctx.workdir)))
 
 
-def breaks_the_protocol(_: Context) -> Answer:
-    Channel.send = None  # type: ignore[method-assign,assignment]
-    return Answer()
-
-
 def yields_forever(_: Context) -> Result:
     def body() -> Iterator[bytes]:
         while True:
@@ -272,17 +170,6 @@ def yields_forever(_: Context) -> Result:
 def reads_a_pipe(ctx: Context) -> Result:
     os.mkfifo(ctx.workdir / "pipe")
     return Result(ctx.workdir / "pipe")
-
-
-def signals_those_around(_: Context) -> Answer:
-    refused = []
-    supervisor = int(Path(f"/proc/{os.getppid()}/stat").read_text().rpartition(")")[2].split()[1])
-    for process in (os.getppid(), supervisor, -os.getpgid(os.getppid())):
-        try:
-            os.kill(process, signal.SIGTERM)
-        except PermissionError:
-            refused.append(process)
-    return Answer(text=f"{len(refused)} of 3 refused")
 
 
 def reports(ctx: Context) -> Answer:
@@ -304,88 +191,7 @@ def asks_for_all(ctx: Context) -> Answer:
 
 def reaches(_: Context) -> Answer:
     """Say what of the worker's, and of other jobs', this process can reach."""
-    return Answer(text=" ".join(sorted(name for name, tries in ATTACKS.items() if _succeeds(tries))))
-
-
-def _succeeds(tries: Callable[[], object]) -> bool:
-    try:
-        return bool(tries())
-    except Exception:  # noqa: BLE001 - whatever refuses it
-        return False
-
-
-def _supervisor() -> int:
-    return int(Path(f"/proc/{os.getppid()}/stat").read_text().rpartition(")")[2].split()[1])
-
-
-def _reads_memory() -> bool:
-    """By process_vm_readv, of a byte that is mapped in every Python."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    for process in (_supervisor(), os.getppid()):
-        with contextlib.suppress(OSError):
-            maps = Path(f"/proc/{process}/maps").read_text()
-            address = int(maps.partition("-")[0], 16)
-            local = ctypes.create_string_buffer(1)
-            mine = (ctypes.c_void_p * 2)(ctypes.addressof(local), 1)
-            theirs = (ctypes.c_void_p * 2)(address, 1)
-            if libc.process_vm_readv(process, mine, 1, theirs, 1, 0) == 1:
-                return True
-    return False
-
-
-def _traces_supervisor() -> bool:
-    ptrace_attach = 16
-    return bool(ctypes.CDLL(None, use_errno=True).ptrace(ptrace_attach, _supervisor(), 0, 0) == 0)
-
-
-def _reads_another_job() -> bool:
-    port = next(one for one in gc.get_objects() if isinstance(one, ChannelPort))
-    endpoint, headers = os.environ["AWS_ENDPOINT_URL"], {"X-Amz-Content-SHA256": "UNSIGNED-PAYLOAD"}
-    wanted = ("results/other/job_1/1/1/result", "inputs/other/job_1/1/input-00", "uploads/other/upl_1", "")
-    signed = 0
-    for key in wanted:
-        for method in ("GET", "PUT", "DELETE"):
-            with contextlib.suppress(PermissionError):
-                signed += bool(port.sign(method, f"{endpoint}/coatcheck/{key}", headers))
-    return signed > 0
-
-
-def _succeeded(action: Callable[..., object], *arguments: object) -> Callable[[], bool]:
-    """Whether an action that returns nothing raises nothing either."""
-
-    def tries() -> bool:
-        action(*arguments)
-        return True
-
-    return tries
-
-
-def _calls(service: str, operation: str) -> Callable[[], object]:
-    # the client is made when it is tried
-    return lambda: bool(getattr(boto3.client(service), operation)())
-
-
-ATTACKS: dict[str, Callable[[], object]] = {
-    "credentials-in-environment": lambda: os.environ.get("AWS_SECRET_ACCESS_KEY"),
-    "credentials-of-the-sdk": lambda: boto3.Session().get_credentials(),
-    "settings": lambda: [name for name in os.environ if name.startswith("COATCHECK_")],
-    "table": _calls("dynamodb", "list_tables"),
-    "queues": _calls("sqs", "list_queues"),
-    "buckets": _calls("s3", "list_buckets"),
-    "secrets": _calls("secretsmanager", "list_secrets"),
-    "another-job": _reads_another_job,
-    "supervisor-environment": lambda: Path(f"/proc/{_supervisor()}/environ").read_bytes(),
-    "supervisor-descriptors": lambda: [one.readlink() for one in Path(f"/proc/{_supervisor()}/fd").iterdir()],
-    "memory-file": lambda: Path(f"/proc/{_supervisor()}/mem").open("rb"),
-    "memory": _reads_memory,
-    "trace": _traces_supervisor,
-    "privileges": _succeeded(os.setgroups, [0]),
-    "signals": _succeeded(lambda: os.kill(_supervisor(), 0)),
-    "signals-to-the-first": _succeeded(os.kill, 1, 0),
-    "descriptors": lambda: [one for one in Path("/proc/self/fd").iterdir() if int(one.name) > 8],
-    "network": lambda: socket.create_server(("127.0.0.1", 0)),
-}
-"""What a handler may try. The network is open to it."""
+    return Answer(text=reachable())
 
 
 def change_locale() -> None:
@@ -420,14 +226,14 @@ HANDLERS: dict[str, Callable[[Context], Any]] = {
     "kills_its_group": does(lambda: os.killpg(0, signal.SIGKILL)),
     "becomes_another": does(lambda: os.execv("/bin/sh", ["sh", "-c", "echo last words; exit 5"])),
     "closes_all": does(lambda: os.closerange(0, 4096)),
-    "writes_garbage": writes_garbage,
-    "answers_twice": answers_twice,
-    "holds_the_gil": holds_the_gil,
+    "writes_garbage": processes.writes_garbage,
+    "answers_twice": processes.answers_twice,
+    "holds_the_gil": processes.holds_the_gil,
     "never_looks": does(lambda: time.sleep(FOREVER)),
-    "swallows_stops": swallows_stops,
-    "swallows_signals": swallows_signals,
-    "waits": waits,
-    "swallows_cancellation": swallows_cancellation,
+    "swallows_stops": processes.swallows_stops,
+    "swallows_signals": processes.swallows_signals,
+    "waits": processes.waits,
+    "swallows_cancellation": processes.swallows_cancellation,
     "tasks_look": tasks_look,
     "rejects_in_a_task": rejects_in_a_task,
     "recurses": recurses,
@@ -451,25 +257,25 @@ HANDLERS: dict[str, Callable[[Context], Any]] = {
     "leaves_a_thread": does(thread(daemon=True)),
     "leaves_a_thread_that_lasts": does(thread(daemon=False)),
     "leaves_a_child": does(lambda: subprocess.Popen(["sleep", str(FOREVER)])),
-    "forks": forks,
-    "daemonizes": daemonizes,
-    "bombs": bombs,
-    "leaves_grandchildren": leaves_grandchildren,
+    "forks": processes.forks,
+    "daemonizes": processes.daemonizes,
+    "bombs": processes.bombs,
+    "leaves_grandchildren": processes.leaves_grandchildren,
     "reads_stdin": does(lambda: subprocess.run(["cat"], check=True), read_stdin),
     "patches_json": does(lambda: setattr(json, "dumps", lambda *_, **__: "{}")),
     "patches_time": does(lambda: setattr(time, "time", lambda: 0.0), lambda: setattr(time, "monotonic", lambda: 0.0)),
     "patches_open": does(lambda: setattr(builtins, "open", None)),
-    "breaks_the_protocol": breaks_the_protocol,
+    "breaks_the_protocol": processes.breaks_the_protocol,
     "traces": does(lambda: sys.settrace(lambda *_: None)),
     "changes_recursion": does(lambda: sys.setrecursionlimit(50_000)),
     "limits_descriptors": does(lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))),
-    "spends_processor_time": spends_processor_time,
+    "spends_processor_time": processes.spends_processor_time,
     "writes_to_a_full_disk": writes_to_a_full_disk,
     "leaves_files": leaves_files,
     "finds_files": finds_files,
     "removes_its_folder": removes_its_folder,
     "listens": does(lambda: socket.create_server(("127.0.0.1", 0))),
-    "signals_those_around": signals_those_around,
+    "signals_those_around": processes.signals_those_around,
     "asks_for_all": asks_for_all,
     "reaches": reaches,
     "reports": reports,

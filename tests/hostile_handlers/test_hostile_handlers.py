@@ -12,8 +12,9 @@ import pytest
 
 from coatcheck.core.lifecycle import Status
 from coatcheck_worker.supervisor.heartbeat import STOP_GRACE
+from tests.hostile_handlers.answers import TIMEOUT
 from tests.hostile_handlers.expected import EXPECTED
-from tests.hostile_handlers.handlers import HANDLERS, TIMEOUT
+from tests.hostile_handlers.handlers import HANDLERS
 from tests.hostile_handlers.trial import BESIDE, Tried, made_trial
 
 SLACK = 40

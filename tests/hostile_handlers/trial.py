@@ -23,8 +23,8 @@ from coatcheck_worker.supervisor.handler_environment import environment_for_hand
 from coatcheck_worker.supervisor.runner_pool import RunnerPool
 from tests.aws import emulators
 from tests.aws.worker.worker_harness import WorkerHarness
+from tests.hostile_handlers.answers import TIMEOUT
 from tests.hostile_handlers.expected import EXPECTED
-from tests.hostile_handlers.handlers import TIMEOUT
 
 AT_ONCE = 4
 BESIDE = 10
