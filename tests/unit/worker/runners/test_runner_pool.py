@@ -20,6 +20,7 @@ from coatcheck_worker.runners import Died, Ended
 from coatcheck_worker.supervisor.forkserver_client import ForkserverClient
 from coatcheck_worker.supervisor.handler_environment import environment_for_handlers
 from coatcheck_worker.supervisor.runner_pool import LentRunner, RunnerPool
+from tests.waiting import eventually
 
 JOB_TYPES = "tests.unit.worker.runners.job_types"
 SECRETS = {
@@ -86,13 +87,6 @@ def returned(ended: Ended | Died) -> str:
     return text
 
 
-def await_that(holds: Callable[[], bool], seconds: float = 20) -> None:
-    until = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < until
-        time.sleep(0.02)
-
-
 def has_ended(process: int) -> bool:
     try:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
@@ -127,14 +121,14 @@ def test_a_process_with_traces_runs_no_other_job_and_is_named(
     assert isinstance(ended, Ended)
     assert (ended.outcome.last, ended.outcome.traces) == (True, [trace])
     assert trace in caplog.text
-    await_that(lambda: has_ended(int(before)))
+    eventually(lambda: has_ended(int(before)))
     assert returned(run(pool, "process")) != before
 
 
 @pytest.mark.parametrize("job_type", ["starts.child", "starts.daemon"])
 def test_what_a_job_started_ends_with_it(pool: RunnerPool, job_type: str, tmp_path: Path) -> None:
     returned(run(pool, job_type, str(tmp_path / "process")))
-    await_that(lambda: has_ended(int((tmp_path / "process").read_text())))
+    eventually(lambda: has_ended(int((tmp_path / "process").read_text())))
 
 
 def test_what_is_no_exception_ends_the_process_after_its_job(pool: RunnerPool) -> None:
@@ -158,8 +152,8 @@ def test_a_crash_is_known_at_once_with_its_signal_and_its_last_words(pool: Runne
 def test_a_process_that_was_killed_between_two_jobs_is_replaced(pool: RunnerPool) -> None:
     before = int(returned(run(pool, "process")))
     os.kill(before, signal.SIGKILL)
-    await_that(lambda: has_ended(before))
-    await_that(lambda: not any(runner.usable for runner in pool._idle))
+    eventually(lambda: has_ended(before))
+    eventually(lambda: not any(runner.usable for runner in pool._idle))
     assert int(returned(run(pool, "process"))) != before
 
 
@@ -196,7 +190,7 @@ def test_a_killed_runner_takes_along_what_its_handler_started(pool: RunnerPool, 
     with pool.take("never.looks") as runner, _when(lambda: _written(child), runner.kill):
         ended = run_with(runner, "never.looks", str(child))
     assert ended == Died("its process was killed by signal 9 (SIGKILL)")
-    await_that(lambda: has_ended(int(child.read_text())))
+    eventually(lambda: has_ended(int(child.read_text())))
 
 
 def test_a_handler_has_no_credentials_and_an_empty_input(pool: RunnerPool) -> None:
@@ -218,7 +212,7 @@ def _written(path: Path) -> bool:
 @contextmanager
 def _when(holds: Callable[[], bool], action: Callable[[], None]) -> Iterator[None]:
     def act() -> None:
-        await_that(holds)
+        eventually(holds)
         action()
 
     thread = threading.Thread(target=act)
