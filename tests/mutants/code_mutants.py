@@ -19,9 +19,10 @@ from coatcheck.core.ids import make_id
 from coatcheck.core.job import Blob, Job
 from coatcheck.core.lifecycle import Status
 from coatcheck_service.actions import list_jobs, submit, webhook_deliveries
-from coatcheck_worker import aws_lambda, poller
-from coatcheck_worker.supervisor import attempt, claim, heartbeat, settle
-from coatcheck_worker.runner.storage import orphans
+from coatcheck_worker import aws_lambda, orphans
+from coatcheck_worker.protocol import RunJob
+from coatcheck_worker.runner import execution
+from coatcheck_worker.supervisor import attempt, claim, heartbeat, poller, settle
 from coatcheck_worker.sweep import deliveries as swept_deliveries
 from coatcheck_worker.sweep import dispatch, recovery
 from coatcheck_worker.sweep import jobs as swept_jobs
@@ -41,7 +42,7 @@ def _pointer_before_bytes() -> None:
     held: dict[tuple[str, int], Call[None]] = {}
     succeeded = settle.succeeded
 
-    def hold(_: Any, bucket: str, job: Job, result: Any, **given: Any) -> Blob:
+    def hold(_: Any, bucket: str, job: RunJob, result: Any, **given: Any) -> Blob:
         given["check"]()
         sha256 = hashlib.sha256(result.body).digest()
         key = s3_keys.result_key(job)
@@ -53,7 +54,7 @@ def _pointer_before_bytes() -> None:
         dependencies.transport.send(held[job.id, job.attempt])
         return disposition
 
-    _put(attempt, "store_result", hold)
+    _put(execution, "store_result", hold)
     _put(settle, "succeeded", settle_first)
 
 
@@ -86,6 +87,11 @@ def _discard_all(_: Any) -> Any:
             dependencies.transport.send(s3.delete(bucket, [key]))
 
     return discard
+
+
+def _discards_all_of_the_job() -> None:
+    for module in (attempt, settle, orphans):
+        patched(module, "discard_attempt", _discard_all)()
 
 
 def _renews_after_loss(beat: Any) -> Any:
@@ -200,7 +206,7 @@ MUTANTS = (
         "a leg counts as a failed attempt",
         patch=patched(transitions, "continue_later", with_job_fields(max_attempts=0)),
     ),
-    Mutant("a loser discards the winner's result", patch=patched(orphans, "discard_attempt", _discard_all)),
+    Mutant("a loser discards the winner's result", patch=_discards_all_of_the_job),
     Mutant(
         "what is removed is looked for by a prefix without its slash",
         patch=patched(s3, "list_keys", lambda under: lambda bucket, prefix: under(bucket, prefix.rstrip("/"))),

@@ -15,9 +15,9 @@ from coatcheck.core.aws.dynamodb.keys import JobKey
 from coatcheck.core.aws.flow import Flow
 from coatcheck.core.job import Job
 from coatcheck_service.actions import direct_uploads, purge, submit
-from coatcheck_worker import poller
-from coatcheck_worker.supervisor import attempt, heartbeat, settle
-from coatcheck_worker.runner.storage import orphans
+from coatcheck_worker import orphans
+from coatcheck_worker.runner import execution
+from coatcheck_worker.supervisor import heartbeat, poller, settle
 from coatcheck_worker.webhooks import event_body
 from coatcheck_worker.webhooks.delivery_context import DeliveryContext
 from tests.mutants.mutant import Mutant, patched, returning, with_arguments
@@ -132,7 +132,7 @@ MUTANTS = (
     ),
     Mutant(
         "an artifact that was given up is left",
-        patch=patched(attempt, "store_result", with_arguments(in_row=MAX_RESULT_IN_ROW)),
+        patch=patched(execution, "store_result", with_arguments(in_row=MAX_RESULT_IN_ROW)),
         test=f"{ORPHANS}::test_an_artifact_whose_upload_seemed_to_fail_goes_with_a_job_that_has_nothing_else_to_remove",
     ),
     Mutant("a job is kept for no time", patch=patched(transitions, "_final", _kept_for_no_time)),
@@ -166,7 +166,7 @@ MUTANTS = (
     ),
     Mutant(
         "a worker that is told to end hands nothing back",
-        patch=patched(poller.Poller, "_hand_back", returning()),
+        patch=patched(poller.Poller, "hand_back", returning()),
         test="tests/aws/worker/test_poller.py",
     ),
 )

@@ -8,6 +8,9 @@ from typing import Any
 
 from coatcheck.core.lifecycle import Guard, Status, Transition
 
+BUG = "SEEDED_BUG"
+"""The environment variable that names the bug to processes that a test starts."""
+
 Changes = Mapping[Transition, Mapping[str, Any]]
 """The fields of moves that a bug in the lifecycle table changes."""
 

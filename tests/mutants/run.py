@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import io
 import multiprocessing
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
@@ -16,8 +17,8 @@ import pytest
 
 from tests.model.check import explore
 from tests.model.machine import JobMachine, by_name
-from tests.mutants import code_mutants, lifecycle_mutants, maintenance_mutants, sweeper_mutants
-from tests.mutants.mutant import Mutant
+from tests.mutants import code_mutants, lifecycle_mutants, maintenance_mutants, supervisor_mutants, sweeper_mutants
+from tests.mutants.mutant import BUG, Mutant
 from tests.simulation.run import play_all, say
 
 MUTANTS = {
@@ -27,6 +28,7 @@ MUTANTS = {
         *code_mutants.MUTANTS,
         *maintenance_mutants.MUTANTS,
         *sweeper_mutants.MUTANTS,
+        *supervisor_mutants.MUTANTS,
     )
 }
 MOST_SEEDS = 6000
@@ -65,6 +67,7 @@ def _by_simulation(mutant: Mutant, effort: Effort) -> str | None:
 def _by_test(mutant: Mutant, _: Effort) -> str | None:
     assert mutant.test is not None
     mutant.apply()
+    os.environ[BUG] = mutant.name
     with contextlib.redirect_stdout(io.StringIO()):
         ended = pytest.main(["-x", "-q", "--assert=plain", "-p", "no:cacheprovider", mutant.test])
     return mutant.test if ended == pytest.ExitCode.TESTS_FAILED else None

@@ -10,7 +10,7 @@ from coatcheck.core.aws import s3, s3_keys
 from coatcheck.core.aws.call import Call
 from coatcheck.core.aws.dynamodb.due_index import DuePage
 from coatcheck.core.aws.flow import Flow, send
-from coatcheck_worker.runner.storage import orphans
+from coatcheck_worker import orphans
 from coatcheck_worker.sweep import deliveries, dispatch, due_rows, jobs, removals, shard_assignment
 from coatcheck_worker.sweep.due_pages import DuePages
 from tests.mutants.mutant import Mutant, patched, returning

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
+from coatcheck.core import errors
 from coatcheck.core.clock import SECOND
 from coatcheck.core.job import Job
 from coatcheck.core.lifecycle import Status
@@ -16,10 +17,10 @@ SETTLED_WITHIN = 5 * SECOND
 """From the death of a runner to the write that ends the attempt, if nothing else goes wrong."""
 
 _CODES: Mapping[str | None, str] = {
-    None: "handler-crashed",
-    StopReason.OUT_OF_TIME.value: "timed-out",
-    StopReason.HANDED_BACK.value: "handed-back",
-    StopReason.CANCELED.value: "canceled",
+    None: errors.HANDLER_CRASHED.code,
+    StopReason.OUT_OF_TIME.value: errors.TIMED_OUT.code,
+    StopReason.HANDED_BACK.value: errors.HANDED_BACK.code,
+    StopReason.CANCELED.value: errors.CANCELED.code,
 }
 """The error of an attempt whose runner died, by why it had to end at that time."""
 
@@ -49,9 +50,17 @@ class RunnerDeaths:
 
     def left(self, attempt_key: AttemptKey, old: Job, new: Job, actor: Process) -> None:
         """An attempt is over, by the hand of `actor`."""
+        error = new.history[-1].error
+        handed_back = error is not None and error.code == errors.HANDED_BACK.code
+        if handed_back and new.max_attempts != old.max_attempts + 1:
+            self._violation(f"attempt {old.attempt} of {old.id} was handed back, and counts")
         death = self._deaths.pop(attempt_key, None)
-        if death is None or death.stop == StopReason.LEASE_LOST.value:
-            return
+        if death is not None and death.stop != StopReason.LEASE_LOST.value:
+            self._died_before(death, old, new, actor)
+        elif error is not None and error.code == errors.HANDLER_CRASHED.code:
+            self._violation(f"attempt {old.attempt} of {old.id} counts as crashed, and its runner lives")
+
+    def _died_before(self, death: _Death, old: Job, new: Job, actor: Process) -> None:
         named = f"attempt {old.attempt} of {old.id}, whose runner died"
         well = death.supervisor.alive and self._fault_history.troubled_until(death.supervisor) < death.at
         if well and self._scheduler.now > death.at + SETTLED_WITHIN:
@@ -59,9 +68,9 @@ class RunnerDeaths:
         if actor is not death.supervisor or new.attempt != old.attempt:
             # another holder, or another thread of the same: the lease ran out
             return
-        expected = {_CODES[death.stop]} | ({"canceled"} if old.status is Status.CANCELING else set())
+        expected = {_CODES[death.stop]} | ({errors.CANCELED.code} if old.status is Status.CANCELING else set())
         error = new.history[-1].error
         if error is None or error.code not in expected:
             self._violation(f"{named}, ended with {error} instead of {expected}")
-        if (new.max_attempts != old.max_attempts) is not (death.stop == StopReason.HANDED_BACK.value and not new.done):
-            self._violation(f"{named}, has {new.max_attempts} attempts after it and had {old.max_attempts} before")
+        if death.stop is None and new.max_attempts != old.max_attempts:
+            self._violation(f"{named}, does not count")

@@ -17,6 +17,9 @@ from coatcheck.authoring.context import Context
 from coatcheck.authoring.loading import catalog
 from coatcheck.authoring.types import Catalog, JobType
 from coatcheck_worker.runner.forkserver import main
+from tests.mutants.mutant import BUG
+
+MOST_SECONDS = 10.0
 
 
 class Text(BaseModel):
@@ -40,7 +43,7 @@ def _changes_folder(folder: str) -> str:
 
 
 def _starts_child(path: str) -> str:
-    child = subprocess.Popen(["sleep", "600"])
+    child = subprocess.Popen(["sleep", "120"])
     Path(path).write_text(str(child.pid))
     return path
 
@@ -51,7 +54,7 @@ def _starts_daemon(path: str) -> str:
         os.setsid()
         if os.fork() == 0:
             Path(path).write_text(str(os.getpid()))
-            time.sleep(600)
+            time.sleep(120)
         os._exit(0)
     os.wait()
     return path
@@ -60,7 +63,7 @@ def _starts_daemon(path: str) -> str:
 def _never_looks(path: str) -> str:
     _starts_child(path)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    time.sleep(600)
+    time.sleep(120)
     return path
 
 
@@ -84,11 +87,18 @@ PLAIN: dict[str, Callable[[str], str]] = {
 
 
 def _looks(given: Text, ctx: Context) -> Text:
-    """Say that it has begun, and wait for a stop."""
+    """Say that it has begun, and wait for a stop, or for longer than a test waits."""
     Path(given.text).touch()
-    while True:
+    until = time.monotonic() + MOST_SECONDS
+    while time.monotonic() < until:
         ctx.check()
         time.sleep(0.01)
+    return Text(text="was not stopped")
+
+
+def _looks_once(_: Text, ctx: Context) -> Text:
+    ctx.check()
+    return Text(text="was not stopped")
 
 
 def _handler(work: Callable[[str], str]) -> Callable[[Text, Context], Text]:
@@ -97,9 +107,14 @@ def _handler(work: Callable[[str], str]) -> Callable[[Text, Context], Text]:
 
 CATALOG: Catalog = catalog(
     JobType("looks", Text, Text, handler=_looks),
+    JobType("looks.once", Text, Text, handler=_looks_once),
     JobType("fresh", Text, Text, handler=_handler(PLAIN["process"]), isolation="fresh"),
     *(JobType(name, Text, Text, handler=_handler(work)) for name, work in PLAIN.items()),
 )
 
 if __name__ == "__main__":
+    if bug := os.environ.get(BUG):
+        from tests.mutants.run import MUTANTS
+
+        MUTANTS[bug].apply()
     main(CATALOG)

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from coatcheck.core.job import Progress
+from coatcheck.core.log import log_context
 from coatcheck_worker.protocol import Raised, Returned, RunJob
 from coatcheck_worker.runners import Died, Ended
 from coatcheck_worker.supervisor.forkserver_client import ForkserverClient
@@ -164,6 +165,7 @@ def test_a_job_hears_that_it_has_to_stop(pool: RunnerPool, tmp_path: Path) -> No
     assert isinstance(ended, Ended)
     assert isinstance(ended.outcome, Raised)
     assert (ended.outcome.error, ended.outcome.name) == ("stopped", "Stopped")
+    assert returned(run(pool, "looks.once")) == "was not stopped"
 
 
 def test_a_stop_before_the_job_has_begun_is_not_lost(pool: RunnerPool, tmp_path: Path) -> None:
@@ -199,10 +201,11 @@ def test_a_handler_has_no_credentials_and_an_empty_input(pool: RunnerPool) -> No
 
 
 def test_a_line_of_a_handler_is_a_line_of_its_job(pool: RunnerPool, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO), pool.take("logs") as runner:
-        returned(run_with(runner, "logs"))
+    with caplog.at_level(logging.INFO), log_context(job="job_1"):
+        returned(run(pool, "logs"))
     (line,) = [record for record in caplog.records if record.getMessage() == "said"]
     assert (line.name, vars(line)["page"]) == ("job.coatcheck_worker", 3)
+    assert "job" not in vars(line)
 
 
 def _written(path: Path) -> bool:
