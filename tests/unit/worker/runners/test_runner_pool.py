@@ -162,9 +162,7 @@ def test_a_job_hears_that_it_has_to_stop(pool: RunnerPool, tmp_path: Path) -> No
     begun = tmp_path / "begun"
     with pool.take("looks") as runner, _when(begun.exists, lambda: runner.stop("the job was canceled")):
         ended = run_with(runner, "looks", str(begun))
-    assert isinstance(ended, Ended)
-    assert isinstance(ended.outcome, Raised)
-    assert (ended.outcome.error, ended.outcome.name) == ("stopped", "Stopped")
+    assert raised(ended) == ("stopped", "Stopped")
     assert returned(run(pool, "looks.once")) == "was not stopped"
 
 
@@ -173,9 +171,7 @@ def test_a_stop_before_the_job_has_begun_is_not_lost(pool: RunnerPool, tmp_path:
         with pool.take("looks") as runner:
             runner.stop("the job was canceled")
             ended = run_with(runner, "looks", str(tmp_path / "begun"))
-        assert isinstance(ended, Ended)
-        assert isinstance(ended.outcome, Raised)
-    assert (ended.outcome.error, ended.outcome.name) == ("stopped", "Stopped")
+        assert raised(ended) == ("stopped", "Stopped")
 
 
 def test_what_comes_too_late_does_not_reach_the_next_job(pool: RunnerPool) -> None:
@@ -206,6 +202,12 @@ def test_a_line_of_a_handler_is_a_line_of_its_job(pool: RunnerPool, caplog: pyte
     (line,) = [record for record in caplog.records if record.getMessage() == "said"]
     assert (line.name, vars(line)["page"]) == ("job.coatcheck_worker", 3)
     assert "job" not in vars(line)
+
+
+def raised(ended: Ended | Died) -> tuple[str, str]:
+    assert isinstance(ended, Ended)
+    assert isinstance(ended.outcome, Raised)
+    return ended.outcome.error, ended.outcome.name
 
 
 def _written(path: Path) -> bool:
