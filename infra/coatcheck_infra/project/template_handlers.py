@@ -17,6 +17,7 @@ Json = dict[str, Any]
 
 WORKER_HANDLER = "coatcheck_worker.aws_lambda.run"
 WORKER_ROLE = "WorkerRole"
+DECRYPT = "kms:Decrypt"
 HANDLER_POLICY = "HandlerPolicy"
 HANDLER_ROLE = "HandlerRole"
 
@@ -106,6 +107,9 @@ def render_handlers(template: Json, handlers: HandlersConfig, statements: Sequen
     if statements:
         rendered["Resources"][HANDLER_ROLE] = _handler_role(statements)
     worker_may = [*_secrets_statement(handlers.secrets), *(_ASSUME_HANDLER_ROLE for _ in statements[:1])]
+    if handlers.secrets:
+        # the worker reads the secrets, and some of them may be encrypted with a key of the owner's
+        worker_may += [one for one in statements if _actions_of(one) == {DECRYPT}]
     if worker_may:
         rendered["Resources"][HANDLER_POLICY] = {
             "Type": "AWS::IAM::Policy",
@@ -129,6 +133,11 @@ def _handler_role(statements: Sequence[Json]) -> Json:
             "Policies": [{"PolicyName": "handlers", "PolicyDocument": document}],
         },
     }
+
+
+def _actions_of(statement: Json) -> set[str]:
+    actions = statement["Action"]
+    return {actions} if isinstance(actions, str) else set(actions)
 
 
 def _arn_of(resource: str) -> Json:
