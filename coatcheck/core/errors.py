@@ -189,6 +189,15 @@ class UploadQuotaExceeded(ServiceError):
     retryable = True
 
 
+class TooManyStreams(ServiceError):
+    """As many event streams are open as may be, in all or for the tenant."""
+
+    code = "too-many-streams"
+    title = "Too many event streams are open"
+    advice = "Close those that nobody reads, or poll the same URL without `Accept: text/event-stream`."
+    retryable = True
+
+
 class TooManyEndpoints(ServiceError):
     """The tenant has as many webhook endpoints as it may."""
 
@@ -244,6 +253,7 @@ SERVICE_ERRORS: tuple[type[ServiceError], ...] = (
     UploadIncomplete,
     TooManyUploads,
     UploadQuotaExceeded,
+    TooManyStreams,
     TooManyEndpoints,
     ReservedEndpoint,
     ChangedMeanwhile,

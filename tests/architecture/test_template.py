@@ -35,6 +35,8 @@ NOT_FOR_ALL = {
     "COATCHECK_MAX_JSON_BYTES": {"ApiFunction"},
     "COATCHECK_LONGEST_WAIT": {"ApiFunction"},
     "COATCHECK_MAX_WAITS": {"ApiFunction"},
+    "COATCHECK_MAX_STREAMS": {"ApiFunction"},
+    "COATCHECK_LONGEST_STREAM": {"ApiFunction"},
     "COATCHECK_WEBHOOK_REFUSED": {"Deliverer"},
     "COATCHECK_SECRETS": {"DefaultWorker", "HeavyWorker"},
 }

@@ -43,6 +43,7 @@ _REQUEST_HEADERS = {
     "Idempotency-Key": "1 to 255 visible ASCII characters; the same key and the same body are the same job",
     "If-None-Match": "an ETag that is known already: 304 if it still holds",
     "Range": "`bytes=N-`, `bytes=N-M` or `bytes=-N`: only these bytes; several ranges at once are answered with all",
+    "Last-Event-ID": "the `id` of the last event that is known already: the stream goes on after it",
     "If-Range": "the ETag of the bytes that are there already: if it is another by now, all of them come",
 }
 _RESPONSE_HEADERS = {
@@ -56,6 +57,7 @@ _RESPONSE_HEADERS = {
     "Content-Range": "which bytes these are, and of how many",
     "Accept-Ranges": "`bytes`: `Range` may ask for some of them",
     "Repr-Digest": "sha-256 of all the bytes, also where this answer has some of them (RFC 9530)",
+    "Event-Stream": "`unavailable` where a stream was asked for, and the front door sends answers in one piece",
     "Content-Disposition": "what to call the file",
 }
 
