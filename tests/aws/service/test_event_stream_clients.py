@@ -1,4 +1,4 @@
-"""Clients that are not ours follow a job, lose the connection again and again, and miss and repeat nothing."""
+"""Clients, of others and ours, follow a job, lose the connection again and again, and miss and repeat nothing."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import httpx
 import pytest
 from httpx_sse import connect_sse
 
+from coatcheck import Client
 from coatcheck.core.settings import Settings
 from coatcheck_worker.boto_transport import BotoTransport
 from tests.aws.service.cutting_proxy import cutting_proxy
@@ -76,6 +77,13 @@ def eventsource(url: str, key: str) -> Followed:
     return [(event_id, data) for event_id, data in map(json.loads, ran.stdout.splitlines())]
 
 
+def our_client(url: str, key: str) -> Followed:
+    """`Client.follow`, which connects again by itself."""
+    server, _, path = url.partition("/v1/jobs/")
+    with Client(server, key) as client:
+        return [(event["id"], json.dumps(event)) for event in client.follow(path.partition("/")[0])]
+
+
 @contextmanager
 def two_services(settings: Settings, aws: BotoTransport, emulator_url: str) -> Iterator[tuple[Api, list[int]]]:
     """Two services that share the stores and nothing else, and their ports."""
@@ -88,7 +96,9 @@ def two_services(settings: Settings, aws: BotoTransport, emulator_url: str) -> I
         yield api, [urlsplit(service.url).port or 0 for service in (one, two)]
 
 
-@pytest.mark.parametrize("follow", [curl, httpx_sse, eventsource], ids=["curl", "httpx-sse", "eventsource"])
+@pytest.mark.parametrize(
+    "follow", [curl, httpx_sse, eventsource, our_client], ids=["curl", "httpx-sse", "eventsource", "ours"]
+)
 def test_nothing_is_missed_and_nothing_comes_twice(
     settings: Settings, aws: BotoTransport, emulator_url: str, follow: Callable[[str, str], Followed]
 ) -> None:
