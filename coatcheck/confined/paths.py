@@ -32,8 +32,10 @@ def import_paths(workdir: Path) -> ImportPaths:
     """Return what a process with this one's import path reads to import.
 
     A folder that holds installed packages can be read whole. Of any other, which may be a project's own, with its
-    settings and keys, only folders that are not hidden, and modules. No folder in which `workdir` lies is readable.
+    settings and keys, only modules, and folders that are not hidden. Where `workdir` lies in it, it may hold other
+    attempts' folders too: then only packages. No folder in which `workdir` lies is readable.
     """
+    inner = workdir.resolve()
     # resolved: an empty entry means the current folder, which is another one there
     path = [str(Path(entry).resolve()) for entry in sys.path]
     installations = {str(Path(one).resolve()) for one in (sys.prefix, sys.base_prefix, sys.exec_prefix)}
@@ -45,16 +47,16 @@ def import_paths(workdir: Path) -> ImportPaths:
             readable.append(entry)
         elif not any(Path(entry).is_relative_to(one) for one in installations):
             listed.append(entry)
-            readable.extend(_modules(entry))
-    inner = workdir.resolve()
+            readable.extend(_importable(entry, packages_alone=inner.is_relative_to(entry)))
     return ImportPaths(path, [one for one in readable if not inner.is_relative_to(one)], listed)
 
 
-def _modules(folder: str) -> Iterator[str]:
+def _importable(folder: str, *, packages_alone: bool) -> Iterator[str]:
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
-                if not entry.name.startswith(".") and (entry.is_dir() or entry.name.endswith((".py", ".pyc", ".so"))):
+                is_folder = entry.is_dir() and (not packages_alone or Path(entry.path, "__init__.py").is_file())
+                if not entry.name.startswith(".") and (is_folder or entry.name.endswith((".py", ".pyc", ".so"))):
                     yield entry.path
     except OSError:
         return
