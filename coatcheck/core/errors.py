@@ -99,6 +99,18 @@ class Unauthenticated(ServiceError):
     retryable = False
 
 
+@dataclass(eq=False)
+class MissingScope(ServiceError):
+    """The credentials are good, but not for this: they lack the scope `scope`."""
+
+    scope: str
+
+    code = "missing-scope"
+    title = "The credentials do not allow this"
+    advice = "Use an API key that has the scope in `detail`: the owner of this service creates keys."
+    retryable = False
+
+
 class IdempotencyKeyReused(ServiceError):
     """The key was used for another job."""
 
@@ -243,6 +255,7 @@ SERVICE_ERRORS: tuple[type[ServiceError], ...] = (
     NotFound,
     MethodNotAllowed,
     Unauthenticated,
+    MissingScope,
     IdempotencyKeyReused,
     NotFinished,
     AlreadyFinished,

@@ -11,6 +11,7 @@ from coatcheck.core.clock import system_clock
 from coatcheck.core.flows.webhook_key import WebhookKey
 from coatcheck.core.settings import Settings
 from coatcheck_service.aioboto_transport import AsyncTransport
+from coatcheck_service.api_key_cache import ApiKeyCache
 from coatcheck_service.front_door import FrontDoor
 from coatcheck_service.job_feed import JobFeed
 from coatcheck_service.offload import Offload
@@ -31,6 +32,7 @@ class Dependencies:
     front_door: FrontDoor
     clock: Callable[[], int] = system_clock
     entropy: Callable[[int], bytes] = secrets.token_bytes
+    api_keys: ApiKeyCache = field(default_factory=ApiKeyCache)
     subscriptions: SubscriptionCache = field(default_factory=SubscriptionCache)
     webhook_key: WebhookKey = field(default_factory=WebhookKey)
     long_poll_slots: TenantSlots = field(default_factory=TenantSlots)

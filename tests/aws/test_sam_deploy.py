@@ -11,7 +11,7 @@ from zipfile import ZipFile
 import pytest
 
 from coatcheck_infra.local.environment import ACCESS_KEY, SECRET_KEY
-from coatcheck_infra.ops.dead_letters.target_deployment import from_stack
+from coatcheck_infra.ops.target_deployment import from_stack
 from coatcheck_infra.ops.deploy.deploy import Request, deploy
 from coatcheck_infra.ops.deploy.deployed_stack import live_stack
 from coatcheck_infra.ops.deploy.destroy_project import destroy, find_stack

@@ -11,7 +11,7 @@ import pytest
 from coatcheck.core.settings import WEBHOOKS, Settings
 from coatcheck_infra.local import environment
 from coatcheck_infra.local.resources import client
-from coatcheck_infra.ops.dead_letters.target_deployment import TargetDeployment
+from coatcheck_infra.ops.target_deployment import TargetDeployment
 from coatcheck_worker.boto_transport import BotoTransport
 from tests.aws.dead_letters.dead_letter_harness import DeadLetterHarness
 from tests.aws.worker.worker_harness import WorkerHarness

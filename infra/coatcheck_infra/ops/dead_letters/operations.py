@@ -16,7 +16,7 @@ from coatcheck.client.exceptions import InvalidArgumentError
 from coatcheck.core.clock import DAY, HOUR, MINUTE, SECOND, rfc3339
 from coatcheck.core.messages import DeliveryMessage
 from coatcheck.core.suggestions import unknown
-from coatcheck_infra.ops.dead_letters.error_reports import report_errors
+from coatcheck_infra.ops.error_reports import report_errors
 from coatcheck_infra.ops.dead_letters.queue_reader import (
     DeadLetterKind,
     DeadLetterMessage,
@@ -25,7 +25,7 @@ from coatcheck_infra.ops.dead_letters.queue_reader import (
     read_queue,
 )
 from coatcheck_infra.ops.dead_letters.redrive import Redrive, RedriveOptions
-from coatcheck_infra.ops.dead_letters.target_deployment import TargetDeployment, find_deployment
+from coatcheck_infra.ops.target_deployment import TargetDeployment, find_deployment
 
 COLUMNS = ("lane", "sent", "age", "receives", "job", "tenant", "status", "attempt", "reason")
 PREVIEW_CHARACTERS = 200
