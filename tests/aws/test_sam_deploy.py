@@ -11,13 +11,13 @@ from zipfile import ZipFile
 import pytest
 
 from coatcheck_infra.local.environment import ACCESS_KEY, SECRET_KEY
-from coatcheck_infra.ops.target_deployment import from_stack
 from coatcheck_infra.ops.deploy.deploy import Request, deploy
 from coatcheck_infra.ops.deploy.deployed_stack import live_stack
 from coatcheck_infra.ops.deploy.destroy_project import destroy, find_stack
 from coatcheck_infra.ops.deploy.lanes import project_parameters
 from coatcheck_infra.ops.deploy.plan import DeployRefused, parse_parameters
 from coatcheck_infra.ops.deploy.target import StackTarget, target_of
+from coatcheck_infra.ops.target_deployment import from_stack
 from coatcheck_infra.project.config import find_project
 from coatcheck_infra.project.project_template import write_template
 from tests.aws.emulators import ministack

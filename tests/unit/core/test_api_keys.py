@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -57,7 +58,7 @@ def test_only_the_whole_key_matches() -> None:
         ({"revoked_at": NOW - 1, "expires_at": NOW - 1}, "revoked"),
     ],
 )
-def test_a_key_is_good_until_it_expires_or_is_revoked(changes: dict[str, int], state: str) -> None:
+def test_a_key_is_good_until_it_expires_or_is_revoked(changes: dict[str, Any], state: str) -> None:
     assert replace(STORED, **changes).state(NOW) == state
 
 
