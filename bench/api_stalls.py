@@ -72,7 +72,9 @@ def bodies(size: int, max_tokens: int | None = None) -> Mapping[str, bytes]:
 
 
 @contextlib.contextmanager
-def served(stores: Settings, endpoint_url: str, scratch: Path, **settings: str) -> Iterator[str]:
+def served(
+    stores: Settings, endpoint_url: str, scratch: Path, app: str = "coatcheck_service.main:app", **settings: str
+) -> Iterator[str]:
     """The API in a process of its own; gives its URL. `settings` are variables of its environment."""
     env = environment.child_environment(os.environ, scratch, endpoint_url) | {
         "COATCHECK_JOBS": "jobs.tables,jobs.demo",
@@ -89,7 +91,7 @@ def served(stores: Settings, endpoint_url: str, scratch: Path, **settings: str) 
             sys.executable,
             "-m",
             "coatcheck_infra.local.serve",
-            "coatcheck_service.main:app",
+            app,
             str(listener.fileno()),
         ]
         with (scratch / "api.log").open("w") as log:

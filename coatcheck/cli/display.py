@@ -75,10 +75,20 @@ def print_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
 
 def print_events(events: Iterable[Mapping[str, Any]]) -> None:
     """The history of a job as a table."""
-    rows = [
-        (e.get("at"), e.get("type"), e.get("attempt"), describe(e["error"]) if e.get("error") else None) for e in events
-    ]
-    print_table(("at", "event", "attempt", "error"), rows)
+    print_table(("at", "event", "attempt", "error"), [_event_row(event) for event in events])
+
+
+def print_event_lines(events: Iterable[Mapping[str, Any]]) -> None:
+    """The history of a job, and its progress, a line each as they come."""
+    for event in events:
+        at, kind, attempt, error = _event_row(event)
+        rest = _progress(event) if kind == "progress" else f"{attempt} {error or ''}".rstrip()
+        print(printable(f"{at or '':24}  {kind:14}  {rest}"), flush=True)  # noqa: T201 - as above
+
+
+def _event_row(event: Mapping[str, Any]) -> tuple[object, object, object, str | None]:
+    error = describe(event["error"]) if event.get("error") else None
+    return event.get("at"), event.get("type"), event.get("attempt"), error
 
 
 def print_endpoint(endpoint: Mapping[str, Any]) -> None:

@@ -208,12 +208,23 @@ def types(
             display.print_table(("type", "title"), [(t.get("name"), t.get("title")) for t in client.job_types()])
 
 
-def events(job_id: JobId, *, url: Url = None, api_key: ApiKey = None, as_json: Json = False) -> None:
+def events(
+    job_id: JobId,
+    *,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on with what happens, until the job is done. Ctrl-C stops.")
+    ] = False,
+    url: Url = None,
+    api_key: ApiKey = None,
+    as_json: Json = False,
+) -> None:
     """Show the history of a job, oldest first."""
     with connect(url, api_key) as client:
-        history = client.events(job_id)
+        history = client.follow(job_id) if follow else client.events(job_id)
         if as_json:
             display.print_json_lines(history)
+        elif follow:
+            display.print_event_lines(history)
         else:
             display.print_events(history)
 

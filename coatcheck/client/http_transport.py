@@ -95,8 +95,8 @@ class HttpTransport:
         with self._connection_errors(url):
             return run_with_timeout(lambda: last_progress + STALL_TIMEOUT - time.monotonic(), send)
 
-    def chunks(self, response: httpx.Response, size: int) -> Iterator[bytes]:
-        """The body of an answer as it arrives; `size` bytes of it are wanted.
+    def chunks(self, response: httpx.Response, size: float) -> Iterator[bytes]:
+        """The body of an answer as it arrives; `size` bytes of it are wanted, infinity for whatever comes.
 
         Raises TransferFailed when it is encoded, or slower than MIN_DOWNLOAD_RATE after the first STALL_TIMEOUT.
         """

@@ -149,6 +149,15 @@ def events_path(job_id: str) -> str:
     return _job_path(job_id, "/events")
 
 
+def event_stream(job_id: str, last: str | None) -> Request[None]:
+    """The events of a job as they happen, after the one with the id `last`.
+
+    200 carries them, for a transport to stream; 204 means that there are no more.
+    """
+    headers = {"Accept": "text/event-stream"} | ({} if last is None else {"Last-Event-ID": last})
+    return Request("GET", events_path(job_id), responses.nothing, headers=headers)
+
+
 ENDPOINTS = "/v1/webhook-endpoints"
 
 

@@ -109,6 +109,7 @@ SCHEMAS: Mapping[str, type[Schema]] = MappingProxyType(
     {
         "job": JobViewSchema,
         "event": EventSchema,
+        "progress": ProgressSchema,
         "endpoint": EndpointSchema,
         "delivery": DeliverySchema,
         "job type": JobTypeSchema,

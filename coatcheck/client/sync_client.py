@@ -18,6 +18,7 @@ import stamina
 from coatcheck.client import file_upload, operations
 from coatcheck.client.backoff import Backoff
 from coatcheck.client.deadline import NO_DEADLINE, Deadline
+from coatcheck.client.event_follower import FollowTransport, follow
 from coatcheck.client.exceptions import (
     CoatcheckError,
     ConnectionFailed,
@@ -165,6 +166,20 @@ class Client:
         """The history of a job, oldest first."""
         return self._paginate("event", operations.events_path(job_id), {})
 
+    def follow(self, job_id: str) -> Iterator[Mapping[str, Any]]:
+        """The events of a job so far, oldest first, and what happens then, as it happens, until the job is done.
+
+        Between them comes its progress, as `{"type": "progress", "fraction", "message"}`. A lost connection is made
+        again: no event is missed or comes twice. A server that does not stream is polled.
+        """
+        transport = FollowTransport(
+            self._open_events,
+            lambda response: self._transport.chunks(response, math.inf),
+            self.events,
+            lambda followed: self.watch(followed, long_poll=0.0),
+        )
+        return follow(transport, job_id)
+
     def job_types(self) -> Iterator[Mapping[str, Any]]:
         """What this server can do: name, title, description, schemas and limits of each job type."""
         return self._paginate("job type", "/v1/job-types", {})
@@ -280,6 +295,21 @@ class Client:
         if stored.status_code == 200 or (start and stored.status_code == PARTIAL_CONTENT):
             return stored
         raise _transfer_failed("the result could not be fetched", self._transport.read_rest(stored))
+
+    def _open_events(self, job_id: str, last: str | None) -> httpx.Response | None:
+        """The stream of a job's events after the one with the id `last`; None if the server has no room for it."""
+        request = operations.event_stream(job_id, last)
+
+        def once() -> httpx.Response | None:
+            response = self._transport.open(**self._http_arguments(request))
+            if response.status_code in {200, 204}:
+                return response
+            if response.status_code == 429:
+                response.close()
+                return None
+            return operations.read(request, self._transport.read_rest(response))
+
+        return self._with_retries(once, safe_to_retry=True)
 
     def _put_bytes(self, method: str, url: str, headers: Mapping[str, str], body: Body) -> None:
         def once() -> None:

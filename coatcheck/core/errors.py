@@ -99,6 +99,18 @@ class Unauthenticated(ServiceError):
     retryable = False
 
 
+@dataclass(eq=False)
+class MissingScope(ServiceError):
+    """The credentials are good, but not for this: they lack the scope `scope`."""
+
+    scope: str
+
+    code = "missing-scope"
+    title = "The credentials do not allow this"
+    advice = "Use an API key that has the scope in `detail`: the owner of this service creates keys."
+    retryable = False
+
+
 class IdempotencyKeyReused(ServiceError):
     """The key was used for another job."""
 
@@ -189,6 +201,15 @@ class UploadQuotaExceeded(ServiceError):
     retryable = True
 
 
+class TooManyStreams(ServiceError):
+    """As many event streams are open as may be, in all or for the tenant."""
+
+    code = "too-many-streams"
+    title = "Too many event streams are open"
+    advice = "Close those that nobody reads, or poll the same URL without `Accept: text/event-stream`."
+    retryable = True
+
+
 class TooManyEndpoints(ServiceError):
     """The tenant has as many webhook endpoints as it may."""
 
@@ -234,6 +255,7 @@ SERVICE_ERRORS: tuple[type[ServiceError], ...] = (
     NotFound,
     MethodNotAllowed,
     Unauthenticated,
+    MissingScope,
     IdempotencyKeyReused,
     NotFinished,
     AlreadyFinished,
@@ -244,6 +266,7 @@ SERVICE_ERRORS: tuple[type[ServiceError], ...] = (
     UploadIncomplete,
     TooManyUploads,
     UploadQuotaExceeded,
+    TooManyStreams,
     TooManyEndpoints,
     ReservedEndpoint,
     ChangedMeanwhile,

@@ -9,7 +9,7 @@ import base64
 import hashlib
 import re
 
-KINDS = ("job", "upl", "whe", "dlv", "evt")
+KINDS = ("job", "upl", "whe", "dlv", "evt", "key")
 
 
 def id_pattern(*kinds: str) -> str:

@@ -74,6 +74,12 @@ class Settings(BaseModel):
     max_waits: int = Field(
         default=100, ge=0, description="requests that may wait for their jobs in one process; half of them one tenant's"
     )
+    longest_stream: int = Field(
+        default=60, ge=1, le=3600, description="seconds after which a stream of events ends, and its client resumes it"
+    )
+    max_streams: int = Field(
+        default=1000, ge=0, description="streams of events open in one process; half of them one tenant's; 0 for none"
+    )
     lease: int = Field(default=60, ge=3, le=600, description="seconds after which a silent worker is given up")
     due_shards: int = Field(
         default=SHARDS, ge=1, le=MAX_SHARDS, description="partitions of each kind in the index of what is due"

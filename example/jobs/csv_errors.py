@@ -44,7 +44,7 @@ class Dialect:
 
 
 def decode_blocks(path: Path, encoding: str) -> Iterator[str]:
-    """The text of a file, in blocks. Raises Rejected for the first line that is not in `encoding`."""
+    """The text of a file, in blocks. Raises QueryError for the first line that is not in `encoding`."""
     decoder = codecs.getincrementaldecoder(encoding)()
     line = 1
     with path.open("rb") as file:

@@ -47,7 +47,7 @@ def create_from_csv(
 ) -> None:
     """Make the table `name` of the file; `scratch` is a folder for a copy of it in UTF-8, where that is needed.
 
-    Raises Rejected, naming the line, for what cannot be read without loss.
+    Raises QueryError, naming the line, for what cannot be read without loss.
     """
     if options.encoding == "utf-8":
         _refuse_utf16(path)
@@ -98,7 +98,7 @@ def _create(base: duckdb.DuckDBPyConnection, name: str, reader: str) -> None:
 
 
 def _raise_first_error(path: Path, encoding: str, dialect: Dialect) -> None:
-    """Raise Rejected for the first line at fault, if there is one."""
+    """Raise QueryError for the first line at fault, if there is one."""
     try:
         for _ in decode_blocks(path, encoding):
             pass

@@ -11,7 +11,9 @@ from contextlib import contextmanager
 import duckdb
 
 # not the fault of the SQL or the tables: the attempt fails, and may be tried again
-INTERNAL_ERRORS = (duckdb.FatalException, duckdb.ConnectionException)
+INTERNAL_ERRORS = (duckdb.ConnectionException,)
+# what its Python side raises of a statement, a type or a value that it does not know
+PYTHON_ERRORS = (ValueError, TypeError, LookupError, RuntimeError, ArithmeticError)
 # what the system says of a file or disk in trouble
 OS_ERROR_MESSAGES = frozenset(os.strerror(code) for code in errno.errorcode)
 FILE_READ_ERRORS = ("Could not read enough bytes", "Failed to read")
@@ -29,7 +31,7 @@ class QueryError(Exception):
 
 @contextmanager
 def translate_errors(where: str, sql: str | None = None) -> Iterator[None]:
-    """Turn DuckDB's complaints about a client's SQL and data into Rejected; let its own troubles pass.
+    """Turn DuckDB's complaints about a client's SQL and data into QueryError; let its own troubles pass.
 
     `where` comes before what it says. Without `sql`, which is the client's, the statement is ours and not shown.
     """
@@ -43,15 +45,24 @@ def translate_errors(where: str, sql: str | None = None) -> Iterator[None]:
         if error.errno != errno.EFBIG:
             raise
         raise QueryError(f"{where}more disk was needed than a query may have") from error
-    except duckdb.InternalException as error:
-        message = STACK_TRACE.sub("", str(error)).removeprefix("INTERNAL Error: ")
-        raise QueryError(f"{where}the database engine failed on it: {sanitize_message(message, sql)}") from error
+    except (duckdb.InternalException, duckdb.FatalException) as error:
+        raise _classify_engine_failure(error, where, sql) from error
     except duckdb.IOException as error:
         raise _classify_io_error(error, where, sql) from error
     except INTERNAL_ERRORS:
         raise
     except duckdb.Error as error:
         raise QueryError(where + sanitize_message(str(error), sql)) from error
+    except PYTHON_ERRORS as error:
+        raise QueryError(f"{where}the database engine failed on it: {sanitize_message(str(error), sql)}") from error
+
+
+def _classify_engine_failure(error: duckdb.Error, where: str, sql: str | None) -> Exception:
+    """The error itself if it names what this machine lacks: nothing else than SQL and data breaks a new database."""
+    message = STACK_TRACE.sub("", str(error)).removeprefix("INTERNAL Error: ")
+    if any(what in message for what in OS_ERROR_MESSAGES):
+        return error
+    return QueryError(f"{where}the database engine failed on it: {sanitize_message(message, sql)}")
 
 
 def _classify_io_error(error: duckdb.IOException, where: str, sql: str | None) -> Exception:

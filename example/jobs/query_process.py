@@ -1,29 +1,20 @@
-"""The process in which `jobs.tables` runs DuckDB: `python -m jobs.query_process FOLDER`.
-
-Reads FOLDER/request.json, writes FOLDER/result. Each line it prints is JSON: `{"fraction", "message"}`, or
-`{"rejected": why}` when the SQL or a table is at fault. It ends when its stdin does, so that it never outlives
-whoever started it.
-"""
+"""What `jobs.tables` runs DuckDB with, in a confined process. The SQL and the files are a client's."""
 
 from __future__ import annotations
 
-import json
 import os
-import resource
-import sys
 from collections.abc import Mapping
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import duckdb
 
+from coatcheck import Reject
+from coatcheck.confined import ConfinedContext
 from jobs.csv_tables import CsvReadOptions, create_from_csv, sql_string
 from jobs.json_nan import may_hold_nan, write_null_for_nan
 from jobs.query_errors import QueryError, translate_errors
 
-# the interpreter, DuckDB's code and what DuckDB allocates outside its own count
-MEMORY_OVERHEAD = 1024**3
 PARQUET = b"PAR1"
 # all but the control characters that no text has
 TEXT_BYTES = bytes(byte for byte in range(256) if byte >= 32 or byte in b"\t\r\n")
@@ -36,43 +27,24 @@ COPY_OPTIONS = {
 }
 
 
-def main(folder: Path) -> None:
-    """Run the request in `folder`."""
-    Thread(target=_end_with_parent, daemon=True).start()
-    request = json.loads((folder / "request.json").read_text())
-    _set_limits(request["memory"] + MEMORY_OVERHEAD, request["disk"])
+def query(request: Mapping[str, Any], ctx: ConfinedContext) -> None:
+    """Run the SQL of `request` over the tables in `ctx.files`, and write the rows to the file `result`."""
     try:
         sql = _validate_select(request["sql"])
-        load(folder, request)
-        _report(fraction=0.5, message="running the query")
-        _run(folder, request, sql)
+        load(request, ctx)
+        ctx.progress(0.5, "running the query")
+        _run(request, sql, ctx)
     except QueryError as error:
-        _report(rejected=str(error))
+        raise Reject(str(error)) from error
 
 
-def _end_with_parent() -> None:
-    os.read(sys.stdin.fileno(), 1)
-    os._exit(1)
-
-
-def _report(**fields: object) -> None:
-    print(json.dumps(fields), flush=True)  # noqa: T201 - the pipe to jobs.tables
-
-
-def _set_limits(memory: int, disk: int) -> None:
-    """Bound private memory and the size of any file; no core dumps. The kernel enforces it, whatever DuckDB does."""
-    resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (disk, disk))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
-def load(folder: Path, request: Mapping[str, Any]) -> None:
-    """Copy the uploads into a database file. Raises Rejected for one that is no table."""
-    with duckdb.connect(folder / "tables.duckdb", config=_config(folder, request)) as trusted:
-        for number, (name, path) in enumerate(request["tables"].items()):
-            _report(fraction=0.5 * number / len(request["tables"]), message=f"loading {name}")
+def load(request: Mapping[str, Any], ctx: ConfinedContext) -> None:
+    """Copy the files into a database file. Raises QueryError for one that is no table."""
+    with duckdb.connect(ctx.scratch / "tables.duckdb", config=_config(request, ctx)) as trusted:
+        for number, (name, path) in enumerate(ctx.files.items()):
+            ctx.progress(0.5 * number / len(ctx.files), f"loading {name}")
             with translate_errors(f"table {name}: "):
-                _create(trusted, name, Path(path), CsvReadOptions(**request["csv"][name]), folder)
+                _create(trusted, name, path, CsvReadOptions(**request["csv"][name]), ctx.scratch)
 
 
 def _create(trusted: duckdb.DuckDBPyConnection, name: str, path: Path, options: CsvReadOptions, scratch: Path) -> None:
@@ -84,7 +56,7 @@ def _create(trusted: duckdb.DuckDBPyConnection, name: str, path: Path, options: 
 
 
 def _is_parquet(path: Path) -> bool:
-    """Raises Rejected for what is neither Parquet nor text. https://parquet.apache.org/docs/file-format/"""
+    """Raises QueryError for what is neither Parquet nor text. https://parquet.apache.org/docs/file-format/"""
     with path.open("rb") as file:
         start = file.read(4096)
         size = file.seek(0, os.SEEK_END)
@@ -105,14 +77,14 @@ def _is_parquet(path: Path) -> bool:
     return False
 
 
-def _run(folder: Path, request: Mapping[str, Any], sql: str) -> None:
+def _run(request: Mapping[str, Any], sql: str, ctx: ConfinedContext) -> None:
     """Run the SQL on a connection that may read the tables and write the result, and nothing else, for ever.
 
     DuckDB counts `WITH x AS (COPY … TO …) SELECT …` among the SELECTs, but refuses it anywhere but at the top: so
     the SQL is bound once as a subquery, which runs nothing.
     """
-    result = folder / "result"
-    with duckdb.connect(folder / "tables.duckdb", read_only=True, config=_config(folder, request)) as locked:
+    result = ctx.output / "result"
+    with duckdb.connect(ctx.scratch / "tables.duckdb", read_only=True, config=_config(request, ctx)) as locked:
         locked.execute("SET TimeZone = 'UTC'")
         locked.execute(f"SET allowed_paths = [{sql_string(result)}]")
         locked.execute("SET enable_external_access = false")
@@ -126,17 +98,25 @@ def _run(folder: Path, request: Mapping[str, Any], sql: str) -> None:
 
 
 def _validate_select(sql: str) -> str:
-    """The SQL without a closing semicolon. Raises Rejected unless it is one statement that only reads."""
+    """The SQL without a closing semicolon. Raises QueryError unless it is one statement that only reads."""
     with translate_errors("", sql), duckdb.connect() as parser:
         statements = parser.extract_statements(sql)
     if len(statements) != 1:
         raise QueryError(f"sql must be one statement, not {len(statements)}")
-    kind = statements[0].type
+    kind = _kind(statements[0])
     if kind == duckdb.StatementType.MULTI:
         raise QueryError("a PIVOT needs its columns spelled out here: PIVOT … ON column IN ('a', 'b') USING …")
     if kind != duckdb.StatementType.SELECT:
         raise QueryError(f"sql must be a statement that only reads, like SELECT, not {kind.name}")
     return _without_semicolon(statements[0].query)
+
+
+def _kind(statement: duckdb.Statement) -> duckdb.StatementType:
+    """Raises QueryError for a statement that the engine can parse, but has no name for."""
+    try:
+        return statement.type
+    except ValueError as error:
+        raise QueryError("sql must be a statement that only reads, like SELECT") from error
 
 
 def _without_semicolon(sql: str) -> str:
@@ -151,11 +131,11 @@ def _without_semicolon(sql: str) -> str:
     return text.decode()
 
 
-def _config(folder: Path, request: Mapping[str, Any]) -> dict[str, str | bool | int | float | list[str]]:
+def _config(request: Mapping[str, Any], ctx: ConfinedContext) -> dict[str, str | bool | int | float | list[str]]:
     return {
         "memory_limit": f"{request['memory']}B",
         "threads": request["threads"],
-        "temp_directory": str(folder / "spill"),
+        "temp_directory": str(ctx.scratch / "spill"),
         "max_temp_directory_size": f"{request['disk']}B",
         "autoinstall_known_extensions": False,
         "autoload_known_extensions": False,
@@ -163,7 +143,3 @@ def _config(folder: Path, request: Mapping[str, Any]) -> dict[str, str | bool | 
         "allow_persistent_secrets": False,
         "python_enable_replacements": False,
     }
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))

@@ -1,25 +1,15 @@
-"""`table.query`: SQL over uploaded files, run in a process of its own.
+"""`table.query`: SQL over uploaded files, run in a confined process.
 
 DuckDB's makers say that SQL and data files from strangers need an operating system's walls, not a setting's
-(https://duckdb.org/security). So DuckDB runs in `jobs.query_process`, without this process's environment (no AWS
-credentials), under memory and file size limits; a query that must stop is killed with it.
+(https://duckdb.org/security). So `jobs.query_process` runs it, which this process does not import.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import selectors
 import shutil
-import signal
-import subprocess
-import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-from coatcheck import Context, Reject, Result, job, minutes
+from coatcheck import Context, Reject, Result, confined, job, minutes
 from jobs.models import GIB, CsvOptions, TableFormat, TableQuery
 
 CONTENT_TYPES: dict[TableFormat, str] = {
@@ -27,11 +17,11 @@ CONTENT_TYPES: dict[TableFormat, str] = {
     "json": "application/json",
     "parquet": "application/vnd.apache.parquet",
 }
-POLL_INTERVAL = 0.1
-# what a Python interpreter needs to start; nothing else of the worker's environment is the query's business
-PASSED_ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH")
-# sent by others (the kernel short of memory, a shutdown): the query itself may be sound
-EXTERNAL_SIGNALS = (signal.SIGKILL, signal.SIGTERM)
+# the interpreter, DuckDB's code and what DuckDB allocates outside its own count
+MEMORY_OVERHEAD = GIB
+# less than the job type's timeout, so that a query that takes for ever is refused rather than tried again
+SECONDS = 285.0
+LIMIT_NAMES = {"memory": "memory", "seconds": "time", "disk": "disk"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,67 +46,27 @@ def query(params: TableQuery, ctx: Context) -> Result:
 
 def run(params: TableQuery, ctx: Context, limits: Limits) -> Result:
     """`query` under other limits."""
-    folder = ctx.workdir / "query"
-    folder.mkdir()
+    disk = min(limits.disk, shutil.disk_usage(ctx.workdir).free // 3)
     request = {
-        "tables": {name: str(ctx.input_path(upload)) for name, upload in params.tables.items()},
         "csv": {name: params.csv.get(name, CsvOptions()).model_dump() for name in params.tables},
         "sql": params.sql,
         "format": params.format,
         "memory": limits.memory,
-        "disk": min(limits.disk, shutil.disk_usage(folder).free // 3),
+        "disk": disk,
         "threads": limits.threads,
     }
-    (folder / "request.json").write_text(json.dumps(request))
-    with _start(folder) as process:
-        try:
-            for report in _reports(process, ctx):
-                _forward_report(report, ctx)
-        except BaseException:
-            process.kill()
-            raise
-    _check_exit(process.returncode)
-    return Result(folder / "result", CONTENT_TYPES[params.format], f"result.{params.format}")
-
-
-def _start(folder: Path) -> subprocess.Popen[bytes]:
-    environment = {name: os.environ[name] for name in PASSED_ENVIRONMENT if name in os.environ}
-    # resolved: an empty entry means the current folder, which is another one there
-    modules = os.pathsep.join(str(Path(entry).resolve()) for entry in sys.path)
-    return subprocess.Popen(  # noqa: S603 - our own module under our own interpreter
-        [sys.executable, "-P", "-m", "jobs.query_process", str(folder)],
-        env=environment | {"PYTHONPATH": modules, "HOME": str(folder)},
-        cwd=folder,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        bufsize=0,
-    )
-
-
-def _reports(process: subprocess.Popen[bytes], ctx: Context) -> Iterator[dict[str, Any]]:
-    """What the process says, line by line until it ends, looking at `ctx` all the while."""
-    assert process.stdout is not None
-    with selectors.DefaultSelector() as selector:
-        selector.register(process.stdout, selectors.EVENT_READ)
-        while True:
-            ctx.check()
-            if selector.select(POLL_INTERVAL):
-                line = process.stdout.readline()
-                if not line:
-                    return
-                yield json.loads(line)
-
-
-def _forward_report(report: dict[str, Any], ctx: Context) -> None:
-    if "rejected" in report:
-        raise Reject(report["rejected"])
-    ctx.progress(report["fraction"], report["message"])
-
-
-def _check_exit(returncode: int) -> None:
-    """Nothing when the process ended well. A crash is the query's own fault, unless the signal came from outside."""
-    if returncode == 0:
-        return
-    if returncode < 0 and -returncode not in EXTERNAL_SIGNALS:
-        raise Reject(f"the query broke the database engine ({signal.Signals(-returncode).name}); try a simpler one")
-    raise RuntimeError(f"the query's process ended with {returncode}")
+    try:
+        answer = confined.run(
+            ctx,
+            "jobs.query_process:query",
+            request,
+            files={name: ctx.input_path(upload) for name, upload in params.tables.items()},
+            limits=confined.Limits(limits.memory + MEMORY_OVERHEAD, SECONDS, 3 * disk),
+        )
+    except confined.LimitReached as error:
+        raise Reject(f"more {LIMIT_NAMES[error.limit]} was needed than a query may have") from error
+    except confined.Crashed as error:
+        raise Reject(
+            f"the query broke the database engine ({error.signal or error.status}); try a simpler one"
+        ) from error
+    return Result(answer.files["result"], CONTENT_TYPES[params.format], f"result.{params.format}")

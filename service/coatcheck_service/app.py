@@ -19,6 +19,7 @@ from coatcheck_service.http.middleware import RequestMiddleware
 from coatcheck_service.http.openapi import document_problems
 from coatcheck_service.http.problems import add_problem_handlers
 from coatcheck_service.routes import deliveries, docs, job_types, jobs, meta, results, uploads, webhooks
+from coatcheck_service.stop_signals import call_on_stop
 
 ROUTERS = (
     jobs.router,
@@ -61,11 +62,15 @@ def create_app(
         if job_type.lane not in settings.lanes:
             raise BadSettings(f"COATCHECK_QUEUES: has no queue for lane {job_type.lane} of {job_type.name}")
 
+    dependencies = Dependencies(settings, catalog, transport, front_door, clock, entropy)
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         if on_start is not None:
             await on_start()
+        call_on_stop(dependencies.job_feed.close)
         yield
+        dependencies.job_feed.close()
         await transport.aclose()
 
     app = _CoatcheckApi(
@@ -76,7 +81,7 @@ def create_app(
         openapi_url=None,  # `routes.docs` serves the document and the page, so they need no other origin
         redirect_slashes=False,
     )
-    app.state.dependencies = Dependencies(settings, catalog, transport, front_door, clock, entropy)
+    app.state.dependencies = dependencies
     for router in ROUTERS:
         app.include_router(router)
     app.state.routes = [route for router in ROUTERS for route in router.routes]

@@ -11,10 +11,12 @@ from coatcheck.core.clock import system_clock
 from coatcheck.core.flows.webhook_key import WebhookKey
 from coatcheck.core.settings import Settings
 from coatcheck_service.aioboto_transport import AsyncTransport
+from coatcheck_service.api_key_cache import ApiKeyCache
 from coatcheck_service.front_door import FrontDoor
-from coatcheck_service.long_poll_slots import LongPollSlots
+from coatcheck_service.job_feed import JobFeed
 from coatcheck_service.offload import Offload
 from coatcheck_service.subscription_cache import SubscriptionCache
+from coatcheck_service.tenant_slots import TenantSlots
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +32,13 @@ class Dependencies:
     front_door: FrontDoor
     clock: Callable[[], int] = system_clock
     entropy: Callable[[int], bytes] = secrets.token_bytes
+    api_keys: ApiKeyCache = field(default_factory=ApiKeyCache)
     subscriptions: SubscriptionCache = field(default_factory=SubscriptionCache)
     webhook_key: WebhookKey = field(default_factory=WebhookKey)
-    long_poll_slots: LongPollSlots = field(default_factory=LongPollSlots)
+    long_poll_slots: TenantSlots = field(default_factory=TenantSlots)
+    stream_slots: TenantSlots = field(default_factory=TenantSlots)
     offload: Offload = field(default_factory=Offload)
+    job_feed: JobFeed = field(default_factory=JobFeed)
 
     @property
     def table(self) -> str:

@@ -28,19 +28,19 @@ from coatcheck_service.front_door import LAMBDA
 from tests.example_jobs import CATALOG
 
 DAY = 86_400
-NOT_FOR_ALL = {
-    "COATCHECK_API_KEYS": {"ApiFunction"},
+NOT_FOR_ALL: dict[str, set[str]] = {
+    # of versions before keys were in the table; containers may still have it
+    "COATCHECK_API_KEYS": set(),
     "COATCHECK_PUBLIC_URL": {"ApiFunction", "Deliverer"},
     "COATCHECK_UPLOAD_GB_PER_DAY": {"ApiFunction"},
     "COATCHECK_MAX_JSON_BYTES": {"ApiFunction"},
     "COATCHECK_LONGEST_WAIT": {"ApiFunction"},
     "COATCHECK_MAX_WAITS": {"ApiFunction"},
+    "COATCHECK_MAX_STREAMS": {"ApiFunction"},
+    "COATCHECK_LONGEST_STREAM": {"ApiFunction"},
     "COATCHECK_WEBHOOK_REFUSED": {"Deliverer"},
     "COATCHECK_SECRETS": {"DefaultWorker", "HeavyWorker"},
 }
-KEY = "0123456789abcdef" * 4
-
-
 EVERYTHING = """\
 [tool.coatcheck]
 jobs = ["jobs.words"]
@@ -211,13 +211,8 @@ def test_a_changed_parameter_publishes_a_version_of_the_api() -> None:
 
 
 def test_the_description_of_a_version_is_never_too_long_for_lambda() -> None:
-    pattern = read_template()["Parameters"]["ApiKeys"]["AllowedPattern"]
-    longest = json.dumps({KEY: "a" * 20, KEY[::-1]: "b" * 20})
-    assert re.fullmatch(pattern, longest)
-    assert not re.fullmatch(pattern, longest.replace("aa", "aaa", 1))
-    assert not re.fullmatch(pattern, json.dumps({**json.loads(longest), KEY[1:] + "0": "c"}))
     url = read_template()["Parameters"]["PublicUrl"]["MaxLength"]
-    assert len(f"{longest}{'u' * url} aha999999s25 4") <= 256
+    assert len(f"{'u' * url} aha999999s25 4") <= 256
 
 
 def test_lambda_asks_a_queue_for_no_more_than_it_may() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from coatcheck.core.settings import Settings
+from coatcheck_infra.local import environment
 from coatcheck_worker.boto_transport import BotoTransport
 from tests.aws import emulators
 
@@ -39,3 +42,14 @@ def aws(emulator_url: str, settings: Settings) -> BotoTransport:  # noqa: ARG001
 def tenant() -> str:
     """A tenant of this test's own, so that tests share an emulator without meeting."""
     return f"t-{secrets.token_hex(6)}"
+
+
+@pytest.fixture
+def shell(emulator_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, str]:
+    """The environment of an owner whose AWS is the emulator."""
+    kept = environment.child_environment(os.environ, tmp_path, emulator_url)
+    for name in os.environ.keys() - kept.keys():
+        monkeypatch.delenv(name)
+    for name, value in kept.items():
+        monkeypatch.setenv(name, value)
+    return kept

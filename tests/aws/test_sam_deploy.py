@@ -11,18 +11,18 @@ from zipfile import ZipFile
 import pytest
 
 from coatcheck_infra.local.environment import ACCESS_KEY, SECRET_KEY
-from coatcheck_infra.ops.dead_letters.target_deployment import from_stack
 from coatcheck_infra.ops.deploy.deploy import Request, deploy
 from coatcheck_infra.ops.deploy.deployed_stack import live_stack
 from coatcheck_infra.ops.deploy.destroy_project import destroy, find_stack
 from coatcheck_infra.ops.deploy.lanes import project_parameters
 from coatcheck_infra.ops.deploy.plan import DeployRefused, parse_parameters
 from coatcheck_infra.ops.deploy.target import StackTarget, target_of
+from coatcheck_infra.ops.target_deployment import from_stack
 from coatcheck_infra.project.config import find_project
 from coatcheck_infra.project.project_template import write_template
 from tests.aws.emulators import ministack
 
-KEYS = json.dumps({"ab" * 32: "tenant"})
+URL = f"https://{'jobs.' * 36}example"
 FIRST = """\
 [tool.coatcheck]
 jobs = ["jobs.words"]
@@ -83,7 +83,7 @@ def test_a_project_is_deployed_changed_from_another_machine_and_destroyed(
     target: StackTarget, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
-    assert deploy_from(first, target, FIRST, f"ApiKeys={KEYS}", "DefaultLaneConcurrency=20", "LogRetentionDays=7") == 0
+    assert deploy_from(first, target, FIRST, f"PublicUrl={URL}", "DefaultLaneConcurrency=20", "LogRetentionDays=7") == 0
     made = parameters(target)
     assert (made["HeavyLaneMemory"], made["MaxRetentionDays"]) == ("512", "90")
     capsys.readouterr()
@@ -94,7 +94,7 @@ def test_a_project_is_deployed_changed_from_another_machine_and_destroyed(
     assert "Lane heavy is in the stack and no longer in pyproject.toml" in shown
     changed = parameters(target)
     # what nobody asked for stays, though this machine never knew it
-    assert (changed["ApiKeys"], changed["LogRetentionDays"]) == (KEYS, "7")
+    assert (changed["PublicUrl"], changed["LogRetentionDays"]) == (URL, "7")
     assert (changed["DefaultLaneConcurrency"], changed["GpuLargeLaneMemory"]) == ("5", "4096")
     settings = from_stack("words", target.session).settings
     assert settings.lanes == ["default", "gpu-large"]

@@ -12,7 +12,7 @@ from coatcheck.core.messages import DeliveryMessage, JobMessage
 from coatcheck.core.settings import WEBHOOKS
 from coatcheck_infra.local.home import TENANT
 from coatcheck_infra.local.resources import STACK, client, session
-from coatcheck_infra.ops.dead_letters.target_deployment import from_stack
+from coatcheck_infra.ops.target_deployment import from_stack
 from tests.journeys.up_process import RunCli, Stack
 from tests.waiting import eventually
 

@@ -37,6 +37,7 @@ def ran(project: Path, *command: str) -> subprocess.CompletedProcess[str]:
 
 def test_the_page_has_the_files_of_a_project() -> None:
     assert {"jobs/words.py", "tests/test_words.py", "jobs/thumbnails.py", "jobs/imaging.py"} <= set(files())
+    assert {"jobs/pages.py", "jobs/page_reader.py"} <= set(files())
 
 
 def test_its_job_types_pass_the_check(project: Path) -> None:
@@ -53,3 +54,16 @@ def test_its_test_passes(project: Path) -> None:
     tested = ran(project, "pytest", "-q", "-p", "no:cacheprovider")
     assert tested.returncode == 0, tested.stdout
     assert "1 passed" in tested.stdout
+
+
+COUNTED = """
+from coatcheck import run_job
+from jobs.pages import count_pages
+print(run_job(count_pages, {"document": {"$upload": "upl_a"}}, {"upl_a": b"one\\ftwo"}).output)
+"""
+
+
+def test_its_confined_function_runs(project: Path) -> None:
+    command = [sys.executable, "-c", COUNTED]
+    counted = subprocess.run(command, cwd=project, check=False, capture_output=True, text=True)
+    assert counted.stdout == "pages=2\n", counted.stderr

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -36,6 +37,7 @@ EXPORTED = [
     "TransferFailed",
     "UnexpectedResponseError",
     "Upload",
+    "confined",
     "job",
     "hours",
     "minutes",
@@ -57,7 +59,8 @@ def test_these_names_are_exported() -> None:
 
 @pytest.mark.parametrize("name", EXPORTED)
 def test_each_is_there_and_of_this_package(name: str) -> None:
-    assert getattr(coatcheck, name).__module__.startswith("coatcheck.")
+    exported = getattr(coatcheck, name)
+    assert (exported.__name__ if isinstance(exported, ModuleType) else exported.__module__).startswith("coatcheck.")
     assert name in dir(coatcheck)
 
 
@@ -80,9 +83,10 @@ def test_importing_it_imports_nothing_else() -> None:
             {"httpx", "stamina", "boto3", "botocore", "fastapi", "typer"},
         ),
         ("from coatcheck import Client", {"coatcheck.authoring", "boto3", "botocore", "fastapi", "typer"}),
+        ("from coatcheck import Reject, confined", {"httpx", "pydantic", "boto3", "botocore", "fastapi", "typer"}),
         ("from coatcheck import verify", {"httpx", "pydantic", "boto3", "botocore", "fastapi", "typer"}),
     ],
-    ids=["an author", "a client", "a receiver of webhooks"],
+    ids=["an author", "a client", "a confined process", "a receiver of webhooks"],
 )
 def test_nobody_loads_what_only_others_need(statement: str, unwanted: set[str]) -> None:
     assert not loaded_by(statement) & unwanted

@@ -18,10 +18,10 @@ from coatcheck.core.aws.call import AwsRefused, AwsUnavailable, Call
 from coatcheck.core.clock import DAY, HOUR, MINUTE, SECOND
 from coatcheck.core.settings import BadSettings
 from coatcheck_infra.ops.dead_letters.dlq_command import dlq
-from coatcheck_infra.ops.dead_letters.error_reports import report_errors
 from coatcheck_infra.ops.dead_letters.operations import format_age, preview
 from coatcheck_infra.ops.dead_letters.redrive import DEFAULT_ACTIONS, DROP_UNREADABLE_ACTIONS
-from coatcheck_infra.ops.dead_letters.target_deployment import settings_from_outputs
+from coatcheck_infra.ops.error_reports import report_errors
+from coatcheck_infra.ops.target_deployment import settings_from_outputs
 from coatcheck_infra.template import read_template
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -132,7 +132,7 @@ class TestWhatIsWrong:
     def test_an_error_is_one_line_and_an_exit_code(
         self, error: Exception, code: int, beginning: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        with pytest.raises(typer.Exit) as ended, report_errors():
+        with pytest.raises(typer.Exit) as ended, report_errors("dlq"):
             raise error
         said = capsys.readouterr().err
         assert ended.value.exit_code == code

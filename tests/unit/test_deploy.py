@@ -24,6 +24,7 @@ from coatcheck_infra.project.template_lanes import render_lanes
 from coatcheck_infra.template import read_template
 
 KEYS = json.dumps({"ab" * 32: "one", "cd" * 32: "two"})
+QUOTED = '["https://a.example", "https://b.example"]'
 TOPIC = "arn:aws:sns:eu-west-1:1:alarms"
 DECLARED: dict[str, Any] = read_template()["Parameters"]
 TARGET = StackTarget("coatcheck", "eu-west-1", boto3.Session())
@@ -32,7 +33,7 @@ DEFAULTS = {name: str(one["Default"]) for name, one in DECLARED.items()}
 
 
 def live(**values: str) -> LiveStack:
-    return LiveStack("UPDATE_COMPLETE", {**DEFAULTS, "ApiKeys": KEYS, "AlarmTopicArn": TOPIC, **values})
+    return LiveStack("UPDATE_COMPLETE", {**DEFAULTS, "AlarmTopicArn": TOPIC, **values})
 
 
 def test_what_the_live_stack_has_stays_unless_it_is_asked_for() -> None:
@@ -41,7 +42,7 @@ def test_what_the_live_stack_has_stays_unless_it_is_asked_for() -> None:
 
     plan = make_plan(DECLARED, there, {"DefaultLaneConcurrency": "40"})
     assert plan.changes == [Change("DefaultLaneConcurrency", "20", "40")]
-    assert (plan.values["ApiKeys"], plan.values["MaxRetentionDays"]) == (KEYS, "365")
+    assert plan.values["MaxRetentionDays"] == "365"
     # the SAM CLI keeps what it is not told
     overrides = sam(TARGET, Path("t"), {"DefaultLaneConcurrency": "40"}, Path("c"))
     assert overrides[overrides.index("--parameter-overrides") + 1 :] == ['DefaultLaneConcurrency="40"']
@@ -55,18 +56,19 @@ def test_a_parameter_that_the_live_stack_does_not_know_yet_gets_its_default() ->
 
 
 def test_values_with_spaces_and_quotes_reach_the_sam_cli_as_they_are() -> None:
-    asked = parse_parameters([f"ApiKeys={KEYS}  AlarmTopicArn={TOPIC}", "SnapStart=off", ""])
-    assert asked == {"ApiKeys": KEYS, "AlarmTopicArn": TOPIC, "SnapStart": "off"}
-    quoted = KEYS.replace('"', '\\"')
-    assert f'ApiKeys="{quoted}"' in sam(TARGET, Path("t"), asked, Path("c"))
+    asked = parse_parameters([f"BrowserOrigins={QUOTED}  AlarmTopicArn={TOPIC}", "SnapStart=off", ""])
+    assert asked == {"BrowserOrigins": QUOTED, "AlarmTopicArn": TOPIC, "SnapStart": "off"}
+    quoted = QUOTED.replace('"', '\\"')
+    assert f'BrowserOrigins="{quoted}"' in sam(TARGET, Path("t"), asked, Path("c"))
 
 
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        ({"ApiKey": "{}"}, r"unknown parameter `ApiKey`; did you mean `ApiKeys`\?"),
+        ({"PublicURL": ""}, r"unknown parameter `PublicURL`; did you mean `PublicUrl`\?"),
+        ({"ApiKeys": "{}"}, "ApiKeys is a parameter no longer; API keys are in the table: use `coatcheck keys create`"),
         ({"ExistingTable": "another"}, "ExistingTable can only be set on a new stack"),
-        ({"ApiKeys": "secret"}, "ApiKeys=secret: .*sha256-hex of the key"),
+        ({"PublicUrl": "http://a"}, "PublicUrl=http://a: https, no trailing slash"),
         ({"AlarmTopicArn": "alarms"}, "AlarmTopicArn=alarms: does not match"),
         ({"MaxRetentionDays": "31"}, "MaxRetentionDays=31: must be one of 1, 3"),
         ({"HeavyLaneConcurrency": "1"}, "HeavyLaneConcurrency=1: must be a number from 2 to 1000"),
@@ -84,8 +86,8 @@ def test_a_new_stack_may_be_given_what_an_earlier_one_left() -> None:
 
 
 def test_what_is_not_an_assignment_is_refused() -> None:
-    with pytest.raises(DeployRefused, match="'ApiKeys' must have the form Name=value"):
-        parse_parameters(["ApiKeys"])
+    with pytest.raises(DeployRefused, match="'SnapStart' must have the form Name=value"):
+        parse_parameters(["SnapStart"])
 
 
 @pytest.mark.parametrize(
@@ -93,9 +95,13 @@ def test_what_is_not_an_assignment_is_refused() -> None:
     [
         (live(), {}, []),
         (live(AlarmTopicArn=""), {}, ["AlarmTopicArn is empty"]),
-        (None, {}, ["AlarmTopicArn is empty", "ApiKeys is empty"]),
-        (live(), {"ApiKeys": "{}"}, ["ApiKeys is empty", "2 of 2 keys"]),
-        (live(), {"ApiKeys": json.dumps({"ab" * 32: "one"})}, ["1 of 2 keys"]),
+        (None, {}, ["AlarmTopicArn is empty"]),
+        (live(ApiKeys="{}"), {}, []),
+        (
+            live(ApiKeys=KEYS),
+            {},
+            ["ApiKeys is a parameter no longer: its 2 keys of the live stack will get"],
+        ),
         (live(), {"MaxRetentionDays": "7"}, ["MaxRetentionDays goes from 30 to 7"]),
         (live(), {"MaxRetentionDays": "90"}, []),
     ],

@@ -19,7 +19,6 @@ from coatcheck_infra.local.local_template import job_modules, local_template
 from coatcheck_infra.local.process_supervisor import restart_delay
 from coatcheck_infra.local.reload import PROCESSES_BY_PACKAGE, CodeFilter, first_compile_error, last_error
 from coatcheck_infra.local.resources import STORE_TYPES, stores_template
-from coatcheck_infra.local.stack_context import hashed_keys
 from coatcheck_infra.local.terminal import COLOURS
 from coatcheck_infra.project.config import Project, ProjectConfig
 from coatcheck_infra.template import read_template
@@ -58,13 +57,6 @@ def test_nothing_of_the_users_aws_reaches_the_parts() -> None:
     assert parts["NO_PROXY"] == parts["no_proxy"] == "a,127.0.0.1,localhost"
     assert parts["AWS_ENDPOINT_URL"] == "http://127.0.0.1:1"
     assert parts["TMPDIR"] == "/s"
-
-
-def test_only_the_hashes_of_the_keys_are_passed_on() -> None:
-    assert json.loads(hashed_keys({"local": "abc", "acme": ""})) == {
-        "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad": "local",
-        "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855": "acme",
-    }
 
 
 def test_what_is_served_locally_needs_no_job_type_of_the_owner() -> None:

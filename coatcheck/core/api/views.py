@@ -54,7 +54,7 @@ def job_view(job: Job, artifacts: Sequence[Blob], base_url: str) -> JobView:
         expires_at=_time(job.expires_at),
         attempt=job.attempt,
         max_attempts=job.max_attempts,
-        progress=_progress(job.progress),
+        progress=None if job.progress is None else progress_view(job.progress),
         error=_job_problem(job.error, job.id, base_url),
         result=None if job.result is None else ResultView(**_stored(job.result, job)),
         artifacts=[ArtifactView(name=made.filename or "", **_stored(made, job)) for made in artifacts],
@@ -62,6 +62,11 @@ def job_view(job: Job, artifacts: Sequence[Blob], base_url: str) -> JobView:
         replayed_from=job.replayed_from,
         urls=Urls(self=own, result=f"{own}/result", cancel=f"{own}/cancel", events=f"{own}/events"),
     )
+
+
+def progress_view(progress: Progress) -> ProgressView:
+    """How far a job says it is, as clients see it."""
+    return ProgressView(fraction=progress.fraction, message=progress.message)
 
 
 def event_views(
@@ -86,10 +91,6 @@ def event_views(
 
 def _time(at: int | None) -> str | None:
     return None if at is None else rfc3339(at)
-
-
-def _progress(progress: Progress | None) -> ProgressView | None:
-    return None if progress is None else ProgressView(fraction=progress.fraction, message=progress.message)
 
 
 def _stored(blob: Blob, job: Job) -> dict[str, Any]:

@@ -206,7 +206,7 @@ def _client_names() -> frozenset[str]:
     return frozenset(
         f"coatcheck.{name}"
         for name in coatcheck.__all__
-        if str(getattr(coatcheck, name).__module__).startswith("coatcheck.client.")
+        if str(getattr(getattr(coatcheck, name), "__module__", "")).startswith("coatcheck.client.")
     )
 
 

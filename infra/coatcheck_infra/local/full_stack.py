@@ -18,7 +18,7 @@ from coatcheck_infra.local.environment import MADE_UP, Credentials
 from coatcheck_infra.local.gateway_responses import read_custom_responses
 from coatcheck_infra.local.processes import ProcessSpec
 from coatcheck_infra.local.resources import POLL, Json, client, deploy_stack
-from coatcheck_infra.local.stack_context import PreparedStack, StackContext, hashed_keys
+from coatcheck_infra.local.stack_context import PreparedStack, StackContext
 from coatcheck_infra.local.up_error import UpError
 
 CODE_BUCKET = "coatcheck-code"
@@ -56,7 +56,7 @@ async def prepare_full_stack(stack: StackContext) -> PreparedStack:
     await asyncio.to_thread(unpack, zips.glob("*.zip"), stack.home.code_cache)
     stack.write_line("deploying the template")
     aws = StackClients(stack.emulator.url, stack.emulator.credentials)
-    parameters = {"ApiKeys": hashed_keys(stack.api_keys), "PublicUrl": stack.url}
+    parameters = {"PublicUrl": stack.url}
     api = await asyncio.to_thread(deploy_full_stack, aws, stack.template, zips, parameters)
     stack.emulator.log.function_labels = await asyncio.to_thread(function_labels, aws)
     await asyncio.to_thread(wait_for_snapshots, aws, stack.emulator.log.function_labels)

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from coatcheck.core.api_keys import make_key
 from coatcheck_infra.local.up_error import UpError, user_message
 
 TENANT = "local"
@@ -73,13 +74,23 @@ class Home:
         """The environment of the stack's processes, for a shell or a debugger."""
         return self.path / "env"
 
+    @property
+    def api_key_file(self) -> Path:
+        """Has the API key of TENANT."""
+        return self.path / "api-key"
+
+    @property
+    def api_keys_file(self) -> Path:
+        """Has the API keys of all tenants, where there are others."""
+        return self.path / "keys.json"
+
     def api_key(self) -> str:
         """Return the API key of TENANT. It is made at the first start and stays the same."""
-        path = self.path / "api-key"
+        path = self.api_key_file
         with contextlib.suppress(FileNotFoundError):
             if key := path.read_text().strip():
                 return key
-        key = _new_key()
+        key = make_key(secrets.token_bytes)
         _write_private(path, key + "\n")
         return key
 
@@ -89,13 +100,13 @@ class Home:
         With `tenants`, `keys.json` has them all.
         """
         keys = {TENANT: self.api_key()}
-        path = self.path / "keys.json"
+        path = self.api_keys_file
         kept: object = None
         with contextlib.suppress(FileNotFoundError, ValueError):
             kept = json.loads(path.read_text())
         for tenant in tenants:
             key = kept.get(tenant) if isinstance(kept, dict) else None
-            keys.setdefault(tenant, key if isinstance(key, str) else _new_key())
+            keys.setdefault(tenant, key if isinstance(key, str) else make_key(secrets.token_bytes))
         if len(keys) > 1:
             _write_private(path, json.dumps(keys, indent=2) + "\n")
         else:
@@ -166,10 +177,6 @@ def _clean(home: Home) -> None:
     for left in home.path.glob("tmp-*"):
         shutil.rmtree(left, ignore_errors=True)
     home.scratch.mkdir()
-
-
-def _new_key() -> str:
-    return f"cck_{secrets.token_urlsafe(24)}"
 
 
 def _write_private(path: Path, text: str) -> None:

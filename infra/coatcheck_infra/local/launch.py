@@ -17,7 +17,9 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from coatcheck.core.clock import system_clock
 from coatcheck_infra.local import environment
+from coatcheck_infra.local.api_keys import store_api_keys
 from coatcheck_infra.local.banner import BannerFacts, banner
 from coatcheck_infra.local.emulator import Emulator, emulator
 from coatcheck_infra.local.full_stack import prepare_full_stack
@@ -166,6 +168,7 @@ async def start_processes(
     Returns the environment in which another process can join the stack.
     """
     prepared = await (prepare_full_stack if options.full_stack else prepare_process_stack)(stack)
+    await asyncio.to_thread(store_api_keys, stack, prepared.env["COATCHECK_TABLE"], system_clock())
     reloads = options.reload and not options.full_stack
     supervisor = ProcessSupervisor(stack.process_manager, tasks, reloads=reloads)
     changed = {spec.name: supervisor.keep_running(spec) for spec in prepared.specs if spec.name != SWEEPER}

@@ -38,8 +38,6 @@ def local_template(project: Project, inherited: Mapping[str, str]) -> dict[str, 
             own |= secrets
     # the template allows only https and no address of this machine; here the API is on the loopback interface
     del template["Parameters"]["PublicUrl"]["AllowedPattern"]
-    # and two keys at most, because the environment of a function is small on AWS
-    del template["Parameters"]["ApiKeys"]["AllowedPattern"]
     return template
 
 

@@ -8,7 +8,7 @@ import sys
 
 from coatcheck_infra.local.processes import ProcessSpec
 from coatcheck_infra.local.resources import create_stores
-from coatcheck_infra.local.stack_context import PreparedStack, StackContext, hashed_keys
+from coatcheck_infra.local.stack_context import PreparedStack, StackContext
 
 SWEEP_EVERY = 2
 
@@ -23,7 +23,6 @@ async def prepare_process_stack(stack: StackContext) -> PreparedStack:
     env = {**stack.env, **made, "COATCHECK_LOG": "text", "COATCHECK_PUBLIC_URL": stack.url}
     lanes = [word for lane in json.loads(env["COATCHECK_QUEUES"]) for word in ("--lane", lane)]
     worker_env = env | stack.project.config.handlers.environment
-    api_env = env | {"COATCHECK_API_KEYS": hashed_keys(stack.api_keys)}
 
     def python(name: str, *command: str) -> tuple[str, ...]:
         return (sys.executable, "-m", name, *command)
@@ -34,10 +33,10 @@ async def prepare_process_stack(stack: StackContext) -> PreparedStack:
         ProcessSpec(
             "api",
             python("coatcheck_infra.local.serve", "coatcheck_service.main:app", str(listener)),
-            api_env,
+            env,
             (listener,),
         ),
         ProcessSpec("worker", python("coatcheck_worker", *lanes, *workers), worker_env),
         ProcessSpec("sweeper", python("coatcheck_worker.sweep", "--every", str(SWEEP_EVERY)), env),
     ]
-    return PreparedStack(specs, worker_env | api_env)
+    return PreparedStack(specs, worker_env)

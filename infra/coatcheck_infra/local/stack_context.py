@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -46,8 +44,3 @@ class PreparedStack:
 
     specs: Sequence[ProcessSpec]
     env: Mapping[str, str]
-
-
-def hashed_keys(api_keys: Mapping[str, str]) -> str:
-    """Return the API keys of the tenants as the service's setting: only their hashes leave `up`."""
-    return json.dumps({hashlib.sha256(key.encode()).hexdigest(): tenant for tenant, key in api_keys.items()})

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from coatcheck.authoring.loading import Declaration
-from coatcheck.core.suggestions import unknown
 from coatcheck_infra.project.config import Project, ProjectError
 from coatcheck_infra.project.project_template import project_template
-from coatcheck_infra.project.template_parameters import parameter_error
+from coatcheck_infra.project.template_parameters import parameter_error, unknown_parameter
 
 LAMBDA_SECONDS = 900
 """https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html: how long a function may run."""
@@ -23,8 +22,7 @@ def deployment_problems(project: Project, declared: Sequence[Declaration]) -> It
         return
     for name, value in project.config.deploy.parameters.items():
         if name not in parameters:
-            text = unknown("parameter", name, parameters, see="see docs/deploy.md")
-            yield f"tool.coatcheck.deploy.parameters: {text}"
+            yield f"tool.coatcheck.deploy.parameters: {unknown_parameter(name, parameters)}"
         elif wrong := parameter_error(parameters[name], str(value)):
             yield f"tool.coatcheck.deploy.parameters.{name}: {wrong}"
     for one in declared:

@@ -12,7 +12,7 @@ Json = dict[str, Any]
 MAX_ENVIRONMENT = 4096
 """Bytes. Lambda measures all variables as one JSON object ("String measured: {...}" of its error)."""
 
-LONGEST_PARAMETERS = {"ApiKeys": 184, "ExistingTable": 255, "ExistingBucket": 63, "ExistingWebhookKey": 160}
+LONGEST_PARAMETERS = {"ExistingTable": 255, "ExistingBucket": 63, "ExistingWebhookKey": 160}
 """Characters of the values of parameters that do not declare the most they may have."""
 
 LONGEST_NAMES = {

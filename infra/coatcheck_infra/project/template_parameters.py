@@ -3,8 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
+
+from coatcheck.core.suggestions import unknown
+
+RETIRED: Mapping[str, str] = MappingProxyType(
+    {"ApiKeys": "API keys are in the table: use `coatcheck keys create` and `coatcheck keys import` (docs/keys.md)"}
+)
+"""What to do instead of setting a parameter that earlier versions had."""
+
+
+def unknown_parameter(name: str, declared: Iterable[str]) -> str:
+    """Return why a parameter that the template does not declare cannot be set."""
+    if name in RETIRED:
+        return f"{name} is a parameter no longer; {RETIRED[name]}"
+    return unknown("parameter", name, declared, see="see docs/deploy.md")
 
 
 def parameter_error(declared: Mapping[str, Any], value: str) -> str | None:

@@ -1,18 +1,17 @@
-"""Authentication: finds the tenant of an API key."""
+"""Authentication: finds who calls, and whether they may."""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from coatcheck.core.errors import Unauthenticated
+from coatcheck.core.errors import MissingScope, Unauthenticated
 from coatcheck_service.dependencies import Dependencies
+from coatcheck_service.http.authenticators import AUTHENTICATORS, UNKNOWN, Principal
+from coatcheck_service.http.scopes import SCOPES
 
 _bearer = HTTPBearer(auto_error=False, scheme_name="ApiKey", description="An API key of this service.")
 
@@ -33,25 +32,28 @@ class RequestContext:
 async def authenticate(
     request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 ) -> RequestContext:
-    """Return the caller's context. Raises Unauthenticated without a known API key."""
+    """Return the caller's context. Raises Unauthenticated without valid credentials, and MissingScope."""
     dependencies = dependencies_of(request)
+    if len(request.headers.getlist("authorization")) > 1:
+        raise Unauthenticated("There are several `Authorization` headers: send one.")
     if credentials is None:
         raise Unauthenticated("The `Authorization: Bearer <API key>` header is missing.")
-    tenant = tenant_of(credentials.credentials, dependencies.settings.api_keys)
-    if tenant is None:
-        raise Unauthenticated("The API key is unknown.")
-    request.state.tenant = tenant
-    return RequestContext(tenant, base_url(request), dependencies, request.base_url.netloc)
+    principal = await _principal(credentials.credentials, dependencies)
+    request.state.principal = principal
+    needed = SCOPES[request.scope["route"].operation_id]
+    if needed is not None and needed not in principal.scopes:
+        raise MissingScope(f"These credentials lack the scope `{needed}`.", needed)
+    return RequestContext(principal.tenant, base_url(request), dependencies, request.base_url.netloc)
 
 
 Authenticated = Annotated[RequestContext, Depends(authenticate)]
 
 
-def tenant_of(key: str, tenants: Mapping[str, str]) -> str | None:
-    """Return the tenant of an API key, in a time that does not depend on it. `tenants` maps hex SHA-256 to tenant."""
-    digest = hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
-    matches = [tenant for other, tenant in tenants.items() if hmac.compare_digest(digest, other)]
-    return matches[0] if matches else None
+async def _principal(token: str, dependencies: Dependencies) -> Principal:
+    for authenticator in AUTHENTICATORS:
+        if principal := await authenticator(token, dependencies):
+            return principal
+    raise Unauthenticated(UNKNOWN)
 
 
 def dependencies_of(request: Request) -> Dependencies:

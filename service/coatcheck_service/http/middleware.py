@@ -49,7 +49,7 @@ class RequestMiddleware:
     def _inner_scope(self, scope: Scope) -> Scope:
         """Build the scope that the routes see. HEAD becomes GET; the server leaves the body out (RFC 9110, 9.3.2)."""
         head = scope["method"] == "HEAD"
-        state = {**scope.get("state", {}), "request_id": self._request_id(scope), "head": head, "tenant": None}
+        state = {**scope.get("state", {}), "request_id": self._request_id(scope), "head": head, "principal": None}
         return {**scope, "method": "GET" if head else scope["method"], "state": state}
 
     def _request_id(self, scope: Scope) -> str:
@@ -80,6 +80,7 @@ class _ResponseRecorder:
 
 def _log(scope: Scope, method: str, recorder: _ResponseRecorder, seconds: float) -> None:
     route = getattr(scope.get("route"), "path", None)
+    principal = scope["state"]["principal"]
     log.info(
         "%s %s %s",
         method,
@@ -87,7 +88,8 @@ def _log(scope: Scope, method: str, recorder: _ResponseRecorder, seconds: float)
         recorder.status,
         extra={
             "ms": round(seconds * 1000, 1),
-            "tenant": scope["state"]["tenant"],
+            "tenant": getattr(principal, "tenant", None),
+            "key": getattr(principal, "key_id", None),
             "request_id": recorder.request_id,
         },
     )

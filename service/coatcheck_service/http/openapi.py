@@ -10,8 +10,9 @@ from pydantic import BaseModel
 
 from coatcheck.core.api.base_models import ResponseModel
 from coatcheck.core.api.models import Problem
-from coatcheck.core.errors import ServiceError, Unauthenticated, Unavailable
+from coatcheck.core.errors import MissingScope, ServiceError, Unauthenticated, Unavailable
 from coatcheck_service.http.problems import MEDIA_TYPE, STATUS
+from coatcheck_service.http.scopes import SCOPES
 
 
 class Health(ResponseModel):
@@ -43,6 +44,7 @@ _REQUEST_HEADERS = {
     "Idempotency-Key": "1 to 255 visible ASCII characters; the same key and the same body are the same job",
     "If-None-Match": "an ETag that is known already: 304 if it still holds",
     "Range": "`bytes=N-`, `bytes=N-M` or `bytes=-N`: only these bytes; several ranges at once are answered with all",
+    "Last-Event-ID": "the `id` of the last event that is known already: the stream goes on after it",
     "If-Range": "the ETag of the bytes that are there already: if it is another by now, all of them come",
 }
 _RESPONSE_HEADERS = {
@@ -56,6 +58,7 @@ _RESPONSE_HEADERS = {
     "Content-Range": "which bytes these are, and of how many",
     "Accept-Ranges": "`bytes`: `Range` may ask for some of them",
     "Repr-Digest": "sha-256 of all the bytes, also where this answer has some of them (RFC 9530)",
+    "Event-Stream": "`unavailable` where a stream was asked for, and the front door sends answers in one piece",
     "Content-Disposition": "what to call the file",
 }
 
@@ -85,7 +88,7 @@ def public_problem_docs(*errors: type[ServiceError]) -> dict[int | str, Any]:
 
 def problem_docs(*errors: type[ServiceError]) -> dict[int | str, Any]:
     """Do as `public_problem_docs`, with the errors of any call that needs an API key and a data store."""
-    return public_problem_docs(*errors, Unauthenticated, Unavailable)
+    return public_problem_docs(*errors, Unauthenticated, MissingScope, Unavailable)
 
 
 def request_doc(*headers: str, body: type[BaseModel] | None = None, required: bool = True) -> dict[str, Any]:
@@ -112,11 +115,12 @@ def request_doc(*headers: str, body: type[BaseModel] | None = None, required: bo
 def document_problems(document: dict[str, Any]) -> dict[str, Any]:
     """Give errors in the OpenAPI document their real media type, and remove the framework's own error models.
 
-    Move the models within bodies to where references point.
+    Move the models within bodies to where references point. Name the scope that each operation needs.
     """
     schemas = document["components"]["schemas"]
     for operations in document["paths"].values():
         for operation in operations.values():
+            _document_scope(operation)
             for status, entry in operation["responses"].items():
                 if status >= "4":
                     entry["content"] = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
@@ -126,3 +130,10 @@ def document_problems(document: dict[str, Any]) -> dict[str, Any]:
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     return document
+
+
+def _document_scope(operation: dict[str, Any]) -> None:
+    """Say in `security` and in words which scope an operation needs (OpenAPI 3.1 has roles for every scheme)."""
+    if scope := SCOPES.get(operation["operationId"]):
+        operation["security"] = [{scheme: [str(scope)] for scheme in one} for one in operation["security"]]
+        operation["description"] = f"{operation['description']}\n\nNeeds the scope `{scope}`."

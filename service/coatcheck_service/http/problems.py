@@ -24,6 +24,7 @@ from coatcheck.core.errors import (
     InvalidRequest,
     MalformedJson,
     MethodNotAllowed,
+    MissingScope,
     NoResult,
     NotFinished,
     NotFound,
@@ -33,6 +34,7 @@ from coatcheck.core.errors import (
     ReservedEndpoint,
     ServiceError,
     TooManyEndpoints,
+    TooManyStreams,
     TooManyUploads,
     Unauthenticated,
     Unavailable,
@@ -56,6 +58,7 @@ STATUS: Mapping[type[ServiceError], int] = {
     NotFound: 404,
     MethodNotAllowed: 405,
     Unauthenticated: 401,
+    MissingScope: 403,
     IdempotencyKeyReused: 422,
     NotFinished: 409,
     AlreadyFinished: 409,
@@ -66,6 +69,7 @@ STATUS: Mapping[type[ServiceError], int] = {
     UploadIncomplete: 422,
     TooManyUploads: 429,
     UploadQuotaExceeded: 429,
+    TooManyStreams: 429,
     TooManyEndpoints: 409,
     ReservedEndpoint: 409,
     ChangedMeanwhile: 409,
@@ -74,6 +78,8 @@ STATUS: Mapping[type[ServiceError], int] = {
 
 HEADERS: Mapping[type[ServiceError], Mapping[str, str]] = {
     Unauthenticated: {"WWW-Authenticate": 'Bearer realm="coatcheck"'},
+    # RFC 6750, 3.1
+    MissingScope: {"WWW-Authenticate": 'Bearer realm="coatcheck", error="insufficient_scope"'},
     NotFinished: {"Retry-After": "1"},
     Unavailable: {"Retry-After": "2"},
 }

@@ -18,10 +18,12 @@ from coatcheck.core.errors import (
     NotFinished,
     NotFound,
     PayloadTooLarge,
+    TooManyStreams,
     UnsupportedMediaType,
 )
 from coatcheck.core.ids import IDEMPOTENCY_KEY
 from coatcheck_service.actions.cancel import cancel
+from coatcheck_service.actions.follow_events import follow_events
 from coatcheck_service.actions.job_lookup import find, find_retained, job_response, load_job_view
 from coatcheck_service.actions.list_events import EventQuery, list_events
 from coatcheck_service.actions.list_jobs import JobQuery, list_jobs
@@ -32,6 +34,8 @@ from coatcheck_service.actions.submit import Submission, SubmitResult, submit
 from coatcheck_service.http.authentication import Authenticated, RequestContext
 from coatcheck_service.http.body import read_json
 from coatcheck_service.http.etags import job_etag, matches_etag, not_modified
+from coatcheck_service.http.event_stream import MEDIA_TYPE as EVENT_STREAM
+from coatcheck_service.http.event_stream import STREAM_UNAVAILABLE, can_stream, wants_stream
 from coatcheck_service.http.openapi import JobId, problem_docs, request_doc, response_doc
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
@@ -40,6 +44,13 @@ _JOB_HEADERS = ("Content-Location", "ETag", "Idempotent-Replayed", "Preference-A
 _SUBMIT_RESPONSES = response_doc(
     202, "Accepted.", "Location", "Retry-After", *_JOB_HEADERS, model=JobView
 ) | response_doc(200, "Finished already.", *_JOB_HEADERS, model=JobView)
+
+_EVENTS_RESPONSES = (
+    response_doc(200, "The history, or a stream of it.", "Event-Stream")
+    | response_doc(204, "The job is done, and `Last-Event-ID` is its last event.")
+    | problem_docs(NotFound, Gone, InvalidRequest, TooManyStreams)
+)
+_EVENTS_RESPONSES[200]["content"] = {EVENT_STREAM: {"schema": {"type": "string"}}}
 
 
 @router.post(
@@ -126,12 +137,24 @@ async def replay_job(context: Authenticated, request: Request, job_id: JobId) ->
     return await _submitted_response(context, request, await replay(context, await find_retained(context, job_id), key))
 
 
-@router.get("/{job_id}/events", operation_id="list_events", responses=problem_docs(NotFound, Gone, InvalidRequest))
+@router.get(
+    "/{job_id}/events",
+    operation_id="list_events",
+    response_model=Listing[EventView],
+    responses=_EVENTS_RESPONSES,
+    openapi_extra=request_doc("Last-Event-ID"),
+)
 async def get_events(
-    context: Authenticated, job_id: JobId, query: Annotated[EventQuery, Query()]
-) -> Listing[EventView]:
-    """The job's history, the first event first."""
-    return await list_events(context, await find_retained(context, job_id), query)
+    context: Authenticated, request: Request, response: Response, job_id: JobId, query: Annotated[EventQuery, Query()]
+) -> Response | Listing[EventView]:
+    """The job's history, the first event first; with `Accept: text/event-stream`, also what happens from now on."""
+    job = await find_retained(context, job_id)
+    if not wants_stream(request):
+        return await list_events(context, job, query)
+    if can_stream(context.dependencies.front_door, context.dependencies.settings.max_streams):
+        return follow_events(context, request, job)
+    response.headers.update(STREAM_UNAVAILABLE)
+    return await list_events(context, job, query)
 
 
 async def _submitted_response(context: RequestContext, request: Request, submitted: SubmitResult) -> Response:

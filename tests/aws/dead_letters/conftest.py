@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import secrets
-from pathlib import Path
 
 import pytest
 
 from coatcheck.core.settings import WEBHOOKS, Settings
-from coatcheck_infra.local import environment
 from coatcheck_infra.local.resources import client
-from coatcheck_infra.ops.dead_letters.target_deployment import TargetDeployment
+from coatcheck_infra.ops.target_deployment import TargetDeployment
 from coatcheck_worker.boto_transport import BotoTransport
 from tests.aws.dead_letters.dead_letter_harness import DeadLetterHarness
 from tests.aws.worker.worker_harness import WorkerHarness
@@ -26,14 +23,3 @@ def dlq(aws: BotoTransport, settings: Settings, emulator_url: str, tenant: str) 
     )
     own = settings.model_copy(update={"queues": queues, "dead_letters": dead_letters})
     return DeadLetterHarness(TargetDeployment(aws, own), WorkerHarness(aws, own, tenant), sqs)
-
-
-@pytest.fixture
-def shell(emulator_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, str]:
-    """The environment of an owner whose AWS is the emulator."""
-    kept = environment.child_environment(os.environ, tmp_path, emulator_url)
-    for name in os.environ.keys() - kept.keys():
-        monkeypatch.delenv(name)
-    for name, value in kept.items():
-        monkeypatch.setenv(name, value)
-    return kept

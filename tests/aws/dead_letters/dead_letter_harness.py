@@ -20,7 +20,7 @@ from coatcheck.core.webhooks import Delivery, DeliveryKey, DeliveryStatus
 from coatcheck_infra.ops.dead_letters.operations import read_dead_letters, to_json
 from coatcheck_infra.ops.dead_letters.queue_reader import Timing
 from coatcheck_infra.ops.dead_letters.redrive import Redrive, RedriveOptions
-from coatcheck_infra.ops.dead_letters.target_deployment import TargetDeployment
+from coatcheck_infra.ops.target_deployment import TargetDeployment
 from coatcheck_worker.boto_transport import Transport
 from tests.aws.worker.worker_harness import WorkerHarness
 from tests.transports import Steps

@@ -12,7 +12,7 @@ import pytest
 from coatcheck.client.exceptions import InvalidArgumentError
 from coatcheck.core.settings import Settings
 from coatcheck_infra.local.resources import STACK
-from coatcheck_infra.ops.dead_letters.target_deployment import find_deployment
+from coatcheck_infra.ops.target_deployment import find_deployment
 from tests.aws.dead_letters.dead_letter_harness import DeadLetterHarness, environment_of
 from tests.waiting import eventually
 

@@ -14,9 +14,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from coatcheck.core.api_keys import TENANT_SCOPES, ApiKey
 from coatcheck.core.aws.call import Call
 from coatcheck.core.aws.dynamodb import job_items
 from coatcheck.core.aws.dynamodb.history import put_history_page
+from coatcheck.core.aws.dynamodb.key_items import put_key
 from coatcheck.core.aws.dynamodb.upload_items import Multipart, UploadRecord, put_upload
 from coatcheck.core.aws.dynamodb.webhook_items import put_delivery, put_endpoint
 from coatcheck.core.clock import DAY, MINUTE, SECOND
@@ -112,6 +114,7 @@ def calls() -> dict[str, Call[Any]]:
         "delivery": put_delivery("table", delivery),
         "upload": put_upload("table", upload),
         "history": put_history_page("table", of),
+        "api-key": put_key("table", ApiKey("key_recorded", b"s" * 32, TENANT, TENANT_SCOPES, NOW, "ci", FAR, NOW, NOW)),
         "artifacts": job_items.put_artifacts("table", of, [Blob(7, b"s" * 32, "image/png", "a.png")]),
     }
 

@@ -265,6 +265,18 @@ def test_types_events_and_cancel(run: Run, fake_server: FakeServer) -> None:
     assert json.loads(run("cancel", "job_a", "--json")[1]) == view("canceling")
 
 
+def test_events_are_followed_line_by_line(run: Run, fake_server: FakeServer) -> None:
+    event = {"type": "job.failed", "at": "2026-11-01T10:00:00.000Z", "attempt": 1, "error": {"title": "It failed"}}
+    body = f'event: progress\ndata: {{"fraction": 0.25, "message": "on"}}\n\ndata: {json.dumps(event)}\nid: evt_1\n\n'
+    fake_server.on("GET /v1/jobs/job_a/events", lambda: Response(body, media_type="text/event-stream"))
+    assert [line.split() for line in run("events", "job_a", "--follow")[1].splitlines()] == [
+        ["progress", "25%", "on"],
+        ["2026-11-01T10:00:00.000Z", "job.failed", "1", "It", "failed"],
+    ]
+    lines = [json.loads(line) for line in run("events", "job_a", "-f", "--json")[1].splitlines()]
+    assert lines == [{"type": "progress", "fraction": 0.25, "message": "on"}, event]
+
+
 def test_a_plugin_that_cannot_be_loaded_takes_no_other_away(capsys: pytest.CaptureFixture[str]) -> None:
     broken = EntryPoint("broken", "coatcheck.no_such_module:command", "coatcheck.commands")
     fine = EntryPoint("fine", "os:getcwd", "coatcheck.commands")

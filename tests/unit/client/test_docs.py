@@ -34,7 +34,8 @@ def commands() -> list[tuple[str, ...]]:
     """Every command with its group, if it is in one, and each group before its commands."""
     grouped = [(group, *below) for group, (_, own) in GROUPS.items() for below in [(), *((name,) for name, _ in own)]]
     plugins = [(name,) for name in SECTIONS["Your project"] if name not in dict(COMMANDS)]
-    return [*((name,) for name, _ in COMMANDS), *plugins, *grouped, ("dlq",)]
+    owners = [("keys",), *(("keys", name) for name in ("create", "list", "rotate", "revoke", "import")), ("dlq",)]
+    return [*((name,) for name, _ in COMMANDS), *plugins, *grouped, *owners]
 
 
 def written_anew(page: str) -> str:

@@ -46,6 +46,14 @@ def test_a_statement_of_ours_is_not_shown() -> None:
             duckdb.InternalException("INTERNAL Error: lost\n\nStack Trace:\n\n/opt/x/y.so(+0x1)"),
             "t: the database engine failed on it: lost",
         ),
+        (
+            duckdb.FatalException("FATAL Error: Failed: database has been invalidated"),
+            "t: the database engine failed on it: FATAL Error: Failed: database has been invalidated",
+        ),
+        (
+            ValueError("29 is not a valid StatementType."),
+            "t: the database engine failed on it: 29 is not a valid StatementType.",
+        ),
         (duckdb.IOException("IO Error: Parquet files do not support x"), "t: IO Error: Parquet files do not support x"),
         (
             duckdb.IOException('IO Error: Could not read enough bytes from file "/tmp/a/b": 9'),
@@ -78,7 +86,7 @@ def test_what_the_client_can_mend_is_rejected(error: Exception, reason: str) -> 
         duckdb.IOException(f"IO Error: Could not fsync: {os.strerror(errno.EIO)}"),
         duckdb.IOException(f'IO Error: Failed to read file "/tmp/a/b": {os.strerror(errno.EIO)}'),
         duckdb.IOException('IO Error: Could not set lock on file "/tmp/a/b"'),
-        duckdb.FatalException("FATAL Error: Failed: database has been invalidated"),
+        duckdb.FatalException("FATAL Error: could not checkpoint: No space left on device"),
         OSError(errno.ENOSPC, "No space left on device"),
     ],
 )

@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from coatcheck import Outcome, Reject, Result
+from coatcheck.confined import ConfinedContext
 from jobs import query_process
 from jobs.models import CsvOptions
 from jobs.query_errors import QueryError
@@ -183,7 +184,7 @@ def test_a_damaged_parquet_file_is_the_clients_fault(tmp_path: Path) -> None:
         folder = tmp_path / f"{number}"
         folder.mkdir()
         try:
-            query_process.load(folder, REQUEST | {"tables": {"t": str(path)}})
+            query_process.load(REQUEST, ConfinedContext({"t": path}, folder, folder, lambda *_: None))
         except QueryError as error:
             refused.append(str(error))
     assert len(refused) > 60
@@ -213,6 +214,7 @@ def test_names_may_be_keywords(query: Query) -> None:
         ("", "at least 1 character"),
         ("DROP TABLE t", "sql must be a statement that only reads, like SELECT, not DROP"),
         ("SELECT 1; SELECT 2", "sql must be one statement, not 2"),
+        ("UPDATE EXTENSIONS", "sql must be a statement that only reads, like SELECT"),
         ("-- nothing", "sql must be one statement, not 0"),
         ("PIVOT t ON name USING sum(age)", "columns spelled out"),
     ],

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from coatcheck_infra.ops.dead_letters.target_deployment import settings_from_outputs
+from coatcheck_infra.ops.target_deployment import settings_from_outputs
 from coatcheck_infra.project.config import ProjectConfig, ProjectError
 from coatcheck_infra.project.project_template import render_template
 from coatcheck_infra.project.template_handlers import HANDLER_POLICY

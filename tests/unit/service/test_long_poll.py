@@ -9,7 +9,7 @@ from fastapi import Request
 
 from coatcheck_service.actions.long_poll import requested_wait
 from coatcheck_service.http.etags import matches_etag
-from coatcheck_service.long_poll_slots import LongPollSlots
+from coatcheck_service.tenant_slots import TenantSlots
 
 
 def request(name: str, *values: str) -> Request:
@@ -50,7 +50,7 @@ def test_no_longer_than_the_deployment_lets_requests_wait() -> None:
 
 
 def test_so_many_wait_and_half_of_them_for_one_tenant() -> None:
-    waits = LongPollSlots()
+    waits = TenantSlots()
     with ExitStack() as stack:
         asked = ["a", "a", "a", "b", "c", "c"]
         granted = [stack.enter_context(waits.acquire(tenant, limit=4)) for tenant in asked]

@@ -8,48 +8,54 @@ from typing import Any
 
 import pytest
 
+from coatcheck.core.api_keys import Scope
 from coatcheck.core.settings import Settings
 from coatcheck_service.aioboto_transport import AioBotoTransport
 from coatcheck_service.app import create_app
 from coatcheck_service.front_door import UVICORN
 from coatcheck_service.http.problems import MEDIA_TYPE
+from coatcheck_service.http.scopes import SCOPES
 from tests.example_jobs import CATALOG
 
 OPEN = {"/v1/health", "/problems/{code}"}
 
-RESULT = {"200", "202", "206", "303", "304", "401", "404", "409", "410", "416", "422", "503"}
+RESULT = {"200", "202", "206", "303", "304", "401", "403", "404", "409", "410", "416", "422", "503"}
 
 CALLS = {
-    ("post", "/v1/jobs"): {"200", "202", "400", "401", "413", "415", "422", "503"},
-    ("get", "/v1/jobs"): {"200", "401", "422", "503"},
-    ("get", "/v1/jobs/{job_id}"): {"200", "304", "401", "404", "410", "422", "503"},
-    ("delete", "/v1/jobs/{job_id}"): {"204", "401", "404", "409", "422", "503"},
+    ("post", "/v1/jobs"): {"200", "202", "400", "401", "403", "413", "415", "422", "503"},
+    ("get", "/v1/jobs"): {"200", "401", "403", "422", "503"},
+    ("get", "/v1/jobs/{job_id}"): {"200", "304", "401", "403", "404", "410", "422", "503"},
+    ("delete", "/v1/jobs/{job_id}"): {"204", "401", "403", "404", "409", "422", "503"},
     ("get", "/v1/jobs/{job_id}/result"): RESULT,
     ("get", "/v1/jobs/{job_id}/result/{name}"): RESULT,
-    ("post", "/v1/jobs/{job_id}/cancel"): {"200", "202", "401", "404", "409", "410", "422", "503"},
-    ("post", "/v1/jobs/{job_id}/replay"): {"200", "202", "401", "404", "409", "410", "422", "503"},
-    ("get", "/v1/jobs/{job_id}/events"): {"200", "401", "404", "410", "422", "503"},
-    ("get", "/v1/jobs/{job_id}/deliveries"): {"200", "401", "404", "410", "422", "503"},
-    ("post", "/v1/jobs/{job_id}/deliveries/{delivery_id}/resend"): {"202", "401", "404", "409", "410", "422", "503"},
-    ("post", "/v1/webhook-endpoints"): {"201", "400", "401", "409", "413", "415", "422", "503"},
-    ("get", "/v1/webhook-endpoints"): {"200", "401", "503"},
-    ("get", "/v1/webhook-endpoints/{endpoint_id}"): {"200", "401", "404", "422", "503"},
+    ("post", "/v1/jobs/{job_id}/cancel"): {"200", "202", "401", "403", "404", "409", "410", "422", "503"},
+    ("post", "/v1/jobs/{job_id}/replay"): {"200", "202", "401", "403", "404", "409", "410", "422", "503"},
+    ("get", "/v1/jobs/{job_id}/events"): {"200", "204", "401", "403", "404", "410", "422", "429", "503"},
+    ("get", "/v1/jobs/{job_id}/deliveries"): {"200", "401", "403", "404", "410", "422", "503"},
+    ("post", "/v1/jobs/{job_id}/deliveries/{delivery_id}/resend"): {
+        *("202", "401", "403", "404", "409", "410", "422", "503"),
+    },
+    ("post", "/v1/webhook-endpoints"): {"201", "400", "401", "403", "409", "413", "415", "422", "503"},
+    ("get", "/v1/webhook-endpoints"): {"200", "401", "403", "503"},
+    ("get", "/v1/webhook-endpoints/{endpoint_id}"): {"200", "401", "403", "404", "422", "503"},
     ("patch", "/v1/webhook-endpoints/{endpoint_id}"): {
-        *("200", "400", "401", "404", "409", "413", "415", "422", "503"),
+        *("200", "400", "401", "403", "404", "409", "413", "415", "422", "503"),
     },
-    ("delete", "/v1/webhook-endpoints/{endpoint_id}"): {"204", "401", "404", "409", "422", "503"},
-    ("post", "/v1/webhook-endpoints/{endpoint_id}/rotate-secret"): {"200", "401", "404", "409", "422", "503"},
-    ("post", "/v1/webhook-endpoints/{endpoint_id}/test"): {"202", "401", "404", "409", "422", "503"},
-    ("get", "/v1/webhook-endpoints/{endpoint_id}/deliveries"): {"200", "401", "404", "409", "422", "503"},
+    ("delete", "/v1/webhook-endpoints/{endpoint_id}"): {"204", "401", "403", "404", "409", "422", "503"},
+    ("post", "/v1/webhook-endpoints/{endpoint_id}/rotate-secret"): {"200", "401", "403", "404", "409", "422", "503"},
+    ("post", "/v1/webhook-endpoints/{endpoint_id}/test"): {"202", "401", "403", "404", "409", "422", "503"},
+    ("get", "/v1/webhook-endpoints/{endpoint_id}/deliveries"): {"200", "401", "403", "404", "409", "422", "503"},
     ("post", "/v1/webhook-endpoints/{endpoint_id}/deliveries/{delivery_id}/resend"): {
-        *("202", "401", "404", "409", "422", "503"),
+        *("202", "401", "403", "404", "409", "422", "503"),
     },
-    ("post", "/v1/uploads"): {"201", "400", "401", "413", "415", "422", "429", "503"},
-    ("get", "/v1/uploads/{upload_id}"): {"200", "401", "404", "422", "503"},
-    ("get", "/v1/uploads/{upload_id}/parts"): {"200", "401", "404", "409", "422", "503"},
-    ("post", "/v1/uploads/{upload_id}/complete"): {"200", "400", "401", "404", "409", "413", "415", "422", "503"},
-    ("get", "/v1/job-types"): {"200", "401", "503"},
-    ("get", "/v1/job-types/{name}"): {"200", "401", "404", "422", "503"},
+    ("post", "/v1/uploads"): {"201", "400", "401", "403", "413", "415", "422", "429", "503"},
+    ("get", "/v1/uploads/{upload_id}"): {"200", "401", "403", "404", "422", "503"},
+    ("get", "/v1/uploads/{upload_id}/parts"): {"200", "401", "403", "404", "409", "422", "503"},
+    ("post", "/v1/uploads/{upload_id}/complete"): {
+        *("200", "400", "401", "403", "404", "409", "413", "415", "422", "503"),
+    },
+    ("get", "/v1/job-types"): {"200", "401", "403", "503"},
+    ("get", "/v1/job-types/{name}"): {"200", "401", "403", "404", "422", "503"},
     ("get", "/v1/health"): {"200"},
     ("get", "/problems/{code}"): {"200", "404", "422"},
 }
@@ -97,6 +103,17 @@ def test_what_needs_a_key_says_so(document: dict[str, Any]) -> None:
     for _, path, operation in operations(document):
         assert ("security" in operation) is (path not in OPEN)
     assert document["components"]["securitySchemes"]["ApiKey"]["scheme"] == "bearer"
+
+
+def test_every_operation_that_needs_a_key_has_its_scope_in_the_table_and_says_so(document: dict[str, Any]) -> None:
+    needed = {operation["operationId"]: operation for _, path, operation in operations(document) if path not in OPEN}
+    assert needed.keys() == SCOPES.keys()
+    for name, operation in needed.items():
+        scope = SCOPES[name]
+        assert operation["security"] == [{"ApiKey": [scope] if scope else []}]
+        assert (f"scope `{scope}`" in operation["description"]) is (scope is not None)
+    # the owner's scope opens no route of a tenant
+    assert set(SCOPES.values()) == {None, *Scope} - {Scope.ADMIN}
 
 
 def test_bodies_and_headers_are_described(document: dict[str, Any]) -> None:

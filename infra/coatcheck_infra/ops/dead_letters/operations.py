@@ -16,7 +16,6 @@ from coatcheck.client.exceptions import InvalidArgumentError
 from coatcheck.core.clock import DAY, HOUR, MINUTE, SECOND, rfc3339
 from coatcheck.core.messages import DeliveryMessage
 from coatcheck.core.suggestions import unknown
-from coatcheck_infra.ops.dead_letters.error_reports import report_errors
 from coatcheck_infra.ops.dead_letters.queue_reader import (
     DeadLetterKind,
     DeadLetterMessage,
@@ -25,7 +24,8 @@ from coatcheck_infra.ops.dead_letters.queue_reader import (
     read_queue,
 )
 from coatcheck_infra.ops.dead_letters.redrive import Redrive, RedriveOptions
-from coatcheck_infra.ops.dead_letters.target_deployment import TargetDeployment, find_deployment
+from coatcheck_infra.ops.error_reports import report_errors
+from coatcheck_infra.ops.target_deployment import TargetDeployment, find_deployment
 
 COLUMNS = ("lane", "sent", "age", "receives", "job", "tenant", "status", "attempt", "reason")
 PREVIEW_CHARACTERS = 200
@@ -37,7 +37,7 @@ UNITS = ((DAY, "d"), (HOUR, "h"), (MINUTE, "min"), (SECOND, "s"))
 def list_dead_letters(stack: str | None, lane: str | None, *, limit: int, as_json: bool) -> None:
     """Print up to `limit` dead letters. Raises CoatcheckError, and typer.Exit after it has reported an error of AWS."""
     timing = Timing()
-    with report_errors():
+    with report_errors("dlq"):
         target = find_deployment(stack, os.environ, Path.cwd())
         dead_letters = list(islice(read_dead_letters(target, select_lanes(target, lane), timing), limit))
     if as_json:
@@ -53,7 +53,7 @@ def list_dead_letters(stack: str | None, lane: str | None, *, limit: int, as_jso
 
 def redrive(stack: str | None, lane: str | None, options: RedriveOptions) -> None:
     """Redrive and print a summary, also when interrupted. Raises as `list_dead_letters` does."""
-    with report_errors():
+    with report_errors("dlq"):
         target = find_deployment(stack, os.environ, Path.cwd())
         lanes = select_lanes(target, lane)
         run = Redrive(target, options, Timing())

@@ -18,7 +18,7 @@ from coatcheck_infra.ops.dead_letters.queue_reader import (
     classify,
     read_queue,
 )
-from coatcheck_infra.ops.dead_letters.target_deployment import TargetDeployment
+from coatcheck_infra.ops.target_deployment import TargetDeployment
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,11 +51,6 @@ def deploy(target: StackTarget, request: Request, *, confirmed: bool) -> int:
     cloudformation = target.client("cloudformation")
     current = deployed_stack.live_stack(cloudformation, target.stack)
     requested = request.values
-    if current is None and "ApiKeys" not in requested and sys.stdin.isatty():
-        keys = input(
-            'ApiKeys, as {"SHA-256 of a key in hex": "tenant"} (docs/deploy.md; empty: every request gets 401): '
-        )
-        requested["ApiKeys"] = keys.strip() or "{}"
     plan = make_plan(request.declared, current, requested)
     print("\n".join(describe_plan(target, request, plan, deployed_stack.account(target.client("lambda")))))
     if not confirmed:
@@ -72,6 +67,8 @@ def deploy(target: StackTarget, request: Request, *, confirmed: bool) -> int:
         )
     if done.returncode == 0:
         deployed_stack.protect(cloudformation, target.stack)
+        if current is None:
+            print(f"Create an API key for each client: coatcheck keys create TENANT --stack {target.stack}")
     return done.returncode
 
 

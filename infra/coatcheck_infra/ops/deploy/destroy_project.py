@@ -18,7 +18,7 @@ from coatcheck_infra.ops.deploy.target import project_of, target_of
 Clients = Callable[[str], Any]
 """Returns a client of an AWS service."""
 
-OWN_PARAMETERS = {"ApiKeys", "DueShards", "ExistingTable"}
+OWN_PARAMETERS = {"DueShards", "ExistingTable", "ExistingWebhookKey"}
 """Parameters by which a stack is known to be one of Coatcheck."""
 
 POLL = 5.0

@@ -8,8 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from coatcheck.core.suggestions import unknown
-from coatcheck_infra.project.template_parameters import parameter_error
+from coatcheck_infra.project.template_parameters import parameter_error, unknown_parameter
 
 IMMUTABLE_PARAMETERS = ("ExistingTable", "ExistingBucket", "ExistingWebhookKey")
 """Parameters that are fixed when a stack is created. The API's published version would go on with the old store."""
@@ -63,7 +62,7 @@ def make_plan(declared: Mapping[str, Any], live: LiveStack | None, requested: Ma
     """
     for name, value in requested.items():
         if name not in declared:
-            raise DeployRefused(unknown("parameter", name, declared, see="see docs/deploy.md"))
+            raise DeployRefused(unknown_parameter(name, declared))
         if wrong := parameter_error(declared[name], value):
             raise DeployRefused(f"{name}={value}: {wrong}")
     before = live.parameters if live else {}
@@ -82,11 +81,11 @@ def warnings(plan: Plan) -> Iterator[str]:
     values, before = plan.values, plan.live.parameters if plan.live else {}
     if not values["AlarmTopicArn"]:
         yield "AlarmTopicArn is empty: nobody is notified of alarms. Give the ARN of an SNS topic."
-    keys, keys_before = (set(json.loads(one.get("ApiKeys") or "{}")) for one in (values, before))
-    if not keys:
-        yield "ApiKeys is empty: every request gets 401."
-    if keys_before - keys:
-        yield f"ApiKeys: {len(keys_before - keys)} of {len(keys_before)} keys of the live stack will get 401."
+    if keys := json.loads(before.get("ApiKeys") or "{}"):
+        yield (
+            f"ApiKeys is a parameter no longer: its {len(keys)} keys of the live stack will get 401, unless "
+            "`coatcheck keys import` has copied them into the table (docs/keys.md)."
+        )
     longest, longest_before = values["MaxRetentionDays"], before.get("MaxRetentionDays", "0")
     if int(longest) < int(longest_before):
         yield (

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import boto3
 from botocore.config import Config
@@ -22,8 +23,9 @@ OUTPUT_NAMES = {
     "COATCHECK_BUCKET": "BucketName",
     "COATCHECK_WEBHOOK_KEY": "WebhookKeyArn",
 }
+PARAMETER_NAMES = {"COATCHECK_API_KEYS": "ApiKeys"}
 LANE_OUTPUT_SUFFIXES = {"COATCHECK_QUEUES": "QueueUrl", "COATCHECK_DEAD_LETTERS": "DeadLettersUrl"}
-"""The outputs of a stack that hold settings: by full name, and by the suffix after the lane's name."""
+"""The outputs of a stack that hold settings, by full name and by the suffix after the lane's name; its parameters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +61,18 @@ def from_stack(name: str, session: boto3.Session, endpoint_url: str | None = Non
             raise
         raise InvalidArgumentError(f"--stack {name}: no such stack in {session.region_name}") from None
     outputs = {output["OutputKey"]: output["OutputValue"] for output in described.get("Outputs", [])}
-    return TargetDeployment(BotoTransport(session, endpoint_url=endpoint_url), settings_from_outputs(name, outputs))
+    parameters = {one["ParameterKey"]: one.get("ParameterValue", "") for one in described.get("Parameters", [])}
+    settings = settings_from_outputs(name, outputs, parameters)
+    return TargetDeployment(BotoTransport(session, endpoint_url=endpoint_url), settings)
 
 
-def settings_from_outputs(stack: str, outputs: Mapping[str, str]) -> Settings:
-    """Read settings from a stack's outputs. Raises InvalidArgumentError if they are not those of Coatcheck."""
+def settings_from_outputs(
+    stack: str, outputs: Mapping[str, str], parameters: Mapping[str, str] = MappingProxyType({})
+) -> Settings:
+    """Read settings from a stack's outputs, and from the parameters of one that was deployed before keys were items.
+
+    Raises InvalidArgumentError if they are not those of Coatcheck.
+    """
     lanes = {
         variable: {lane_of_id(key.removesuffix(end)): url for key, url in outputs.items() if key.endswith(end)}
         for variable, end in LANE_OUTPUT_SUFFIXES.items()
@@ -73,6 +82,7 @@ def settings_from_outputs(stack: str, outputs: Mapping[str, str]) -> Settings:
     if absent:
         raise InvalidArgumentError(f"--stack {stack}: not a stack of Coatcheck; it has no output {', '.join(absent)}")
     named = {variable: outputs[name] for variable, name in OUTPUT_NAMES.items()}
+    named |= {variable: parameters[name] for variable, name in PARAMETER_NAMES.items() if name in parameters}
     return Settings.from_env(named | {variable: json.dumps(queues) for variable, queues in lanes.items()})
 
 

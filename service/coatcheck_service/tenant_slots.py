@@ -1,4 +1,4 @@
-"""Limits how many requests wait for jobs at the same time: each costs a connection and one row read per second."""
+"""Limits how many requests of this process stay open at the same time, in all and for one tenant."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class LongPollSlots:
-    """Counts the waiting requests of this process."""
+class TenantSlots:
+    """Counts the open requests of one kind: those that wait for a job, or those that follow events."""
 
     def __init__(self) -> None:
         self._taken: Counter[str] = Counter()
 
     @contextmanager
     def acquire(self, tenant: str, *, limit: int) -> Iterator[bool]:
-        """Yield whether this request may wait until the block ends.
+        """Yield whether this request may stay open until the block ends.
 
-        At most `limit` requests wait, and at most half of that, rounded up, for one tenant.
+        At most `limit` requests may, and at most half of that, rounded up, for one tenant.
         """
         if self._taken.total() >= limit or self._taken[tenant] >= -(-limit // 2):
             yield False

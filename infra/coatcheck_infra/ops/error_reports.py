@@ -51,28 +51,29 @@ _SILENT = logging.NullHandler()
 
 
 @contextmanager
-def report_errors() -> Iterator[None]:
-    """Report an error of AWS or of the settings in one line, and exit with its code."""
+def report_errors(command: str) -> Iterator[None]:
+    """Report an error of AWS or of the settings in one line of `coatcheck <command>`, and exit with its code."""
     # without a handler, Python would print the core's log lines beside that line
     logging.getLogger("coatcheck").addHandler(_SILENT)
     try:
         yield
     except BadSettings as error:
-        _end(exit_codes.USAGE, str(error))
+        _end(command, exit_codes.USAGE, str(error))
     except AwsError as error:
         unadvised = exit_codes.UNREACHABLE if isinstance(error, AwsUnavailable) else exit_codes.SERVER_ERROR
-        _end_with(error.code, f"{error.call.service} {error.call.operation}", unadvised)
+        _end_with(command, error.code, f"{error.call.service} {error.call.operation}", unadvised)
     except ClientError as error:
-        _end_with(error.response["Error"]["Code"], f"cloudformation {error.operation_name}", exit_codes.SERVER_ERROR)
+        code = error.response["Error"]["Code"]
+        _end_with(command, code, f"cloudformation {error.operation_name}", exit_codes.SERVER_ERROR)
     except BotoCoreError as error:
-        _end_with(type(error).__name__, "AWS", exit_codes.UNREACHABLE)
+        _end_with(command, type(error).__name__, "AWS", exit_codes.UNREACHABLE)
 
 
-def _end_with(code: str, what: str, unadvised: int) -> None:
+def _end_with(command: str, code: str, what: str, unadvised: int) -> None:
     status, advice = ADVICE.get(code, (unadvised, "AWS failed, or could not be reached"))
-    _end(status, f"{what}: {code}: {advice}")
+    _end(command, status, f"{what}: {code}: {advice}")
 
 
-def _end(status: int, line: str) -> None:
-    print_message(f"coatcheck dlq: {line}")
+def _end(command: str, status: int, line: str) -> None:
+    print_message(f"coatcheck {command}: {line}")
     raise typer.Exit(status) from None

@@ -1,0 +1,1 @@
+"""`coatcheck keys`: creates, lists, rotates and revokes API keys, for the owner of a deployment."""

@@ -1,0 +1,104 @@
+"""The API keys of a deployment, as its owner changes them in the table."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from coatcheck.client.exceptions import InvalidArgumentError
+from coatcheck.core.api_keys import KIND, TENANT_SCOPES, ApiKey, key_of_digest, make_key, read_key
+from coatcheck.core.aws.dynamodb.key_items import add_imported, end_key, get_key, list_keys, put_key, revoke_key
+from coatcheck.core.clock import system_clock
+from coatcheck.core.ids import is_id
+from coatcheck.core.sanitize import quoted
+from coatcheck_worker.boto_transport import Transport
+
+IMPORTED = "imported"
+"""The name of a key that came from the setting."""
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedKey:
+    """A new key: what the table has of it, and the key itself, which nobody can show again."""
+
+    key: ApiKey
+    text: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyStore:
+    """The keys in `table`. `clock` returns milliseconds since the epoch, `entropy(n)` returns n random bytes.
+
+    Every call may raise AwsError.
+    """
+
+    aws: Transport
+    table: str
+    clock: Callable[[], int] = system_clock
+    entropy: Callable[[int], bytes] = secrets.token_bytes
+
+    def create(
+        self, tenant: str, *, scopes: frozenset[str] = TENANT_SCOPES, name: str = "", lifetime: int | None = None
+    ) -> IssuedKey:
+        """Create a key of a tenant. It expires after `lifetime` milliseconds, or never."""
+        text, now = make_key(self.entropy), self.clock()
+        presented = read_key(text)
+        expires_at = None if lifetime is None else now + lifetime
+        key = ApiKey(presented.id, presented.digest, tenant, scopes, now, name, expires_at)
+        self.aws.send(put_key(self.table, key))
+        return IssuedKey(key, text)
+
+    def find(self, key_id: str) -> ApiKey:
+        """Return a key. Raises InvalidArgumentError if there is none."""
+        key = self.aws.send(get_key(self.table, key_id)) if is_id(KIND, key_id) else None
+        if key is None:
+            raise _no_key(key_id)
+        return key
+
+    def all_keys(self) -> Iterator[ApiKey]:
+        """Yield all keys, in the order of their ids."""
+        page = self.aws.send(list_keys(self.table))
+        yield from page.keys
+        while page.next:
+            page = self.aws.send(list_keys(self.table, after=page.next))
+            yield from page.keys
+
+    def revoke(self, key_id: str) -> ApiKey:
+        """Revoke a key. Raises InvalidArgumentError if there is none."""
+        revoked = self.aws.send(revoke_key(self.table, key_id, now=self.clock())) if is_id(KIND, key_id) else None
+        if revoked is None:
+            raise _no_key(key_id)
+        return revoked
+
+    def rotate(self, key_id: str, *, overlap: int) -> IssuedKey:
+        """Create a key that allows what this one does, and let this one expire after `overlap` milliseconds.
+
+        The new key lives as long as the old one was meant to. Raises InvalidArgumentError for a key that is not active.
+        """
+        old = self.find(key_id)
+        if (state := old.state(self.clock())) != "active":
+            raise InvalidArgumentError(f"{key_id} is {state}: create a new key for {old.tenant}")
+        lifetime = None if old.expires_at is None else old.expires_at - old.created_at
+        # the new one first: whatever fails, a key that works is left
+        issued = self.create(old.tenant, scopes=old.scopes, name=old.name, lifetime=lifetime)
+        self.aws.send(end_key(self.table, old.id, expires_at=self.clock() + overlap))
+        return issued
+
+    def import_keys(self, tenants: Mapping[str, str]) -> list[ApiKey]:
+        """Take over keys of the setting, from the SHA-256 of each in hex to its tenant. It may be done twice."""
+        presented = {digest: key_of_digest(bytes.fromhex(digest)) for digest in tenants}
+        now = self.clock()
+        keys = [
+            ApiKey(one.id, one.digest, tenants[digest], TENANT_SCOPES, now, IMPORTED)
+            for digest, one in presented.items()
+        ]
+        for key in keys:
+            self.aws.send(put_key(self.table, key))
+        if keys:
+            self.aws.send(add_imported(self.table, [key.id for key in keys]))
+        return keys
+
+
+def _no_key(key_id: str) -> InvalidArgumentError:
+    return InvalidArgumentError(f"there is no key {quoted(key_id)}: see `coatcheck keys list`")

@@ -1,0 +1,103 @@
+"""Caches the API keys that clients present, so that a request rarely costs a read of the table.
+
+How long an entry lives bounds how long a revoked key still works. How many there may be bounds the memory and, for the
+ids of no key, the reads: whoever tries one id after the other soon has no more looked up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
+
+from coatcheck.core.api_keys import ApiKey
+from coatcheck.core.clock import SECOND
+from coatcheck.core.errors import Unavailable
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+TTL = 30 * SECOND
+"""Milliseconds until a process notices what has changed of a key."""
+
+UNKNOWN_TTL = 5 * SECOND
+"""Milliseconds for which an id of no key is not looked up again."""
+
+MAX_KEYS = 10_000
+MAX_UNKNOWN = 500
+"""Ids of no key that are looked up in `UNKNOWN_TTL`, at most."""
+
+
+class ExpiringMap(Generic[K, V]):
+    """Up to `size` values, each with the time at which it was stored. The oldest goes first."""
+
+    def __init__(self, ttl: int, size: int) -> None:
+        self._ttl = ttl
+        self._size = size
+        self._entries: dict[K, tuple[int, V]] = {}
+
+    def fresh(self, key: K, now: int) -> V | None:
+        """Return the value if it was stored less than `ttl` ago."""
+        at, value = self._entries.get(key, (now - self._ttl, None))
+        return value if 0 <= now - at < self._ttl else None
+
+    def store(self, key: K, value: V, now: int) -> None:
+        """Store a value, as the newest."""
+        self._entries.pop(key, None)
+        self._entries[key] = now, value
+        if len(self._entries) > self._size:
+            del self._entries[next(iter(self._entries))]
+
+    def discard(self, key: K) -> None:
+        """Remove a value, if it is there."""
+        self._entries.pop(key, None)
+
+    def is_full(self, now: int) -> bool:
+        """Whether it could store one more only in place of one that is still fresh."""
+        if len(self._entries) < self._size:
+            return False
+        oldest, _ = next(iter(self._entries.values()))
+        return 0 <= now - oldest < self._ttl
+
+    def __contains__(self, key: K) -> bool:
+        return key in self._entries
+
+
+class ApiKeyCache:
+    """The keys that were looked up last, and the ids that were of none."""
+
+    def __init__(self) -> None:
+        self._keys: ExpiringMap[str, ApiKey] = ExpiringMap(TTL, MAX_KEYS)
+        self._unknown: ExpiringMap[str, bool] = ExpiringMap(UNKNOWN_TTL, MAX_UNKNOWN)
+        self._imported: ExpiringMap[None, frozenset[str]] = ExpiringMap(TTL, 1)
+
+    async def get(self, key_id: str, *, now: int, read: Callable[[], Awaitable[ApiKey | None]]) -> ApiKey | None:
+        """Return what `read` returns, or returned a while ago.
+
+        Raises Unavailable, without a read, for an id that was never seen while too many others are tried.
+        """
+        if key := self._keys.fresh(key_id, now):
+            return key
+        if self._unknown.fresh(key_id, now):
+            return None
+        if key_id not in self._keys and self._unknown.is_full(now):
+            raise Unavailable("Too many unknown API keys are tried now: try again.", retry_after=UNKNOWN_TTL // SECOND)
+        found = await read()
+        if found is None:
+            self._keys.discard(key_id)
+            self._unknown.store(key_id, True, now)
+        else:
+            self.store(found, now=now)
+        return found
+
+    def store(self, key: ApiKey, *, now: int) -> None:
+        """Store a key as it is at `now`."""
+        self._unknown.discard(key.id)
+        self._keys.store(key.id, key, now)
+
+    async def imported(self, *, now: int, read: Callable[[], Awaitable[frozenset[str]]]) -> frozenset[str]:
+        """Return the ids of keys of another form, as `read` returns them, or returned them a while ago."""
+        found = self._imported.fresh(None, now)
+        if found is None:
+            found = await read()
+            self._imported.store(None, found, now)
+        return found

@@ -1,0 +1,86 @@
+"""Authenticators: each knows one kind of credentials, and says whose they are.
+
+A request goes through `AUTHENTICATORS` in their order. The first that knows the kind decides: it returns a principal or
+raises Unauthenticated. None says that the kind is another's.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from coatcheck.core.api_keys import TENANT_SCOPES, ApiKey, PresentedKey, read_key
+from coatcheck.core.aws.call import AwsError
+from coatcheck.core.aws.dynamodb.key_items import get_imported, get_key, note_use
+from coatcheck.core.errors import Unauthenticated
+from coatcheck_service.dependencies import Dependencies
+
+log = logging.getLogger(__name__)
+
+UNKNOWN = "The API key is unknown."
+
+_POSSIBLE_KEY = re.compile(r"[!-~]{1,512}")
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who calls: a tenant, what the credentials allow, and the id of the API key, if it is one of the table."""
+
+    tenant: str
+    scopes: frozenset[str]
+    key_id: str | None = None
+
+
+Authenticator: TypeAlias = Callable[[str, Dependencies], Awaitable[Principal | None]]
+
+
+async def key_of_settings(token: str, dependencies: Dependencies) -> Principal | None:
+    """Know the keys of COATCHECK_API_KEYS, which may do all that their tenants can."""
+    presented = read_key(token)
+    # compared by their digests: how long a look-up takes says nothing of a key
+    tenant = dependencies.settings.api_keys.get(presented.digest.hex())
+    return None if tenant is None else Principal(tenant, TENANT_SCOPES)
+
+
+async def key_of_table(token: str, dependencies: Dependencies) -> Principal | None:
+    """Know the keys of the table. What cannot be a key costs no read, and neither does a key that was just seen."""
+    presented = read_key(token)
+    if not _POSSIBLE_KEY.fullmatch(token) or not await _may_exist(presented, dependencies):
+        raise Unauthenticated(UNKNOWN)
+    now = dependencies.clock()
+    key = await dependencies.api_keys.get(
+        presented.id, now=now, read=lambda: dependencies.transport.send(get_key(dependencies.table, presented.id))
+    )
+    if key is None or not key.matches(presented):
+        raise Unauthenticated(UNKNOWN)
+    if (state := key.state(now)) != "active":
+        raise Unauthenticated(f"The API key is {state}.")
+    await _note_use(key, dependencies, now)
+    return Principal(key.tenant, key.scopes, key.id)
+
+
+AUTHENTICATORS: Sequence[Authenticator] = (key_of_settings, key_of_table)
+
+
+async def _may_exist(presented: PresentedKey, dependencies: Dependencies) -> bool:
+    """Whether a look-up is worth a read: of keys of another form, all are known that were ever imported."""
+    if presented.has_id:
+        return True
+    imported = await dependencies.api_keys.imported(
+        now=dependencies.clock(), read=lambda: dependencies.transport.send(get_imported(dependencies.table))
+    )
+    return presented.id in imported
+
+
+async def _note_use(key: ApiKey, dependencies: Dependencies, now: int) -> None:
+    """Record the use, now and then. A request does not fail for it, and no other one tries it again soon."""
+    if not key.use_is_news(now):
+        return
+    dependencies.api_keys.store(replace(key, last_used_at=now), now=now)
+    try:
+        await dependencies.transport.send(note_use(dependencies.table, key.id, now=now))
+    except AwsError as error:
+        log.warning("the last use of %s is not recorded: %s", key.id, error)
