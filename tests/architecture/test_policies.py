@@ -38,8 +38,10 @@ ARNS = {
     "Table": "arn:${AWS::Partition}:dynamodb:${AWS::Region}:${AWS::AccountId}:table/",
     "Bucket": "arn:${AWS::Partition}:s3:::",
 }
-# what a project allows, for the secrets that it declares
-BY_PROJECT = {"WorkerRole": {"secretsmanager:GetSecretValue"}}
+# what a project allows, for the secrets and the role of handlers that it declares
+BY_PROJECT = {"WorkerRole": {"secretsmanager:GetSecretValue", "sts:AssumeRole"}}
+# what a function starts as a process, whose requests it signs
+STARTED_BY = {"coatcheck_worker.aws_lambda.run": ("coatcheck_worker.runner.forkserver", "main")}
 # what Lambda itself does with the function's role
 LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
 POLLING = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
@@ -50,13 +52,16 @@ translation = functools.cache(translate_template)
 
 def sent(handler: str) -> set[str]:
     """The permissions that a Lambda function needs for every request that can be reached from its handler."""
-    module, _, name = handler.rpartition(".")
     return {
-        permission
-        for symbol in reach.reached((module, name))
-        for node in reach.nodes(symbol)
-        for permission in permissions(node)
+        permission for symbol in reached(handler) for node in reach.nodes(symbol) for permission in permissions(node)
     }
+
+
+def reached(handler: str) -> set[reach.Symbol]:
+    """What can be reached from a handler of Lambda, also in a process that it starts."""
+    module, _, name = handler.rpartition(".")
+    started = [STARTED_BY[handler]] if handler in STARTED_BY else []
+    return reach.reached((module, name), *started)
 
 
 def permissions(tree: ast.AST) -> Iterator[str]:
@@ -106,23 +111,19 @@ def test_what_is_called_through_other_modules_is_found() -> None:
     # behind a router whose routes nobody names, a flow inside a flow, a class made by a method, a dictionary
     assert ("coatcheck_service.actions.purge", "purge") in reach.reached(("coatcheck_service.aws_lambda", "handler"))
     for handler in ("coatcheck_service.aws_lambda.handler", "coatcheck_worker.aws_lambda.sweep"):
-        module, _, name = handler.rpartition(".")
-        assert ("coatcheck.core.flows.remove_job", "remove_items") in reach.reached((module, name))
+        assert ("coatcheck.core.flows.remove_job", "remove_items") in reached(handler)
         assert {"dynamodb:BatchWriteItem", "s3:ListBucket", "s3:DeleteObject"} < sent(handler)
-    assert ("coatcheck_worker.runner.storage.object_writer", "ObjectWriter") in reach.reached(
-        ("coatcheck_worker.aws_lambda", "run")
-    )
-    assert ("coatcheck_worker.runner.storage.object_writer", "ObjectWriter") not in reach.reached(
-        ("coatcheck_worker.aws_lambda", "sweep")
-    )
+    writer = ("coatcheck_worker.runner.storage.object_writer", "ObjectWriter")
+    assert writer in reached("coatcheck_worker.aws_lambda.run")
+    assert writer not in reached("coatcheck_worker.aws_lambda.sweep")
 
 
 def test_only_the_functions_that_sign_read_the_key_and_the_deliverer_reaches_no_bucket() -> None:
-    def reached(role: str) -> set[str]:
+    def resources(role: str) -> set[str]:
         return {str(resource) for statement in statements(role) for resource in listed(statement["Resource"])}
 
-    assert [role for role in ROLES if "WebhookKey" in "".join(reached(role))] == ["ApiRole", "DelivererRole"]
-    assert not [resource for resource in reached("DelivererRole") if "Bucket" in resource]
+    assert [role for role in ROLES if "WebhookKey" in "".join(resources(role))] == ["ApiRole", "DelivererRole"]
+    assert not [resource for resource in resources("DelivererRole") if "Bucket" in resource]
 
 
 def test_every_function_has_one_of_these_roles() -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from typing import Any
 
 from coatcheck.core.aws.call import Call
 from coatcheck.core.clock import SECOND
@@ -27,15 +28,9 @@ class TemporaryCredentials:
 def assume_role(role: str, session: str) -> Call[TemporaryCredentials]:
     """Credentials of the role with this ARN. `session` names them in the logs of AWS."""
     params = {"RoleArn": role, "RoleSessionName": session, "DurationSeconds": SESSION_SECONDS}
-    return Call("sts", "AssumeRole", params, read=lambda answer: _credentials(**answer["Credentials"]))
+    return Call("sts", "AssumeRole", params, read=lambda answer: _credentials(answer["Credentials"]))
 
 
-def _credentials(
-    *,
-    AccessKeyId: str,
-    SecretAccessKey: str,
-    SessionToken: str,
-    Expiration: datetime,  # noqa: N803 - names of the API
-) -> TemporaryCredentials:
-    expires_at = int(Expiration.timestamp() * SECOND)
-    return TemporaryCredentials(AccessKeyId, SecretAccessKey, SessionToken, expires_at)
+def _credentials(given: Mapping[str, Any]) -> TemporaryCredentials:
+    expires_at = int(given["Expiration"].timestamp() * SECOND)
+    return TemporaryCredentials(given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"], expires_at)

@@ -10,7 +10,7 @@ import pytest
 
 from coatcheck_infra.project.config import ProjectConfig, ProjectError
 from coatcheck_infra.project.project_template import FUNCTION, render_template
-from coatcheck_infra.project.template_handlers import HANDLER_POLICY
+from coatcheck_infra.project.template_handlers import HANDLER_POLICY, HANDLER_ROLE
 from coatcheck_infra.template import read_template
 
 Json = dict[str, Any]
@@ -60,6 +60,28 @@ def test_secrets_are_allowed_by_name_and_nothing_else_is() -> None:
     arns = [one["Fn::Sub"].rpartition(":secret:")[2] for one in statement["Resource"]]
     assert arns == ["one-??????", "two-??????"]
     assert HANDLER_POLICY not in rendered()["Resources"]
+
+
+def test_what_policies_allow_is_a_role_of_handlers_that_the_worker_assumes() -> None:
+    allowed = [
+        {"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": "arn:aws:sqs:us-east-1:1:orders"},
+        {"Effect": "Allow", "Action": ["kms:Decrypt"], "Resource": "arn:aws:kms:us-east-1:1:key/k"},
+    ]
+    config = ProjectConfig.model_validate({"jobs": ["jobs.words"], "handlers": {"secrets": {"KEY_A": "one"}}})
+    template = render_template(base(), config, allowed)
+    role = template["Resources"][HANDLER_ROLE]["Properties"]
+    assert role["Policies"][0]["PolicyDocument"]["Statement"] == allowed
+    (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
+    assert trust["Principal"] == {"AWS": {"Fn::GetAtt": ["WorkerRole", "Arn"]}}
+    worker = template["Resources"][HANDLER_POLICY]["Properties"]
+    assert worker["Roles"] == [{"Ref": "WorkerRole"}]
+    read, assume, decrypt = worker["PolicyDocument"]["Statement"]
+    assert read["Action"] == "secretsmanager:GetSecretValue"
+    assert (assume["Action"], assume["Resource"]) == ("sts:AssumeRole", {"Fn::GetAtt": ["HandlerRole", "Arn"]})
+    assert decrypt == allowed[1]
+    variables = {name: one["Variables"] for name, one in functions(template, "Environment").items()}
+    told = {name for name, one in variables.items() if "COATCHECK_HANDLER_ROLE" in one}
+    assert told == {"DefaultWorker"}
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import pytest
 from coatcheck_infra.ops.target_deployment import settings_from_outputs
 from coatcheck_infra.project.config import ProjectConfig, ProjectError
 from coatcheck_infra.project.project_template import render_template
-from coatcheck_infra.project.template_handlers import HANDLER_POLICY
+from coatcheck_infra.project.template_handlers import HANDLER_POLICY, HANDLER_ROLE
 from coatcheck_infra.project.template_lanes import lane_id, lane_of_id, render_lanes
 from coatcheck_infra.template import read_template
 
@@ -61,7 +61,8 @@ def rest(template: Json, lanes: set[str]) -> Json:
         kept = {lane: queue for lane, queue in queues(left, variable).items() if lane not in lanes}
         variables(left)[variable] = kept
     variables(left).pop("COATCHECK_JOBS", None)
-    left["Resources"].pop(HANDLER_POLICY, None)
+    for name in (HANDLER_POLICY, HANDLER_ROLE):
+        left["Resources"].pop(name, None)
     left["Resources"]["WorkerRole"]["Properties"].pop("ManagedPolicyArns", None)
     for key in ("Environment", "Layers", "VpcConfig"):
         left["Resources"]["DefaultWorker"]["Properties"].pop(key, None)
