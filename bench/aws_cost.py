@@ -24,7 +24,7 @@ from pydantic import RootModel
 
 from coatcheck.authoring.context import Context
 from coatcheck.authoring.loading import catalog, load_handlers
-from coatcheck.authoring.types import Handlers, job
+from coatcheck.authoring.types import Catalog, job
 from coatcheck.core.aws.call import AwsResponse, Call
 from coatcheck.core.aws.sqs import delete, receive
 from coatcheck.core.clock import system_clock
@@ -39,6 +39,7 @@ from coatcheck_worker.webhooks.webhook_messages import process_message
 from tests.aws import emulators
 from tests.aws.service.running_service import Api, clients_of, run_service
 from tests.aws.worker.faulty_receiver import FaultyReceiver, faulty_receiver
+from tests.direct_runners import DirectRunners, step
 from tests.transports import Fault, FaultyTransport, change
 
 T = TypeVar("T")
@@ -104,11 +105,16 @@ class Meter:
     api: Api
     now: int
 
-    def dependencies(self, cost: AwsCost, registered: Handlers) -> Dependencies:
+    def dependencies(self, cost: AwsCost, job_types: Catalog) -> Dependencies:
         """A worker's, with a bill."""
         transport = FaultyTransport(self.api.running_service.worker, Fault(change(cost.record)))
+
+        def clock() -> int:
+            return self.now
+
+        runners = DirectRunners(load_handlers(job_types), transport, clock)
         return Dependencies(
-            transport, self.api.running_service.settings, registered, clock=lambda: self.now, roll=lambda: 0.5
+            transport, self.api.running_service.settings, clock=clock, roll=lambda: 0.5, runners=runners
         )
 
     def submit_delayed_job(self) -> None:
@@ -123,9 +129,7 @@ def cost_of_job(meter: Meter, given: Any, headers: Mapping[str, str] | None = No
     answer = api.http.post("/v1/jobs", json={"type": echo.name, "input": given}, headers=headers)
     assert answer.status_code == 202, answer.text
     url = f"/v1/jobs/{answer.json()['id']}"
-    Poller(
-        meter.dependencies(job, load_handlers(catalog(echo))), api.running_service.settings.queues["default"], grace=0
-    ).step()
+    step(Poller(meter.dependencies(job, catalog(echo)), api.running_service.settings.queues["default"], grace=0))
     assert [api.http.get(url).json()["status"] for _ in range(POLL_COUNT)] == ["succeeded"] * POLL_COUNT
     api.spy.faults[:] = [Fault(change(fetched.record))]
     assert api.http.get(f"{url}/result").json() == given

@@ -149,7 +149,7 @@ def cpu_of_a_row(rows: int) -> tuple[float, float]:
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(lambda job: aws.send(job_items.put_job(settings.table, job, now=START)), jobs))
         dependencies = Dependencies(
-            aws, settings, {}, clock=system_clock, roll=random.random, parallel_map=threaded_map(SWEEP_THREADS)
+            aws, settings, clock=system_clock, roll=random.random, parallel_map=threaded_map(SWEEP_THREADS)
         )
         cpu, clock = time.process_time(), time.perf_counter()
         done = sweep(dependencies, until=system_clock() + 10 * MINUTE)

@@ -30,6 +30,8 @@ _MODULES = {
     "coatcheck_infra.local.ministack": "emulator",
     "coatcheck_service.main": "api",
     "coatcheck_worker.sweep": "sweeper",
+    "coatcheck_worker.supervisor": "supervisor",
+    "coatcheck_worker.runner": "runner",
     "coatcheck_worker": "worker",
     "reaper": "reaper",
 }

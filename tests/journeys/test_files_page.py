@@ -20,7 +20,7 @@ from coatcheck_service.actions.job_inputs import MAX_UPLOADS
 from coatcheck_service.actions.multipart_uploads import MAX_OPEN_UPLOADS
 from coatcheck_service.front_door import LAMBDA, UVICORN
 from coatcheck_service.http.json_size import MAX_VALUES
-from coatcheck_worker.runner.job_context import MAX_ARTIFACTS
+from coatcheck_worker.protocol import MAX_ARTIFACTS
 from coatcheck_worker.runner.storage.part_uploader import MAX_SIZE
 from tests.journeys.results import submitted
 from tests.journeys.up_process import Stack
