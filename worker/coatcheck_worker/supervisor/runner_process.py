@@ -84,15 +84,16 @@ class RunnerProcess:
     @contextlib.contextmanager
     def workdir(self) -> Iterator[Path]:
         """An empty folder for an attempt, removed with all other files in `scratch`. Raises OSError."""
-        folder = Path(tempfile.mkdtemp(prefix="job-", dir=self.scratch))
+        try:
+            folder = Path(tempfile.mkdtemp(prefix="job-", dir=self.scratch))
+        except OSError:
+            # the next attempt gets another runner, with another folder
+            self.last = True
+            raise
         try:
             yield folder
         finally:
-            for left in self.scratch.iterdir():
-                if left.is_dir() and not left.is_symlink():
-                    shutil.rmtree(left, ignore_errors=True)
-                else:
-                    left.unlink(missing_ok=True)
+            self._remove_files()
 
     def run(
         self, job: RunJob, body: bytes, port: AttemptPort, *, on_begun: Callable[[], object] = lambda: None
@@ -132,6 +133,18 @@ class RunnerProcess:
         self._channel.close()
         shutil.rmtree(self.scratch, ignore_errors=True)
 
+    def _remove_files(self) -> None:
+        try:
+            for left in self.scratch.iterdir():
+                if left.is_dir() and not left.is_symlink():
+                    shutil.rmtree(left, ignore_errors=True)
+                else:
+                    left.unlink(missing_ok=True)
+        except OSError as error:
+            # a handler may do anything to its folders: the outcome of its attempt stands
+            log.warning("the temporary files of a job are not removed: %s", error.strerror)
+            self.last = True
+
     def _serve(self, port: AttemptPort, number: int) -> Ended | Died:
         while (received := self._channel.receive()) is not None:
             match received:
@@ -149,7 +162,8 @@ class RunnerProcess:
         return self._death(None)
 
     def _outcome(self, outcome: Outcome, inline: bytes) -> Ended:
-        self.last = outcome.last
+        # it may have been killed meanwhile
+        self.last = self.last or outcome.last
         if outcome.traces:
             log.warning("this job left traces in its process, which runs no other job: %s", ", ".join(outcome.traces))
         return Ended(outcome, inline)

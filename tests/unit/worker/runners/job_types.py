@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -67,6 +69,19 @@ def _never_looks(path: str) -> str:
     return path
 
 
+def _removes_folder(_: str) -> str:
+    shutil.rmtree(tempfile.gettempdir())
+    return ""
+
+
+def _replaces_folder(_: str) -> str:
+    """By a file, in whose place nothing can be listed."""
+    folder = Path(tempfile.gettempdir())
+    shutil.rmtree(folder)
+    folder.touch()
+    return ""
+
+
 def _logs(_: str) -> str:
     logging.getLogger("coatcheck_worker").warning("said", extra={"job": "job_other", "page": 3})
     return ""
@@ -81,6 +96,8 @@ PLAIN: dict[str, Callable[[str], str]] = {
     "starts.daemon": _starts_daemon,
     "never.looks": _never_looks,
     "logs": _logs,
+    "removes.folder": _removes_folder,
+    "replaces.folder": _replaces_folder,
     "credentials": lambda _: ",".join(sorted(name for name in os.environ if name.startswith(("AWS_", "COATCHECK_")))),
     "reads.stdin": lambda _: sys.stdin.read(),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import signal
 import threading
 import time
@@ -156,6 +157,23 @@ def test_a_process_that_was_killed_between_two_jobs_is_replaced(pool: RunnerPool
     eventually(lambda: has_ended(before))
     eventually(lambda: not any(runner.usable for runner in pool._idle))
     assert int(returned(run(pool, "process"))) != before
+
+
+@pytest.mark.parametrize("job_type", ["removes.folder", "replaces.folder"])
+def test_a_job_that_removes_its_folder_has_its_outcome_and_the_next_has_a_folder(
+    pool: RunnerPool, job_type: str
+) -> None:
+    assert returned(run(pool, job_type)) == ""
+    assert returned(run(pool, "process"))
+
+
+def test_a_runner_whose_folder_was_removed_meanwhile_is_replaced(pool: RunnerPool) -> None:
+    before = returned(run(pool, "process"))
+    for runner in pool._idle:
+        shutil.rmtree(runner.scratch)
+    with pytest.raises(FileNotFoundError):
+        run(pool, "process")
+    assert returned(run(pool, "process")) != before
 
 
 def test_a_job_hears_that_it_has_to_stop(pool: RunnerPool, tmp_path: Path) -> None:
