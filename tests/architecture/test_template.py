@@ -40,6 +40,8 @@ NOT_FOR_ALL: dict[str, set[str]] = {
     "COATCHECK_LONGEST_STREAM": {"ApiFunction"},
     "COATCHECK_WEBHOOK_REFUSED": {"Deliverer"},
     "COATCHECK_SECRETS": {"DefaultWorker", "HeavyWorker"},
+    # where a project has policies
+    "COATCHECK_HANDLER_ROLE": set[str](),
 }
 EVERYTHING = """\
 [tool.coatcheck]
