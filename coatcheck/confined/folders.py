@@ -26,7 +26,9 @@ class Folders:
 
     @classmethod
     def make(cls, workdir: Path) -> Folders:
-        """Make them below `workdir`."""
+        """Make them below `workdir`, through which root lets other users pass."""
+        if os.geteuid() == 0:
+            workdir.chmod(stat.S_IMODE(workdir.stat().st_mode) | stat.S_IXOTH)
         root = Path(mkdtemp(prefix="confined-", dir=workdir.resolve()))
         folders = cls(root, root / "output", root / "scratch")
         folders.output.mkdir()

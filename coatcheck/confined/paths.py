@@ -16,7 +16,6 @@ SYSTEM = (
     *("/proc/self/cgroup", "/proc/meminfo", "/proc/cpuinfo", "/proc/stat", "/proc/sys/vm/overcommit_memory"),
     *("/sys/fs/cgroup", "/sys/devices/system/cpu"),
 )
-NULL_DEVICE = "/dev/null"
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from typing import Self
 from coatcheck.confined.errors import BadAnswer, ConfinedError, Crashed, Killed, NotStarted
 from coatcheck.confined.folders import Folders
 from coatcheck.confined.limits import Limits
-from coatcheck.confined.paths import NULL_DEVICE, import_paths
+from coatcheck.confined.paths import import_paths
 from coatcheck.confined.protections import Walls
 from coatcheck.confined.reports import MAX_REPORT
 
@@ -156,9 +156,12 @@ def _asked(request: Request, folders: Folders, readable: list[str], listed: list
         memory=limits.memory,
         file_size=limits.disk,
         seconds=cpu_seconds,
-        readable=[*readable, *files.values()],
+        module=request.function.partition(":")[0],
+        files=list(files.values()),
+        readable=readable,
         listed=listed,
-        writable=[str(folders.output), str(folders.scratch), NULL_DEVICE],
+        root=str(folders.root),
+        writable=[str(folders.output), str(folders.scratch)],
     )
     return {
         "function": request.function,

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from coatcheck.confined import landlock, seccomp
 from coatcheck.confined.kernel import PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS, PR_SET_PDEATHSIG, Kernel
+from coatcheck.confined.users import become_another
 
 MAX_OPEN_FILES = 256
 
@@ -35,6 +36,9 @@ class Protection(StrEnum):
     NO_PRIVILEGES = "no-privileges"
     """It has no capability, not as root either, and can gain none. Linux."""
 
+    OTHER_USER = "other-user"
+    """It has a user of its own, whose threads are bounded. Where the worker is root, and that user can read Python."""
+
     FILES = "files"
     """It opens no file but those it may: Landlock, since Linux 5.13 where it is switched on."""
 
@@ -44,14 +48,21 @@ class Protection(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Walls:
-    """What a confined process may use and reach. `seconds` is of processor time; `parent` a process id."""
+    """What a confined process may use and reach.
+
+    `seconds` is of processor time; `parent` a process id; `module` what it will import; `root` the folder in which the
+    `writable` ones are.
+    """
 
     parent: int
     memory: int
     file_size: int
     seconds: int | None
+    module: str
+    files: Sequence[str]
     readable: Sequence[str]
     listed: Sequence[str]
+    root: str
     writable: Sequence[str]
 
 
@@ -81,10 +92,12 @@ def set_limits(walls: Walls) -> None:
 
 
 def _confine_by_kernel(kernel: Kernel, walls: Walls) -> Iterator[Protection]:
-    """The order matters: no privileges before Landlock and seccomp, and seccomp last, since it refuses the others."""
+    """The order matters: another user's death signal is another; seccomp is last, since it refuses all the others."""
     # the first to go where memory runs short
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
+    if become_another(walls.module, walls.files, [walls.root, *walls.writable]):
+        yield Protection.OTHER_USER
     with suppress(OSError):
         kernel.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         yield Protection.ENDS_WITH_PARENT
@@ -99,7 +112,7 @@ def _confine_by_kernel(kernel: Kernel, walls: Walls) -> Iterator[Protection]:
         version = landlock.version(kernel)
         if version:
             with suppress(OSError):
-                landlock.restrict(kernel, version, walls.readable, walls.listed, walls.writable)
+                _restrict_files(kernel, version, walls)
                 yield Protection.FILES
         kernel.drop_capabilities()
         yield Protection.NO_PRIVILEGES
@@ -107,3 +120,8 @@ def _confine_by_kernel(kernel: Kernel, walls: Walls) -> Iterator[Protection]:
         with suppress(OSError):
             seccomp.install(kernel, os.getpid())
             yield Protection.SYSTEM_CALLS
+
+
+def _restrict_files(kernel: Kernel, version: int, walls: Walls) -> None:
+    readable = [*walls.readable, *walls.files]
+    landlock.restrict(kernel, version, readable, walls.listed, [*walls.writable, os.devnull])

@@ -122,6 +122,8 @@ def _call(request: Request, folders: Folders, ctx: Context) -> str:
                 report = read_report(line)
                 if isinstance(report, Value):
                     return report.text
+                if isinstance(report, InForce):
+                    ctx.log.debug("%s is confined: %s", request.function, ", ".join(report.protections))
                 if isinstance(report, Progress):
                     during = report.message
                     ctx.progress(report.fraction, report.message)

@@ -114,3 +114,10 @@ def say(given: Given, ctx: ConfinedContext) -> None:
 def leave(given: Given, ctx: ConfinedContext) -> None:
     """What is no plain file, in the output."""
     (ctx.output / "folder").mkdir()
+
+
+def user(given: Given, ctx: ConfinedContext) -> Given:
+    """The user that it has, once it has written to its folders."""
+    (ctx.output / "made").write_text("x")
+    (ctx.scratch / "made").write_text("x")
+    return {"number": os.getuid()}

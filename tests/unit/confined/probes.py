@@ -70,8 +70,8 @@ def trace_parent(given: Given) -> bool:
     return True
 
 
-def descriptors_of_parent(given: Given) -> bool:
-    return bool(os.listdir(f"/proc/{given['parent']}/fd"))
+def descriptor_of_parent(given: Given) -> bool:
+    return given["secret"] in Path(f"/proc/{given['parent']}/fd/{given['descriptor']}").read_text()
 
 
 def inherited_descriptor(given: Given) -> bool:
