@@ -63,7 +63,7 @@ def test_secrets_are_allowed_by_name_and_nothing_else_is() -> None:
 
 
 def test_what_policies_allow_is_a_role_of_handlers_that_the_worker_assumes() -> None:
-    allowed = [
+    allowed: list[Json] = [
         {"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": "arn:aws:sqs:us-east-1:1:orders"},
         {"Effect": "Allow", "Action": ["kms:Decrypt"], "Resource": "arn:aws:kms:us-east-1:1:key/k"},
     ]
