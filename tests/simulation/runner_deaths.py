@@ -62,14 +62,15 @@ class RunnerDeaths:
 
     def _died_before(self, death: _Death, old: Job, new: Job, actor: Process) -> None:
         named = f"attempt {old.attempt} of {old.id}, whose runner died"
+        error = new.history[-1].error
         well = death.supervisor.alive and self._fault_history.troubled_until(death.supervisor) < death.at
         if well and self._scheduler.now > death.at + SETTLED_WITHIN:
             self._violation(f"{named}, ended {(self._scheduler.now - death.at) / SECOND} s later")
-        if actor is not death.supervisor or new.attempt != old.attempt:
-            # another holder, or another thread of the same: the lease ran out
+        lease_ran_out = new.attempt != old.attempt or (error is not None and error.code == errors.WORKER_LOST.code)
+        if actor is not death.supervisor or lease_ran_out:
+            # another process ended it, or the same one did as any may that finds the lease run out
             return
         expected = {_CODES[death.stop]} | ({errors.CANCELED.code} if old.status is Status.CANCELING else set())
-        error = new.history[-1].error
         if error is None or error.code not in expected:
             self._violation(f"{named}, ended with {error} instead of {expected}")
         if death.stop is None and new.max_attempts != old.max_attempts:

@@ -27,7 +27,7 @@ OUTLIVES_SUPERVISOR = 2 * SECOND
 """How long a runner may go on after the death of its supervisor: requests that are under way are carried out."""
 
 DEATH_NOTICED_WITHIN = SECOND
-NOT_STARTED = 0.01
+NOT_STARTED = 0.03
 KILLED_ALONE = 0.08
 
 
