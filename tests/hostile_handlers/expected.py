@@ -122,7 +122,7 @@ EXPECTED: Mapping[str, Outcome] = {
     "listens": said("done"),
     "signals_those_around": said("3 of 3 refused"),
     "asks_for_all": said("0 given"),
-    "reaches": said("network"),
+    "reaches": said("files-of-neighbours network"),
     "reports": said("done"),
     "yields_forever": STOPPED,
     "reads_a_pipe": STOPPED,

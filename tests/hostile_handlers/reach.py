@@ -7,7 +7,8 @@ import ctypes
 import gc
 import os
 import socket
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import boto3
@@ -78,6 +79,25 @@ def _calls(service: str, operation: str) -> Callable[[], object]:
     return lambda: bool(getattr(boto3.client(service), operation)())
 
 
+def _neighbours() -> Iterator[int]:
+    """Other runners, which run other tenants' jobs."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        process = int(folder.name)
+        with contextlib.suppress(OSError):
+            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            if parent == os.getppid() and process != os.getpid():
+                yield process
+
+
+def _reads_neighbours() -> bool:
+    for process in _neighbours():
+        for name in ("mem", "environ", "maps"):
+            with contextlib.suppress(OSError):
+                os.close(os.open(f"/proc/{process}/{name}", os.O_RDONLY))
+                return True
+    return False
+
+
 ATTACKS: dict[str, Callable[[], object]] = {
     "credentials-in-environment": lambda: os.environ.get("AWS_SECRET_ACCESS_KEY"),
     "credentials-of-the-sdk": lambda: boto3.Session().get_credentials(),
@@ -96,6 +116,8 @@ ATTACKS: dict[str, Callable[[], object]] = {
     "signals": _succeeded(lambda: os.kill(_supervisor(), 0)),
     "signals-to-the-first": _succeeded(os.kill, 1, 0),
     "descriptors": lambda: [one for one in Path("/proc/self/fd").iterdir() if int(one.name) > 8],
+    "neighbours": _reads_neighbours,
+    "files-of-neighbours": lambda: list(Path(tempfile.gettempdir()).parent.glob("coatcheck-runner-*"))[1:],
     "network": lambda: socket.create_server(("127.0.0.1", 0)),
 }
 """What a handler may try. The network is open to it."""

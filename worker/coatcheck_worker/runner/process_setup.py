@@ -8,7 +8,7 @@ import socket
 import tempfile
 
 from coatcheck_worker import memory
-from coatcheck_worker.process_isolation import adopt_orphans, end_with_parent, give_up_privileges
+from coatcheck_worker.process_isolation import adopt_orphans, end_with_parent, give_up_privileges, hide_memory
 from coatcheck_worker.runner.signal_filter import protect_processes
 
 _IGNORED = frozenset({signal.SIGPIPE, signal.SIGXFSZ})
@@ -35,6 +35,8 @@ def become_runner(channel: socket.socket, output: int, *, megabytes: int, scratc
     os.environ["TMPDIR"] = scratch
     tempfile.tempdir = scratch
     give_up_privileges()
+    # runners have one user: the job beside this one may be another tenant's
+    hide_memory()
     protect_processes([os.getppid(), supervisor])
     memory.limit(megabytes)
 
