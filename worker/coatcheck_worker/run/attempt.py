@@ -150,17 +150,19 @@ class JobAttempt:
     def _store(self, value: Any, context: JobContext) -> Callable[[], Disposition]:
         """Store what the handler returned. Returns the settling write, which is still to be sent."""
         dependencies, job = self._dependencies, self._job
-        bucket = dependencies.settings.bucket
+        bucket, table, made = dependencies.settings.bucket, dependencies.settings.table, context.artifacts
         if isinstance(value, Continue):
             checkpoint = store_checkpoint(dependencies.transport, bucket, job, value.checkpoint)
-            return partial(settle.continued, dependencies, job, checkpoint)
+            if made:
+                dependencies.transport.send(job_items.put_artifacts(table, job, made, more_legs=True))
+            return partial(settle.continued, dependencies, job, checkpoint, len(made))
         result = as_result(self._handler.job_type, value)
         # a job whose result is in the bucket is looked at when it has expired: what was given up goes with it
         in_row = 0 if context.unconfirmed else MAX_RESULT_IN_ROW
         stored = store_result(dependencies.transport, bucket, job, result, in_row=in_row, check=context.check)
-        if context.artifacts:
-            dependencies.transport.send(job_items.put_artifacts(dependencies.settings.table, job, context.artifacts))
-        return partial(settle.succeeded, dependencies, job, stored, len(context.artifacts))
+        if made:
+            dependencies.transport.send(job_items.put_artifacts(table, job, made))
+        return partial(settle.succeeded, dependencies, job, stored, len(made))
 
     def _ended_by(self, error: BaseException) -> Disposition:
         if self.heartbeat.stop is not None and isinstance(error, (Stopped, asyncio.CancelledError)):
@@ -169,7 +171,9 @@ class JobAttempt:
             return self._stop()
         # the client reads the reason, and it may hold what a tenant sent
         trace = None if isinstance(error, Reject) else error
-        log.warning("%s: attempt %d failed: %s", self._job.id, self._job.attempt, type(error).__name__, exc_info=trace)
+        log.warning(
+            "%s: attempt %d failed: %s", self._job.id, self._job.counted_attempt, type(error).__name__, exc_info=trace
+        )
         with self._settling:
             disposition = settle.raised(self._dependencies, self._job, self._policy, error)
         discard_attempt(self._dependencies, self._job)

@@ -18,7 +18,7 @@ from coatcheck.core.lifecycle import FAIL, SUCCEED, TIME_OUT, Status, Transition
 from coatcheck_worker.dependencies import Ack, Dependencies, Disposition, Redeliver
 from coatcheck_worker.run.handler_errors import reason_of
 from coatcheck_worker.run.heartbeat import StopReason
-from coatcheck_worker.run.retry_decision import GiveUp, decide
+from coatcheck_worker.run.retry_decision import GiveUp, RetryIn, decide
 from coatcheck_worker.storage.orphans import discard_attempt
 from coatcheck_worker.storage.results import BadResult
 
@@ -44,18 +44,20 @@ def succeeded(dependencies: Dependencies, job: Job, result: Blob, artifact_count
     return Ack()
 
 
-def continued(dependencies: Dependencies, job: Job, checkpoint: Blob) -> Disposition:
-    """The handler saved a checkpoint and asked for more time."""
+def continued(dependencies: Dependencies, job: Job, checkpoint: Blob, artifact_count: int) -> Disposition:
+    """The handler saved a checkpoint and asked for more time.
+
+    A write that is refused may be our own, repeated, and the next leg may have begun: this one's artifacts stay.
+    """
     _spill(dependencies, job)
-    transition = transitions.continue_later(
-        dependencies.settings.table, job, now=dependencies.clock(), checkpoint=checkpoint
-    )
+    now, table = dependencies.clock(), dependencies.settings.table
+    transition = transitions.continue_later(table, job, now=now, checkpoint=checkpoint, artifact_count=artifact_count)
     return Redeliver(0) if _commit(dependencies, job, transition) else Ack()
 
 
 def raised(dependencies: Dependencies, job: Job, policy: RetryPolicy, error: BaseException) -> Disposition:
     """The handler raised `error`."""
-    match decide(policy, attempt=job.attempt, max_attempts=job.max_attempts, error=error, roll=dependencies.roll()):
+    match _decide(dependencies, job, policy, error):
         case GiveUp():
             return _give_up(dependencies, job, FAIL, _describe(error, job))
         case wait:
@@ -78,12 +80,19 @@ def stopped(
     if stop is StopReason.HANDED_BACK:
         return _retry(dependencies, job, JobError(errors.HANDED_BACK.code, stop.value), 0, counted=False)
     allowed = (deadline - (job.claimed_at or deadline)) / SECOND
-    error = JobError(errors.TIMED_OUT.code, f"attempt {job.attempt} was stopped at its time limit of {allowed:g} s")
-    match decide(policy, attempt=job.attempt, max_attempts=job.max_attempts, error=None, roll=dependencies.roll()):
+    error = JobError(
+        errors.TIMED_OUT.code, f"attempt {job.counted_attempt} was stopped at its time limit of {allowed:g} s"
+    )
+    match _decide(dependencies, job, policy, None):
         case GiveUp():
             return _give_up(dependencies, job, TIME_OUT, error)
         case wait:
             return _retry(dependencies, job, error, wait.seconds)
+
+
+def _decide(dependencies: Dependencies, job: Job, policy: RetryPolicy, error: BaseException | None) -> RetryIn | GiveUp:
+    attempt, most = job.counted_attempt, job.counted_max_attempts
+    return decide(policy, attempt=attempt, max_attempts=most, error=error, roll=dependencies.roll())
 
 
 def not_begun(dependencies: Dependencies, job: Job, error: OSError) -> Disposition:
@@ -152,24 +161,24 @@ def _commit(dependencies: Dependencies, job: Job, transition: Call[transitions.T
     """Send the write that ends the attempt. Returns whether it took effect. A cancel that came before it wins."""
     outcome = dependencies.transport.send(transition)
     if isinstance(outcome, Job):
-        log.info("%s is %s after attempt %d", job.id, outcome.status, job.attempt)
+        log.info("%s is %s after attempt %d", job.id, outcome.status, job.counted_attempt)
         run(dependencies.transport, notify_deliverer(dependencies.settings, outcome))
         return True
     row = outcome.job
     if row is None or (row.attempt, row.created_at) != (job.attempt, job.created_at):
-        log.warning("%s: attempt %d lost its lease; nothing of it is kept", job.id, job.attempt)
+        log.warning("%s: attempt %d lost its lease; nothing of it is kept", job.id, job.counted_attempt)
         return False
     if row.status is Status.CANCELING:
         canceled = dependencies.transport.send(
             transitions.cancel(dependencies.settings.table, job, now=dependencies.clock(), error=_CANCELED)
         )
-        log.info("%s is canceled after attempt %d", job.id, job.attempt)
+        log.info("%s is canceled after attempt %d", job.id, job.counted_attempt)
         if isinstance(canceled, Job):
             run(dependencies.transport, notify_deliverer(dependencies.settings, canceled))
         return False
     # The row already left this attempt: the reply to our own write was lost and the write repeated, or the sweeper was
     # faster. A success can only be our own, since only the holder of the fence can write one.
-    log.info("%s was already %s after attempt %d", job.id, row.status, job.attempt)
+    log.info("%s was already %s after attempt %d", job.id, row.status, job.counted_attempt)
     run(dependencies.transport, notify_deliverer(dependencies.settings, row))
     return _was_our_write(row.status)
 
@@ -197,7 +206,7 @@ def _describe(error: BaseException, job: Job) -> JobError:
         case BadResult():
             return _job_error(errors.BAD_RESULT.code, error)
         case _:
-            attempt = f"attempt {job.attempt} of {job.max_attempts}"
+            attempt = f"attempt {job.counted_attempt} of {job.counted_max_attempts}"
             return _job_error(errors.HANDLER_ERROR.code, f"the handler raised {type(error).__name__} in {attempt}")
 
 
