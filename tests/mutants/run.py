@@ -16,7 +16,7 @@ import pytest
 
 from tests.model.check import explore
 from tests.model.machine import JobMachine, by_name
-from tests.mutants import code_mutants, lifecycle_mutants, maintenance_mutants, sweeper_mutants
+from tests.mutants import code_mutants, leg_mutants, lifecycle_mutants, maintenance_mutants, sweeper_mutants
 from tests.mutants.mutant import Mutant
 from tests.simulation.run import play_all, say
 
@@ -25,6 +25,7 @@ MUTANTS = {
     for mutant in (
         *lifecycle_mutants.MUTANTS,
         *code_mutants.MUTANTS,
+        *leg_mutants.MUTANTS,
         *maintenance_mutants.MUTANTS,
         *sweeper_mutants.MUTANTS,
     )
