@@ -23,7 +23,10 @@ class Context(Protocol):
 
     @property
     def job_id(self) -> str:
-        """The job's id: with `attempt`, what to key external effects by, since a handler may run twice."""
+        """The job's id: what to key external effects by, since a handler may run twice.
+
+        All legs of a job have the same: a job with several adds what its checkpoint says.
+        """
 
     @property
     def tenant(self) -> str:
@@ -31,11 +34,11 @@ class Context(Protocol):
 
     @property
     def attempt(self) -> int:
-        """1 for the first attempt."""
+        """1 for the first attempt. A leg that follows a `Continue` is of the same attempt."""
 
     @property
     def max_attempts(self) -> int:
-        """How many attempts this job has."""
+        """How many attempts this job has, whatever the number of its legs."""
 
     @property
     def checkpoint(self) -> Any:
@@ -84,5 +87,7 @@ class Context(Protocol):
         """A file to write that becomes the artifact `name` (`[A-Za-z0-9._-]`, at most 100 characters).
 
         Streamed to S3 while written; kept when the `with` block ends without an exception, and seen by clients
-        once the job has succeeded.
+        once the job has succeeded. A leg that ends in `Continue` keeps its artifacts, and one that fails does not. The
+        same name in a later leg replaces what an earlier one wrote; within one leg it raises ValueError. A job
+        writes at most 1,000 artifacts in all its legs.
         """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import logging
 import time
 from collections.abc import Iterator, Mapping
@@ -21,6 +22,7 @@ from coatcheck.authoring.loading import resolve_handler
 from coatcheck.authoring.types import Body, Continue, JobType, Result, Run
 from coatcheck.authoring.upload import Upload
 from coatcheck.core.ids import ARTIFACT_NAME
+from coatcheck.core.pack import to_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +37,8 @@ class Artifact:
 class Outcome:
     """The outcome of a handler's run.
 
-    `output` is what it returned: a model, a `Result`, a `Continue` or None. `body` is the result's bytes as a client
-    would download them: those of a `Result`, or the model as JSON.
+    `output` is what its last leg returned: a model, a `Result`, a `Continue` or None. `body` is the result's bytes as a
+    client would download them: those of a `Result`, or the model as JSON. `artifacts` and `progress` are of all legs.
     """
 
     output: Any
@@ -118,7 +120,7 @@ class LocalContext:
     def artifact(self, name: str, content_type: str = "application/octet-stream") -> Iterator[BinaryIO]:
         """A file that can only be written, from start to end; kept when the block ends without an exception.
 
-        Raises ValueError for a name that is not allowed or that this run has used.
+        Raises ValueError for a name that is not allowed or that this leg has used.
         """
         if not ARTIFACT_NAME.fullmatch(name) or name in self.artifacts:
             raise ValueError(f"an artifact needs a new name of 1 to 100 of [A-Za-z0-9._-], no dot first, not {name!r}")
@@ -177,29 +179,50 @@ def run_job(
     timeout: float | None = None,
     checkpoint: Any = None,
     secrets: Mapping[str, str] | None = None,
+    legs: int = 1,
 ) -> Outcome:
-    """Run a job's handler once on `given` (its input model, or the JSON object a client would send).
+    """Run a job's handler on `given` (its input model, or the JSON object a client would send).
 
-    Returns what it made. Whatever the handler raises comes out: `Reject`, `RetryLater`, `Stopped` after `timeout`
-    seconds (the job type's own by default). Raises pydantic's ValidationError for an input the service would refuse,
-    and TypeError when the handler returns something else than its job type says. The result is held in memory: keep
-    it small.
+    Returns what it made. While the handler returns `Continue`, up to `legs` legs are run, each from the checkpoint of
+    the one before, as JSON, with a `workdir` and a timeout of its own; the first starts from `checkpoint`. If the last
+    of them returns `Continue` too, that is the output.
+
+    Whatever the handler raises comes out: `Reject`, `RetryLater`, `Stopped` after `timeout` seconds (the job type's own
+    by default). Raises pydantic's ValidationError for an input the service would refuse, TypeError when the handler
+    returns something else than its job type says, and TypeError or ValueError for a checkpoint that is not JSON. The
+    result is held in memory: keep it small.
     """
+    if legs < 1:
+        raise ValueError(f"legs is 1 or more, not {legs}")
     wanted = given if isinstance(given, BaseModel) else job_type.input.model_validate(given)
-    with TemporaryDirectory(prefix="coatcheck-test-") as folder:
-        ctx = LocalContext(
-            workdir=Path(folder),
-            uploads=uploads or {},
-            attempt=attempt,
-            max_attempts=job_type.max_attempts,
-            timeout=job_type.timeout if timeout is None else timeout,
-            checkpoint=checkpoint,
-            secrets=secrets or {},
-        )
-        output = _finished(resolve_handler(job_type), wanted, ctx)
-        if not isinstance(output, (job_type.output, Continue)):
-            raise TypeError(f"{job_type.name} returned {type(output).__name__}, not {job_type.output.__name__}")
-        return Outcome(output, _body(output), ctx.artifacts, ctx.reported)
+    artifacts: dict[str, Artifact] = {}
+    progress: list[tuple[float, str | None]] = []
+    for _ in range(legs):
+        with TemporaryDirectory(prefix="coatcheck-test-") as folder:
+            ctx = LocalContext(
+                workdir=Path(folder),
+                uploads=uploads or {},
+                attempt=attempt,
+                max_attempts=job_type.max_attempts,
+                timeout=job_type.timeout if timeout is None else timeout,
+                checkpoint=checkpoint,
+                secrets=secrets or {},
+            )
+            output = _output(job_type, wanted, ctx)
+            body = _body(output)
+        artifacts |= ctx.artifacts
+        progress += ctx.reported
+        if not isinstance(output, Continue):
+            break
+        checkpoint = json.loads(to_json(output.checkpoint))
+    return Outcome(output, body, artifacts, progress)
+
+
+def _output(job_type: JobType[Any, Any], wanted: BaseModel, ctx: Context) -> object:
+    output = _finished(resolve_handler(job_type), wanted, ctx)
+    if not isinstance(output, (job_type.output, Continue)):
+        raise TypeError(f"{job_type.name} returned {type(output).__name__}, not {job_type.output.__name__}")
+    return output
 
 
 def _finished(run: Run[Any, Any], wanted: BaseModel, ctx: Context) -> object:

@@ -57,3 +57,9 @@ def _of_attempts(job: Job) -> Iterator[Rule]:
         f"it was started at {job.started_at} in attempt {job.attempt}",
         (job.attempt > 0) is (job.started_at is not None),
     )
+    legs = job.legs
+    yield f"in attempt {job.attempt} its legs are {legs}", 0 <= legs.count <= legs.last <= job.attempt
+    yield f"it runs in the leg {job.attempt} that has ended", not job.status.active or legs.last < job.attempt
+    yield f"its legs are {legs}, and artifacts are kept of another", 0 <= legs.kept <= legs.last
+    yield f"its legs are {legs}, and none has made the artifacts", (legs.kept > 0) is (legs.artifacts > 0)
+    yield f"its legs are {legs} of {job.max_attempts} attempts", job.counted_max_attempts > 0

@@ -33,6 +33,33 @@ class Blob:
 
 
 @dataclass(frozen=True, slots=True)
+class Artifact:
+    """A file that a handler made beside the result. `attempt` is the number under which its bytes are stored."""
+
+    blob: Blob
+    attempt: int
+
+    @property
+    def name(self) -> str:
+        """Its name, unique within the job."""
+        return self.blob.filename or ""
+
+
+@dataclass(frozen=True, slots=True)
+class Legs:
+    """The legs of a job that have ended in `Continue`.
+
+    `count` is how many there were, and `last` is the attempt number of the last one. `kept` is that of the last one
+    that made artifacts, and `artifacts` is how many all of them made. 0 stands for none.
+    """
+
+    count: int = 0
+    last: int = 0
+    kept: int = 0
+    artifacts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class JobError:
     """Why a job or an attempt ended badly: a code of `errors.JOB_ERRORS`, and what happened this time."""
 
@@ -65,7 +92,8 @@ class Job:
     check the row. It is always set until the job ends, and afterwards while the job has something in the bucket.
     `due_shard` is the partition of the `due` index that holds its entry.
     `start_at`: the job is not claimed before this time (delay or backoff). `queue_deadline`: the job expires when it
-    has not started by then. `max_attempts` grows by one with each `continue`, since that leg was no failed attempt.
+    has not started by then. `attempt` is the fence: it grows with each claim. `max_attempts` grows by one with each
+    `continue`, since that leg was no failed attempt; `counted_attempt` and `counted_max_attempts` leave the legs out.
     `history_from` is the number of the first event in `history`; earlier ones were moved to items of their own.
     `digest` is the digest of the request that created the job, for idempotency. `meant` is the digest of what that
     request means, where it differs (see `coatcheck_service.actions.idempotency`). `dispatches` counts the messages
@@ -117,11 +145,28 @@ class Job:
     dead_letter: str | None = None
     type_missed_at: int | None = None
     meant: bytes | None = None
+    legs: Legs = Legs()
 
     @property
     def done(self) -> bool:
         """Whether the job has ended, one way or another."""
         return self.status.final
+
+    @property
+    def counted_attempt(self) -> int:
+        """The number of the attempt, as clients and handlers are told it: all legs of one attempt have the same."""
+        between_legs = self.legs.count > 0 and self.legs.last == self.attempt
+        return self.attempt - self.legs.count + between_legs
+
+    @property
+    def counted_max_attempts(self) -> int:
+        """How many attempts the job has, as clients and handlers are told it."""
+        return self.max_attempts - self.legs.count
+
+    @property
+    def has_artifacts(self) -> bool:
+        """Whether clients are shown artifacts: those of all legs, once the job has succeeded."""
+        return self.status is Status.SUCCEEDED and (self.artifact_count > 0 or self.legs.kept > 0)
 
     def gone(self, now: int) -> bool:
         """Whether its retention is over: the row then waits for DynamoDB to delete it, which may take a while."""

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from coatcheck.core.clock import DAY, HOUR, MINUTE, SECOND
 from coatcheck.core.ids import make_id
-from coatcheck.core.job import Job
+from coatcheck.core.job import Job, Legs
 from coatcheck.core.lifecycle import CLAIM, TRANSITIONS, Status
 
 STARTED = CLAIM.event or ""
@@ -191,6 +191,8 @@ def job_at_event(job: Job, event: str) -> Job:
         version=(job.started_version or 1) + 1,
         updated_at=job.started_at or job.updated_at,
         attempt=1,
+        max_attempts=job.counted_max_attempts,
+        legs=Legs(),
         finished_at=None,
         expires_at=None,
         progress=None,

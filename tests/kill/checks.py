@@ -9,7 +9,9 @@ from coatcheck.core import errors
 from coatcheck.core.aws import s3, s3_keys
 from coatcheck.core.aws.dynamodb import job_items
 from coatcheck.core.aws.dynamodb.history import earlier_events
+from coatcheck.core.aws.flow import run
 from coatcheck.core.clock import SECOND
+from coatcheck.core.flows.artifacts import all_artifacts
 from coatcheck.core.invariants import broken_invariants
 from coatcheck.core.job import Blob, Job, JobEvent
 from coatcheck.core.lifecycle import Status
@@ -102,12 +104,12 @@ def _wrong_deliveries(emulator: Emulator, job: Job) -> Iterator[str]:
 
 def _wrong_bytes(emulator: Emulator, job: Job) -> Iterator[str]:
     assert job.result is not None
-    made = emulator.aws.send(job_items.get_artifacts(emulator.settings.table, job)) if job.artifact_count else ()
+    made = run(emulator.aws, all_artifacts(emulator.settings.table, job))
     if len(made) != job.artifact_count:
         yield f"has {job.artifact_count} artifacts, of which {len(made)} are listed"
     for blob, key in [
         (job.result, s3_keys.result_key(job)),
-        *((b, s3_keys.artifact_key(job, b.filename or "")) for b in made),
+        *((one.blob, s3_keys.artifact_key(job, one.name, one.attempt)) for one in made),
     ]:
         content = _fetched(emulator, blob, key)
         if content is None or (len(content), hashlib.sha256(content).digest()) != (blob.size, blob.sha256):

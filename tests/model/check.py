@@ -92,6 +92,7 @@ def _violations(before: State, step: Step) -> Iterator[str]:
         yield f"a beat moved the lease of attempt {old.attempt} back"
     if step.transition == "cancel waiting" and before.seen != old.attempt:
         yield f"a cancel was decided on before attempt {old.attempt} was started, which nobody is told of then"
+    yield from _of_legs(old, new, step)
     yield from _taken(old, new, step)
     yield from _untimely(old, new)
     if new.status is Status.SUCCEEDED and (new.result != step.fence or old.status is not Status.RUNNING):
@@ -100,6 +101,12 @@ def _violations(before: State, step: Step) -> Iterator[str]:
         yield f"{new.status} with a result"
     if old.status is Status.CANCELING and new.status not in {Status.CANCELING, Status.CANCELED}:
         yield f"a cancel was accepted, and the job is {new.status}"
+
+
+def _of_legs(old: Row, new: Row, step: Step) -> Iterator[str]:
+    kept = step.fence if step.transition == "continue" else old.leg
+    if new.leg != kept:
+        yield f"{step.transition!r} in attempt {old.attempt} keeps the artifacts of leg {new.leg}, not of {kept}"
 
 
 def _taken(old: Row, new: Row, step: Step) -> Iterator[str]:

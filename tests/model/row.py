@@ -30,7 +30,11 @@ class Lease(IntEnum):
 
 
 class Row(NamedTuple):
-    """What of a job's row decides. `result`: the attempt whose result it points to, or 0."""
+    """What of a job's row decides.
+
+    `result`: the attempt whose result it points to, or 0. `leg`: the attempt that was the last leg, or 0; in the model
+    each leg makes artifacts.
+    """
 
     status: Status
     attempt: int
@@ -39,6 +43,7 @@ class Row(NamedTuple):
     start_due: bool = True
     ttl: Ttl = Ttl.NONE
     result: int = 0
+    leg: int = 0
 
 
 class Actor(NamedTuple):
@@ -65,7 +70,12 @@ _WRITES: Mapping[str, Callable[[Row], Mapping[str, Any]]] = {
     "claim": lambda row: {**_ENDED, "lease": Lease.RUNS, "attempt": row.attempt + 1},
     "renew lease": lambda _: {"lease": Lease.RUNS},
     "retry": lambda _: {"lease": Lease.NONE, "start_due": True},
-    "continue": lambda row: {"lease": Lease.NONE, "start_due": True, "max_attempts": row.max_attempts + 1},
+    "continue": lambda row: {
+        "lease": Lease.NONE,
+        "start_due": True,
+        "max_attempts": row.max_attempts + 1,
+        "leg": row.attempt,
+    },
     "succeed": lambda row: {**_ENDED, "result": row.attempt},
     "fail": lambda _: _ENDED,
     "time out": lambda _: _ENDED,

@@ -11,7 +11,7 @@ from coatcheck.core.aws.call import Call
 from coatcheck.core.aws.dynamodb import job_items, transitions
 from coatcheck.core.aws.dynamodb.keys import JobKey
 from coatcheck.core.invariants import broken_invariants
-from coatcheck.core.job import JSON, Blob, Job, JobError
+from coatcheck.core.job import JSON, Blob, Job, JobError, Legs
 from coatcheck.core.lifecycle import SUCCEED, TRANSITIONS, Guard, Status, Transition
 from tests.job_rows import NOW, make_job
 from tests.model.check import describe, explore
@@ -66,9 +66,10 @@ def test_the_sweeper_needs_the_lease_to_be_out(transition: Transition) -> None:
 
 FENCE = 1
 ROWS = [
-    Row(status, attempt, 2, lease, start_due=due, ttl=ttl)
+    Row(status, attempt, 2, lease, start_due=due, ttl=ttl, leg=leg)
     for status in Status
     for attempt in range(3)
+    for leg in range(min(attempt, 1) + 1)
     for lease in Lease
     for due in (True, False)
     for ttl in Ttl
@@ -114,7 +115,7 @@ _CALLS: Mapping[str, Callable[[JobKey, Job], Call[transitions.TransitionOutcome]
     "release": lambda key, _: transitions.release("table", key, now=NOW),
     "claim": lambda key, _: transitions.claim("table", key, now=NOW, lease=MINUTE, owner="me"),
     "renew lease": lambda _, job: transitions.renew_lease("table", job, now=NOW, lease=MINUTE, progress=None),
-    "continue": lambda _, job: transitions.continue_later("table", job, now=NOW, checkpoint=_blob()),
+    "continue": lambda _, job: transitions.continue_later("table", job, now=NOW, checkpoint=_blob(), artifact_count=1),
     "succeed": lambda _, job: transitions.settle("table", job, SUCCEED, now=NOW, result=_blob()),
     "cancel waiting": lambda _, job: transitions.cancel_waiting("table", job, now=NOW, error=ERROR),
     "request cancel": lambda _, job: transitions.request_cancel("table", job, now=NOW),
@@ -142,6 +143,7 @@ def _job(row: Row) -> Job:
         finished_at=NOW if row.status.final else None,
         expires_at=NOW + MINUTE if row.status.final else None,
         max_attempts=row.max_attempts,
+        legs=Legs(1, row.leg, row.leg, 1) if row.leg else Legs(),
         start_at=None if row.start_due else NOW + MINUTE,
         queue_deadline={Ttl.NONE: None, Ttl.PENDING: NOW + MINUTE, Ttl.PASSED: NOW - 1}[row.ttl],
         lease_until={Lease.NONE: None, Lease.RUNS: NOW + MINUTE, Lease.OUT: NOW - 1}[row.lease],
@@ -158,4 +160,5 @@ def _row(job: Job) -> Row:
         start_due=job.start_at is None or job.start_at <= NOW,
         ttl=Ttl.NONE if deadline is None else Ttl.PASSED if deadline <= NOW else Ttl.PENDING,
         result=job.attempt if job.result else 0,
+        leg=job.legs.kept,
     )

@@ -17,7 +17,14 @@ import pytest
 
 from tests.model.check import explore
 from tests.model.machine import JobMachine, by_name
-from tests.mutants import code_mutants, lifecycle_mutants, maintenance_mutants, supervisor_mutants, sweeper_mutants
+from tests.mutants import (
+    code_mutants,
+    leg_mutants,
+    lifecycle_mutants,
+    maintenance_mutants,
+    supervisor_mutants,
+    sweeper_mutants,
+)
 from tests.mutants.mutant import BUG, Mutant
 from tests.simulation.run import play_all, say
 
@@ -26,6 +33,7 @@ MUTANTS = {
     for mutant in (
         *lifecycle_mutants.MUTANTS,
         *code_mutants.MUTANTS,
+        *leg_mutants.MUTANTS,
         *maintenance_mutants.MUTANTS,
         *sweeper_mutants.MUTANTS,
         *supervisor_mutants.MUTANTS,

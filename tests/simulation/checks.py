@@ -18,6 +18,7 @@ from coatcheck.core.job import Job
 from coatcheck.core.lifecycle import Status
 from coatcheck.core.pack import to_json
 from coatcheck.core.webhooks import Delivery, DeliveryKey, DeliveryStatus, WebhookEndpoint, pending_events
+from tests.simulation.artifacts import ExpectedArtifacts
 from tests.simulation.fault_history import AttemptKey, FaultHistory
 from tests.simulation.index import Key
 from tests.simulation.item_kinds import forgets_unknown, is_backlog, is_newer
@@ -80,6 +81,7 @@ class Checks:
         self.steady: list[WebhookEndpoint] = []
         self.deleted_endpoints: dict[str, int] = {}
         self.made: dict[AttemptKey, bytes] = {}
+        self.artifacts = ExpectedArtifacts()
         self._claims: dict[AttemptKey, tuple[int, Job]] = {}
         self._running: dict[AttemptKey, Process] = {}
         self._holders: dict[AttemptKey, Process] = {}
@@ -191,6 +193,7 @@ class Checks:
             self._claimed(old, new)
         elif old.status in {Status.RUNNING, Status.CANCELING} and new.status not in {old.status, Status.CANCELING}:
             self._left(old, new)
+            self.artifacts.ended(new)
         elif new.status is old.status and new.status in {Status.RUNNING, Status.CANCELING}:
             self._lease_renewed(old, new)
         if new.done:

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from itertools import pairwise
 
+from coatcheck.core.api.views import event_views
 from coatcheck.core.aws import s3_keys
 from coatcheck.core.aws.dynamodb.codec import decode_events
 from coatcheck.core.aws.dynamodb.keys import artifacts
@@ -43,6 +44,7 @@ def _violations(checks: Checks, model: Model, now: int) -> Iterator[str]:
         yield from _unannounced(checks, job)
         if job.status is Status.SUCCEEDED and not job.gone(now + SKEW):
             yield from _flaws_in_result(checks, job, model)
+            yield from checks.artifacts.flaws(job, model)
     yield from _not_removed(checks, model, now)
 
 
@@ -70,6 +72,10 @@ def _flaws_in_history(job: Job, model: Model) -> Iterator[str]:
     started = sum(event.type == "job.started" for event in announced)
     if started != job.attempt:
         yield f"the history of {job.id} tells of {started} starts in {job.attempt} attempts"
+    if announced:
+        attempt = event_views(announced, job.id, "")[-1].attempt
+        if attempt != job.counted_attempt:
+            yield f"{job.id} is shown in attempt {job.counted_attempt}, and its history in {attempt}"
 
 
 def _unannounced(checks: Checks, job: Job) -> Iterator[str]:

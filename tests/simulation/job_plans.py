@@ -61,10 +61,10 @@ class PlannedHandler:
         """Do the act of this attempt. Raises what it asks for."""
         attempt_key = _attempt_key(ctx)
         checks = self._world.checks
-        self._world.say(self._runner, f"runs attempt {ctx.attempt} of {ctx.job_id}")
+        self._world.say(self._runner, f"runs attempt {attempt_key[2]} of {ctx.job_id}")
         checks.begins(self._supervisor, attempt_key, ctx.checkpoint)
         try:
-            attempt_plan = plan.acts[min(ctx.attempt, len(plan.acts)) - 1]
+            attempt_plan = plan.acts[min(attempt_key[2], len(plan.acts)) - 1]
             self._work_for(attempt_plan, ctx)
             return _OUTCOMES[attempt_plan.kind](self, ctx)
         finally:
@@ -76,8 +76,7 @@ class PlannedHandler:
 
     def succeed_large(self, ctx: Context) -> Result:
         """A result that goes to the bucket, and an artifact."""
-        with ctx.artifact("copy.txt") as file:
-            file.write(b"copy")
+        self._write(ctx, "copy.txt")
         return self._result(ctx, self._world.chance.randbytes(MAX_RESULT_IN_ROW))
 
     def fail(self, _: Context) -> Result:
@@ -104,13 +103,21 @@ class PlannedHandler:
     def continue_job(self, ctx: Context) -> Result | Continue:
         """One leg of several."""
         done = ctx.checkpoint["legs"] + 1 if ctx.checkpoint else 1
+        for name in self._world.chance.choice(((), ("page",), ("page", "summary"))):
+            self._write(ctx, name if name == "summary" else f"{name}-{done}")
         if done == self.legs:
             return self._result(ctx, b"")
         # random, so that it does not deflate to so little that it stays in the row
         padding = self._world.chance.randbytes(
             self._world.chance.choice((0, HOT_ROW_BYTES // 2, HOT_ROW_BYTES // 2))
         ).hex()
-        return Continue({"legs": done, "attempt": ctx.attempt, "padding": padding})
+        return Continue({"legs": done, "attempt": _attempt_key(ctx)[2], "padding": padding})
+
+    def _write(self, ctx: Context, name: str) -> None:
+        body = self._world.chance.randbytes(8)
+        with ctx.artifact(name) as file:
+            file.write(body)
+        self._world.checks.artifacts.written(_attempt_key(ctx), name, body)
 
     @property
     def _runner(self) -> Process:
@@ -118,7 +125,7 @@ class PlannedHandler:
 
     def _result(self, ctx: Context, padding: bytes) -> Result:
         nonce = self._world.chance.randbytes(8).hex()
-        body = f"{ctx.job_id} {ctx.attempt} {nonce}".encode() + padding
+        body = f"{ctx.job_id} {_attempt_key(ctx)[2]} {nonce}".encode() + padding
         self._world.checks.returns(_attempt_key(ctx), body)
         return Result(body)
 

@@ -141,8 +141,10 @@ _TABLE_CALLS: Sequence[Make] = (
     ),
     lambda c, t, job: put_history_page(t, replace(job, history_from=c.choice((1, 2, 14)))),
     lambda c, t, job: earlier_events(t, replace(job, history_from=15), since=c.choice((1, 2, 14))),
-    lambda c, t, job: job_items.put_artifacts(t, job, [_blob(c)]),
-    lambda _, t, job: job_items.get_artifacts(t, job),
+    lambda c, t, job: job_items.put_artifacts(t, job, [_blob(c)], more_legs=c.random() < 0.5),
+    lambda c, t, job: c.choice((job_items.get_artifacts, job_items.list_artifacts, job_items.artifact_list_keys))(
+        t, job
+    ),
     lambda _, t, job: job_items.get_jobs(t, list({_key(job), JobKey(job.tenant, "job_none")})),
     lambda c, t, job: job_items.list_jobs(
         t, job.tenant, limit=c.randint(1, 5), after=c.choice((None, job_items.JobListEntry(_key(job), job.created_at)))

@@ -9,7 +9,7 @@ from coatcheck.core.aws import s3, s3_keys
 from coatcheck.core.aws.call import AwsError
 from coatcheck.core.aws.dynamodb import job_updates
 from coatcheck.core.aws.flow import run
-from coatcheck.core.flows.remove_job import NotRemoved, remove_items, remove_objects
+from coatcheck.core.flows.remove_job import NotRemoved, remove_artifact_lists, remove_items, remove_objects
 from coatcheck.core.job import Job
 from coatcheck_worker.dependencies import Dependencies
 
@@ -31,11 +31,14 @@ def discard_lost_attempt(dependencies: Dependencies, job: Job) -> None:
 def remove_expired(dependencies: Dependencies, job: Job) -> None:
     """Remove all that an expired job left in the bucket. Raises AwsError and NotRemoved.
 
-    Other items of the job go by their own TTL, except for a job whose owner deletes it: a DELETE may have died.
+    Other items of the job go by their own TTL, except for a job whose owner deletes it: a DELETE may have died. The TTL
+    of a list of artifacts between two legs is long, since nobody knew when the job would end.
     """
     settings, transport = dependencies.settings, dependencies.transport
     if job_updates.is_purged(job):
         run(transport, remove_items(settings.table, job, now=dependencies.clock()))
+    elif job.legs.kept:
+        run(transport, remove_artifact_lists(settings.table, job))
     for prefix in s3_keys.job_prefixes(job.tenant, job.id):
         run(transport, remove_objects(settings.bucket, prefix, left_by=job))
         for upload in _unfinished(dependencies, prefix):

@@ -97,8 +97,10 @@ class Artifact(StoredBlob):
 class RunJob(_Message):
     """Run the handler of this attempt. The body is the input, followed by the checkpoint if there is one.
 
-    Times are in milliseconds since the epoch. `attempt` is the fence: S3 keys hold it. `inline_checkpoint` is how many
-    bytes of a checkpoint the row takes. Only an outcome with the same `number` is that of this attempt.
+    Times are in milliseconds since the epoch. `attempt` is the fence: S3 keys hold it; handlers are told
+    `counted_attempt`, in which legs do not count. `earlier_artifacts` is how many artifacts earlier legs made,
+    `inline_checkpoint` how many bytes of a checkpoint the row takes. Only an outcome with the same `number` is that of
+    this attempt.
     """
 
     kind: Literal["run"] = "run"
@@ -109,7 +111,9 @@ class RunJob(_Message):
     lane: str
     created_at: int
     attempt: int
-    max_attempts: int
+    counted_attempt: int
+    counted_max_attempts: int
+    earlier_artifacts: int = 0
     deadline: int
     bucket: str
     workdir: str

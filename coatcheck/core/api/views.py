@@ -17,7 +17,8 @@ from coatcheck.core.api.models import (
 )
 from coatcheck.core.clock import rfc3339
 from coatcheck.core.errors import JOB_ERRORS, FieldError, JobErrorKind
-from coatcheck.core.job import Blob, Job, JobError, JobEvent, Progress
+from coatcheck.core.job import Artifact, Blob, Job, JobError, JobEvent, Progress
+from coatcheck.core.lifecycle import CLAIM, CONTINUE
 
 _KINDS = {kind.code: kind for kind in JOB_ERRORS}
 
@@ -37,8 +38,8 @@ def job_url(job_id: str, base_url: str) -> str:
     return f"{base_url}/v1/jobs/{job_id}"
 
 
-def job_view(job: Job, artifacts: Sequence[Blob], base_url: str) -> JobView:
-    """`job` as clients see it. `artifacts` is what its last attempt made, `base_url` the service without /v1."""
+def job_view(job: Job, artifacts: Sequence[Artifact], base_url: str) -> JobView:
+    """`job` as clients see it. `artifacts` is what all its legs made, `base_url` the service without /v1."""
     own = job_url(job.id, base_url)
     return JobView(
         id=job.id,
@@ -52,12 +53,12 @@ def job_view(job: Job, artifacts: Sequence[Blob], base_url: str) -> JobView:
         finished_at=_time(job.finished_at),
         run_at=_time(job.run_at),
         expires_at=_time(job.expires_at),
-        attempt=job.attempt,
-        max_attempts=job.max_attempts,
+        attempt=job.counted_attempt,
+        max_attempts=job.counted_max_attempts,
         progress=None if job.progress is None else progress_view(job.progress),
         error=_job_problem(job.error, job.id, base_url),
         result=None if job.result is None else ResultView(**_stored(job.result, job)),
-        artifacts=[ArtifactView(name=made.filename or "", **_stored(made, job)) for made in artifacts],
+        artifacts=[ArtifactView(name=made.name, **_stored(made.blob, job)) for made in artifacts],
         metadata=dict(job.metadata),
         replayed_from=job.replayed_from,
         urls=Urls(self=own, result=f"{own}/result", cancel=f"{own}/cancel", events=f"{own}/events"),
@@ -72,11 +73,16 @@ def progress_view(progress: Progress) -> ProgressView:
 def event_views(
     events: Sequence[JobEvent], job_id: str, base_url: str, *, offset: int = 0, attempts: int = 0
 ) -> list[EventView]:
-    """A job's history as clients see it, oldest first, after `offset` events, which began `attempts` attempts."""
+    """A job's history as clients see it, oldest first, after `offset` events, which began `attempts` attempts.
+
+    The start of a further leg begins no attempt. A page of history never ends between two legs.
+    """
     views = []
-    attempt = attempts
+    attempt, between_legs = attempts, False
     for number, event in enumerate(events, start=offset + 1):
-        attempt += event.type == "job.started"
+        if event.type == CLAIM.event:
+            attempt += not between_legs
+        between_legs = event.type == CONTINUE.event or (between_legs and event.type != CLAIM.event)
         views.append(
             EventView(
                 id=f"evt_{number:06d}",
@@ -87,6 +93,13 @@ def event_views(
             )
         )
     return views
+
+
+def attempts_before_row(job: Job) -> int:
+    """How many attempts began before the events in the job's row, which may be the later part of its history."""
+    if job.history_from == 1 or not job.history:
+        return 0
+    return max(0, job.counted_attempt - event_views(job.history, job.id, "")[-1].attempt)
 
 
 def _time(at: int | None) -> str | None:

@@ -49,7 +49,11 @@ def checkpoint_key(job: KeyedJob, sha256: bytes) -> str:
 
 def attempt_prefix(job: KeyedJob) -> str:
     """The prefix of an attempt's objects. Each attempt has its own, so that none overwrites another's objects."""
-    return f"results/{_folder(job)}/{job.attempt}/"
+    return _attempt_prefix(job, job.attempt)
+
+
+def _attempt_prefix(job: KeyedJob, attempt: int) -> str:
+    return f"results/{_folder(job)}/{attempt}/"
 
 
 def result_key(job: KeyedJob) -> str:
@@ -57,9 +61,9 @@ def result_key(job: KeyedJob) -> str:
     return f"{attempt_prefix(job)}result"
 
 
-def artifact_key(job: KeyedJob, name: str) -> str:
-    """The key of an artifact of the attempt `job.attempt`."""
-    return f"{attempt_prefix(job)}artifacts/{name}"
+def artifact_key(job: KeyedJob, name: str, attempt: int | None = None) -> str:
+    """The key of an artifact of the attempt `job.attempt`, or of the earlier `attempt` that made it."""
+    return f"{_attempt_prefix(job, job.attempt if attempt is None else attempt)}artifacts/{name}"
 
 
 def upload_key(tenant: str, upload_id: str) -> str:

@@ -32,6 +32,16 @@ def remove_items(table: str, job: Job, *, now: int) -> Flow[None]:
     raise NotRemoved(f"more than {MAX_ROUNDS} pages of items stand beside one row")
 
 
+def remove_artifact_lists(table: str, job: Job) -> Flow[None]:
+    """Remove the lists of artifacts beside the row. Raises AwsError and NotRemoved."""
+    for _ in range(MAX_ROUNDS):
+        keys = yield from send(job_items.artifact_list_keys(table, job))
+        if not keys:
+            return
+        yield from send(job_items.delete_items(table, keys))
+    raise NotRemoved(f"more than {MAX_ROUNDS} pages of lists of artifacts stand beside one row")
+
+
 def remove_objects(bucket: str, prefix: str, *, left_by: Job | None = None) -> Flow[None]:
     """Remove the objects under a prefix; with `left_by`, only those to be removed when that job has expired.
 

@@ -45,9 +45,9 @@ async def find_download(context: RequestContext, job: Job, name: str | None) -> 
     """Find the result of a job that is done, or its artifact `name`. Raises NoResult, or NotFound for the artifact."""
     url = f"{job_url(job.id, context.base_url)}/result"
     if name is not None:
-        for blob in await load_artifacts(context.dependencies, job):
-            if blob.filename == name:
-                return Download(blob, s3_keys.artifact_key(job, name), f"{url}/{name}", name)
+        for made in await load_artifacts(context.dependencies, job):
+            if made.name == name:
+                return Download(made.blob, s3_keys.artifact_key(job, name, made.attempt), f"{url}/{name}", name)
         raise NotFound(f"{job.id} has no artifact of this name: see `artifacts` in the job.")
     if job.result is None:
         reason = f" ({job.error.code})" if job.error else ""

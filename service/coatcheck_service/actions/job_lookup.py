@@ -10,10 +10,12 @@ from coatcheck.core.api.models import JobView
 from coatcheck.core.api.views import job_view
 from coatcheck.core.aws.dynamodb import job_items
 from coatcheck.core.aws.dynamodb.keys import JobKey
+from coatcheck.core.aws.flow import run_async
 from coatcheck.core.clock import SECOND
 from coatcheck.core.errors import Gone, NotFound
+from coatcheck.core.flows.artifacts import all_artifacts
 from coatcheck.core.ids import is_id
-from coatcheck.core.job import Blob, Job
+from coatcheck.core.job import Artifact, Job
 from coatcheck.core.lifecycle import Status
 from coatcheck.core.sanitize import quoted
 from coatcheck_service.dependencies import Dependencies
@@ -53,13 +55,9 @@ def require_retained(job: Job, now: int) -> Job:
     return job
 
 
-async def load_artifacts(dependencies: Dependencies, job: Job) -> Sequence[Blob]:
+async def load_artifacts(dependencies: Dependencies, job: Job) -> Sequence[Artifact]:
     """Return the job's artifacts; this costs a read only if it has any."""
-    return (
-        await dependencies.transport.send(job_items.get_artifacts(dependencies.table, job))
-        if job.artifact_count
-        else ()
-    )
+    return await run_async(dependencies.transport, all_artifacts(dependencies.table, job))
 
 
 async def load_job_view(context: RequestContext, job: Job) -> JobView:

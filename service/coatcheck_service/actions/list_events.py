@@ -8,11 +8,10 @@ from collections.abc import AsyncGenerator
 from pydantic import BaseModel, ConfigDict, Field
 
 from coatcheck.core.api.models import EventView, Listing
-from coatcheck.core.api.views import event_views
+from coatcheck.core.api.views import attempts_before_row, event_views
 from coatcheck.core.aws.dynamodb.history import earlier_events
 from coatcheck.core.errors import FieldError
 from coatcheck.core.job import Job
-from coatcheck.core.lifecycle import CLAIM
 from coatcheck_service.http.authentication import RequestContext
 from coatcheck_service.http.field_errors import invalid_request
 
@@ -47,8 +46,7 @@ async def list_events(context: RequestContext, job: Job, query: EventQuery) -> L
 async def events_after(context: RequestContext, job: Job, number: int) -> AsyncGenerator[EventView]:
     """Yield the job's events after the one with this number (0: all of them), the oldest first."""
     if number + 1 >= job.history_from:
-        attempts = job.attempt - sum(event.type == CLAIM.event for event in job.history)
-        offset = job.history_from - 1
+        attempts, offset = attempts_before_row(job), job.history_from - 1
         for event in event_views(job.history, job.id, context.base_url, offset=offset, attempts=attempts)[
             number - offset :
         ]:

@@ -40,7 +40,7 @@ async def purge(context: RequestContext, job: Job) -> None:
 
 def _remove_rest(settings: Settings, job: Job, now: int) -> Flow[None]:
     # a base URL means that the job has webhooks: there may be deliveries, and one may be being created right now
-    if job.artifact_count or job.history_from > 1 or job.base_url or job.gone(now):
+    if job.artifact_count or job.legs.kept or job.history_from > 1 or job.base_url or job.gone(now):
         yield from remove_items(settings.table, job, now=now)
     for prefix in s3_keys.job_prefixes(job.tenant, job.id):
         yield from remove_objects(settings.bucket, prefix, left_by=job)

@@ -39,7 +39,7 @@ def _submit_request(context: RequestContext, job: Job, given: Any) -> SubmitRequ
         type=job.type,
         input=given,
         timeout=min(job.timeout_seconds, limits.timeout) if limits else None,
-        max_attempts=min(job.max_attempts, limits.max_attempts) if limits else None,
+        max_attempts=min(job.counted_max_attempts, limits.max_attempts) if limits else None,
         retention=min(job.retention // SECOND, context.dependencies.settings.max_retention),
         metadata=dict(job.metadata),
         webhook=JobWebhook(**job.webhook) if job.webhook else None,

@@ -10,12 +10,12 @@ import pytest
 from coatcheck.core.aws.dynamodb import transitions
 from coatcheck.core.aws.dynamodb.history import MAX_PAGES_PER_READ, put_history_page
 from coatcheck.core.clock import DAY
-from coatcheck.core.job import Job, JobError, JobEvent
+from coatcheck.core.job import JSON, Blob, Job, JobError, JobEvent
 from tests.aws.service.running_service import Api, problem
 
 LOST = JobError("worker-lost", "The worker died.")
 
-LEG = ("job.started", "job.continuing")
+ATTEMPT = ("job.started", "job.retrying")
 IN_A_PAGE = 12
 LONG = MAX_PAGES_PER_READ * IN_A_PAGE
 """Events that one answer takes from the pages."""
@@ -38,6 +38,28 @@ def test_they_tell_the_jobs_life(api: Api) -> None:
         ("evt_000005", "job.succeeded", 2),
     ]
     assert listed["data"][2]["error"]["code"] == "worker-lost"
+
+
+def test_all_legs_are_of_one_attempt(api: Api) -> None:
+    table, send = api.running_service.settings.table, api.running_service.worker.send
+    job_id = api.submit()["id"]
+    for _ in range(2):
+        job = api.claim(job_id)
+        send(transitions.continue_later(table, job, now=job.updated_at, checkpoint=Blob.of(b"1", JSON)))
+    view = api.http.get(f"/v1/jobs/{job_id}").json()
+    assert (view["attempt"], view["max_attempts"]) == (1, 5)
+    job = api.claim(job_id)
+    send(transitions.retry(table, job, now=job.updated_at, start_at=job.updated_at, error=LOST))
+    api.settle(api.claim(job_id))
+    listed = [(event["type"], event["attempt"]) for event in _page(api, job_id)["data"]]
+    assert listed == [
+        ("job.queued", 0),
+        *[("job.started", 1), ("job.continuing", 1)] * 2,
+        *[("job.started", 1), ("job.retrying", 1)],
+        *[("job.started", 2), ("job.succeeded", 2)],
+    ]
+    view = api.http.get(f"/v1/jobs/{job_id}").json()
+    assert (view["attempt"], view["max_attempts"]) == (2, 5)
 
 
 def test_those_that_left_the_row_are_told_first(api: Api) -> None:
@@ -99,7 +121,7 @@ def _page(api: Api, job_id: str, after: str | None = None) -> Any:
 def _with_history(api: Api, length: int) -> Job:
     """A job of many legs, `length` events of which have left its row."""
     job = api.row(api.submit()["id"])
-    events = [JobEvent(LEG[number % 2], job.created_at + number) for number in range(length)]
+    events = [JobEvent(ATTEMPT[number % 2], job.created_at + number) for number in range(length)]
     for reply in range(0, length, IN_A_PAGE):
         _put(api, replace(job, history=tuple(events[reply : reply + IN_A_PAGE]), history_from=reply + 1))
     job = replace(job, history_from=length + 1)

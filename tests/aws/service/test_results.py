@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from coatcheck.core.aws import s3, s3_keys
-from coatcheck.core.aws.dynamodb import job_items
+from coatcheck.core.aws.dynamodb import job_items, transitions
 from coatcheck.core.job import JSON, Blob, Job, JobError
 from coatcheck.core.lifecycle import FAIL
 from coatcheck_service.front_door import UVICORN
@@ -208,6 +208,29 @@ def test_a_content_type_that_is_none_is_not_repeated(api: Api) -> None:
     answer = api.http.get(path(job))
     assert answer.headers["content-type"] == "application/octet-stream"
     assert "x-evil" not in answer.headers
+
+
+def test_artifacts_of_earlier_legs_are_handed_out_too(api: Api) -> None:
+    send, table = api.running_service.worker.send, api.running_service.settings.table
+    job = api.claim(api.submit()["id"])
+    for name, body in {"kept.txt": SMALL, "sheet.png": LARGE, "twice.txt": b"first"}.items():
+        api.put(s3_keys.artifact_key(job, name), body)
+    files = [blob(SMALL, "text/plain", "kept.txt"), blob(LARGE, "image/png", "sheet.png")]
+    files.append(blob(b"first", "text/plain", "twice.txt"))
+    send(job_items.put_artifacts(table, job, files, more_legs=True))
+    checkpoint = Blob.of(b"1", JSON)
+    send(transitions.continue_later(table, job, now=job.updated_at, checkpoint=checkpoint, artifact_count=3))
+    job = api.claim(job.id)
+    assert api.http.get(f"/v1/jobs/{job.id}").json()["artifacts"] == []
+    api.put(s3_keys.artifact_key(job, "twice.txt"), b"second")
+    send(job_items.put_artifacts(table, job, [blob(b"second", "text/plain", "twice.txt")]))
+    job = api.settle(job, artifact_count=1)
+    view = api.http.get(f"/v1/jobs/{job.id}").json()
+    assert [made["name"] for made in view["artifacts"]] == ["kept.txt", "sheet.png", "twice.txt"]
+    assert api.http.get("/v1/jobs").json()["data"][0]["artifacts"] == view["artifacts"]
+    for name, body in {"kept.txt": SMALL, "sheet.png": LARGE, "twice.txt": b"second"}.items():
+        link = api.http.get(f"/v1/jobs/{job.id}/result/{name}", params={"link": "true"}).json()["url"]
+        assert api.anonymous.get(link).content == body
 
 
 def test_artifacts_are_listed_and_handed_out(api: Api) -> None:

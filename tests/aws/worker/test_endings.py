@@ -102,7 +102,7 @@ class TestEndings:
         row = harness.row(job)
         assert row.artifact_count == 2
         made = harness.transport.send(job_items.get_artifacts(harness.settings.table, row))
-        assert [(blob.filename, blob.size) for blob in made] == [("a.txt", 5), ("b.txt", 5)]
+        assert [(one.name, one.blob.size) for one in made] == [("a.txt", 5), ("b.txt", 5)]
 
     def test_a_rejected_job_fails_at_once_and_says_why(self, harness: WorkerHarness) -> None:
         def refuse(_: Number, ctx: Context) -> Number:
@@ -189,9 +189,9 @@ class TestEndings:
         noise = secrets.token_hex(50_000)
 
         def three_times(_: Number, ctx: Context) -> Number | Continue:
-            if ctx.attempt == 1:
+            if ctx.checkpoint is None:
                 return Continue(noise)
-            if ctx.attempt == 2:
+            if ctx.attempt == 1:
                 raise ValueError
             return Number(n=int(ctx.checkpoint == noise))
 

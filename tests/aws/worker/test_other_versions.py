@@ -214,7 +214,8 @@ def test_what_lies_beside_a_row_is_read_and_kept(raw_items: HarnessItems, versio
     listed = [[*made, "added"] for made in _opened(raw["list"])]
     raw_items.put(version, "artifacts", list=_closed(listed), **ADDED)
     (artifact,) = raw_items.send(job_items.get_artifacts(raw_items.table, job))
-    assert (artifact.filename, artifact.size, artifact.content_type) == ("a.png", 7, "image/png")
+    blob = artifact.blob
+    assert (blob.filename, blob.size, blob.content_type, artifact.attempt) == ("a.png", 7, "image/png", job.attempt)
     page = raw_items.put(version, "history", **ADDED)
     later = replace(job, history_from=4)
     assert raw_items.send(earlier_events(raw_items.table, later)) == list(job.history)

@@ -11,7 +11,7 @@ from coatcheck.core.aws.call import Call
 from coatcheck.core.aws.dynamodb import job_items, job_updates, transitions
 from coatcheck.core.aws.dynamodb.keys import JobKey
 from coatcheck.core.clock import MINUTE, SECOND
-from coatcheck.core.job import Blob, Job, JobError
+from coatcheck.core.job import Artifact, Blob, Job, JobError
 from coatcheck.core.lifecycle import FAIL, SUCCEED, Status
 from tests.aws.worker.worker_harness import Number, WorkerHarness
 
@@ -114,5 +114,5 @@ def test_each_has_a_list_of_artifacts_of_its_own(harness: WorkerHarness) -> None
         is None
     )
     assert harness.transport.send(job_items.get_artifacts(table, old)) == []
-    assert harness.transport.send(job_items.get_artifacts(table, new)) == made
+    assert harness.transport.send(job_items.get_artifacts(table, new)) == [Artifact(made[0], new.attempt)]
     assert harness.transport.send(job_items.list_job_items(table, old)) == []

@@ -102,6 +102,61 @@ def test_a_handler_may_ask_to_go_on() -> None:
     assert run_job(count, GIVEN, checkpoint=2).output == Copied(size=2)
 
 
+@job("test.pages")
+def pages(wanted: Copy, ctx: Context) -> Copied | Continue:
+    page = ctx.checkpoint["page"] if ctx.checkpoint else 1
+    assert list(ctx.workdir.iterdir()) == []
+    (ctx.workdir / "scratch").touch()
+    with ctx.artifact(f"page-{page}") as file, ctx.artifact("last") as last:
+        for each in (file, last):
+            each.write(str(page).encode())
+    ctx.progress(page / wanted.times, f"attempt {ctx.attempt}")
+    return Copied(size=page) if page == wanted.times else Continue({"page": page + 1, "seen": (page,)})
+
+
+PAGES = {**GIVEN, "times": 3}
+
+
+def test_all_legs_are_run_if_the_test_asks_for_them() -> None:
+    outcome = run_job(pages, PAGES, legs=10, attempt=2)
+    assert (outcome.output, outcome.body) == (Copied(size=3), b'{"size":3}')
+    made = {name: artifact.body for name, artifact in outcome.artifacts.items()}
+    assert made == {"page-1": b"1", "page-2": b"2", "page-3": b"3", "last": b"3"}
+    assert [message for _, message in outcome.progress] == ["attempt 2"] * 3
+
+
+def test_no_more_legs_are_run_than_asked_for() -> None:
+    outcome = run_job(pages, PAGES, legs=2)
+    assert outcome.output == Continue({"page": 3, "seen": (2,)})
+    assert (outcome.body, set(outcome.artifacts)) == (b"", {"page-1", "page-2", "last"})
+    assert set(run_job(pages, PAGES, checkpoint={"page": 2}, legs=2).artifacts) == {"page-2", "page-3", "last"}
+    with pytest.raises(ValueError, match="legs is 1 or more, not 0"):
+        run_job(pages, PAGES, legs=0)
+
+
+def test_a_checkpoint_comes_back_as_json_has_it() -> None:
+    @job("test.tuple")
+    def pair(_: Copy, ctx: Context) -> Copied | Continue:
+        if ctx.checkpoint is None:
+            return Continue({1: (2, 3)})
+        assert ctx.checkpoint == {"1": [2, 3]}
+        return Copied(size=1)
+
+    assert run_job(pair, GIVEN, legs=2).output == Copied(size=1)
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "error"), [(float("nan"), ValueError), (object(), TypeError)], ids=["nan", "object"]
+)
+def test_a_checkpoint_that_is_not_json_is_an_error(checkpoint: object, error: type[Exception]) -> None:
+    @job("test.odd")
+    def odd(_: Copy, _ctx: Context) -> Copied | Continue:
+        return Continue(checkpoint)
+
+    with pytest.raises(error, match="JSON"):
+        run_job(odd, GIVEN)
+
+
 def test_what_a_handler_raises_comes_out() -> None:
     @job("test.nothing")
     def later(_: Copy, _ctx: Context) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from coatcheck.core.aws.dynamodb.codec import decode_job, encode_job
 from coatcheck.core.aws.dynamodb.item_size import item_size
-from coatcheck.core.job import JSON, Blob, Job, JobError, JobEvent, Progress
+from coatcheck.core.job import JSON, Blob, Job, JobError, JobEvent, Legs, Progress
 from coatcheck.core.lifecycle import Status
 
 NAMES = st.text(string.ascii_letters + string.digits + "_-", min_size=1, max_size=60)
@@ -63,6 +63,7 @@ JOBS = st.builds(
     dead_letter=st.none() | NAMES,
     type_missed_at=st.none() | TIMES,
     meant=st.none() | st.binary(min_size=16, max_size=16),
+    legs=st.builds(Legs, TIMES, TIMES, TIMES, TIMES),
 )
 
 
@@ -127,5 +128,6 @@ FULL = Job(
     history_from=13,
     dead_letter="5fea7756-0ea4-451a-a703-a558b933e274",
     type_missed_at=1_800_000_000_000,
+    legs=Legs(2, last=2, kept=1, artifacts=1),
     meant=b"m" * 16,
 )

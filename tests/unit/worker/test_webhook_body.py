@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from coatcheck.core.clock import DAY, MINUTE, SECOND, rfc3339
-from coatcheck.core.job import Blob, Job, JobError, Progress
+from coatcheck.core.job import Artifact, Blob, Job, JobError, Legs, Progress
 from coatcheck.core.lifecycle import Status
 from coatcheck_worker.webhooks.event_body import MAX_BODY, event_body
 from tests.job_rows import NOW, make_job
@@ -50,7 +50,7 @@ def test_it_is_json_without_blanks_and_the_same_each_time() -> None:
 
 
 def test_a_start_has_the_time_of_the_start_and_nothing_of_the_end() -> None:
-    made = [Blob(3, b"d" * 32, "text/plain", "a.txt")]
+    made = [Artifact(Blob(3, b"d" * 32, "text/plain", "a.txt"), attempt=2)]
     told = json.loads(event_body(ended(artifact_count=1), "job.started", made))
     assert told["timestamp"] == rfc3339(NOW + SECOND)
     data = told["data"]
@@ -59,7 +59,9 @@ def test_a_start_has_the_time_of_the_start_and_nothing_of_the_end() -> None:
 
 
 LONG = "😀" * 500
-ARTIFACTS = [Blob(10**12, b"d" * 32, f"application/{'x' * 120}", f"{n:03d}{'ü' * 250}") for n in range(200)]
+ARTIFACTS = [
+    Artifact(Blob(10**12, b"d" * 32, f"application/{'x' * 120}", f"{n:03d}{'ü' * 250}"), attempt=2) for n in range(200)
+]
 METADATA = {f"{n:02d}{'😀' * 38}": LONG for n in range(16)}
 
 
@@ -73,10 +75,9 @@ METADATA = {f"{n:02d}{'😀' * 38}": LONG for n in range(16)}
     ],
 )
 def test_the_largest_job_there_can_be_is_told_of_in_20_kb(
-    artifacts: list[Blob], metadata: dict[str, str], omitted: list[str]
+    artifacts: list[Artifact], metadata: dict[str, str], omitted: list[str]
 ) -> None:
     job = ended(
-        status=Status.FAILED,
         id=f"job_{'x' * 60}",
         type="t" * 64,
         result=replace(RESULT, size=10**13, content_type=f"application/{'x' * 240}"),
@@ -87,13 +88,20 @@ def test_the_largest_job_there_can_be_is_told_of_in_20_kb(
         base_url=f"https://{'h' * 250}",
         replayed_from=f"job_{'x' * 60}",
     )
-    body = event_body(job, "job.failed", artifacts)
+    body = event_body(job, "job.succeeded", artifacts)
     assert len(body) < MAX_BODY
     told = json.loads(body)
     assert told["omitted"] == omitted
     assert told["data"]["error"]["detail"] == LONG
     assert told["data"]["progress"]["message"] == "😀" * 200
     assert [bool(told["data"][name]) for name in omitted] == [False] * len(omitted)
+
+
+def test_a_job_of_several_legs_is_told_of_as_one_attempt() -> None:
+    job = ended(attempt=3, max_attempts=5, legs=Legs(2, last=2, kept=1, artifacts=1), artifact_count=1)
+    for event in ("job.started", "job.succeeded"):
+        told = json.loads(event_body(job, event, ARTIFACTS[:1]))
+        assert (told["data"]["attempt"], told["data"]["max_attempts"]) == (1, 3)
 
 
 def test_nothing_is_left_out_of_what_fits() -> None:

@@ -43,14 +43,14 @@ class JobContext:
         self._lock = threading.Lock()
         self._artifacts: dict[str, Blob | None] = {}
         self.job_id, self.tenant = job.id, job.tenant
-        self.attempt, self.max_attempts = job.attempt, job.max_attempts
+        self.attempt, self.max_attempts = job.counted_attempt, job.counted_max_attempts
         self.checkpoint: Any = None
         self.unconfirmed = False
         """Whether S3 may hold an artifact that was given up: a handler may go on without it."""
         self.workdir = workdir
         self.log = logging.LoggerAdapter(
             logging.getLogger(f"job.{job.type}"),
-            {"job": job.id, "tenant": job.tenant, "lane": job.lane, "attempt": job.attempt},
+            {"job": job.id, "tenant": job.tenant, "lane": job.lane, "attempt": self.attempt},
         )
 
     @property
@@ -60,7 +60,7 @@ class JobContext:
 
     @property
     def artifacts(self) -> list[Blob]:
-        """The artifacts that are complete."""
+        """The artifacts of this leg that are complete."""
         return [blob for blob in self._artifacts.values() if blob is not None]
 
     def progress(self, fraction: float, message: str | None = None) -> None:
@@ -122,7 +122,7 @@ class JobContext:
             raise ValueError(f"an artifact is named by 1 to 100 of [A-Za-z0-9._-], not starting with a dot: {name!r}")
         with self._lock:
             if name in self._artifacts:
-                raise ValueError(f"this attempt already made an artifact named {name!r}")
-            if len(self._artifacts) >= MAX_ARTIFACTS:
-                raise ValueError(f"a job makes at most {MAX_ARTIFACTS} artifacts")
+                raise ValueError(f"this leg already made an artifact named {name!r}")
+            if self._job.earlier_artifacts + len(self._artifacts) >= MAX_ARTIFACTS:
+                raise ValueError(f"a job makes at most {MAX_ARTIFACTS} artifacts, in all its legs")
             self._artifacts[name] = None

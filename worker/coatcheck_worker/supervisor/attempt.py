@@ -18,7 +18,7 @@ from coatcheck.core.log import log_context
 from coatcheck.core.pack import pack
 from coatcheck_worker.dependencies import Dependencies, Disposition
 from coatcheck_worker.orphans import discard_attempt
-from coatcheck_worker.protocol import Continued, Raised, Returned, RunJob
+from coatcheck_worker.protocol import Continued, Outcome, Raised, Returned, RunJob
 from coatcheck_worker.runners import Died, Ended, Runner, RunnerNotStarted
 from coatcheck_worker.s3_signing import AttemptKeys
 from coatcheck_worker.supervisor import settle
@@ -61,7 +61,7 @@ class JobAttempt:
 
     def run(self) -> Disposition:
         """Run the handler and settle. Raises AwsError when a write cannot be sent: the lease decides."""
-        context = log_context(tenant=self._job.tenant, attempt=self._job.attempt)
+        context = log_context(tenant=self._job.tenant, attempt=self._job.counted_attempt)
         with context, self.heartbeat:
             run(self._dependencies.transport, notify_deliverer(self._dependencies.settings, self._job))
             if self.heartbeat.stop is not None:
@@ -114,7 +114,9 @@ class JobAttempt:
             lane=job.lane,
             created_at=job.created_at,
             attempt=job.attempt,
-            max_attempts=job.max_attempts,
+            counted_attempt=job.counted_attempt,
+            counted_max_attempts=job.counted_max_attempts,
+            earlier_artifacts=job.legs.artifacts,
             deadline=self.heartbeat.deadline,
             bucket=self._dependencies.settings.bucket,
             workdir=str(workdir),
@@ -151,27 +153,33 @@ class JobAttempt:
         dependencies, job = self._dependencies, self._job
         if returned.inline and len(pack(inline)) > MAX_RESULT_IN_ROW:
             return self._crashed(Died("its process sent a result that is too large for the row"))
-        artifacts = [artifact.blob() for artifact in returned.artifacts]
-        if artifacts:
-            dependencies.transport.send(job_items.put_artifacts(dependencies.settings.table, job, artifacts))
+        self._list_artifacts(returned, more_legs=False)
         result = returned.result.blob(inline if returned.inline else None)
-        return settle.succeeded(dependencies, job, result, len(artifacts))
+        return settle.succeeded(dependencies, job, result, len(returned.artifacts))
 
     def _continued(self, continued: Continued, inline: bytes) -> Disposition:
         if continued.inline and len(pack(inline)) > free_bytes_for_checkpoint(self._job):
             return self._crashed(Died("its process sent a checkpoint that is too large for the row"))
+        self._list_artifacts(continued, more_legs=True)
         checkpoint = continued.checkpoint.blob(inline if continued.inline else None)
-        return settle.continued(self._dependencies, self._job, checkpoint)
+        return settle.continued(self._dependencies, self._job, checkpoint, len(continued.artifacts))
+
+    def _list_artifacts(self, outcome: Outcome, *, more_legs: bool) -> None:
+        """Write the list of what this leg made, before the write that points to it."""
+        made = [artifact.blob() for artifact in outcome.artifacts]
+        if made:
+            table = self._dependencies.settings.table
+            self._dependencies.transport.send(job_items.put_artifacts(table, self._job, made, more_legs=more_legs))
 
     def _failed(self, raised: Raised) -> Disposition:
-        failure = f"{self._job.id}: attempt {self._job.attempt} failed: {raised.name}"
+        failure = f"{self._job.id}: attempt {self._job.counted_attempt} failed: {raised.name}"
         write_failure(log, failure, raised.trace)
         disposition = settle.raised(self._dependencies, self._job, self._served, raised)
         discard_attempt(self._dependencies, self._job)
         return disposition
 
     def _crashed(self, died: Died) -> Disposition:
-        log.error("%s: attempt %d crashed: %s", self._job.id, self._job.attempt, died.cause)
+        log.error("%s: attempt %d crashed: %s", self._job.id, self._job.counted_attempt, died.cause)
         for line in died.output:
             log.error("its last output: %s", line)
         disposition = settle.crashed(self._dependencies, self._job, self._served, died.cause)

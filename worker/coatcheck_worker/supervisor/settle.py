@@ -43,12 +43,14 @@ def succeeded(dependencies: Dependencies, job: Job, result: Blob, artifact_count
     return Ack()
 
 
-def continued(dependencies: Dependencies, job: Job, checkpoint: Blob) -> Disposition:
-    """The handler saved a checkpoint and asked for more time."""
+def continued(dependencies: Dependencies, job: Job, checkpoint: Blob, artifact_count: int) -> Disposition:
+    """The handler saved a checkpoint and asked for more time.
+
+    A write that is refused may be our own, repeated, and the next leg may have begun: this one's artifacts stay.
+    """
     _spill(dependencies, job)
-    transition = transitions.continue_later(
-        dependencies.settings.table, job, now=dependencies.clock(), checkpoint=checkpoint
-    )
+    now, table = dependencies.clock(), dependencies.settings.table
+    transition = transitions.continue_later(table, job, now=now, checkpoint=checkpoint, artifact_count=artifact_count)
     return Redeliver(0) if _commit(dependencies, job, transition) else Ack()
 
 
@@ -60,7 +62,7 @@ def raised(dependencies: Dependencies, job: Job, served: ServedType, raised: Rai
 
 def crashed(dependencies: Dependencies, job: Job, served: ServedType, cause: str) -> Disposition:
     """The runner ended before the attempt did."""
-    error = _job_error(errors.HANDLER_CRASHED.code, f"attempt {job.attempt} of {job.max_attempts}: {cause}")
+    error = _job_error(errors.HANDLER_CRASHED.code, f"{_attempt_of(job)}: {cause}")
     return _failed(dependencies, job, served, error)
 
 
@@ -74,10 +76,15 @@ def _failed(
     after: float | None = None,
     transition: Transition = FAIL,
 ) -> Disposition:
-    roll = dependencies.roll()
-    match decide(
-        served, attempt=job.attempt, max_attempts=job.max_attempts, permanent=permanent, after=after, roll=roll
-    ):
+    decision = decide(
+        served,
+        attempt=job.counted_attempt,
+        max_attempts=job.counted_max_attempts,
+        permanent=permanent,
+        after=after,
+        roll=dependencies.roll(),
+    )
+    match decision:
         case GiveUp():
             return _give_up(dependencies, job, transition, error)
         case wait:
@@ -100,7 +107,8 @@ def stopped(
     if stop is StopReason.HANDED_BACK:
         return _retry(dependencies, job, JobError(errors.HANDED_BACK.code, stop.value), 0, counted=False)
     allowed = (deadline - (job.claimed_at or deadline)) / SECOND
-    error = JobError(errors.TIMED_OUT.code, f"attempt {job.attempt} was stopped at its time limit of {allowed:g} s")
+    detail = f"attempt {job.counted_attempt} was stopped at its time limit of {allowed:g} s"
+    error = JobError(errors.TIMED_OUT.code, detail)
     return _failed(dependencies, job, served, error, transition=TIME_OUT)
 
 
@@ -172,24 +180,24 @@ def _commit(dependencies: Dependencies, job: Job, transition: Call[transitions.T
     """Send the write that ends the attempt. Returns whether it took effect. A cancel that came before it wins."""
     outcome = dependencies.transport.send(transition)
     if isinstance(outcome, Job):
-        log.info("%s is %s after attempt %d", job.id, outcome.status, job.attempt)
+        log.info("%s is %s after attempt %d", job.id, outcome.status, job.counted_attempt)
         run(dependencies.transport, notify_deliverer(dependencies.settings, outcome))
         return True
     row = outcome.job
     if row is None or (row.attempt, row.created_at) != (job.attempt, job.created_at):
-        log.warning("%s: attempt %d lost its lease; nothing of it is kept", job.id, job.attempt)
+        log.warning("%s: attempt %d lost its lease; nothing of it is kept", job.id, job.counted_attempt)
         return False
     if row.status is Status.CANCELING:
         canceled = dependencies.transport.send(
             transitions.cancel(dependencies.settings.table, job, now=dependencies.clock(), error=_CANCELED)
         )
-        log.info("%s is canceled after attempt %d", job.id, job.attempt)
+        log.info("%s is canceled after attempt %d", job.id, job.counted_attempt)
         if isinstance(canceled, Job):
             run(dependencies.transport, notify_deliverer(dependencies.settings, canceled))
         return False
     # The row already left this attempt: the reply to our own write was lost and the write repeated, or the sweeper was
     # faster. A success can only be our own, since only the holder of the fence can write one.
-    log.info("%s was already %s after attempt %d", job.id, row.status, job.attempt)
+    log.info("%s was already %s after attempt %d", job.id, row.status, job.counted_attempt)
     run(dependencies.transport, notify_deliverer(dependencies.settings, row))
     return _was_our_write(row.status)
 
@@ -217,10 +225,13 @@ def _describe(raised: Raised, job: Job) -> JobError:
         case "bad-result":
             return _job_error(errors.BAD_RESULT.code, raised.reason)
         case "stopped" | "error":
-            attempt = f"attempt {job.attempt} of {job.max_attempts}"
-            return _job_error(errors.HANDLER_ERROR.code, f"the handler raised {raised.name} in {attempt}")
+            return _job_error(errors.HANDLER_ERROR.code, f"the handler raised {raised.name} in {_attempt_of(job)}")
         case _:
             assert_never(raised.error)
+
+
+def _attempt_of(job: Job) -> str:
+    return f"attempt {job.counted_attempt} of {job.counted_max_attempts}"
 
 
 def _job_error(code: str, detail: object) -> JobError:

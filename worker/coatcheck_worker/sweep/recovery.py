@@ -39,10 +39,10 @@ def take_over(dependencies: Dependencies, job: Job) -> str:
     error = (
         JobError(
             errors.TIMED_OUT.code,
-            f"attempt {job.attempt} reached its time limit of {job.timeout_seconds:g} s, and its worker died",
+            f"attempt {job.counted_attempt} reached its time limit of {job.timeout_seconds:g} s, and its worker died",
         )
         if overran
-        else JobError(errors.WORKER_LOST.code, f"the worker of attempt {job.attempt} stopped responding")
+        else JobError(errors.WORKER_LOST.code, f"the worker of attempt {job.counted_attempt} stopped responding")
     )
     if job.attempt >= job.max_attempts:
         transition = TIME_OUT if overran else FAIL

@@ -11,6 +11,8 @@ from coatcheck.core.aws.dynamodb.keys import JobKey
 from coatcheck.core.aws.dynamodb.transitions import TransitionRefused
 from coatcheck.core.aws.dynamodb.webhook_items import list_endpoints, put_delivery
 from coatcheck.core.aws.enqueue import enqueue_delivery
+from coatcheck.core.aws.flow import run
+from coatcheck.core.flows.artifacts import all_artifacts
 from coatcheck.core.job import Job
 from coatcheck.core.messages import JobMessage
 from coatcheck.core.webhooks import (
@@ -69,7 +71,7 @@ def _create_for_event(dependencies: Dependencies, job: Job, event: str, subscrib
     if not subscribers:
         return
     table, now = dependencies.settings.table, dependencies.clock()
-    artifacts = dependencies.transport.send(job_items.get_artifacts(table, job)) if job.artifact_count else ()
+    artifacts = run(dependencies.transport, all_artifacts(table, job))
     body, this_event_id = event_body(job, event, artifacts), event_id(job, event)
     for subscriber in subscribers:
         delivery = Delivery(

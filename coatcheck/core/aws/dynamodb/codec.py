@@ -9,7 +9,7 @@ from typing import Any
 
 from coatcheck.core.aws.dynamodb.compatibility import NewerRow, require_known
 from coatcheck.core.aws.dynamodb.keys import AttributeValue, Item, JobKey
-from coatcheck.core.job import JSON, Blob, Job, JobError, JobEvent, Progress
+from coatcheck.core.job import JSON, Blob, Job, JobError, JobEvent, Legs, Progress
 from coatcheck.core.lifecycle import Status
 from coatcheck.core.pack import pack, to_json, unpack
 
@@ -128,11 +128,22 @@ _CODECS: Mapping[str, Codec] = {
     "history_from": _NUMBER,
     "dead_letter": _TEXT,
     "type_missed_at": _NUMBER,
+    "legs": Codec(
+        lambda v: {"S": f"{v.count} {v.last} {v.kept} {v.artifacts}"},
+        lambda a: Legs(*map(int, a["S"].split()[:4])),
+    ),
 }
 
 _STATUSES = frozenset(Status)
 _ATTRIBUTES = {"created_at": "listed"}
-_DEFAULTS: Mapping[str, Any] = {"artifact_count": 0, "metadata": {}, "dispatches": 0, "history_from": 1, "notify": ()}
+_DEFAULTS: Mapping[str, Any] = {
+    "artifact_count": 0,
+    "metadata": {},
+    "dispatches": 0,
+    "history_from": 1,
+    "notify": (),
+    "legs": Legs(),
+}
 
 
 def attribute_name(field: str) -> str:

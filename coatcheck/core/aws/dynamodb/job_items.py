@@ -12,9 +12,10 @@ from coatcheck.core.aws.call import AwsResponse, Call
 from coatcheck.core.aws.dynamodb.codec import decode_job, encode_job
 from coatcheck.core.aws.dynamodb.compatibility import SCHEMA, NewerRow, require_known
 from coatcheck.core.aws.dynamodb.expressions import Expression
+from coatcheck.core.aws.dynamodb.history import HISTORY_RETENTION
 from coatcheck.core.aws.dynamodb.keys import TENANT_INDEX, Item, JobKey, artifacts, job_created_at
 from coatcheck.core.aws.dynamodb.transitions import ttl
-from coatcheck.core.job import Blob, Job
+from coatcheck.core.job import Artifact, Blob, Job
 from coatcheck.core.lifecycle import Status
 from coatcheck.core.pack import pack, to_json, unpack
 
@@ -173,24 +174,83 @@ def delete_items(table: str, keys: Sequence[Item]) -> Call[None]:
     return Call("dynamodb", "BatchWriteItem", {"RequestItems": {table: requests}}, read=lambda _: None)
 
 
-def put_artifacts(table: str, job: Job, made: Sequence[Blob]) -> Call[None]:
-    """Write the list of this attempt's artifacts, before the transition that points to it."""
+def put_artifacts(table: str, job: Job, made: Sequence[Blob], *, more_legs: bool = False) -> Call[None]:
+    """Write the list of what this leg made, before the transition that points to it.
+
+    It names the attempt of the earlier leg whose list comes before it. With `more_legs` the job goes on: the list has
+    to outlast all its legs.
+    """
     listing = pack(to_json([[b.filename, b.size, b.sha256.hex(), b.content_type] for b in made]))
+    since = job.claimed_at or job.updated_at
     # the row's own retention starts when it is settled: in a moment, or after a large result
-    kept_until = (job.claimed_at or job.updated_at) + job.timeout + job.retention
+    kept_until = since + (HISTORY_RETENTION if more_legs else job.timeout + job.retention)
     item = JobKey(job.tenant, job.id).item(artifacts(job.created_at, job.attempt))
     item |= {"list": {"B": listing}, "ttl": {"N": str(ttl(kept_until))}}
+    if job.legs.kept:
+        item["earlier"] = {"N": str(job.legs.kept)}
     return Call("dynamodb", "PutItem", {"TableName": table, "Item": item}, read=lambda _: None)
 
 
-def get_artifacts(table: str, job: Job) -> Call[Sequence[Blob]]:
-    """The artifacts of the attempt that settled the job."""
+@dataclass(frozen=True, slots=True)
+class ArtifactList:
+    """What one attempt made. `earlier` is the attempt of the leg before it that made artifacts; 0: there was none."""
 
-    def read(response: AwsResponse) -> list[Blob]:
-        if "Item" not in response:
-            return []
-        rows = json.loads(unpack(bytes(require_known(response["Item"])["list"]["B"])))
-        return [Blob(size, bytes.fromhex(digest), kind, name) for name, size, digest, kind, *_ in rows]
+    attempt: int
+    made: Sequence[Artifact]
+    earlier: int = 0
 
+    @classmethod
+    def of(cls, item: Item) -> ArtifactList:
+        """The list in an item. Raises NewerRow."""
+        attempt = int(require_known(item)["sk"]["S"].rpartition("#")[2])
+        rows = json.loads(unpack(bytes(item["list"]["B"])))
+        blobs = [Blob(size, bytes.fromhex(digest), kind, name) for name, size, digest, kind, *_ in rows]
+        earlier = int(item["earlier"]["N"]) if "earlier" in item else 0
+        return cls(attempt, [Artifact(blob, attempt) for blob in blobs], earlier)
+
+
+def get_artifacts(table: str, job: Job) -> Call[Sequence[Artifact]]:
+    """The artifacts in the list of the attempt `job.attempt`."""
     key = JobKey(job.tenant, job.id).item(artifacts(job.created_at, job.attempt))
-    return Call("dynamodb", "GetItem", {"TableName": table, "Key": key, "ConsistentRead": True}, read)
+    return Call(
+        "dynamodb",
+        "GetItem",
+        {"TableName": table, "Key": key, "ConsistentRead": True},
+        read=lambda response: ArtifactList.of(response["Item"]).made if "Item" in response else [],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactLists:
+    """Lists in the order of their attempts; `more` says whether others follow."""
+
+    lists: Sequence[ArtifactList]
+    more: bool
+
+
+def list_artifacts(table: str, job: Job, *, first: int = 1) -> Call[ArtifactLists]:
+    """The lists of all attempts from number `first` on, also of attempts that came to nothing: up to 1 MB of them."""
+
+    def read(response: AwsResponse) -> ArtifactLists:
+        return ArtifactLists([ArtifactList.of(item) for item in response["Items"]], "LastEvaluatedKey" in response)
+
+    return Call("dynamodb", "Query", _artifact_lists(table, job, first), read)
+
+
+def artifact_list_keys(table: str, job: Job) -> Call[Sequence[Item]]:
+    """The keys of up to 25 lists of artifacts of the job."""
+    params = {**_artifact_lists(table, job, 1), "ProjectionExpression": "pk, sk", "Limit": 25}
+    return Call("dynamodb", "Query", params, read=lambda response: list(response["Items"]))
+
+
+def _artifact_lists(table: str, job: Job, first: int) -> dict[str, Any]:
+    e = Expression()
+    low, high = (artifacts(job.created_at, attempt) for attempt in (first, max(first, job.attempt)))
+    mine = f"{e.name('pk')} = {e.text(JobKey(job.tenant, job.id).partition)}"
+    lists = f"{e.name('sk')} BETWEEN {e.text(low)} AND {e.text(high)}"
+    return {
+        "TableName": table,
+        "KeyConditionExpression": f"{mine} AND {lists}",
+        **e.placeholders(),
+        "ConsistentRead": True,
+    }

@@ -14,7 +14,7 @@ from coatcheck.core.aws.dynamodb.conditions import Actor, condition
 from coatcheck.core.aws.dynamodb.expressions import Expression
 from coatcheck.core.aws.dynamodb.keys import JobKey
 from coatcheck.core.clock import DAY, SECOND
-from coatcheck.core.job import Blob, Job, JobError, JobEvent, Progress
+from coatcheck.core.job import Blob, Job, JobError, JobEvent, Legs, Progress
 from coatcheck.core.lifecycle import (
     CANCEL,
     CANCEL_WAITING,
@@ -192,11 +192,19 @@ def retry(
     return _make(table, job, RETRY, now=now, changes=changes, sweeper=sweeper, error=error)
 
 
-def continue_later(table: str, job: Job, *, now: int, checkpoint: Blob) -> Call[TransitionOutcome]:
-    """Queue the job for its next leg, which does not count as a new attempt towards `max_attempts`."""
+def continue_later(
+    table: str, job: Job, *, now: int, checkpoint: Blob, artifact_count: int = 0
+) -> Call[TransitionOutcome]:
+    """Queue the job for its next leg, which does not count as a new attempt towards `max_attempts`.
+
+    `artifact_count` is how many artifacts this leg made, which `job_items.put_artifacts` has listed.
+    """
+    before = job.legs
+    kept = job.attempt if artifact_count else before.kept
+    legs = Legs(before.count + 1, job.attempt, kept, before.artifacts + artifact_count)
     changes = (
         _queued_again(now, now)
-        | {"checkpoint": checkpoint, "max_attempts": job.max_attempts + 1, "type_missed_at": None}
+        | {"checkpoint": checkpoint, "max_attempts": job.max_attempts + 1, "type_missed_at": None, "legs": legs}
         | _history_after_spill(job, JobEvent("job.continuing", now))
     )
     return _make(table, job, CONTINUE, now=now, changes=changes)

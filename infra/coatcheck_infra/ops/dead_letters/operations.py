@@ -106,7 +106,7 @@ def to_json(dead_letter: DeadLetterMessage) -> dict[str, Any]:
         "job": dead_letter.subject,
         "tenant": message.tenant if message else None,
         "status": str(source.status if source else dead_letter.kind),
-        "attempt": job.attempt if job else delivery.tries if delivery else None,
+        "attempt": job.counted_attempt if job else delivery.tries if delivery else None,
         "reason": received.reason,
         "message_id": received.message_id,
         "delivery": message.delivery if isinstance(message, DeliveryMessage) else None,
