@@ -99,47 +99,71 @@ MUTANTS = (
         "a runner sends results that the row does not take",
         patch=patched(execution, "MAX_RESULT_IN_ROW", lambda _: 100 * MAX_RESULT_IN_ROW),
     ),
-    Mutant("traces are overlooked", patch=patched(Snapshot, "changes", returning([])), test=RUNNERS),
+    Mutant(
+        "traces are overlooked",
+        patch=patched(Snapshot, "changes", returning([])),
+        test=f"{RUNNERS}::test_a_process_with_traces_runs_no_other_job_and_is_named",
+    ),
     Mutant(
         "a runner goes on after an exception that ends processes",
         patch=patched(execution, "_raised", _not_last),
-        test=RUNNERS,
+        test=f"{RUNNERS}::test_what_is_no_exception_ends_the_process_after_its_job",
     ),
     Mutant(
         "a dead runner is lent",
         patch=patched(RunnerProcess, "usable", lambda _: property(lambda self: not self.last)),
-        test=RUNNERS,
+        test=f"{RUNNERS}::test_a_process_that_was_killed_between_two_jobs_is_replaced",
     ),
     Mutant(
         "a runner with traces is lent",
         patch=patched(RunnerProcess, "usable", lambda _: property(lambda self: not self._ended.is_set())),
-        test=RUNNERS,
+        test=f"{RUNNERS}::test_a_process_with_traces_runs_no_other_job_and_is_named",
     ),
-    Mutant("a fresh runner is lent again", patch=_never_fresh, test=RUNNERS),
-    Mutant("a stop is not passed on", patch=patched(LentRunner, "stop", returning()), test=RUNNERS),
+    Mutant("a fresh runner is lent again", patch=_never_fresh, test=f"{RUNNERS}::test_a_fresh_process_runs_one_job"),
+    Mutant(
+        "a stop is not passed on",
+        patch=patched(LentRunner, "stop", returning()),
+        test=f"{RUNNERS}::test_a_job_hears_that_it_has_to_stop",
+    ),
     Mutant(
         "a stop before the attempt has begun is lost",
         patch=patched(LentRunner, "_has_begun", lambda _: _kept_to_itself),
-        test=RUNNERS,
+        test=f"{RUNNERS}::test_a_stop_before_the_job_has_begun_is_not_lost",
     ),
     Mutant(
-        "a stop that comes late ends the next job", patch=patched(LentRunner, "give_back", returning()), test=RUNNERS
+        "a stop that comes late ends the next job",
+        patch=patched(LentRunner, "give_back", returning()),
+        test=f"{RUNNERS}::test_what_comes_too_late_does_not_reach_the_next_job",
     ),
     Mutant(
-        "a runner remembers the stop of the job before", patch=patched(ChannelPort, "begin", returning()), test=RUNNERS
+        "a runner remembers the stop of the job before",
+        patch=patched(ChannelPort, "begin", returning()),
+        test=f"{RUNNERS}::test_a_job_hears_that_it_has_to_stop",
     ),
-    Mutant("orphans are left alone", patch=patched(forkserver, "_children", returning(set())), test=RUNNERS),
-    Mutant("what a handler started outlives its runner", patch=_spared, test=RUNNERS),
-    Mutant("the last words of a runner are lost", patch=patched(RunnerOutput, "end", returning(())), test=RUNNERS),
+    Mutant(
+        "orphans are left alone",
+        patch=patched(forkserver, "_children", returning(set())),
+        test=f"{RUNNERS}::test_what_a_job_started_ends_with_it",
+    ),
+    Mutant(
+        "what a handler started outlives its runner",
+        patch=_spared,
+        test=f"{RUNNERS}::test_a_killed_runner_takes_along_what_its_handler_started",
+    ),
+    Mutant(
+        "the last words of a runner are lost",
+        patch=patched(RunnerOutput, "end", returning(())),
+        test=f"{RUNNERS}::test_a_crash_is_known_at_once_with_its_signal_and_its_last_words",
+    ),
     Mutant(
         "handlers get the credentials of the worker",
         patch=patched(handler_environment, "SECRET_VARIABLES", lambda _: frozenset()),
-        test=RUNNERS,
+        test=f"{RUNNERS}::test_a_handler_has_no_credentials_and_an_empty_input",
     ),
     Mutant(
         "a line of a handler says that it is another job's",
         patch=patched(runner_log, "context_members", returning({})),
-        test=RUNNERS,
+        test=f"{RUNNERS}::test_a_line_of_a_handler_is_a_line_of_its_job",
     ),
     Mutant(
         "an attempt may write to other jobs",
