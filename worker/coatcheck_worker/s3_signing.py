@@ -57,7 +57,7 @@ class AttemptKeys:
     @classmethod
     def of(cls, job: Job, given: bytes) -> AttemptKeys:
         """Those of an attempt at `job`, whose input is `given`: it names the uploads."""
-        uploads = frozenset(_UPLOAD_ID.findall(given.decode()))
+        uploads = frozenset(_UPLOAD_ID.findall(given.decode(errors="replace")))
         return cls(
             s3_keys.attempt_prefix(job),
             s3_keys.checkpoint_key(job, b""),
