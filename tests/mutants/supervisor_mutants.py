@@ -55,7 +55,7 @@ def _counted(retry: Any) -> Any:
 
 
 def _not_written(_: Any) -> Any:
-    def read_instead(table: str, job: Job, _made: Any) -> Call[Any]:
+    def read_instead(table: str, job: Job, _made: Any, **_given: Any) -> Call[Any]:
         return job_items.get_job(table, JobKey(job.tenant, job.id))
 
     return read_instead
