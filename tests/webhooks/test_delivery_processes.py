@@ -229,7 +229,7 @@ def test_the_function_begins_nothing_that_it_cannot_end(
 ) -> None:
     subscriber.endpoint(receiver.url)
     job = subscriber.ended()
-    create_deliveries(aws_lambda._dependencies(with_handlers=False), JobMessage(tenant=job.tenant, job=job.id))
+    create_deliveries(aws_lambda._dependencies(), JobMessage(tenant=job.tenant, job=job.id))
     event = records(subscriber)
     failures = function(event, Context(aws_lambda.ATTEMPT_MARGIN))["batchItemFailures"]
     assert len(failures) == len(event["Records"]) == 1
