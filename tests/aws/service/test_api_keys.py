@@ -105,6 +105,22 @@ def test_a_revoked_key_is_refused_within_a_minute(door: Doorstep) -> None:
     assert TTL < 60 * SECOND
 
 
+def test_a_stream_ends_before_it_tells_more_to_a_key_that_was_revoked(door: Doorstep) -> None:
+    issued, other = door.keys.create(door.tenant), door.keys.create(door.tenant)
+    owner = {"Authorization": f"Bearer {other.text}"}
+    job = {"type": "demo.sleep", "input": {"seconds": 0}, "delay": 3600}
+    path = f"/v1/jobs/{door.http.post('/v1/jobs', json=job, headers=owner).json()['id']}"
+    headers = {"Authorization": f"Bearer {issued.text}", "Accept": "text/event-stream"}
+    with door.http.stream("GET", f"{path}/events", headers=headers) as answer:
+        lines = answer.iter_lines()
+        assert any("job.scheduled" in line for line in lines)
+        door.keys.revoke(issued.key.id)
+        door.clock.now += TTL
+        assert door.http.post(f"{path}/cancel", headers=owner).status_code == 200
+        assert not any("job.canceled" in line for line in lines)
+    assert "job.canceled" in door.get(other.text, f"{path}/events").text
+
+
 def test_a_key_expires_on_time_though_it_is_cached(door: Doorstep) -> None:
     issued = door.keys.create(door.tenant, lifetime=10 * SECOND)
     assert door.lets_in(issued.text)
