@@ -130,7 +130,8 @@ def test_a_key_expires_on_time_though_it_is_cached(door: Doorstep) -> None:
 
 def test_a_rotated_key_works_as_long_as_both_are_meant_to(door: Doorstep) -> None:
     old = door.keys.create(door.tenant, scopes=frozenset({Scope.JOBS_READ}), name="ci")
-    new = door.keys.rotate(old.key.id, overlap=2 * HOUR)
+    new = door.keys.create_successor(old.key.id)
+    door.keys.end(old.key.id, after=2 * HOUR)
     assert (new.key.tenant, new.key.scopes, new.key.name) == (door.tenant, old.key.scopes, "ci")
     assert door.lets_in(old.text)
     assert door.lets_in(new.text)
@@ -249,7 +250,7 @@ def test_a_key_of_the_setting_keeps_working_when_it_was_imported(door: Doorstep)
     # a second import changes nothing, and it is rotated and revoked like any other
     door.keys.import_keys({digest: "another"})
     assert door.keys.find(imported.id).tenant == door.tenant
-    assert door.lets_in(door.keys.rotate(imported.id, overlap=HOUR).text)
+    assert door.lets_in(door.keys.create_successor(imported.id).text)
     door.keys.revoke(imported.id)
     door.clock.now += TTL
     assert not door.lets_in(key)
