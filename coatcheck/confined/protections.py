@@ -19,6 +19,8 @@ from coatcheck.confined.kernel import PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS, PR_S
 from coatcheck.confined.users import become_another
 
 MAX_OPEN_FILES = 256
+# what most systems give; it does not count as private memory, and could be raised to no end
+STACK_SIZE = 8 * 1024**2
 
 
 class Protection(StrEnum):
@@ -79,6 +81,7 @@ def set_limits(walls: Walls) -> None:
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     limits = {
         resource.RLIMIT_DATA: walls.memory,
+        resource.RLIMIT_STACK: STACK_SIZE,
         resource.RLIMIT_FSIZE: walls.file_size,
         resource.RLIMIT_NOFILE: MAX_OPEN_FILES,
         resource.RLIMIT_CORE: 0,

@@ -29,6 +29,7 @@ ARGUMENTS = tuple(range(16, 64, 8))
 X32_BIT = 0x40000000
 CLONE_THREAD = 0x10000
 MAP_SHARED_ANONYMOUS = 0x21
+MAP_GROWSDOWN = 0x100
 # F_SETOWN, F_SETSIG, F_SETOWN_EX: a descriptor that sends a signal to whom it is told
 FCNTL_REFUSED = (8, 10, 15)
 # PR_SET_NAME, PR_GET_NAME, PR_SET_VMA: names of threads and of memory
@@ -87,9 +88,11 @@ def _checks(pid: int) -> dict[str, list[Instruction]]:
         "tkill": _only(0, pid),
         "tgkill": _only(0, pid),
         "prlimit64": _only(0, 0, pid),
-        # it would not count as private memory
+        # neither counts as private memory
         "mmap": [
             _do(LOAD, ARGUMENTS[3]),
+            _jump(IF_BIT, MAP_GROWSDOWN, 0, 1),
+            _do(RETURN, REFUSE),
             _do(AND, MAP_SHARED_ANONYMOUS),
             _jump(IF_EQUAL, MAP_SHARED_ANONYMOUS, 0, 1),
             _do(RETURN, REFUSE),

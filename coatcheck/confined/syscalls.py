@@ -81,6 +81,7 @@ REFUSED: Mapping[str, Numbers] = {
     "inotify_init": (253, None),
     "inotify_init1": (294, 26),
     # the machine
+    "sync": (162, 81),
     "init_module": (175, 105),
     "finit_module": (313, 273),
     "delete_module": (176, 106),

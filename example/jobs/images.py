@@ -16,10 +16,15 @@ LIMIT_REASONS = {"memory": "needs more memory", "seconds": "takes more time", "d
 
 def thumbnails(params: Images, ctx: Context) -> Sheet:
     """A thumbnail of each image as the artifacts `001.webp`, `002.webp`, … and all of them on one page."""
+    return run(params, ctx, LIMITS)
+
+
+def run(params: Images, ctx: Context, limits: confined.Limits) -> Sheet:
+    """`thumbnails` under other limits."""
     files = {str(number): ctx.input_path(upload) for number, upload in enumerate(params.images)}
     request = {"size": params.size, "uploads": [upload.id for upload in params.images]}
     try:
-        answer = confined.run(ctx, "jobs.image_process:thumbnails", request, returns=Sheet, files=files, limits=LIMITS)
+        answer = confined.run(ctx, "jobs.image_process:thumbnails", request, returns=Sheet, files=files, limits=limits)
     except confined.LimitReached as error:
         raise Reject(f"{error.during or 'an image'} {LIMIT_REASONS[error.limit]} than images may have") from error
     except confined.Crashed as error:

@@ -6,7 +6,9 @@ ids of no key, the reads: whoever tries one id after the other soon has no more 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Generic, TypeVar
 
 from coatcheck.core.api_keys import ApiKey
@@ -47,6 +49,11 @@ class ExpiringMap(Generic[K, V]):
         if len(self._entries) > self._size:
             del self._entries[next(iter(self._entries))]
 
+    def amend(self, key: K, value: V) -> None:
+        """Change a value that is there. It does not become fresher by that."""
+        at, _ = self._entries[key]
+        self._entries[key] = at, value
+
     def discard(self, key: K) -> None:
         """Remove a value, if it is there."""
         self._entries.pop(key, None)
@@ -68,10 +75,11 @@ class ApiKeyCache:
     def __init__(self) -> None:
         self._keys: ExpiringMap[str, ApiKey] = ExpiringMap(TTL, MAX_KEYS)
         self._unknown: ExpiringMap[str, bool] = ExpiringMap(UNKNOWN_TTL, MAX_UNKNOWN)
+        self._reads: dict[str, asyncio.Task[ApiKey | None]] = {}
         self._imported: ExpiringMap[None, frozenset[str]] = ExpiringMap(TTL, 1)
 
     async def get(self, key_id: str, *, now: int, read: Callable[[], Awaitable[ApiKey | None]]) -> ApiKey | None:
-        """Return what `read` returns, or returned a while ago.
+        """Return what `read` returns, or returned a while ago. Those who ask for one key at once share one read.
 
         Raises Unavailable, without a read, for an id that was never seen while too many others are tried.
         """
@@ -79,20 +87,33 @@ class ApiKeyCache:
             return key
         if self._unknown.fresh(key_id, now):
             return None
-        if key_id not in self._keys and self._unknown.is_full(now):
+        if key_id not in self._keys and (self._unknown.is_full(now) or len(self._reads) >= MAX_UNKNOWN):
             raise Unavailable("Too many unknown API keys are tried now: try again.", retry_after=UNKNOWN_TTL // SECOND)
-        found = await read()
+        if key_id not in self._reads:
+            self._reads[key_id] = asyncio.create_task(self._look_up(key_id, now, read))
+        # whoever asked first may go away, and the others still want it
+        return await asyncio.shield(self._reads[key_id])
+
+    def note_use(self, key_id: str, *, now: int) -> bool:
+        """Whether a use of a key that was just returned is worth a write; then the uses of the next hour are not."""
+        key = self._keys.fresh(key_id, now)
+        if key is None or not key.use_is_news(now):
+            return False
+        self._keys.amend(key_id, replace(key, last_used_at=now))
+        return True
+
+    async def _look_up(self, key_id: str, now: int, read: Callable[[], Awaitable[ApiKey | None]]) -> ApiKey | None:
+        try:
+            found = await read()
+        finally:
+            del self._reads[key_id]
         if found is None:
             self._keys.discard(key_id)
             self._unknown.store(key_id, True, now)
         else:
-            self.store(found, now=now)
+            self._unknown.discard(key_id)
+            self._keys.store(key_id, found, now)
         return found
-
-    def store(self, key: ApiKey, *, now: int) -> None:
-        """Store a key as it is at `now`."""
-        self._unknown.discard(key.id)
-        self._keys.store(key.id, key, now)
 
     async def imported(self, *, now: int, read: Callable[[], Awaitable[frozenset[str]]]) -> frozenset[str]:
         """Return the ids of keys of another form, as `read` returns them, or returned them a while ago."""

@@ -32,6 +32,8 @@ def app() -> FastAPI:
         print(error, file=sys.stderr)  # noqa: T201 - there is no log yet, and nobody to log for
         raise SystemExit(2) from None
     configure(settings.log)
+    if settings.api_keys:
+        log.warning("COATCHECK_API_KEYS is read for the last time: copy its keys with `coatcheck keys import`")
     _configure_uvicorn_logging()
     return application
 

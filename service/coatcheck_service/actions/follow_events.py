@@ -86,9 +86,9 @@ async def _stream(context: RequestContext, job: Job, sent: int, seconds: float) 
                 yield encode_event(progress_view(job.progress), event="progress")
             progress = job.progress
             while (latest := await followed.next(job, min(HEARTBEAT_SECONDS, deadline - clock()))) is None:
-                if feed.closed or clock() >= deadline:
+                if feed.closed or clock() >= deadline or not await context.is_still_allowed():
                     return
                 yield KEEPALIVE_COMMENT
-            if feed.closed or latest.created_at != job.created_at:
+            if feed.closed or latest.created_at != job.created_at or not await context.is_still_allowed():
                 return
             job = latest

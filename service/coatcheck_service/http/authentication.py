@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from coatcheck.core.errors import MissingScope, Unauthenticated
+from coatcheck.core.aws.call import AwsError
+from coatcheck.core.aws.dynamodb.compatibility import NewerRow
+from coatcheck.core.errors import MissingScope, ServiceError, Unauthenticated
 from coatcheck_service.dependencies import Dependencies
 from coatcheck_service.http.authenticators import AUTHENTICATORS, UNKNOWN, Principal
 from coatcheck_service.http.scopes import SCOPES
@@ -16,17 +20,23 @@ from coatcheck_service.http.scopes import SCOPES
 _bearer = HTTPBearer(auto_error=False, scheme_name="ApiKey", description="An API key of this service.")
 
 
+async def _always() -> bool:
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class RequestContext:
     """The tenant of a request, the dependencies that serve it, and the URL, without /v1, of the service for the caller.
 
-    `host` is the Host of this request, which need not be the one in that URL.
+    `host` is the Host of this request, which need not be the one in that URL. An answer that takes long asks
+    `is_still_allowed` whether the credentials are still good.
     """
 
     tenant: str
     base_url: str
     dependencies: Dependencies
     host: str = ""
+    is_still_allowed: Callable[[], Awaitable[bool]] = _always
 
 
 async def authenticate(
@@ -43,7 +53,13 @@ async def authenticate(
     needed = SCOPES[request.scope["route"].operation_id]
     if needed is not None and needed not in principal.scopes:
         raise MissingScope(f"These credentials lack the scope `{needed}`.", needed)
-    return RequestContext(principal.tenant, base_url(request), dependencies, request.base_url.netloc)
+    return RequestContext(
+        tenant=principal.tenant,
+        base_url=base_url(request),
+        dependencies=dependencies,
+        host=request.base_url.netloc,
+        is_still_allowed=partial(_is_allowed, credentials.credentials, dependencies),
+    )
 
 
 Authenticated = Annotated[RequestContext, Depends(authenticate)]
@@ -54,6 +70,14 @@ async def _principal(token: str, dependencies: Dependencies) -> Principal:
         if principal := await authenticator(token, dependencies):
             return principal
     raise Unauthenticated(UNKNOWN)
+
+
+async def _is_allowed(token: str, dependencies: Dependencies) -> bool:
+    try:
+        await _principal(token, dependencies)
+    except (ServiceError, AwsError, NewerRow):
+        return False
+    return True
 
 
 def dependencies_of(request: Request) -> Dependencies:

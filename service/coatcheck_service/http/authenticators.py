@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from coatcheck.core.api_keys import TENANT_SCOPES, ApiKey, PresentedKey, read_key
@@ -58,7 +58,8 @@ async def key_of_table(token: str, dependencies: Dependencies) -> Principal | No
         raise Unauthenticated(UNKNOWN)
     if (state := key.state(now)) != "active":
         raise Unauthenticated(f"The API key is {state}.")
-    await _note_use(key, dependencies, now)
+    if dependencies.api_keys.note_use(key.id, now=now):
+        await _record_use(key, dependencies, now)
     return Principal(key.tenant, key.scopes, key.id)
 
 
@@ -75,11 +76,8 @@ async def _may_exist(presented: PresentedKey, dependencies: Dependencies) -> boo
     return presented.id in imported
 
 
-async def _note_use(key: ApiKey, dependencies: Dependencies, now: int) -> None:
-    """Record the use, now and then. A request does not fail for it, and no other one tries it again soon."""
-    if not key.use_is_news(now):
-        return
-    dependencies.api_keys.store(replace(key, last_used_at=now), now=now)
+async def _record_use(key: ApiKey, dependencies: Dependencies, now: int) -> None:
+    """Write the last use. A request does not fail for it."""
     try:
         await dependencies.transport.send(note_use(dependencies.table, key.id, now=now))
     except AwsError as error:

@@ -105,6 +105,22 @@ def test_a_revoked_key_is_refused_within_a_minute(door: Doorstep) -> None:
     assert TTL < 60 * SECOND
 
 
+def test_a_stream_ends_before_it_tells_more_to_a_key_that_was_revoked(door: Doorstep) -> None:
+    issued, other = door.keys.create(door.tenant), door.keys.create(door.tenant)
+    owner = {"Authorization": f"Bearer {other.text}"}
+    job = {"type": "demo.sleep", "input": {"seconds": 0}, "delay": 3600}
+    path = f"/v1/jobs/{door.http.post('/v1/jobs', json=job, headers=owner).json()['id']}"
+    headers = {"Authorization": f"Bearer {issued.text}", "Accept": "text/event-stream"}
+    with door.http.stream("GET", f"{path}/events", headers=headers) as answer:
+        lines = answer.iter_lines()
+        assert any("job.scheduled" in line for line in lines)
+        door.keys.revoke(issued.key.id)
+        door.clock.now += TTL
+        assert door.http.post(f"{path}/cancel", headers=owner).status_code == 200
+        assert not any("job.canceled" in line for line in lines)
+    assert "job.canceled" in door.get(other.text, f"{path}/events").text
+
+
 def test_a_key_expires_on_time_though_it_is_cached(door: Doorstep) -> None:
     issued = door.keys.create(door.tenant, lifetime=10 * SECOND)
     assert door.lets_in(issued.text)
@@ -114,7 +130,8 @@ def test_a_key_expires_on_time_though_it_is_cached(door: Doorstep) -> None:
 
 def test_a_rotated_key_works_as_long_as_both_are_meant_to(door: Doorstep) -> None:
     old = door.keys.create(door.tenant, scopes=frozenset({Scope.JOBS_READ}), name="ci")
-    new = door.keys.rotate(old.key.id, overlap=2 * HOUR)
+    new = door.keys.create_successor(old.key.id)
+    door.keys.end(old.key.id, after=2 * HOUR)
     assert (new.key.tenant, new.key.scopes, new.key.name) == (door.tenant, old.key.scopes, "ci")
     assert door.lets_in(old.text)
     assert door.lets_in(new.text)
@@ -233,7 +250,7 @@ def test_a_key_of_the_setting_keeps_working_when_it_was_imported(door: Doorstep)
     # a second import changes nothing, and it is rotated and revoked like any other
     door.keys.import_keys({digest: "another"})
     assert door.keys.find(imported.id).tenant == door.tenant
-    assert door.lets_in(door.keys.rotate(imported.id, overlap=HOUR).text)
+    assert door.lets_in(door.keys.create_successor(imported.id).text)
     door.keys.revoke(imported.id)
     door.clock.now += TTL
     assert not door.lets_in(key)

@@ -267,6 +267,13 @@ def memory_shared(given: Given) -> bool:
     return True
 
 
+def memory_that_grows_down(given: Given) -> bool:
+    """Not private memory to the kernel, but stack, and not bounded by the limit of that."""
+    grows_down = 0x100
+    mmap.mmap(-1, 4096, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | grows_down).close()
+    return True
+
+
 def memory_of_system_v(given: Given) -> bool:
     segment = call(libc.shmget, 0, 4096, 0o1600)
     call(libc.shmctl, segment, 0, None)
@@ -289,15 +296,14 @@ def become_traceable(given: Given) -> bool:
 
 
 def raise_limit(given: Given) -> bool:
-    """Confined, the limit is there to be raised."""
-    before = resource.getrlimit(resource.RLIMIT_DATA)
-    if before[1] == resource.RLIM_INFINITY:
+    """Any of those that bound memory; where none is set there is nothing to raise."""
+    for kind in (resource.RLIMIT_DATA, resource.RLIMIT_STACK):
+        try:
+            resource.setrlimit(kind, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        except ValueError:
+            continue
         return True
-    try:
-        resource.setrlimit(resource.RLIMIT_DATA, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    except ValueError as error:
-        raise PermissionError(str(error)) from error
-    return True
+    return False
 
 
 def ring(given: Given) -> bool:

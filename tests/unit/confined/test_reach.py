@@ -70,6 +70,7 @@ REFUSED_BY: dict[str, set[Protection]] = {
     "new_namespace": {SYSTEM_CALLS},
     "memory_file": {SYSTEM_CALLS},
     "memory_shared": {SYSTEM_CALLS},
+    "memory_that_grows_down": {SYSTEM_CALLS},
     "memory_of_system_v": {SYSTEM_CALLS},
     "outlive_parent": {SYSTEM_CALLS},
     "watch_files": {SYSTEM_CALLS},
@@ -80,7 +81,7 @@ REFUSED_BY: dict[str, set[Protection]] = {
 # some machines refuse these to everybody
 NOT_EVERYWHERE = {
     *("trace_parent", "memory_of_parent_by_call", "memory_of_parent_by_file", "new_namespace", "ring"),
-    *("memory_of_system_v", "shared_folder"),
+    *("memory_of_system_v", "shared_folder", "raise_limit"),
 }
 # they need what only a confined process has, or would end the other
 CONFINED_ALONE = {"replace_program", "inherited_descriptor", "leave_session"}

@@ -75,6 +75,7 @@ def test_what_is_listed_is_refused_and_nothing_else(machine: str) -> None:
         ("mmap", (0, 4096, 1, 0x1), seccomp.ALLOW),
         ("mmap", (0, 4096, 3, 0x21), REFUSE),
         ("mmap", (0, 4096, 3, 0x23 | 0x4000), REFUSE),
+        ("mmap", (0, 4096, 3, 0x122), REFUSE),
         ("fcntl", (3, 4), seccomp.ALLOW),
         ("fcntl", (3, 8), REFUSE),
         ("prctl", (15,), seccomp.ALLOW),

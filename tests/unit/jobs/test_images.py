@@ -6,12 +6,16 @@ import struct
 import subprocess
 import sys
 import zlib
+from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 
-from coatcheck import Reject, Stopped
+from coatcheck import LocalContext, Reject, Stopped
+from coatcheck.confined import Limits
+from jobs.images import run
+from jobs.models import Images
 from tests.unit.jobs.image_samples import GREEN, RED, chunk, close, opened, picture, shrink
 
 
@@ -200,6 +204,22 @@ def test_fifty_images_fit_a_page_of_small_cells() -> None:
     assert len(outcome.artifacts) == 51
     assert (outcome.output.width, outcome.output.height) == (8 * 264 + 8, 7 * 264 + 8)
     assert opened(outcome, "050.webp").size == (300, 200)
+
+
+@pytest.mark.parametrize(
+    ("limits", "reason"),
+    [
+        (Limits(memory=100 * 1024**2), "image 2 of 2 needs more memory than images may have"),
+        (Limits(disk=1), "image 1 of 2 needs more disk than images may have"),
+    ],
+    ids=["memory", "disk"],
+)
+def test_an_image_that_reaches_a_limit_is_named(tmp_path: Path, limits: Limits, reason: str) -> None:
+    images = (picture(), picture(size=(6000, 4000)))
+    ctx = LocalContext(tmp_path, {f"upl_{number}": image for number, image in enumerate(images)})
+    given = Images.model_validate({"images": [{"$upload": f"upl_{number}"} for number in range(2)]})
+    with pytest.raises(Reject, match=f"^{reason}$"):
+        run(given, ctx, limits)
 
 
 MANY_LARGE = """

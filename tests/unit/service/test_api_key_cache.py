@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -101,3 +102,42 @@ async def test_the_imported_ids_are_read_once_in_thirty_seconds_even_if_there_ar
         assert await cache.imported(now=NOW + passed, read=read) == frozenset()
     assert len(reads) == 2
     assert api_key_cache.TTL == 30_000
+
+
+async def test_those_who_ask_at_once_share_one_read_though_the_first_goes_away() -> None:
+    cache, read_it, reads = ApiKeyCache(), asyncio.Event(), []
+
+    async def read() -> ApiKey:
+        reads.append(1)
+        await read_it.wait()
+        return KEY
+
+    first, *others = (asyncio.create_task(cache.get("key_1", now=NOW, read=read)) for _ in range(5))
+    await asyncio.sleep(0)
+    first.cancel()
+    read_it.set()
+    assert await asyncio.gather(*others) == [KEY] * 4
+    assert len(reads) == 1
+
+
+async def test_a_read_that_fails_is_made_again() -> None:
+    lookups = Lookups({"key_1": KEY})
+
+    async def fail() -> ApiKey:
+        raise Unavailable("not now")
+
+    with pytest.raises(Unavailable):
+        await lookups.cache.get("key_1", now=NOW, read=fail)
+    assert await lookups.get("key_1", NOW) == KEY
+
+
+async def test_one_use_in_an_hour_is_news_and_makes_no_key_fresher() -> None:
+    lookups = Lookups({"key_1": KEY})
+    await lookups.get("key_1", NOW)
+    assert [lookups.cache.note_use("key_1", now=NOW + passed) for passed in (TTL - 2, TTL - 1, TTL)] == [
+        True,
+        False,
+        False,
+    ]
+    lookups.keys["key_1"] = replace(KEY, revoked_at=NOW)
+    assert await lookups.get("key_1", NOW + TTL) == lookups.keys["key_1"]

@@ -71,19 +71,21 @@ class KeyStore:
             raise _no_key(key_id)
         return revoked
 
-    def rotate(self, key_id: str, *, overlap: int) -> IssuedKey:
-        """Create a key that allows what this one does, and let this one expire after `overlap` milliseconds.
+    def create_successor(self, key_id: str) -> IssuedKey:
+        """Create a key that allows what this one does, and lives as long as this one was meant to.
 
-        The new key lives as long as the old one was meant to. Raises InvalidArgumentError for a key that is not active.
+        Raises InvalidArgumentError for a key that is not there or not active.
         """
         old = self.find(key_id)
         if (state := old.state(self.clock())) != "active":
             raise InvalidArgumentError(f"{key_id} is {state}: create a new key for {old.tenant}")
         lifetime = None if old.expires_at is None else old.expires_at - old.created_at
-        # the new one first: whatever fails, a key that works is left
-        issued = self.create(old.tenant, scopes=old.scopes, name=old.name, lifetime=lifetime)
-        self.aws.send(end_key(self.table, old.id, expires_at=self.clock() + overlap))
-        return issued
+        return self.create(old.tenant, scopes=old.scopes, name=old.name, lifetime=lifetime)
+
+    def end(self, key_id: str, *, after: int) -> ApiKey:
+        """Let a key expire after that many milliseconds, unless it does so earlier. Raises InvalidArgumentError."""
+        ended = self.aws.send(end_key(self.table, key_id, expires_at=self.clock() + after))
+        return ended or self.find(key_id)
 
     def import_keys(self, tenants: Mapping[str, str]) -> list[ApiKey]:
         """Take over keys of the setting, from the SHA-256 of each in hex to its tenant. It may be done twice."""

@@ -63,9 +63,9 @@ def revoke(stack: str | None, key_ids: Sequence[str]) -> None:
 def rotate(stack: str | None, key_id: str, *, hours: float, as_json: bool) -> None:
     """Create a key in place of another, and print it. Raises as `create` does."""
     with _key_store(stack) as store:
-        issued = store.rotate(key_id, overlap=round(hours * HOUR))
-        old = store.find(key_id)
-    _show(issued, store.clock(), as_json=as_json)
+        # shown before the old key gets its end: whatever fails then, there is a key that works
+        _show(store.create_successor(key_id), store.clock(), as_json=as_json)
+        old = store.end(key_id, after=round(hours * HOUR))
     display.print_message(f"{old.id} works until {_time(old.expires_at)}")
 
 
