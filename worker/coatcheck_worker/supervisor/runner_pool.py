@@ -88,7 +88,7 @@ class RunnerPool:
                 self._forkserver.end(runner)
 
     def close(self) -> None:
-        """End all runners. None may be lent."""
+        """End all runners, and remove their files. None may be lent."""
         for runner in self._idle:
             self._forkserver.end(runner)
         self._forkserver.close()

@@ -40,6 +40,9 @@ log = logging.getLogger(__name__)
 START_TIMEOUT = 30.0
 """Seconds to wait for a new process: it may import the handlers itself."""
 
+REPORT_TIMEOUT = 0.2
+"""Seconds to wait for the report of a death once the channel is closed. Then the process is killed."""
+
 DEATH_TIMEOUT = 5.0
 """Seconds to wait for the end of a process that was killed."""
 
@@ -170,11 +173,11 @@ class RunnerProcess:
 
     def _death(self, violation: str | None) -> Died:
         """Its channel is closed: its process has ended, or has to be ended."""
-        by_itself = self._ended.wait(0.5)
+        by_itself = self._ended.wait(REPORT_TIMEOUT)
         self.kill()
         if not self._ended.wait(DEATH_TIMEOUT):
             return Died("its process does not end")
-        if not by_itself:
+        if not by_itself and self._status in {None, -signal.SIGKILL}:
             return Died(f"its process broke its connection to the worker ({violation or 'it is closed'})")
         return Died(f"its process {self._describe_end()}")
 
