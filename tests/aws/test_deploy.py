@@ -19,7 +19,7 @@ from coatcheck_infra.ops.deploy import deployed_stack
 from coatcheck_infra.ops.deploy.plan import Change, make_plan
 from coatcheck_infra.template import read_template
 
-ORIGIN = "https://pages.example"
+URL = "https://pages.example"
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def stack(cloudformation: Any) -> Iterator[str]:
     """A stack with the template's parameters, some of them another than the default, and one queue."""
     name = f"live-{secrets.token_hex(4)}"
     body = {"Parameters": read_template()["Parameters"], "Resources": {"Queue": {"Type": "AWS::SQS::Queue"}}}
-    given = {"BrowserOrigins": ORIGIN, "MaxRetentionDays": "365"}
+    given = {"PublicUrl": URL, "MaxRetentionDays": "365"}
     cloudformation.create_stack(
         StackName=name,
         TemplateBody=json.dumps(body),
@@ -47,10 +47,10 @@ def stack(cloudformation: Any) -> Iterator[str]:
 def test_a_second_machines_first_deploy_keeps_what_the_stack_has(cloudformation: Any, stack: str) -> None:
     there = deployed_stack.live_stack(cloudformation, stack)
     assert there is not None
-    assert (there.status, there.parameters["BrowserOrigins"]) == ("CREATE_COMPLETE", ORIGIN)
+    assert (there.status, there.parameters["PublicUrl"]) == ("CREATE_COMPLETE", URL)
     plan = make_plan(read_template()["Parameters"], there, {"LogRetentionDays": "7"})
     assert plan.changes == [Change("LogRetentionDays", "30", "7")]
-    assert (plan.values["BrowserOrigins"], plan.values["MaxRetentionDays"]) == (ORIGIN, "365")
+    assert (plan.values["PublicUrl"], plan.values["MaxRetentionDays"]) == (URL, "365")
 
 
 def test_what_is_wrong_with_the_values_is_said_before_the_build(emulator_url: str, tmp_path: Path) -> None:
