@@ -18,11 +18,12 @@ from coatcheck_service.front_door import FrontDoor
 from coatcheck_service.http.middleware import RequestMiddleware
 from coatcheck_service.http.openapi import document_problems
 from coatcheck_service.http.problems import add_problem_handlers
-from coatcheck_service.routes import deliveries, docs, job_types, jobs, meta, results, uploads, webhooks
+from coatcheck_service.routes import deliveries, docs, events, job_types, jobs, meta, results, uploads, webhooks
 from coatcheck_service.stop_signals import call_on_stop
 
 ROUTERS = (
     jobs.router,
+    events.router,
     results.router,
     deliveries.router,
     uploads.router,
@@ -68,9 +69,9 @@ def create_app(
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         if on_start is not None:
             await on_start()
-        call_on_stop(dependencies.job_feed.close)
+        call_on_stop(dependencies.close_feeds)
         yield
-        dependencies.job_feed.close()
+        dependencies.close_feeds()
         await transport.aclose()
 
     app = _CoatcheckApi(

@@ -16,6 +16,7 @@ from coatcheck_service.front_door import FrontDoor
 from coatcheck_service.job_feed import JobFeed
 from coatcheck_service.offload import Offload
 from coatcheck_service.subscription_cache import SubscriptionCache
+from coatcheck_service.tenant_feed import TenantFeeds
 from coatcheck_service.tenant_slots import TenantSlots
 
 
@@ -39,6 +40,7 @@ class Dependencies:
     stream_slots: TenantSlots = field(default_factory=TenantSlots)
     offload: Offload = field(default_factory=Offload)
     job_feed: JobFeed = field(default_factory=JobFeed)
+    tenant_feeds: TenantFeeds = field(default_factory=TenantFeeds)
 
     @property
     def table(self) -> str:
@@ -49,3 +51,8 @@ class Dependencies:
     def bucket(self) -> str:
         """The bucket's name."""
         return self.settings.bucket
+
+    def close_feeds(self) -> None:
+        """End all streams: the process is about to end."""
+        self.job_feed.close()
+        self.tenant_feeds.close()

@@ -90,23 +90,31 @@ class JobFeed:
 
     @contextmanager
     def follow(self, transport: AsyncTransport, table: str, job: Job) -> Iterator[FollowedJob]:
-        """Look at the job's row until the block ends. `job` is the row as the caller has just read it.
+        """Look at the job's row until the block ends. See `add`."""
+        followed = self.add(transport, table, job)
+        try:
+            yield followed
+        finally:
+            self.remove(followed)
+
+    def add(self, transport: AsyncTransport, table: str, job: Job) -> FollowedJob:
+        """Look at the job's row until `remove` is called as often as this. `job` is the row as the caller has read it.
 
         `transport` and `table` are the same for all who follow a job.
         """
         now = asyncio.get_running_loop().time()
-        key = JobKey(job.tenant, job.id)
-        followed = self._followed.setdefault(key, FollowedJob(job, now))
+        followed = self._followed.setdefault(JobKey(job.tenant, job.id), FollowedJob(job, now))
         followed.saw(job, now)
         followed.followers += 1
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._look_around(transport, table))
-        try:
-            yield followed
-        finally:
-            followed.followers -= 1
-            if not followed.followers:
-                del self._followed[key]
+        return followed
+
+    def remove(self, followed: FollowedJob) -> None:
+        """Undo one `add`."""
+        followed.followers -= 1
+        if not followed.followers:
+            del self._followed[followed.key]
 
     def close(self) -> None:
         """Wake everyone who waits: the process is about to end, and with it whatever follows a job."""

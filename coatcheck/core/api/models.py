@@ -187,6 +187,22 @@ class EventView(ResponseModel):
     error: Problem | None
 
 
+class TenantEventView(EventView):
+    """One thing that happened to one of your jobs."""
+
+    job: str = Field(description="the job's id", examples=["job_0h2j4kq8c5v1m9d3s7n6p0r4t0"])
+    job_type: str = Field(examples=["demo.sleep"])
+    cursor: str = Field(
+        description="where to go on after this event: `Last-Event-ID`, or `after`", examples=["evt_1793957400120"]
+    )
+
+
+class StreamPosition(ResponseModel):
+    """Where a stream goes on: with what has happened since this time."""
+
+    at: Timestamp
+
+
 class LinkView(ResponseModel):
     """Where a result can be downloaded."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from coatcheck.core.api.models import (
@@ -70,36 +71,53 @@ def progress_view(progress: Progress) -> ProgressView:
     return ProgressView(fraction=progress.fraction, message=progress.message)
 
 
-def event_views(
-    events: Sequence[JobEvent], job_id: str, base_url: str, *, offset: int = 0, attempts: int = 0
-) -> list[EventView]:
-    """A job's history as clients see it, oldest first, after `offset` events, which began `attempts` attempts.
+@dataclass(frozen=True, slots=True)
+class NumberedEvent:
+    """An event, its number in the job's history, and how many attempts had begun by then."""
+
+    number: int
+    attempt: int
+    event: JobEvent
+
+
+def number_events(events: Sequence[JobEvent], *, offset: int = 0, attempts: int = 0) -> list[NumberedEvent]:
+    """Number events of a history that come after `offset` others, which began `attempts` attempts.
 
     The start of a further leg begins no attempt. A page of history never ends between two legs.
     """
-    views = []
+    numbered = []
     attempt, between_legs = attempts, False
     for number, event in enumerate(events, start=offset + 1):
         if event.type == CLAIM.event:
             attempt += not between_legs
         between_legs = event.type == CONTINUE.event or (between_legs and event.type != CLAIM.event)
-        views.append(
-            EventView(
-                id=f"evt_{number:06d}",
-                type=event.type,
-                at=rfc3339(event.at),
-                attempt=attempt,
-                error=_job_problem(event.error, job_id, base_url),
-            )
-        )
-    return views
+        numbered.append(NumberedEvent(number, attempt, event))
+    return numbered
+
+
+def event_views(
+    events: Sequence[JobEvent], job_id: str, base_url: str, *, offset: int = 0, attempts: int = 0
+) -> list[EventView]:
+    """A job's history as clients see it, oldest first; see `number_events`."""
+    return [event_view(one, job_id, base_url) for one in number_events(events, offset=offset, attempts=attempts)]
+
+
+def event_view(numbered: NumberedEvent, job_id: str, base_url: str) -> EventView:
+    """An event of a job as clients see it."""
+    return EventView(
+        id=f"evt_{numbered.number:06d}",
+        type=numbered.event.type,
+        at=rfc3339(numbered.event.at),
+        attempt=numbered.attempt,
+        error=_job_problem(numbered.event.error, job_id, base_url),
+    )
 
 
 def attempts_before_row(job: Job) -> int:
     """How many attempts began before the events in the job's row, which may be the later part of its history."""
     if job.history_from == 1 or not job.history:
         return 0
-    return max(0, job.counted_attempt - event_views(job.history, job.id, "")[-1].attempt)
+    return max(0, job.counted_attempt - number_events(job.history)[-1].attempt)
 
 
 def _time(at: int | None) -> str | None:

@@ -10,27 +10,24 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncGenerator
+from functools import partial
 
 from fastapi import Request, Response
 from fastapi.sse import KEEPALIVE_COMMENT
 
-from coatcheck.core.api.views import progress_view
+from coatcheck.core.api.views import event_view, progress_view
 from coatcheck.core.aws.call import AwsError
 from coatcheck.core.errors import FieldError
 from coatcheck.core.job import Job, Progress
-from coatcheck_service.actions.list_events import events_after, last_event
+from coatcheck_service.actions.event_streams import event_stream_response
 from coatcheck_service.http.authentication import RequestContext
 from coatcheck_service.http.event_stream import (
     HEARTBEAT_SECONDS,
-    MEDIA_TYPE,
-    EventStreamResponse,
     encode_event,
     encode_retry,
 )
 from coatcheck_service.http.field_errors import invalid_request
-
-CUT_OFF_SECONDS = 15.0
-"""Seconds that a slow reader has after the end of an answer to take the rest of it."""
+from coatcheck_service.job_history import events_after, last_event
 
 _EVENT_ID = re.compile(r"evt_(\d{6,9})", re.ASCII)
 
@@ -43,14 +40,7 @@ def follow_events(context: RequestContext, request: Request, job: Job) -> Respon
     sent = _resume_after(request, job)
     if job.done and sent == last_event(job):
         return Response(status_code=204)
-    if request.state.head:
-        return Response(media_type=MEDIA_TYPE)
-    dependencies = context.dependencies
-    seconds = dependencies.settings.longest_stream
-    # answers that began together, after a restart, do not end together: up to a tenth is left out by chance
-    length = seconds * (1 - dependencies.entropy(1)[0] / 2560)
-    slot = dependencies.stream_slots.acquire(context.tenant, limit=dependencies.settings.max_streams)
-    return EventStreamResponse(_stream(context, job, sent, length), slot, seconds + CUT_OFF_SECONDS)
+    return event_stream_response(context, request, partial(_stream, context, job, sent))
 
 
 def _resume_after(request: Request, job: Job) -> int:
@@ -75,7 +65,8 @@ async def _stream(context: RequestContext, job: Job, sent: int, seconds: float) 
     with feed.follow(dependencies.transport, dependencies.table, job) as followed:
         while True:
             try:
-                async for event in events_after(context, job, sent):
+                async for numbered in events_after(dependencies.transport, dependencies.table, job, sent):
+                    event = event_view(numbered, job.id, context.base_url)
                     yield encode_event(event, event_id=event.id)
             except AwsError:
                 return

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from coatcheck.core.api.models import EventView, Listing
-from coatcheck.core.api.views import attempts_before_row, event_views
+from coatcheck.core.api.views import event_views
 from coatcheck.core.aws.dynamodb.history import earlier_events
 from coatcheck.core.errors import FieldError
 from coatcheck.core.job import Job
@@ -41,33 +40,6 @@ async def list_events(context: RequestContext, job: Job, query: EventQuery) -> L
             return Listing(data=earlier, next=f"{earlier[-1].id}-{attempts}")
     recent = event_views(job.history, job.id, context.base_url, offset=job.history_from - 1, attempts=attempts)
     return Listing(data=[*earlier, *recent], next=None)
-
-
-async def events_after(context: RequestContext, job: Job, number: int) -> AsyncGenerator[EventView]:
-    """Yield the job's events after the one with this number (0: all of them), the oldest first."""
-    if number + 1 >= job.history_from:
-        attempts, offset = attempts_before_row(job), job.history_from - 1
-        for event in event_views(job.history, job.id, context.base_url, offset=offset, attempts=attempts)[
-            number - offset :
-        ]:
-            yield event
-        return
-    # what left the row is read from the start, as only the pages' first numbers are keys; few jobs have such a history
-    seen, after = 0, None
-    while True:
-        page = await list_events(context, job, EventQuery(after=after))
-        for event in page.data:
-            seen += 1
-            if seen > number:
-                yield event
-        if page.next is None:
-            return
-        after = page.next
-
-
-def last_event(job: Job) -> int:
-    """Return the number of the job's last event."""
-    return job.history_from + len(job.history) - 1
 
 
 def _cursor(after: str | None, job: Job) -> tuple[int, int]:

@@ -22,6 +22,7 @@ CACHE_POLICIES: Mapping[str, _Headers] = {
     "cancel_job": NO_STORE,
     "replay_job": NO_STORE,
     "list_events": NO_STORE,
+    "list_tenant_events": NO_STORE,
     "get_result": _REVALIDATE,
     "get_artifact": _REVALIDATE,
     "list_deliveries": NO_STORE,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import AbstractContextManager, aclosing
+from typing import Any
 
 from fastapi import Request
 from fastapi.sse import EventSourceResponse, format_sse_event
@@ -17,6 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from coatcheck.core.errors import TooManyStreams
 from coatcheck_service.front_door import FrontDoor
+from coatcheck_service.http.openapi import response_doc
 
 MEDIA_TYPE = "text/event-stream"
 
@@ -52,6 +54,13 @@ def _weight(text: str) -> float:
 def can_stream(front_door: FrontDoor, max_streams: int) -> bool:
     """Whether this process sends event streams at all."""
     return not front_door.buffers and max_streams > 0
+
+
+def stream_doc(description: str) -> dict[int | str, Any]:
+    """Build the `responses` entry of 200 of a route that can stream, beside its JSON."""
+    doc = response_doc(200, description, "Event-Stream")
+    doc[200]["content"] = {MEDIA_TYPE: {"schema": {"type": "string"}}}
+    return doc
 
 
 def encode_event(data: BaseModel, *, event: str | None = None, event_id: str | None = None) -> bytes:

@@ -18,6 +18,7 @@ SCOPES: Mapping[str, Scope | None] = MappingProxyType(
         "list_jobs": Scope.JOBS_READ,
         "get_job": Scope.JOBS_READ,
         "list_events": Scope.JOBS_READ,
+        "list_tenant_events": Scope.JOBS_READ,
         "get_result": Scope.RESULTS_READ,
         "get_artifact": Scope.RESULTS_READ,
         "cancel_job": Scope.JOBS_CANCEL,

@@ -34,8 +34,7 @@ from coatcheck_service.actions.submit import Submission, SubmitResult, submit
 from coatcheck_service.http.authentication import Authenticated, RequestContext
 from coatcheck_service.http.body import read_json
 from coatcheck_service.http.etags import job_etag, matches_etag, not_modified
-from coatcheck_service.http.event_stream import MEDIA_TYPE as EVENT_STREAM
-from coatcheck_service.http.event_stream import STREAM_UNAVAILABLE, can_stream, wants_stream
+from coatcheck_service.http.event_stream import STREAM_UNAVAILABLE, can_stream, stream_doc, wants_stream
 from coatcheck_service.http.openapi import JobId, problem_docs, request_doc, response_doc
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
@@ -46,11 +45,10 @@ _SUBMIT_RESPONSES = response_doc(
 ) | response_doc(200, "Finished already.", *_JOB_HEADERS, model=JobView)
 
 _EVENTS_RESPONSES = (
-    response_doc(200, "The history, or a stream of it.", "Event-Stream")
+    stream_doc("The history, or a stream of it.")
     | response_doc(204, "The job is done, and `Last-Event-ID` is its last event.")
     | problem_docs(NotFound, Gone, InvalidRequest, TooManyStreams)
 )
-_EVENTS_RESPONSES[200]["content"] = {EVENT_STREAM: {"schema": {"type": "string"}}}
 
 
 @router.post(
@@ -149,11 +147,10 @@ async def get_events(
 ) -> Response | Listing[EventView]:
     """The job's history, the first event first; with `Accept: text/event-stream`, also what happens from now on."""
     job = await find_retained(context, job_id)
-    if not wants_stream(request):
-        return await list_events(context, job, query)
-    if can_stream(context.dependencies.front_door, context.dependencies.settings.max_streams):
-        return follow_events(context, request, job)
-    response.headers.update(STREAM_UNAVAILABLE)
+    if wants_stream(request):
+        if can_stream(context.dependencies.front_door, context.dependencies.settings.max_streams):
+            return follow_events(context, request, job)
+        response.headers.update(STREAM_UNAVAILABLE)
     return await list_events(context, job, query)
 
 
