@@ -9,18 +9,14 @@ from dataclasses import dataclass
 
 from fastapi import Request
 
-from coatcheck.core.aws.call import AwsUnavailable
-from coatcheck.core.aws.dynamodb import job_items
-from coatcheck.core.aws.dynamodb.keys import JobKey
 from coatcheck.core.job import Job
 from coatcheck_service.http.authentication import RequestContext
 
 MAX_WAIT_SECONDS = 25
 """Seconds. API Gateway gives up after 29."""
 
-FIRST_POLL_SECONDS = 0.1
-POLL_BACKOFF = 1.5
-MAX_POLL_SECONDS = 1.0
+DISCONNECT_SECONDS = 1.0
+"""Seconds between two looks at whether the client is still there."""
 
 _PREFERENCE = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*")+')
 _SECONDS = re.compile(r'"?(\d{1,9})"?', re.ASCII)
@@ -45,7 +41,7 @@ def requested_wait(request: Request, max_seconds: int) -> int | None:
 
 
 async def wait_until_done(context: RequestContext, job: Job, request: Request) -> LongPoll:
-    """Return the job when it is done, or as last read when the wait is over, the client is gone or AWS is unavailable.
+    """Return the job when it is done, or as last read when the wait is over, the client is gone or the process stops.
 
     When as many requests wait as are allowed, this one does not: it returns the job as it is.
     """
@@ -57,22 +53,16 @@ async def wait_until_done(context: RequestContext, job: Job, request: Request) -
             context.tenant, limit=context.dependencies.settings.max_waits
         ) as granted:
             seconds = seconds if granted else 0
-            job = await _poll(context, job, request, seconds)
+            job = await _wait(context, job, request, seconds)
     return LongPoll(job, {"Preference-Applied": f"wait={seconds}"})
 
 
-async def _poll(context: RequestContext, job: Job, request: Request, seconds: int) -> Job:
+async def _wait(context: RequestContext, job: Job, request: Request, seconds: int) -> Job:
     dependencies, clock = context.dependencies, asyncio.get_running_loop().time
     deadline = clock() + seconds
-    pause = FIRST_POLL_SECONDS
-    while not job.done and (remaining := deadline - clock()) > 0 and not await request.is_disconnected():
-        await asyncio.sleep(min(pause, remaining))
-        pause = min(pause * POLL_BACKOFF, MAX_POLL_SECONDS)
-        try:
-            now = await dependencies.transport.send(job_items.get_job(dependencies.table, JobKey(job.tenant, job.id)))
-        except AwsUnavailable:
-            break
-        if now is None:
-            break
-        job = now
+    with dependencies.job_feed.follow(dependencies.transport, dependencies.table, job) as followed:
+        while not job.done and (left := deadline - clock()) > 0 and not dependencies.job_feed.closed:
+            if await request.is_disconnected():
+                break
+            job = await followed.next(job, min(left, DISCONNECT_SECONDS)) or job
     return job

@@ -64,7 +64,7 @@ class TestGet:
         job = api.claim(api.submit()["id"])
         with ThreadPoolExecutor(1) as pool:
             waiting = pool.submit(api.http.get, path(job.id), headers={"Prefer": 'wait="20"'})
-            eventually(lambda: api.spy.operations.count("GetItem") >= 2)
+            eventually(lambda: api.spy.operations.count("BatchGetItem") >= 2)
             api.settle(job)
             answer = waiting.result(5)
         assert answer.json()["status"] == "succeeded"
@@ -78,8 +78,8 @@ class TestGet:
             line.sendall(
                 f"GET {path(job_id)} HTTP/1.1\r\nHost: x\r\nAuthorization: {key}\r\nPrefer: wait=25\r\n\r\n".encode()
             )
-            eventually(lambda: api.spy.operations.count("GetItem") >= 2)
-        # the longest pause between two looks is a second: after two quiet ones nobody is looking
+            eventually(lambda: api.spy.operations.count("BatchGetItem") >= 2)
+        # the longest pause between two looks is two seconds: after more than that nobody is looking
         seen, quiet_since = -1, time.monotonic()
 
         def quiet() -> bool:
@@ -95,7 +95,7 @@ class TestGet:
         api.spy.calls.clear()
         answer = api.http.get(path(job_id), headers={"Prefer": "wait=3"})
         assert answer.json()["done"] is False
-        assert 2 <= api.spy.operations.count("GetItem") <= 10
+        assert 2 <= api.spy.operations.count("BatchGetItem") <= 16
 
     @pytest.mark.parametrize("prefer", ["wait", "wait=-1", "wait=x", "foo; wait=1", 'foo="wait=1,"', "wait=1.5", ""])
     def test_a_preference_that_is_none_is_ignored(self, api: Api, prefer: str) -> None:
