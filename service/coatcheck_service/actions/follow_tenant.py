@@ -57,13 +57,12 @@ async def _stream(context: RequestContext, since: int | None, seconds: float) ->
     dependencies, feeds = context.dependencies, context.dependencies.tenant_feeds
     clock = asyncio.get_running_loop().time
     deadline = clock() + seconds
-    latest = dependencies.clock() if since is None else since
     yield encode_retry()
     with feeds.follow(dependencies.job_feed, dependencies.transport, dependencies.table, context.tenant) as feed:
         try:
             async with asyncio.timeout_at(deadline):
                 await feed.ready.wait()
-            position = feed.end
+            position, latest = feed.end, dependencies.clock() if since is None else since
             past = [] if since is None else await _past(context, since, MAX_JOBS)
         except (TimeoutError, AwsError):
             return

@@ -264,3 +264,15 @@ def test_a_stream_ends_when_the_server_is_told_to_stop(settings: Settings, emula
             began = time.monotonic()
         assert time.monotonic() - began < settings.longest_stream / 2
         assert list(events) == []
+
+
+def test_an_answer_ends_though_news_never_end(settings: Settings, aws: BotoTransport, emulator_url: str) -> None:
+    changed = settings.model_copy(update={"longest_stream": 1})
+    with run_service(changed, aws, emulator_url) as running, clients_of(running) as api:
+        job = api.claim(api.submit()["id"])
+        began = time.monotonic()
+        with _events(api, job.id) as events:
+            for event in events:
+                fraction = json.loads(event.data).get("fraction", 0.0)
+                job = _report(api, job, Progress((fraction + 0.001) % 1))
+        assert time.monotonic() - began < 15
