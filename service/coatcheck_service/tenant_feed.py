@@ -194,6 +194,7 @@ class TenantFeeds:
         """Wake everyone who waits: the process is about to end."""
         self.closed = True
         for feed, _ in self._feeds.values():
+            feed.ready.set()
             feed.wake()
 
 

@@ -61,6 +61,10 @@ async def _stream(context: RequestContext, job: Job, sent: int, seconds: float) 
     feed = dependencies.job_feed
     deadline = clock() + seconds
     progress: Progress | None = None
+
+    async def goes_on() -> bool:
+        return not feed.closed and clock() < deadline and await context.is_still_allowed()
+
     yield encode_retry()
     with feed.follow(dependencies.transport, dependencies.table, job) as followed:
         while True:
@@ -76,10 +80,11 @@ async def _stream(context: RequestContext, job: Job, sent: int, seconds: float) 
             if job.progress is not None and job.progress != progress:
                 yield encode_event(progress_view(job.progress), event="progress")
             progress = job.progress
-            while (latest := await followed.next(job, min(HEARTBEAT_SECONDS, deadline - clock()))) is None:
-                if feed.closed or clock() >= deadline or not await context.is_still_allowed():
-                    return
-                yield KEEPALIVE_COMMENT
-            if feed.closed or latest.created_at != job.created_at or not await context.is_still_allowed():
+            latest: Job | None = None
+            while latest is None and await goes_on():
+                latest = await followed.next(job, min(HEARTBEAT_SECONDS, deadline - clock()))
+                if latest is None and await goes_on():
+                    yield KEEPALIVE_COMMENT
+            if latest is None or latest.created_at != job.created_at or not await goes_on():
                 return
             job = latest

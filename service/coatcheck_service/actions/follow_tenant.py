@@ -77,6 +77,8 @@ async def _stream(context: RequestContext, since: int | None, seconds: float) ->
             if feeds.closed or clock() >= deadline:
                 return
             arrived = await feed.next(position, min(HEARTBEAT_SECONDS, deadline - clock()))
+            if not await context.is_still_allowed():
+                return
             if arrived == []:
                 yield KEEPALIVE_COMMENT
             position += len(arrived or ())
