@@ -13,6 +13,7 @@ RARE = {
     "a loser discards the winner's result",
     "a worker that lost its lease goes on, and settles what the row is in",
     "DELETE leaves the bytes",
+    "an endpoint that was deleted is written to",
     "an upload can be completed once",
     "what was told is noted over what others noted",
     "what a newer version wrote is written over",
