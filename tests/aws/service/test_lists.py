@@ -195,4 +195,5 @@ class TestStrangers:
             answer = api.anonymous.request(method, where, headers=headers)  # type: ignore[arg-type]
             problem(answer, 401, "unauthenticated")
             assert answer.headers["www-authenticate"].startswith("Bearer")
-        assert api.spy.calls == []
+        # a word might be a key that was imported: one read tells, for all of these requests
+        assert api.spy.operations == (["GetItem"] if header == "Bearer wrong" else [])
