@@ -300,7 +300,7 @@ TIMED_OUT = JobErrorKind(
 WORKER_LOST = JobErrorKind(
     "worker-lost",
     "The worker died during the last attempt",
-    "The process crashed, was killed or ran out of memory. Replay the job, or give its lane more memory.",
+    "Its machine or container ended, perhaps for lack of memory. Replay the job, or give its lane more memory.",
     True,
 )
 QUEUE_TTL_PASSED = JobErrorKind(
