@@ -25,6 +25,7 @@ NEWEST_FILE_RIGHTS = 16
 WRITABLE = WRITE_FILE | READ_FILE | READ_DIR | REMOVE_DIR | REMOVE_FILE | MAKE_DIR | MAKE_REG | TRUNCATE
 # TCP bind and connect; abstract sockets and signals of others
 NETWORK, SCOPES = 0b11, 0b11
+SIGNALS = 0b10
 
 
 def version(kernel: Kernel) -> int:
@@ -49,6 +50,16 @@ def restrict(kernel: Kernel, abi: int, readable: Iterable[str], listed: Iterable
         for paths, rights in ((readable, READ_FILE | READ_DIR), (listed, READ_DIR), (writable, WRITABLE)):
             for path in paths:
                 _allow(kernel, ruleset, path, rights & handled)
+        kernel.syscall(RESTRICT_SELF, ruleset, 0)
+    finally:
+        os.close(ruleset)
+
+
+def refuse_signals(kernel: Kernel) -> None:
+    """Refuse this process to signal any that it does not start. Needs version 6. Raises OSError."""
+    attributes = struct.pack("=QQQ", 0, 0, SIGNALS)
+    ruleset = kernel.syscall(CREATE_RULESET, _pointer(ctypes.create_string_buffer(attributes, 24)), 24, 0)
+    try:
         kernel.syscall(RESTRICT_SELF, ruleset, 0)
     finally:
         os.close(ruleset)

@@ -14,23 +14,21 @@ from tests.repository import ROOT
 
 # the parent of a confined process; its kernel has no landlock_create_ruleset from here on
 WORKER = """
-import ctypes, errno, json, os, platform, struct, sys
+import ctypes, json, os, sys
 from pathlib import Path
 from pydantic import BaseModel
 from coatcheck import LocalContext, confined
-from coatcheck.confined import seccomp
-from coatcheck.confined.kernel import PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, Kernel
+from coatcheck.confined import bpf, landlock
+from coatcheck.confined.kernel import PR_SET_NO_NEW_PRIVS, Kernel
 
 class Attempt(BaseModel):
     reached: bool
     error: str | None
 
-load, is_equal, give = (0x20, 0, 0, 0), (0x15, 0, 1, 444), (0x06, 0, 0)
-steps = struct.pack("=" + "HBBI" * 4, *load, *is_equal, *give, seccomp.UNKNOWN, *give, seccomp.ALLOW)
-code = ctypes.create_string_buffer(steps, len(steps))
-program = ctypes.create_string_buffer(struct.pack("@HP", 4, ctypes.addressof(code)))
+none = [bpf.do(bpf.RETURN, bpf.UNKNOWN)]
+program = [bpf.do(bpf.LOAD, bpf.NUMBER), *bpf.rule(landlock.CREATE_RULESET, none), bpf.do(bpf.RETURN, bpf.ALLOW)]
 Kernel().prctl(PR_SET_NO_NEW_PRIVS, 1)
-Kernel().prctl(PR_SET_SECCOMP, seccomp.MODE_FILTER, ctypes.cast(program, ctypes.c_void_p))
+bpf.install(Kernel(), program)
 
 secret = ctypes.create_string_buffer(b"hush-4f1c9e70")
 opened = open(sys.argv[2])

@@ -9,18 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from coatcheck.confined import seccomp
+from coatcheck.confined import bpf, seccomp
 from coatcheck.confined.syscalls import CHECKED, NEWEST_KNOWN, REFUSED
 
 PID = 4711
-REFUSE = seccomp.ERROR | errno.EPERM
-UNKNOWN = seccomp.ERROR | errno.ENOSYS
+REFUSE = bpf.ERROR | errno.EPERM
+UNKNOWN = bpf.ERROR | errno.ENOSYS
 KNOWN = {**REFUSED, **CHECKED}
 
 
 def decide(machine: str, number: int, *arguments: int, architecture: int | None = None) -> int:
     """What the filter for `machine` returns."""
-    own, column = seccomp.ARCHITECTURES[machine]
+    own, column = bpf.ARCHITECTURES[machine]
     called = (number, own if architecture is None else architecture, 0, *arguments, *[0] * (6 - len(arguments)))
     data = struct.pack("<IIQ6Q", *called)
     steps = [struct.unpack("=HBBI", step) for step in seccomp.program(own, column, PID)]
@@ -29,76 +29,76 @@ def decide(machine: str, number: int, *arguments: int, architecture: int | None 
         code, if_true, if_false, operand = steps[at]
         at += 1
         match code:
-            case seccomp.LOAD:
+            case bpf.LOAD:
                 (value,) = struct.unpack_from("<I", data, operand)
-            case seccomp.AND:
+            case bpf.AND:
                 value &= operand
-            case seccomp.IF_EQUAL:
+            case bpf.IF_EQUAL:
                 at += if_true if value == operand else if_false
-            case seccomp.IF_GREATER:
+            case bpf.IF_GREATER:
                 at += if_true if value > operand else if_false
-            case seccomp.IF_BIT:
+            case bpf.IF_BIT:
                 at += if_true if value & operand else if_false
-            case seccomp.RETURN:
+            case bpf.RETURN:
                 return int(operand)
             case _:
                 raise AssertionError(code)
 
 
-@pytest.mark.parametrize("machine", seccomp.ARCHITECTURES)
+@pytest.mark.parametrize("machine", bpf.ARCHITECTURES)
 def test_what_is_listed_is_refused_and_nothing_else(machine: str) -> None:
-    column = seccomp.ARCHITECTURES[machine][1]
+    column = bpf.ARCHITECTURES[machine][1]
     listed = {numbers[column] for numbers in REFUSED.values()} - {None}
     checked = {numbers[column] for numbers in CHECKED.values()}
     decided = {number: decide(machine, number) for number in range(NEWEST_KNOWN + 1) if number not in checked}
     assert {number for number, action in decided.items() if action == REFUSE} == listed
-    assert {number for number, action in decided.items() if action == seccomp.ALLOW} == set(decided) - listed
+    assert {number for number, action in decided.items() if action == bpf.ALLOW} == set(decided) - listed
 
 
-@pytest.mark.parametrize("machine", seccomp.ARCHITECTURES)
+@pytest.mark.parametrize("machine", bpf.ARCHITECTURES)
 @pytest.mark.parametrize(
     ("name", "arguments", "action"),
     [
-        ("clone", (0x3D0F00,), seccomp.ALLOW),
+        ("clone", (0x3D0F00,), bpf.ALLOW),
         ("clone", (0x1200011,), REFUSE),
         ("clone3", (), UNKNOWN),
-        ("kill", (PID, 6), seccomp.ALLOW),
+        ("kill", (PID, 6), bpf.ALLOW),
         ("kill", (PID + 1, 0), REFUSE),
         ("kill", (0xFFFFFFFF, 9), REFUSE),
-        ("tgkill", (PID, PID + 3, 6), seccomp.ALLOW),
+        ("tgkill", (PID, PID + 3, 6), bpf.ALLOW),
         ("tgkill", (1, 1, 6), REFUSE),
-        ("tkill", (PID,), seccomp.ALLOW),
+        ("tkill", (PID,), bpf.ALLOW),
         ("tkill", (PID + 3,), REFUSE),
-        ("prlimit64", (0, 7), seccomp.ALLOW),
+        ("prlimit64", (0, 7), bpf.ALLOW),
         ("prlimit64", (1, 7), REFUSE),
-        ("mmap", (0, 4096, 3, 0x22), seccomp.ALLOW),
-        ("mmap", (0, 4096, 1, 0x1), seccomp.ALLOW),
+        ("mmap", (0, 4096, 3, 0x22), bpf.ALLOW),
+        ("mmap", (0, 4096, 1, 0x1), bpf.ALLOW),
         ("mmap", (0, 4096, 3, 0x21), REFUSE),
         ("mmap", (0, 4096, 3, 0x23 | 0x4000), REFUSE),
         ("mmap", (0, 4096, 3, 0x122), REFUSE),
-        ("fcntl", (3, 4), seccomp.ALLOW),
+        ("fcntl", (3, 4), bpf.ALLOW),
         ("fcntl", (3, 8), REFUSE),
-        ("prctl", (15,), seccomp.ALLOW),
+        ("prctl", (15,), bpf.ALLOW),
         ("prctl", (1, 0), REFUSE),
         ("prctl", (4, 1), REFUSE),
     ],
 )
 def test_some_are_refused_for_their_arguments(machine: str, name: str, arguments: tuple[int, ...], action: int) -> None:
-    number = CHECKED[name][seccomp.ARCHITECTURES[machine][1]]
+    number = CHECKED[name][bpf.ARCHITECTURES[machine][1]]
     assert number is not None
     assert decide(machine, number, *arguments) == action
 
 
-@pytest.mark.parametrize("machine", seccomp.ARCHITECTURES)
+@pytest.mark.parametrize("machine", bpf.ARCHITECTURES)
 def test_what_is_newer_than_the_lists_is_not_there(machine: str) -> None:
     assert decide(machine, NEWEST_KNOWN + 1) == UNKNOWN
 
 
 def test_another_set_of_numbers_ends_the_process() -> None:
     i386 = 0x40000003
-    assert decide("x86_64", 1, architecture=i386) == seccomp.KILL
-    assert decide("x86_64", 0x40000000 | 1) == seccomp.KILL
-    assert decide("aarch64", 1, architecture=0x40000028) == seccomp.KILL
+    assert decide("x86_64", 1, architecture=i386) == bpf.KILL
+    assert decide("x86_64", 0x40000000 | 1) == bpf.KILL
+    assert decide("aarch64", 1, architecture=0x40000028) == bpf.KILL
 
 
 @pytest.mark.parametrize(
