@@ -21,7 +21,7 @@ def ask(environment: Mapping[str, str], token: str | None = None) -> httpx.Respo
     """What an SDK of a handler gets, which presents the token of its environment, or another."""
     given = environment["AWS_CONTAINER_AUTHORIZATION_TOKEN"] if token is None else token
     url = environment["AWS_CONTAINER_CREDENTIALS_FULL_URI"]
-    return httpx.get(url, headers={"Authorization": given.encode("latin-1")}, trust_env=False)
+    return httpx.get(url, headers={b"Authorization": given.encode("latin-1")}, trust_env=False)
 
 
 def test_an_sdk_finds_the_credentials_of_the_role(harness: WorkerHarness, monkeypatch: pytest.MonkeyPatch) -> None:
