@@ -40,7 +40,12 @@ def ends() -> Iterator[Ends]:
 def arrived(ends: Ends, sent: bytes) -> Any:
     """What the supervisor receives when a runner sends these bytes, and ends."""
     ours, theirs = ends
-    threading.Thread(target=lambda: (theirs.sendall(sent), theirs.close()), daemon=True).start()
+
+    def send() -> None:
+        theirs.sendall(sent)
+        theirs.close()
+
+    threading.Thread(target=send, daemon=True).start()
     return supervisor_end(ours).receive()
 
 
