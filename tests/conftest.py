@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
@@ -32,6 +33,15 @@ def pytest_configure() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the long groups first."""
     items.sort(key=lambda item: (*(_group(item.nodeid) != name for name in FIRST),))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Iterator[None]:
+    """Name what failed once more at the very end, where whoever has only the last lines of a log finds it."""
+    yield
+    for outcome in ("failed", "error"):
+        for report in terminalreporter.getreports(outcome):
+            terminalreporter.write_line(f"{outcome}: {report.nodeid}")
 
 
 class GroupScheduling(LoadScopeScheduling):  # type: ignore[misc]

@@ -8,14 +8,17 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 """Seconds in which even a busy machine gets there."""
 
 
 def eventually(condition: Callable[[], T], limit: float = PATIENCE, described: Callable[[], object] = str) -> T:
-    """Return what `condition` returns once it is true; fail after `limit` seconds with what `described` returns."""
+    """Return what `condition` returns once it is true; fail after `limit` seconds, and print what `described` returns."""
     deadline = time.monotonic() + limit
     while not (found := condition()):
-        assert time.monotonic() < deadline, f"not so after {limit:g} s: {described()}"
+        if time.monotonic() > deadline:
+            # printed, since the summary at the end repeats the whole message of each failure
+            print(described())
+            raise AssertionError(f"not so after {limit:g} s")
         time.sleep(0.01)
     return found

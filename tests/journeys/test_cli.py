@@ -88,12 +88,12 @@ def test_ctrl_c_while_waiting_leaves_the_job_alone(run_cli: RunCli, environ: dic
     ) as run:
         assert run.stdout
         job = run.stdout.readline().strip()
-        eventually(lambda: read_json(run_cli, "status", job)["status"] == "running", 30)
+        eventually(lambda: read_json(run_cli, "status", job)["status"] == "running")
         run.send_signal(signal.SIGINT)
         _, said = run.communicate(timeout=30)
         assert run.returncode == 130
     assert said == f"stopped waiting for {job}, which goes on; follow it with: coatcheck status {job}\n"
-    eventually(lambda: read_json(run_cli, "status", job)["status"] == "succeeded", 60)
+    eventually(lambda: read_json(run_cli, "status", job)["status"] == "succeeded")
 
 
 def test_lists(run_cli: RunCli) -> None:

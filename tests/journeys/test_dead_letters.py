@@ -36,7 +36,7 @@ def listed(run_cli: RunCli, count: int, lane: str = "default") -> list[Json]:
         found[:] = [json.loads(line) for line in ended.stdout.splitlines()]
         return len(found) == count
 
-    eventually(look, 60, lambda: found)
+    eventually(look, described=lambda: found)
     return found
 
 
@@ -76,7 +76,7 @@ def test_a_dead_letter_is_told_in_the_history_of_its_job_and_redriven(stack: Sta
             events: list[Json] = api.get(f"/v1/jobs/{job}/events").json()["data"]
             return [event for event in events if event["type"] == "job.dead_lettered"]
 
-        eventually(describe, 60)
+        eventually(describe)
         assert [event["error"]["code"] for event in describe()] == ["dead-lettered"]
 
         (dead_letter,) = listed(run_cli, 1)

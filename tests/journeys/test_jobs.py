@@ -206,7 +206,7 @@ def test_a_worker_killed_in_the_middle_of_a_job_is_made_good(stack: Stack) -> No
     """A crash is noticed by the lease, not by the visibility timeout of 90 minutes."""
     with stack.client() as client:
         view = submit(client, "demo.sleep", {"seconds": 8, "steps": 80})
-        eventually(lambda: client.get(view["urls"]["self"]).json()["status"] == "running", 30)
+        eventually(lambda: client.get(view["urls"]["self"]).json()["status"] == "running")
         killed_at = time.monotonic()
         for pid, command in stack.processes().items():
             if "coatcheck_worker.supervisor " in command:

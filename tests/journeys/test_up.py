@@ -44,7 +44,7 @@ def submit(stack: Stack) -> str:
     """Submit a long job; the answer is its path, once it runs."""
     with stack.client() as http:
         path = f"/v1/jobs/{http.post('/v1/jobs', json=LONG_JOB).raise_for_status().json()['id']}"
-        eventually(lambda: http.get(path).json()["status"] == "running", 30)
+        eventually(lambda: http.get(path).json()["status"] == "running")
     return path
 
 
@@ -107,14 +107,14 @@ def test_kill_9_leaves_nothing(start_up: StartUp, way: tuple[str, ...]) -> None:
     stack = up.ready()
     submit(stack)
     up.kill()
-    eventually(lambda: nothing_is_left_of(stack), 5, stack.processes)
+    eventually(lambda: nothing_is_left_of(stack), described=stack.processes)
 
 
 def test_kill_9_while_starting_leaves_nothing(start_up: StartUp) -> None:
     up = start_up()
-    eventually(lambda: len(processes_of(up.home)) > 2, 30, up.output)
+    eventually(lambda: len(processes_of(up.home)) > 2, described=up.output)
     up.kill()
-    eventually(lambda: not processes_of(up.home), 5, lambda: processes_of(up.home))
+    eventually(lambda: not processes_of(up.home), described=lambda: processes_of(up.home))
 
 
 def test_a_home_is_used_again_with_the_same_key(start_up: StartUp) -> None:
@@ -123,7 +123,7 @@ def test_a_home_is_used_again_with_the_same_key(start_up: StartUp) -> None:
     with first.client() as http:
         assert http.get("/v1/jobs").json() == {"data": [], "next": None}, "the first job is not the user's"
     up.kill()
-    eventually(lambda: not processes_of(up.home), 5)
+    eventually(lambda: not processes_of(up.home))
     again = start_up(home=up.home).ready()
     assert again.api_key == first.api_key
     assert again.pid != first.pid
@@ -177,7 +177,7 @@ def test_a_part_that_was_killed_comes_back(start_up: StartUp) -> None:
     for part in PARTS:
         (number,) = processes(stack, part)
         os.kill(number, signal.SIGKILL)
-        eventually(functools.partial(is_back, part, number), 10, up.output)
+        eventually(functools.partial(is_back, part, number), described=up.output)
     with stack.client() as http:
         job = {**LONG_JOB, "input": {"seconds": 0}}
         assert http.post("/v1/jobs", json=job, headers={"Prefer": "wait=20"}).json()["status"] == "succeeded"
@@ -228,34 +228,34 @@ def test_reloads_changed_code(start_up: StartUp, checkout: Path) -> None:
     before = title()
     declared.write_text(f"{code}\n)")
     line = len(code.splitlines()) + 2
-    eventually(lambda: says(f"not reloaded: jobs/demo.py:{line}: unmatched ')'"), 30, up.output)
+    eventually(lambda: says(f"not reloaded: jobs/demo.py:{line}: unmatched ')'"), described=up.output)
     declared.write_text(f"{code}\nraise RuntimeError('not today')\n")
-    eventually(lambda: says(f"not reloaded: jobs/demo.py:{line}: RuntimeError: not today"), 30, up.output)
+    eventually(lambda: says(f"not reloaded: jobs/demo.py:{line}: RuntimeError: not today"), described=up.output)
     declared.write_text(code.replace('"demo.sleep"', '"demo.sleep", lane="nowhere"'))
-    eventually(lambda: 'demo.sleep: lane "nowhere" is not in [tool.coatcheck.lanes]' in up.output(), 30, up.output)
+    eventually(lambda: 'demo.sleep: lane "nowhere" is not in [tool.coatcheck.lanes]' in up.output(), described=up.output)
     assert title() == before
     assert {name: processes(stack, name) for name in PARTS} == parts, "the old code goes on"
 
     job = submit(stack)
     declared.write_text(code.replace('title="Sleep"', 'title="Nap"'))
-    eventually(lambda: title() == "Nap", 30, up.output)
+    eventually(lambda: title() == "Nap", described=up.output)
     assert says("reloaded: jobs/demo.py (api, worker)")
-    eventually(lambda: re.search(r"worker +│ .* waiting for .*demo\.sleep", up.output()), 10, up.output)
+    eventually(lambda: re.search(r"worker +│ .* waiting for .*demo\.sleep", up.output()), described=up.output)
     with stack.client() as http:
         assert http.get(job).json()["status"] == "running", "it is not interrupted"
 
     parts = {name: processes(stack, name) for name in PARTS}
     of_a_handler = checkout / "example" / "jobs" / "query_process.py"
     of_a_handler.write_text(f"{of_a_handler.read_text()}\n")
-    eventually(lambda: says("reloaded: jobs/query_process.py (worker)"), 30, up.output)
-    eventually(lambda: not processes(stack, "worker") <= parts["worker"], 10, up.output)
+    eventually(lambda: says("reloaded: jobs/query_process.py (worker)"), described=up.output)
+    eventually(lambda: not processes(stack, "worker") <= parts["worker"], described=up.output)
     assert processes(stack, "api") == parts["api"]
 
     ours = checkout / "service" / "coatcheck_service" / "main.py"
     line = len(ours.read_text().splitlines()) + 1
     ours.write_text(f"{ours.read_text()}raise RuntimeError('not today')\n")
     error = f"service/coatcheck_service/main.py:{line}: RuntimeError: not today"
-    eventually(lambda: says(f"not reloaded: {error}"), 30, up.output)
+    eventually(lambda: says(f"not reloaded: {error}"), described=up.output)
     assert up.stop() == 0, up.output()
 
 

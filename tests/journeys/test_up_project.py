@@ -112,7 +112,7 @@ def test_a_project_is_served_to_its_tenants_and_another_worker_joins(
     )
     try:
         stack = up.ready()
-        eventually(lambda: "Ctrl-C stops everything" in up.output(), 10, up.output)
+        eventually(lambda: "Ctrl-C stops everything" in up.output(), described=up.output)
         output = up.output()
         assert "\n  serving text.greet (lane default, 1 runner)\n" in output
         assert "\n  serving text.pause (lane slow, 1 runner)\n" in output
@@ -133,7 +133,7 @@ def test_a_project_is_served_to_its_tenants_and_another_worker_joins(
         assert stat.S_IMODE(env.stat().st_mode) == 0o600
         with stack.client() as http, worker(env, tmp_path / "worker.log"):
             jobs = [submitted(http, "text.pause", {"seconds": 60}) for _ in range(2)]
-            eventually(lambda: all(is_running(http, job) for job in jobs), 30, (tmp_path / "worker.log").read_text)
+            eventually(lambda: all(is_running(http, job) for job in jobs), described=(tmp_path / "worker.log").read_text)
         assert up.stop() == 0, up.output()
         assert not env.exists()
     finally:

@@ -77,7 +77,7 @@ def delivered(client: httpx.Client, job: str, attempts: int) -> Json:
         found = deliveries(client, job)
         return [(one["status"], len(one["attempts"])) for one in found] == [("delivered", attempts)]
 
-    eventually(whole, 60, lambda: deliveries(client, job))
+    eventually(whole, described=lambda: deliveries(client, job))
     return deliveries(client, job)[0]
 
 
@@ -95,7 +95,7 @@ def test_an_endpoint_hears_of_a_job_from_its_start_to_its_end(
     shown = body_of(client.get(events["job.succeeded"]["data"]["urls"]["self"]), 200)
     assert shown == events["job.succeeded"]["data"]
 
-    eventually(lambda: {one["status"] for one in deliveries(client, job)} == {"delivered"}, 30)
+    eventually(lambda: {one["status"] for one in deliveries(client, job)} == {"delivered"})
     ledger = deliveries(client, job)
     assert {one["webhook_id"] for one in ledger} == {one.id for one in receiver.at(path)}
     assert {(one["endpoint"], one["url"]) for one in ledger} == {(endpoint["id"], endpoint["url"])}
@@ -159,7 +159,7 @@ def test_an_endpoint_that_is_gone_is_disabled_until_it_is_enabled_by_hand(
     where = f"/v1/webhook-endpoints/{endpoint['id']}"
     receiver.answers[path] = [410]
     body_of(client.post(f"{where}/test"), 202)
-    eventually(lambda: not client.get(where).json()["enabled"], 60)
+    eventually(lambda: not client.get(where).json()["enabled"])
     assert body_of(client.get(where), 200)["disabled_reason"] == "answered 410 Gone"
     assert [one["status"] for one in client.get(f"{where}/deliveries").json()["data"]] == ["failed"]
 
@@ -222,7 +222,7 @@ def listening(environ: dict[str, str], place: Path, *arguments: str) -> Iterator
         subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=stderr, text=True) as process,
     ):
         try:
-            eventually(lambda: re.search(r"listening at \S+", said.read_text()), 30, said.read_text)
+            eventually(lambda: re.search(r"listening at \S+", said.read_text()), described=said.read_text)
             assert process.stdout
             yield ListenProcess(re.findall(r"listening at (\S+)", said.read_text())[0], process.stdout)
             process.send_signal(signal.SIGINT)

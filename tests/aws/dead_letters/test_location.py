@@ -50,7 +50,7 @@ class TestPlace:
         with subprocess.Popen([*command, *arguments], env=env, stdout=subprocess.PIPE, text=True) as process:
             try:
                 # it has the second one when it has done the first
-                eventually(lambda: dlq.counts() == (0, 1), 30)
+                eventually(lambda: dlq.counts() == (0, 1))
                 process.send_signal(signal.SIGINT)
                 said, _ = process.communicate(timeout=30)
             finally:

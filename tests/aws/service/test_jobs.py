@@ -88,7 +88,7 @@ class TestGet:
                 seen, quiet_since = len(api.spy.calls), time.monotonic()
             return time.monotonic() - quiet_since > 2.5
 
-        eventually(quiet, 10)
+        eventually(quiet)
 
     def test_a_wait_does_not_hammer_the_table(self, api: Api) -> None:
         job_id = api.submit()["id"]
