@@ -20,6 +20,7 @@ import httpx
 import pytest
 
 from coatcheck_infra.toolchain.environments import MINISTACK
+from tests.journeys.results import fetch_result, submitted
 from tests.journeys.up_process import COATCHECK, Stack, UpProcess, processes_of
 from tests.repository import ROOT
 from tests.waiting import eventually
@@ -179,8 +180,7 @@ def test_a_part_that_was_killed_comes_back(start_up: StartUp) -> None:
         os.kill(number, signal.SIGKILL)
         eventually(functools.partial(is_back, part, number), described=up.output)
     with stack.client() as http:
-        job = {**LONG_JOB, "input": {"seconds": 0}}
-        assert http.post("/v1/jobs", json=job, headers={"Prefer": "wait=20"}).json()["status"] == "succeeded"
+        assert fetch_result(http, submitted(http, "demo.sleep", {"seconds": 0})).status_code == 200
 
 
 @BOTH_WAYS
@@ -232,7 +232,8 @@ def test_reloads_changed_code(start_up: StartUp, checkout: Path) -> None:
     declared.write_text(f"{code}\nraise RuntimeError('not today')\n")
     eventually(lambda: says(f"not reloaded: jobs/demo.py:{line}: RuntimeError: not today"), described=up.output)
     declared.write_text(code.replace('"demo.sleep"', '"demo.sleep", lane="nowhere"'))
-    eventually(lambda: 'demo.sleep: lane "nowhere" is not in [tool.coatcheck.lanes]' in up.output(), described=up.output)
+    refused = 'demo.sleep: lane "nowhere" is not in [tool.coatcheck.lanes]'
+    eventually(lambda: refused in up.output(), described=up.output)
     assert title() == before
     assert {name: processes(stack, name) for name in PARTS} == parts, "the old code goes on"
 

@@ -131,9 +131,10 @@ def test_a_project_is_served_to_its_tenants_and_another_worker_joins(
 
         env = home / "env"
         assert stat.S_IMODE(env.stat().st_mode) == 0o600
-        with stack.client() as http, worker(env, tmp_path / "worker.log"):
+        log = tmp_path / "worker.log"
+        with stack.client() as http, worker(env, log):
             jobs = [submitted(http, "text.pause", {"seconds": 60}) for _ in range(2)]
-            eventually(lambda: all(is_running(http, job) for job in jobs), described=(tmp_path / "worker.log").read_text)
+            eventually(lambda: all(is_running(http, job) for job in jobs), described=log.read_text)
         assert up.stop() == 0, up.output()
         assert not env.exists()
     finally:
