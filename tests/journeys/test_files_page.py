@@ -22,7 +22,7 @@ from coatcheck_service.front_door import LAMBDA, UVICORN
 from coatcheck_service.http.json_size import MAX_VALUES
 from coatcheck_worker.protocol import MAX_ARTIFACTS
 from coatcheck_worker.runner.storage.part_uploader import MAX_SIZE
-from tests.journeys.results import submitted
+from tests.journeys.results import fetch_result, submitted
 from tests.journeys.up_process import Stack
 
 PAGE = (Path(__file__).parents[2] / "docs" / "files.md").read_text(encoding="utf-8")
@@ -59,7 +59,8 @@ def test_a_result_is_fetched_and_goes_on_where_it_broke_off(stack: Stack, tmp_pa
     fetch, go_on = blocks("sh")
     with stack.client() as http:
         job_id = submitted(http, "demo.bytes", {"size": size, "seed": 3})
-        done = http.get(f"/v1/jobs/{job_id}", headers={"Prefer": "wait=25"}).json()
+        fetch_result(http, job_id)
+        done = http.get(f"/v1/jobs/{job_id}").json()
     environ = {"URL": stack.url, "KEY": stack.api_key, "ID": job_id}
     (tmp_path / "build").mkdir()
     saved = tmp_path / "build" / "result.csv"
