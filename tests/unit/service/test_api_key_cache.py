@@ -9,8 +9,9 @@ import pytest
 
 from coatcheck.core.api_keys import TENANT_SCOPES, ApiKey
 from coatcheck.core.errors import Unavailable
+from coatcheck.core.expiring_map import ExpiringMap
 from coatcheck_service import api_key_cache
-from coatcheck_service.api_key_cache import MAX_KEYS, MAX_UNKNOWN, TTL, UNKNOWN_TTL, ApiKeyCache, ExpiringMap
+from coatcheck_service.api_key_cache import MAX_KEYS, MAX_UNKNOWN, TTL, UNKNOWN_TTL, ApiKeyCache
 
 NOW = 1_800_000_000_000
 KEY = ApiKey("key_1", bytes(32), "acme", TENANT_SCOPES, NOW)
