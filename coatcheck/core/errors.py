@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from coatcheck.core.token_bucket import BucketLevel
+
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
@@ -192,6 +194,20 @@ class TooManyUploads(ServiceError):
     retryable = True
 
 
+@dataclass(eq=False)
+class SubmitRateExceeded(ServiceError):
+    """The tenant submits faster than it may. `level` is what its bucket of submits holds."""
+
+    level: BucketLevel
+
+    code = "submit-rate-exceeded"
+    title = "Jobs are submitted too fast"
+    advice = (
+        "Send it again after `Retry-After` seconds. The fields `RateLimit` and `RateLimit-Policy` say how many fit."
+    )
+    retryable = True
+
+
 class UploadQuotaExceeded(ServiceError):
     """The tenant has announced as many bytes today as it may."""
 
@@ -265,6 +281,7 @@ SERVICE_ERRORS: tuple[type[ServiceError], ...] = (
     NotMultipart,
     UploadIncomplete,
     TooManyUploads,
+    SubmitRateExceeded,
     UploadQuotaExceeded,
     TooManyStreams,
     TooManyEndpoints,

@@ -51,6 +51,11 @@ class TenantLimits:
         return self.submit_burst or max(1, math.ceil(self.submit_rate or 0))
 
     @property
+    def limits_submits(self) -> bool:
+        """Whether submits are counted."""
+        return self.submit_rate is not None
+
+    @property
     def caps_running(self) -> bool:
         """Whether the jobs that run at once are limited."""
         return self.jobs_running is not None or bool(self.jobs_running_by_type)

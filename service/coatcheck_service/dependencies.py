@@ -14,6 +14,7 @@ from coatcheck_service.aioboto_transport import AsyncTransport
 from coatcheck_service.api_key_cache import ApiKeyCache
 from coatcheck_service.front_door import FrontDoor
 from coatcheck_service.job_feed import JobFeed
+from coatcheck_service.limits_cache import BucketMemory, LimitsCache
 from coatcheck_service.offload import Offload
 from coatcheck_service.subscription_cache import SubscriptionCache
 from coatcheck_service.tenant_feed import TenantFeeds
@@ -34,6 +35,8 @@ class Dependencies:
     clock: Callable[[], int] = system_clock
     entropy: Callable[[int], bytes] = secrets.token_bytes
     api_keys: ApiKeyCache = field(default_factory=ApiKeyCache)
+    limits: LimitsCache = field(default_factory=LimitsCache)
+    submit_buckets: BucketMemory = field(default_factory=BucketMemory)
     subscriptions: SubscriptionCache = field(default_factory=SubscriptionCache)
     webhook_key: WebhookKey = field(default_factory=WebhookKey)
     long_poll_slots: TenantSlots = field(default_factory=TenantSlots)

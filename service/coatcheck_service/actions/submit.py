@@ -24,8 +24,10 @@ from coatcheck.core.job import JSON, Blob, Job, JobEvent
 from coatcheck.core.lifecycle import SUBMIT, SUBMIT_FOR_LATER
 from coatcheck.core.shards import ShardKind, due_shard
 from coatcheck.core.suggestions import unknown
+from coatcheck.core.token_bucket import BucketLevel
 from coatcheck.core.webhooks import sorted_events
 from coatcheck_service.actions import idempotency, job_inputs
+from coatcheck_service.actions.tenant_limits import charge_submit, limits_of
 from coatcheck_service.actions.webhook_endpoints import subscribed_events
 from coatcheck_service.actions.webhook_urls import url_errors
 from coatcheck_service.dependencies import Dependencies
@@ -54,20 +56,25 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class SubmitResult:
-    """The job of a submit. `deduplicated` is true when an earlier submit under the same idempotency key made it."""
+    """The job of a submit. `deduplicated` is true when an earlier submit under the same idempotency key made it.
+
+    `rate` is what is left of the tenant's rate, if it has one and the submit counted.
+    """
 
     job: Job
     deduplicated: bool = False
+    rate: BucketLevel | None = None
 
 
 async def submit(context: RequestContext, submission: Submission) -> SubmitResult:
     """Create the requested job, unless an earlier submit under its idempotency key has created it.
 
     The row is written before the message is sent: the sweeper finds a job without a message, but a message without
-    a job would be useless. Raises InvalidRequest and IdempotencyKeyReused.
+    a job would be useless. Raises InvalidRequest, IdempotencyKeyReused and SubmitRateExceeded.
     """
     dependencies = context.dependencies
     now = dependencies.clock()
+    rate = await _charge(context, submission.idempotency_key)
     written_digest = await dependencies.offload.run(context.tenant, submission.size, submission.digest)
     try:
         job = await _build_job(context, submission, written_digest, now)
@@ -80,8 +87,16 @@ async def submit(context: RequestContext, submission: Submission) -> SubmitResul
     existing = await dependencies.transport.send(job_items.put_job(dependencies.table, job, now=now))
     if existing is None or _is_same_write(existing, job):
         await _dispatch(dependencies, job, now)
-        return SubmitResult(job)
+        return SubmitResult(job, rate=rate)
     return _deduplicated(existing, written_digest, job.meant)
+
+
+async def _charge(context: RequestContext, idempotency_key: str | None) -> BucketLevel | None:
+    """Count the submit against the tenant's limits, unless its job is there already: a repeat is never refused."""
+    limits = await limits_of(context)
+    if not limits.limits_submits or await _find_existing(context, idempotency_key):
+        return None
+    return await charge_submit(context, limits)
 
 
 async def _build_job(context: RequestContext, submission: Submission, written_digest: bytes, now: int) -> Job:

@@ -60,6 +60,8 @@ _RESPONSE_HEADERS = {
     "Repr-Digest": "sha-256 of all the bytes, also where this answer has some of them (RFC 9530)",
     "Event-Stream": "`unavailable` where a stream was asked for, and the front door sends answers in one piece",
     "Content-Disposition": "what to call the file",
+    "RateLimit": "submits that are left, and in how many seconds all are; where the tenant has a rate",
+    "RateLimit-Policy": "how many submits there may be at once, and in how many seconds; where the tenant has a rate",
 }
 
 

@@ -33,6 +33,7 @@ from coatcheck.core.errors import (
     RangeNotSatisfiable,
     ReservedEndpoint,
     ServiceError,
+    SubmitRateExceeded,
     TooManyEndpoints,
     TooManyStreams,
     TooManyUploads,
@@ -44,6 +45,7 @@ from coatcheck.core.errors import (
 )
 from coatcheck_service.http.authentication import base_url
 from coatcheck_service.http.field_errors import field_errors, invalid_request
+from coatcheck_service.http.rate_limit import rate_limit_headers
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +70,7 @@ STATUS: Mapping[type[ServiceError], int] = {
     NotMultipart: 409,
     UploadIncomplete: 422,
     TooManyUploads: 429,
+    SubmitRateExceeded: 429,
     UploadQuotaExceeded: 429,
     TooManyStreams: 429,
     TooManyEndpoints: 409,
@@ -110,6 +113,8 @@ def problem_response(request: Request, error: ServiceError, headers: Mapping[str
         errors=found,
     )
     all_headers = {**HEADERS.get(type(error), {}), **(headers or {})}
+    if isinstance(error, SubmitRateExceeded):
+        all_headers |= rate_limit_headers(error.level)
     if error.retry_after is not None:
         all_headers["Retry-After"] = str(error.retry_after)
     return Response(body.model_dump_json(), status, headers=all_headers, media_type=MEDIA_TYPE)

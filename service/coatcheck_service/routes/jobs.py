@@ -18,6 +18,7 @@ from coatcheck.core.errors import (
     NotFinished,
     NotFound,
     PayloadTooLarge,
+    SubmitRateExceeded,
     TooManyStreams,
     UnsupportedMediaType,
 )
@@ -36,13 +37,16 @@ from coatcheck_service.http.body import read_json
 from coatcheck_service.http.etags import job_etag, matches_etag, not_modified
 from coatcheck_service.http.event_stream import STREAM_UNAVAILABLE, can_stream, stream_doc, wants_stream
 from coatcheck_service.http.openapi import JobId, problem_docs, request_doc, response_doc
+from coatcheck_service.http.rate_limit import RATE_LIMIT, RATE_LIMIT_POLICY, rate_limit_headers
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 _JOB_HEADERS = ("Content-Location", "ETag", "Idempotent-Replayed", "Preference-Applied")
+_RATE_HEADERS = (RATE_LIMIT, RATE_LIMIT_POLICY)
 _SUBMIT_RESPONSES = response_doc(
-    202, "Accepted.", "Location", "Retry-After", *_JOB_HEADERS, model=JobView
-) | response_doc(200, "Finished already.", *_JOB_HEADERS, model=JobView)
+    202, "Accepted.", "Location", "Retry-After", *_JOB_HEADERS, *_RATE_HEADERS, model=JobView
+) | response_doc(200, "Finished already.", *_JOB_HEADERS, *_RATE_HEADERS, model=JobView)
+_SUBMIT_PROBLEMS = (InvalidRequest, IdempotencyKeyReused, SubmitRateExceeded)
 
 _EVENTS_RESPONSES = (
     stream_doc("The history, or a stream of it.")
@@ -55,8 +59,7 @@ _EVENTS_RESPONSES = (
     "",
     operation_id="submit",
     status_code=202,
-    responses=_SUBMIT_RESPONSES
-    | problem_docs(InvalidRequest, IdempotencyKeyReused, MalformedJson, PayloadTooLarge, UnsupportedMediaType),
+    responses=_SUBMIT_RESPONSES | problem_docs(*_SUBMIT_PROBLEMS, MalformedJson, PayloadTooLarge, UnsupportedMediaType),
     openapi_extra=request_doc("Idempotency-Key", "Prefer", body=SubmitRequest),
 )
 async def submit_job(context: Authenticated, request: Request) -> Response:
@@ -126,7 +129,7 @@ async def cancel_job(context: Authenticated, job_id: JobId) -> Response:
     "/{job_id}/replay",
     operation_id="replay_job",
     status_code=202,
-    responses=_SUBMIT_RESPONSES | problem_docs(NotFound, Gone, NotFinished, InvalidRequest, IdempotencyKeyReused),
+    responses=_SUBMIT_RESPONSES | problem_docs(NotFound, Gone, NotFinished, *_SUBMIT_PROBLEMS),
     openapi_extra=request_doc("Idempotency-Key", "Prefer"),
 )
 async def replay_job(context: Authenticated, request: Request, job_id: JobId) -> Response:
@@ -167,7 +170,8 @@ async def _submitted_response(context: RequestContext, request: Request, submitt
     url = job_url(job.id, context.base_url)
     # the content is the job itself (RFC 9110, 8.7); `Location` means something with 202, and nothing with 200 (10.2.2)
     locations = {"Content-Location": url} | ({} if job.done else {"Location": url})
-    headers = {**locations, **replayed, **waited.headers}
+    rate = rate_limit_headers(submitted.rate) if submitted.rate else {}
+    headers = {**locations, **replayed, **waited.headers, **rate}
     return job_response(context, job, view, status=200 if job.done else 202, headers=headers)
 
 
