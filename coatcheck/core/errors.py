@@ -97,7 +97,7 @@ class Unauthenticated(ServiceError):
 
     code = "unauthenticated"
     title = "Credentials are missing or not valid"
-    advice = "Send `Authorization: Bearer <API key>`."
+    advice = "Send `Authorization: Bearer` with an API key, or with a token of an issuer that this deployment trusts."
     retryable = False
 
 
@@ -109,7 +109,16 @@ class MissingScope(ServiceError):
 
     code = "missing-scope"
     title = "The credentials do not allow this"
-    advice = "Use an API key that has the scope in `detail`: the owner of this service creates keys."
+    advice = "Use an API key or a token that has the scope in `detail`: the owner of this service gives scopes."
+    retryable = False
+
+
+class Forbidden(ServiceError):
+    """Whoever calls is known, and is nobody whom this deployment lets in."""
+
+    code = "forbidden"
+    title = "Forbidden"
+    advice = "Ask the owner of this service: its trust policy says who may call, and for which tenant."
     retryable = False
 
 
@@ -272,6 +281,7 @@ SERVICE_ERRORS: tuple[type[ServiceError], ...] = (
     MethodNotAllowed,
     Unauthenticated,
     MissingScope,
+    Forbidden,
     IdempotencyKeyReused,
     NotFinished,
     AlreadyFinished,

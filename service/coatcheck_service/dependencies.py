@@ -19,6 +19,7 @@ from coatcheck_service.offload import Offload
 from coatcheck_service.subscription_cache import SubscriptionCache
 from coatcheck_service.tenant_feed import TenantFeeds
 from coatcheck_service.tenant_slots import TenantSlots
+from coatcheck_service.trust_cache import TrustCache
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,7 @@ class Dependencies:
     api_keys: ApiKeyCache = field(default_factory=ApiKeyCache)
     limits: LimitsCache = field(default_factory=LimitsCache)
     submit_buckets: BucketMemory = field(default_factory=BucketMemory)
+    trust: TrustCache = field(default_factory=TrustCache)
     subscriptions: SubscriptionCache = field(default_factory=SubscriptionCache)
     webhook_key: WebhookKey = field(default_factory=WebhookKey)
     long_poll_slots: TenantSlots = field(default_factory=TenantSlots)

@@ -14,10 +14,14 @@ from coatcheck.core.aws.call import AwsError
 from coatcheck.core.aws.dynamodb.compatibility import NewerRow
 from coatcheck.core.errors import MissingScope, ServiceError, Unauthenticated
 from coatcheck_service.dependencies import Dependencies
-from coatcheck_service.http.authenticators import AUTHENTICATORS, UNKNOWN, Principal
+from coatcheck_service.http.authenticators import identify
 from coatcheck_service.http.scopes import SCOPES
 
-_bearer = HTTPBearer(auto_error=False, scheme_name="ApiKey", description="An API key of this service.")
+_bearer = HTTPBearer(
+    auto_error=False,
+    scheme_name="ApiKey",
+    description="An API key of this service, or a token of an issuer that it trusts.",
+)
 
 
 async def _always() -> bool:
@@ -42,13 +46,13 @@ class RequestContext:
 async def authenticate(
     request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 ) -> RequestContext:
-    """Return the caller's context. Raises Unauthenticated without valid credentials, and MissingScope."""
+    """Return the caller's context. Raises Unauthenticated without valid credentials, and MissingScope or Forbidden."""
     dependencies = dependencies_of(request)
     if len(request.headers.getlist("authorization")) > 1:
         raise Unauthenticated("There are several `Authorization` headers: send one.")
     if credentials is None:
-        raise Unauthenticated("The `Authorization: Bearer <API key>` header is missing.")
-    principal = await _principal(credentials.credentials, dependencies)
+        raise Unauthenticated("The `Authorization: Bearer` header with an API key or a token is missing.")
+    principal = await identify(credentials.credentials, dependencies)
     request.state.principal = principal
     needed = SCOPES[request.scope["route"].operation_id]
     if needed is not None and needed not in principal.scopes:
@@ -65,16 +69,9 @@ async def authenticate(
 Authenticated = Annotated[RequestContext, Depends(authenticate)]
 
 
-async def _principal(token: str, dependencies: Dependencies) -> Principal:
-    for authenticator in AUTHENTICATORS:
-        if principal := await authenticator(token, dependencies):
-            return principal
-    raise Unauthenticated(UNKNOWN)
-
-
 async def _is_allowed(token: str, dependencies: Dependencies) -> bool:
     try:
-        await _principal(token, dependencies)
+        await identify(token, dependencies)
     except (ServiceError, AwsError, NewerRow):
         return False
     return True

@@ -9,32 +9,37 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from coatcheck.core.api_keys import TENANT_SCOPES, ApiKey, PresentedKey, read_key
 from coatcheck.core.aws.call import AwsError
 from coatcheck.core.aws.dynamodb.key_items import get_imported, get_key, note_use
+from coatcheck.core.aws.dynamodb.trust_items import get_trust_policy
 from coatcheck.core.errors import Unauthenticated
+from coatcheck.core.principal import Principal
+from coatcheck.core.trust_policy import TrustPolicy
 from coatcheck_service.dependencies import Dependencies
 
 log = logging.getLogger(__name__)
 
 UNKNOWN = "The API key is unknown."
 
+MAX_TOKEN_LENGTH = 8192
+"""Characters of a JSON Web Token. API Gateway takes 10,240 bytes of headers in all."""
+
 _POSSIBLE_KEY = re.compile(r"[!-~]{1,512}")
-
-
-@dataclass(frozen=True, slots=True)
-class Principal:
-    """Who calls: a tenant, what the credentials allow, and the id of the API key, if it is one of the table."""
-
-    tenant: str
-    scopes: frozenset[str]
-    key_id: str | None = None
-
+# a JWS in compact form, whose header is a JSON object
+_POSSIBLE_JWT = re.compile(r"eyJ[A-Za-z0-9_-]*\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
 
 Authenticator: TypeAlias = Callable[[str, Dependencies], Awaitable[Principal | None]]
+
+
+async def identify(token: str, dependencies: Dependencies) -> Principal:
+    """Return whose a bearer token is. Raises Unauthenticated, Forbidden, and Unavailable if that is not known now."""
+    for authenticator in AUTHENTICATORS:
+        if principal := await authenticator(token, dependencies):
+            return principal
+    raise Unauthenticated(UNKNOWN)
 
 
 async def key_of_settings(token: str, dependencies: Dependencies) -> Principal | None:
@@ -43,6 +48,38 @@ async def key_of_settings(token: str, dependencies: Dependencies) -> Principal |
     # compared by their digests: how long a look-up takes says nothing of a key
     tenant = dependencies.settings.api_keys.get(presented.digest.hex())
     return None if tenant is None else Principal(tenant, TENANT_SCOPES)
+
+
+async def json_web_token(token: str, dependencies: Dependencies) -> Principal | None:
+    """Know the tokens of the issuers that the trust policy names, where it names any."""
+    if not _POSSIBLE_JWT.fullmatch(token):
+        return None
+    now = dependencies.clock()
+    policy = await trust_policy(dependencies, now)
+    if not policy.issuers:
+        return None
+    if len(token) > MAX_TOKEN_LENGTH:
+        raise Unauthenticated(f"The token is longer than {MAX_TOKEN_LENGTH} characters.")
+    # slow to import, and few deployments have issuers
+    from coatcheck_service.json_web_tokens import read_token, verify_token  # noqa: PLC0415
+
+    unverified = read_token(token)
+    issuer = policy.issuer_of(unverified.issuer)
+    if issuer is None:
+        raise Unauthenticated("The issuer of the token is not trusted here.")
+    if unverified.algorithm not in issuer.algorithms:
+        raise Unauthenticated(f"The token is not signed with {' or '.join(issuer.algorithms)}.")
+    key = await dependencies.trust.keys_of(issuer).get(unverified.key_id, now=now)
+    if key is None:
+        raise Unauthenticated("The token is signed with a key that its issuer does not publish.")
+    return verify_token(unverified, key, issuer, now=now)
+
+
+async def trust_policy(dependencies: Dependencies, now: int) -> TrustPolicy:
+    """Return whom the API trusts besides its keys."""
+    return await dependencies.trust.policy(
+        now=now, read=lambda: dependencies.transport.send(get_trust_policy(dependencies.table))
+    )
 
 
 async def key_of_table(token: str, dependencies: Dependencies) -> Principal | None:
@@ -63,7 +100,7 @@ async def key_of_table(token: str, dependencies: Dependencies) -> Principal | No
     return Principal(key.tenant, key.scopes, key.id)
 
 
-AUTHENTICATORS: Sequence[Authenticator] = (key_of_settings, key_of_table)
+AUTHENTICATORS: Sequence[Authenticator] = (key_of_settings, json_web_token, key_of_table)
 
 
 async def _may_exist(presented: PresentedKey, dependencies: Dependencies) -> bool:

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from coatcheck.core.api.base_models import ResponseModel
 from coatcheck.core.api.models import Problem
-from coatcheck.core.errors import MissingScope, ServiceError, Unauthenticated, Unavailable
+from coatcheck.core.errors import Forbidden, MissingScope, ServiceError, Unauthenticated, Unavailable
 from coatcheck_service.http.problems import MEDIA_TYPE, STATUS
 from coatcheck_service.http.scopes import SCOPES
 
@@ -89,8 +89,8 @@ def public_problem_docs(*errors: type[ServiceError]) -> dict[int | str, Any]:
 
 
 def problem_docs(*errors: type[ServiceError]) -> dict[int | str, Any]:
-    """Do as `public_problem_docs`, with the errors of any call that needs an API key and a data store."""
-    return public_problem_docs(*errors, Unauthenticated, MissingScope, Unavailable)
+    """Do as `public_problem_docs`, with the errors of any call that needs credentials and a data store."""
+    return public_problem_docs(*errors, Unauthenticated, MissingScope, Forbidden, Unavailable)
 
 
 def request_doc(*headers: str, body: type[BaseModel] | None = None, required: bool = True) -> dict[str, Any]:

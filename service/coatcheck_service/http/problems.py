@@ -19,6 +19,7 @@ from coatcheck.core.aws.dynamodb.compatibility import NewerRow
 from coatcheck.core.errors import (
     AlreadyFinished,
     ChangedMeanwhile,
+    Forbidden,
     Gone,
     IdempotencyKeyReused,
     InvalidRequest,
@@ -61,6 +62,7 @@ STATUS: Mapping[type[ServiceError], int] = {
     MethodNotAllowed: 405,
     Unauthenticated: 401,
     MissingScope: 403,
+    Forbidden: 403,
     IdempotencyKeyReused: 422,
     NotFinished: 409,
     AlreadyFinished: 409,

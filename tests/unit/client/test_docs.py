@@ -34,8 +34,9 @@ def commands() -> list[tuple[str, ...]]:
     """Every command with its group, if it is in one, and each group before its commands."""
     grouped = [(group, *below) for group, (_, own) in GROUPS.items() for below in [(), *((name,) for name, _ in own)]]
     plugins = [(name,) for name in SECTIONS["Your project"] if name not in dict(COMMANDS)]
-    owners = [("keys",), *(("keys", name) for name in ("create", "list", "rotate", "revoke", "import")), ("dlq",)]
-    return [*((name,) for name, _ in COMMANDS), *plugins, *grouped, *owners]
+    keys = [("keys",), *(("keys", name) for name in ("create", "list", "rotate", "revoke", "import"))]
+    trust = [("trust",), ("trust", "show"), ("trust", "set")]
+    return [*((name,) for name, _ in COMMANDS), *plugins, *grouped, *keys, *trust, ("dlq",)]
 
 
 def written_anew(page: str) -> str:
