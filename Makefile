@@ -76,6 +76,11 @@ kill: setup ## Kill real processes before and after each of their AWS calls, wit
 load: setup ## 500 jobs through workers that are killed all the time, with faults and doubled messages.
 	@$(BIN)/python -m tests.load.run
 
+EVENTS ?= 1000000
+
+hostile-events: setup ## Give the Lambda functions EVENTS hostile records of queues: make hostile-events EVENTS=1000000
+	@$(BIN)/python -m tests.hostile.queue_events --events $(EVENTS)
+
 SIZE ?= 5G
 
 large: setup ## A result and an upload of SIZE (5G) through real processes; the emulator takes three times as much memory.
@@ -93,4 +98,4 @@ lock: ## Resolve requirements/*.in, those of the tools, and the example's again.
 wheels: setup ## Build the four wheels into dist.
 	@for folder in . service worker infra; do $(BIN)/uv build --wheel --no-build-isolation --quiet --out-dir dist $$folder || exit 1; done
 
-.PHONY: wheels help setup run test check build routes validate deploy simulate model mutants kill load large lock
+.PHONY: wheels help setup run test check build routes validate deploy simulate model mutants kill load hostile-events large lock

@@ -175,10 +175,10 @@ class ProcessStarter:
             try:
                 for received in event_source.send(receive(QUEUE, wait=20)):
                     with self._limited(process):
-                        done = aws_lambda._handled(
-                            dependencies, _record(received), _lambda_deadline(dependencies.clock())
-                        )
-                    if done:
+                        event = {"Records": [_record(received)]}
+                        deadline = _lambda_deadline(dependencies.clock())
+                        report = aws_lambda.run_batch(dependencies, event, deadline=deadline)
+                    if not report["batchItemFailures"]:
                         event_source.send(delete(received))
             except (AwsError, *ODD):
                 world.sleep(SECOND)

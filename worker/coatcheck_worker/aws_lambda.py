@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from pydantic import ValidationError
+
 from coatcheck.core.aws.call import AwsError
 from coatcheck.core.aws.lambda_functions import invoke_async
 from coatcheck.core.aws.sqs import ReceivedMessage
@@ -24,6 +26,7 @@ from coatcheck_worker.dependencies import Dependencies, threaded_map
 from coatcheck_worker.message_consumer import log_context_of
 from coatcheck_worker.process_isolation import hide_memory
 from coatcheck_worker.s3_signing import S3Signer
+from coatcheck_worker.sqs_batch import BatchReport, received_messages, report
 from coatcheck_worker.supervisor.forkserver_client import ForkserverClient
 from coatcheck_worker.supervisor.handler_environment import handler_environment
 from coatcheck_worker.supervisor.job_messages import handle
@@ -53,32 +56,39 @@ ENDPOINT_LIMIT = 2
 """Records of one batch that may go to the same endpoint at a time: about a quarter of a batch of ten."""
 
 
-def run(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """SQS event source: run each record's job. Records to be received again are reported as batch item failures.
-
-    https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
-    """
+def run(event: dict[str, Any], context: Any) -> BatchReport:
+    """SQS event source: run each record's job."""
     dependencies = _worker_dependencies()
     deadline = dependencies.clock() + context.get_remaining_time_in_millis() - MARGIN
-    failures = [
-        {"itemIdentifier": record["messageId"]}
-        for record in event["Records"]
-        if not _handled(dependencies, record, deadline)
-    ]
-    return {"batchItemFailures": failures}
+    return run_batch(dependencies, event, deadline=deadline)
 
 
-def deliver(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """SQS event source of lane `webhooks`: process the records in parallel; failures are reported as by `run`.
+def run_batch(dependencies: Dependencies, event: object, *, deadline: int) -> BatchReport:
+    """Run the job of each record, one after the other. Returns which are to be received again; raises nothing."""
+    return report(
+        _message_id(one)
+        for one in received_messages(dependencies.settings, event)
+        if isinstance(one, str) or not _handled(dependencies, one, deadline)
+    )
 
-    A record that cannot be started in time counts as a failure.
-    """
+
+def deliver(event: dict[str, Any], context: Any) -> BatchReport:
+    """SQS event source of lane `webhooks`: process the records in parallel."""
     if not event["Records"]:
-        return {"batchItemFailures": []}
+        return report(())
     delivery_context = _delivery_context()
+    remaining = context.get_remaining_time_in_millis() - ATTEMPT_MARGIN
+    return deliver_batch(delivery_context, event, begin_until=delivery_context.dependencies.clock() + remaining)
+
+
+def deliver_batch(delivery_context: DeliveryContext, event: object, *, begin_until: int) -> BatchReport:
+    """Process the records in parallel. Returns which are to be received again; raises nothing.
+
+    A record that cannot be started in time is one of them.
+    """
     dependencies = delivery_context.dependencies
-    begin_until = dependencies.clock() + context.get_remaining_time_in_millis() - ATTEMPT_MARGIN
-    received = [_received(dependencies, record) for record in event["Records"]]
+    read = list(received_messages(dependencies.settings, event))
+    received = [one for one in read if isinstance(one, ReceivedMessage)]
     done: set[str] = set()
 
     def process_in_time(one: ReceivedMessage) -> None:
@@ -87,14 +97,14 @@ def deliver(event: dict[str, Any], context: Any) -> dict[str, Any]:
             done.add(one.message_id)
 
     # SQS decides whose messages come: it shares the queue among its message groups
-    every = len(received)
+    every = max(len(received), 1)
     limits = ConcurrencyLimits(
         endpoint=ENDPOINT_LIMIT, max_waiting_per_endpoint=every, tenant=every, max_waiting_per_tenant=every
     )
     with FairPool(every, limits, process_message=process_in_time, reject=process_in_time) as pool:
         for one in received:
             pool.submit(one)
-    return {"batchItemFailures": [{"itemIdentifier": r.message_id} for r in received if r.message_id not in done]}
+    return report(_message_id(one) for one in read if isinstance(one, str) or one.message_id not in done)
 
 
 def sweep(event: dict[str, Any], context: Any) -> dict[str, int]:
@@ -104,7 +114,19 @@ def sweep(event: dict[str, Any], context: Any) -> dict[str, int]:
     """
     dependencies = _sweeper_dependencies()
     until = dependencies.clock() + context.get_remaining_time_in_millis() - SWEEP_MARGIN
-    delegated = ShardAssignmentMessage.model_validate(event)
+    return sweep_part(dependencies, event, until=until, function_arn=context.invoked_function_arn)
+
+
+def sweep_part(dependencies: Dependencies, event: object, *, until: int, function_arn: str) -> dict[str, int]:
+    """Process the overdue rows of the shards that the event assigns, or of all; returns as `sweep`.
+
+    An event that assigns what is no shard is logged and does nothing: the next scheduled one assigns all.
+    """
+    try:
+        delegated = ShardAssignmentMessage.model_validate(event)
+    except ValidationError as error:
+        log.error("the event assigns no shards: %d errors", error.error_count())  # noqa: TRY400 - the trace shows it
+        return {}
     shards = (
         dependencies.settings.due_shards
         if delegated.shards
@@ -113,7 +135,7 @@ def sweep(event: dict[str, Any], context: Any) -> dict[str, int]:
 
     def delegate(kind: ShardKind, cursors: ShardCursors) -> None:
         message = ShardAssignmentMessage.model_validate({"shards": {kind: cursors}})
-        dependencies.transport.send(invoke_async(context.invoked_function_arn, message.model_dump_json()))
+        dependencies.transport.send(invoke_async(function_arn, message.model_dump_json()))
 
     return sweep_once(
         dependencies,
@@ -124,27 +146,20 @@ def sweep(event: dict[str, Any], context: Any) -> dict[str, int]:
     )
 
 
-def _handled(dependencies: Dependencies, record: dict[str, Any], deadline: int) -> bool:
-    """Process the record's message. Returns True if Lambda may delete it."""
-    received = _received(dependencies, record)
+def _handled(dependencies: Dependencies, received: ReceivedMessage, deadline: int) -> bool:
+    """Process a message. Returns True if Lambda may delete it."""
     with log_context_of(dependencies, received):
         try:
             return handle(dependencies, received, deadline=deadline)
         except AwsError:
             log.exception("message %s: AWS did not answer; it will come again", received.message_id)
-            return False
+        except Exception:
+            log.exception("message %s: it will come again", received.message_id)
+        return False
 
 
-def _received(dependencies: Dependencies, record: dict[str, Any]) -> ReceivedMessage:
-    receive_count = int(record["attributes"]["ApproximateReceiveCount"])
-    return ReceivedMessage(
-        _queue_url(dependencies, record), record["receiptHandle"], record["body"], record["messageId"], receive_count
-    )
-
-
-def _queue_url(dependencies: Dependencies, record: dict[str, Any]) -> str:
-    name = record["eventSourceARN"].rsplit(":", 1)[-1]
-    return next(url for url in dependencies.settings.queues.values() if url.rsplit("/", 1)[-1] == name)
+def _message_id(one: ReceivedMessage | str) -> str:
+    return one if isinstance(one, str) else one.message_id
 
 
 @functools.cache
