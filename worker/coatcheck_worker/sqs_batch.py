@@ -30,7 +30,8 @@ class _Attributes(BaseModel):
 class _Record(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, frozen=True)
 
-    message_id: Annotated[str, Field(min_length=1)]
+    # it is logged: SQS makes 36 characters
+    message_id: Annotated[str, Field(min_length=1, max_length=100)]
     receipt_handle: str
     body: str
     event_source_arn: Annotated[str, Field(alias="eventSourceARN")]
