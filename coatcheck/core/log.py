@@ -24,18 +24,21 @@ _CONTEXT: ContextVar[Mapping[str, Any]] = ContextVar("about", default=MappingPro
 
 _LINE_END = re.compile(r"\r?\n")
 
+_PLAIN = re.compile(r"[\w.:/@+-]+")
+
 _STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName", "color_message"}
 
 
 class TextFormatter(logging.Formatter):
     """Time, level, logger and message, then the members of the log context and of `extra` as name=value.
 
-    One line, which no text in it can end: control characters are escaped. The lines of a trace follow it, indented, so
-    that none of them can be taken for another line of the log.
+    One line, which no text in it can end: control characters are escaped. A name or a value that could be taken for
+    several members is a JSON string. The lines of a trace follow it, indented, so that none of them can be taken for
+    another line of the log.
     """
 
     def format(self, record: logging.LogRecord) -> str:
-        extras = "".join(f" {name}={value}" for name, value in _members(record).items())
+        extras = "".join(f" {_one_word(name)}={_one_word(value)}" for name, value in _members(record).items())
         line = f"{rfc3339(_at(record))} {record.levelname} {record.name}: {record.getMessage()}{extras}"
         trace = _LINE_END.split(_trace(self, record))
         return "\n".join([_escaped(line), *(f"  {_escaped(one)}" for one in trace if one)])
@@ -87,6 +90,11 @@ def log_context(**members: object) -> Iterator[None]:
         _CONTEXT.reset(token)
 
 
+def add_to_log_context(**members: object) -> None:
+    """Add `members` to the log lines written until the log context ends that this code runs in."""
+    _CONTEXT.set({**_CONTEXT.get(), **members})
+
+
 def context_members() -> Mapping[str, Any]:
     """The members of the log context that this code runs in."""
     return _CONTEXT.get()
@@ -104,6 +112,11 @@ def _members(record: logging.LogRecord) -> dict[str, Any]:
 
 def _at(record: logging.LogRecord) -> int:
     return round(record.created * SECOND)
+
+
+def _one_word(given: object) -> str:
+    text = str(given)
+    return text if _PLAIN.fullmatch(text) else json.dumps(text, ensure_ascii=False)
 
 
 def _escaped(text: str) -> str:

@@ -179,3 +179,31 @@ def test_up_lets_its_keys_in_whichever_version_made_them_and_revokes_those_that_
     assert states == ["active", "revoked", "active"]
     with pytest.raises(UpError, match=rf"the key of tenant {tenant}-2 in .*/keys.json is revoked: delete this file"):
         put_keys(store.aws, store.table, made, home, NOW)
+
+
+def test_each_change_of_a_key_is_a_line_of_the_audit_file(
+    keys: Keys, tenant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "audit.log"
+    monkeypatch.setenv("COATCHECK_AUDIT_FILE", str(file))
+    first = json.loads(keys("create", tenant, "--json")[1])
+    second = json.loads(keys("rotate", first["id"], "--json")[1])
+    keys("list")
+    keys("revoke", second["id"])
+    entries = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [(entry["action"], entry["target"], entry["tenant"]) for entry in entries] == [
+        ("key.created", first["id"], tenant),
+        ("key.created", second["id"], tenant),
+        ("key.end_set", first["id"], tenant),
+        ("key.revoked", second["id"], tenant),
+    ]
+    assert {first["key"], second["key"]}.isdisjoint(file.read_text().split('"'))
+
+
+def test_nothing_is_changed_where_the_audit_file_cannot_be_written(
+    keys: Keys, tenant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COATCHECK_AUDIT_FILE", str(tmp_path))
+    code, out, err = keys("create", tenant)
+    assert (code, out) == (2, "")
+    assert err == f"coatcheck keys: COATCHECK_AUDIT_FILE: {tmp_path} cannot be written: Is a directory\n"

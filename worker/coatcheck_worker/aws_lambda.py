@@ -17,9 +17,10 @@ from coatcheck.core.aws.call import AwsError
 from coatcheck.core.aws.lambda_functions import invoke_async
 from coatcheck.core.aws.sqs import ReceivedMessage
 from coatcheck.core.clock import MINUTE, SECOND, system_clock
-from coatcheck.core.log import configure
+from coatcheck.core.log import configure, log_context
 from coatcheck.core.settings import Settings
 from coatcheck.core.shards import ShardKind
+from coatcheck.core.trace import trace_id
 from coatcheck_worker import memory
 from coatcheck_worker.boto_transport import BotoTransport
 from coatcheck_worker.dependencies import Dependencies, threaded_map
@@ -39,6 +40,9 @@ from coatcheck_worker.webhooks.fair_pool import ConcurrencyLimits, FairPool
 from coatcheck_worker.webhooks.webhook_messages import process_message, redeliver_later
 
 log = logging.getLogger(__name__)
+
+TRACE_HEADER = "_X_AMZN_TRACE_ID"
+"""Lambda sets this variable for each invocation: https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html"""
 
 MARGIN = 15 * SECOND
 """Time reserved before the Lambda's own deadline: to stop a handler, settle and end before Lambda kills the process."""
@@ -148,7 +152,7 @@ def sweep_part(dependencies: Dependencies, event: object, *, until: int, functio
 
 def _handled(dependencies: Dependencies, received: ReceivedMessage, deadline: int) -> bool:
     """Process a message. Returns True if Lambda may delete it."""
-    with log_context_of(dependencies, received):
+    with log_context_of(dependencies, received), log_context(trace_id=trace_id(xray=os.environ.get(TRACE_HEADER))):
         try:
             return handle(dependencies, received, deadline=deadline)
         except AwsError:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from types import MappingProxyType
 
 import typer
@@ -14,6 +16,7 @@ from coatcheck.cli import exit_codes
 from coatcheck.cli.display import print_message
 from coatcheck.core.aws.call import PERMISSION_CODES, AwsError, AwsUnavailable
 from coatcheck.core.settings import BadSettings
+from coatcheck_infra.ops.audit_file import VARIABLE, audit_file
 
 SIGN_IN = "sign in (`aws sso login`), or set AWS_PROFILE to a profile that is allowed to"
 REGION = "set AWS_DEFAULT_REGION, or AWS_PROFILE to a profile that has one"
@@ -56,7 +59,8 @@ def report_errors(command: str) -> Iterator[None]:
     # without a handler, Python would print the core's log lines beside that line
     logging.getLogger("coatcheck").addHandler(_SILENT)
     try:
-        yield
+        with audit_file(Path(file) if (file := os.environ.get(VARIABLE)) else None):
+            yield
     except BadSettings as error:
         _end(command, exit_codes.USAGE, str(error))
     except AwsError as error:

@@ -8,6 +8,9 @@ from typing import Any
 
 from coatcheck.core.api.webhook_models import EndpointChange, EndpointRequest, EndpointWithSecret
 from coatcheck.core.api.webhook_views import endpoint_with_secret
+from coatcheck.core.audit import AuditRecord
+from coatcheck.core.aws.audited import audited
+from coatcheck.core.aws.call import Call
 from coatcheck.core.aws.dynamodb import webhook_items as table
 from coatcheck.core.aws.dynamodb.compatibility import NewerRow
 from coatcheck.core.aws.flow import run_async
@@ -43,7 +46,7 @@ async def create(context: RequestContext, request: EndpointRequest) -> EndpointW
         disabled_reason=None if request.enabled else DISABLED_BY_CLIENT,
     )
     try:
-        await dependencies.transport.send(table.put_endpoint(dependencies.table, endpoint))
+        await dependencies.transport.send(_put(dependencies, endpoint))
         await _enforce_endpoint_limit(context, endpoint)
     finally:
         dependencies.subscriptions.invalidate(context.tenant)
@@ -103,7 +106,7 @@ async def change(context: RequestContext, endpoint_id: str, request: EndpointCha
             updated = apply_changes(endpoint, changes)
             if updated == endpoint:
                 return endpoint
-            written = await dependencies.transport.send(table.update_endpoint(dependencies.table, updated))
+            written = await dependencies.transport.send(_update(dependencies, updated, "endpoint.changed"))
             if written is not None:
                 return written
     finally:
@@ -131,7 +134,7 @@ async def delete(context: RequestContext, endpoint_id: str) -> None:
     dependencies = context.dependencies
     try:
         await find(context, endpoint_id)
-        await dependencies.transport.send(table.delete_endpoint(dependencies.table, context.tenant, endpoint_id))
+        await dependencies.transport.send(_delete(context, endpoint_id))
     finally:
         dependencies.subscriptions.invalidate(context.tenant)
 
@@ -155,11 +158,7 @@ async def _create_jobs_endpoint(context: RequestContext, now: int) -> WebhookEnd
     endpoint = WebhookEndpoint(
         context.tenant, JOBS_ENDPOINT, url="", events=(), created_at=now, description="the URLs that jobs bring along"
     )
-    return (
-        endpoint
-        if await context.dependencies.transport.send(table.put_endpoint(context.dependencies.table, endpoint))
-        else None
-    )
+    return endpoint if await context.dependencies.transport.send(_put(context.dependencies, endpoint)) else None
 
 
 async def _rotate(context: RequestContext, endpoint: WebhookEndpoint, now: int) -> WebhookEndpoint:
@@ -170,7 +169,7 @@ async def _rotate(context: RequestContext, endpoint: WebhookEndpoint, now: int) 
     dependencies, updated = context.dependencies, endpoint.generation + 1
     for _ in range(MAX_TRIES):
         rotated = replace(endpoint, generation=updated, rotated_at=now)
-        written = await dependencies.transport.send(table.update_endpoint(dependencies.table, rotated))
+        written = await dependencies.transport.send(_update(dependencies, rotated, "endpoint.secret_rotated"))
         if written is not None:
             return written
         endpoint = await find(context, endpoint.id)
@@ -185,10 +184,24 @@ async def _enforce_endpoint_limit(context: RequestContext, endpoint: WebhookEndp
     """Delete a new endpoint again if there are too many before it. This holds for concurrent creates as well."""
     registered_ids = [one.id for one in await list_registered(context)]
     if endpoint.id not in registered_ids[:MAX_ENDPOINTS]:
-        await context.dependencies.transport.send(
-            table.delete_endpoint(context.dependencies.table, context.tenant, endpoint.id)
-        )
+        await context.dependencies.transport.send(_delete(context, endpoint.id))
         raise TooManyEndpoints(f"A tenant may have {MAX_ENDPOINTS} webhook endpoints.")
+
+
+def _put(dependencies: Dependencies, endpoint: WebhookEndpoint) -> Call[bool]:
+    what = AuditRecord(action="endpoint.created", tenant=endpoint.tenant, target=endpoint.id)
+    return audited(table.put_endpoint(dependencies.table, endpoint), lambda is_new: what if is_new else None)
+
+
+def _update(dependencies: Dependencies, endpoint: WebhookEndpoint, action: str) -> Call[WebhookEndpoint | None]:
+    what = AuditRecord(action=action, tenant=endpoint.tenant, target=endpoint.id)
+    return audited(table.update_endpoint(dependencies.table, endpoint), lambda written: what if written else None)
+
+
+def _delete(context: RequestContext, endpoint_id: str) -> Call[bool]:
+    what = AuditRecord(action="endpoint.deleted", tenant=context.tenant, target=endpoint_id)
+    call = table.delete_endpoint(context.dependencies.table, context.tenant, endpoint_id)
+    return audited(call, lambda existed: what if existed else None)
 
 
 async def _read_webhook_key(dependencies: Dependencies) -> bytes:

@@ -13,6 +13,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from coatcheck.core.aws.call import AwsError
 from coatcheck.core.aws.dynamodb.compatibility import NewerRow
 from coatcheck.core.errors import MissingScope, ServiceError, Unauthenticated
+from coatcheck.core.log import add_to_log_context
 from coatcheck_service.dependencies import Dependencies
 from coatcheck_service.http.authenticators import identify
 from coatcheck_service.http.scopes import SCOPES
@@ -54,6 +55,7 @@ async def authenticate(
         raise Unauthenticated("The `Authorization: Bearer` header with an API key or a token is missing.")
     principal = await identify(credentials.credentials, dependencies)
     request.state.principal = principal
+    add_to_log_context(key=principal.key_id)
     needed = SCOPES[request.scope["route"].operation_id]
     if needed is not None and needed not in principal.scopes:
         raise MissingScope(f"These credentials lack the scope `{needed}`.", needed)

@@ -7,10 +7,12 @@ import logging
 import time
 from collections.abc import Callable
 
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from coatcheck.core.log import log_context
+from coatcheck.core.trace import trace_id
 from coatcheck_service.http.caching import cache_headers
 from coatcheck_service.http.problems import unexpected_response
 
@@ -31,20 +33,24 @@ class RequestMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started = time.perf_counter()
         inner_scope = self._inner_scope(scope)
+        with log_context(request_id=inner_scope["state"]["request_id"], trace_id=_trace_id(scope)):
+            await self._serve(inner_scope, scope["method"], receive, send)
+
+    async def _serve(self, inner_scope: Scope, method: str, receive: Receive, send: Send) -> None:
+        started = time.perf_counter()
         recorder = _ResponseRecorder(send, inner_scope)
         try:
             await self._app(inner_scope, receive, recorder.send)
         except ClientDisconnect:
             recorder.status = 499
         except Exception:
-            log.exception("unexpected", extra={"request_id": recorder.request_id})
+            log.exception("unexpected")
             if recorder.status is not None:
                 raise
             await unexpected_response(Request(inner_scope))(inner_scope, receive, recorder.send)
         finally:
-            _log(inner_scope, scope["method"], recorder, time.perf_counter() - started)
+            _log(inner_scope, method, recorder, time.perf_counter() - started)
 
     def _inner_scope(self, scope: Scope) -> Scope:
         """Build the scope that the routes see. HEAD becomes GET; the server leaves the body out (RFC 9110, 9.3.2)."""
@@ -91,6 +97,10 @@ def _log(scope: Scope, method: str, recorder: _ResponseRecorder, seconds: float)
             "tenant": getattr(principal, "tenant", None),
             "key": getattr(principal, "key_id", None),
             "subject": getattr(principal, "subject", None),
-            "request_id": recorder.request_id,
         },
     )
+
+
+def _trace_id(scope: Scope) -> str | None:
+    headers = Headers(scope=scope)
+    return trace_id(traceparent=headers.get("traceparent"), xray=headers.get("x-amzn-trace-id"))

@@ -134,20 +134,15 @@ async def _on_service_error(request: Request, error: Exception) -> Response:
 
 async def _on_aws_error(request: Request, error: Exception) -> Response:
     unavailable = isinstance(error, AwsUnavailable)
-    log.log(
-        logging.WARNING if unavailable else logging.ERROR,
-        "%s",
-        error,
-        extra={"request_id": request.state.request_id},
-        exc_info=None if unavailable else error,
-    )
+    level = logging.WARNING if unavailable else logging.ERROR
+    log.log(level, "%s", error, exc_info=None if unavailable else error)
     if unavailable:
         return problem_response(request, Unavailable("A data store did not answer in time: try again."))
     return unexpected_response(request)
 
 
 async def _on_newer_row(request: Request, error: Exception) -> Response:
-    log.warning("%s", error, extra={"request_id": request.state.request_id})
+    log.warning("%s", error)
     return problem_response(
         request, Unavailable("A newer version of the service wrote this, and is being deployed: try again.")
     )

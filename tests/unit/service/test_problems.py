@@ -15,6 +15,7 @@ from coatcheck_service.front_door import LAMBDA
 from coatcheck_service.http.field_errors import invalid_request, pointer
 from coatcheck_service.http.problems import HEADERS, STATUS
 from tests.example_jobs import CATALOG
+from tests.log_lines import log_lines
 from tests.unit.service.in_process import KEY, app, client
 
 WEBHOOKS_ALONE = json.dumps({"webhooks": "-"})
@@ -50,17 +51,18 @@ async def test_every_error_has_a_page() -> None:
     ("error", "status", "code"),
     [(RuntimeError, 500, "internal"), (AwsRefused, 500, "internal"), (AwsUnavailable, 503, "unavailable")],
 )
-async def test_what_fails_inside_stays_inside(
-    error: type[Exception], status: int, code: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    async with client(app(error)) as http:
-        answer = await http.get("/v1/jobs/job_1")
+async def test_what_fails_inside_stays_inside(error: type[Exception], status: int, code: str) -> None:
+    with log_lines() as lines:
+        async with client(app(error)) as http:
+            answer = await http.get("/v1/jobs/job_1")
     assert answer.status_code == status
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["code"] == code
     assert answer.json()["request_id"] == answer.headers["x-request-id"] == "01" * 16
     assert "secret" not in answer.text.lower()
-    assert any(getattr(record, "request_id", None) == "01" * 16 for record in caplog.records)
+    told = [entry["request_id"] for entry in lines.entries() if entry["logger"].startswith("coatcheck_service.")]
+    assert len(told) == 2, "the error, and the line of the request"
+    assert set(told) == {"01" * 16}
 
 
 async def test_the_frameworks_own_errors_are_problems() -> None:

@@ -162,6 +162,6 @@ def test_no_text_makes_a_line_of_its_own_or_writes_to_the_terminal(forged: str) 
     vars(made)["given"] = forged
     first, *trace = TextFormatter().format(made).split("\n")
     escaped = forged.encode("unicode_escape").decode()
-    assert first.endswith(f"told {escaped} given={escaped}")
+    assert first.startswith(f'{rfc3339(round(made.created * 1000))} INFO job.x: told {escaped} given="')
     assert {line[:2] for line in trace} == {"  "}
     assert "".join([first, *trace]).isprintable()

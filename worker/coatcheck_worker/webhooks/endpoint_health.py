@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 
+from coatcheck.core.audit import AuditRecord, record
 from coatcheck.core.aws.dynamodb.webhook_items import get_endpoint, update_endpoint
 from coatcheck.core.webhooks import DISABLE_AFTER, WebhookEndpoint, cooldown_after
 from coatcheck_worker.dependencies import Dependencies
@@ -61,5 +62,6 @@ def record_health(
         if dependencies.transport.send(update_endpoint(table, changed)) is not None:
             if read.enabled and not changed.enabled:
                 reason = changed.disabled_reason
+                record(AuditRecord(action="endpoint.disabled", tenant=read.tenant, target=read.id))
                 log.error("webhook endpoint %s of tenant %s is disabled: %s", read.id, read.tenant, reason)
             return

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from coatcheck.core.audit import job_changed
+from coatcheck.core.aws.audited import audited
 from coatcheck.core.aws.call import AwsResponse, Call
 from coatcheck.core.aws.dynamodb.codec import decode_job, encode_job
 from coatcheck.core.aws.dynamodb.compatibility import SCHEMA, NewerRow, require_known
@@ -37,13 +39,15 @@ def put_job(table: str, job: Job, *, now: int) -> Call[Job | None]:
         **e.placeholders(),
         "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
     }
-    return Call(
+    call: Call[Job | None] = Call(
         "dynamodb",
         "PutItem",
         params,
         read=lambda _: None,
         expected_errors={"ConditionalCheckFailedException": lambda response: decode_job(response["Item"])},
     )
+    created = job.history[0].type
+    return audited(call, lambda existing: job_changed(created, job) if existing is None else None)
 
 
 def get_job(table: str, key: JobKey) -> Call[Job | None]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from coatcheck.core import due
+from coatcheck.core.audit import AuditRecord, job_changed
+from coatcheck.core.aws.audited import audited
 from coatcheck.core.aws.call import AwsResponse, Call
 from coatcheck.core.aws.dynamodb.codec import attribute_name, decode_job, encode_events, encode_field
 from coatcheck.core.aws.dynamodb.compatibility import SCHEMA
@@ -58,7 +60,8 @@ def _make(
     """The write of `transition`. `changes` maps fields of Job to new values, None to remove."""
     e = _changed(transition, now=now, changes=changes, error=error)
     actor = Actor(now, job, changes.get("lease_until"))
-    return update_if(table, job, e, condition(e, transition, actor, sweeper=sweeper))
+    write = update_if(table, job, e, condition(e, transition, actor, sweeper=sweeper))
+    return audited(write, change_by(transition.event))
 
 
 def _start(
@@ -72,7 +75,17 @@ def _start(
     e = _changed(transition, now=now, changes=changes, error=None)
     for clause in sets:
         e.add(clause(e))
-    return _update(table, key, e, [f"({condition(e, transition, Actor(now))})"])
+    write = _update(table, key, e, [f"({condition(e, transition, Actor(now))})"])
+    return audited(write, change_by(transition.event))
+
+
+def change_by(event: str | None) -> Callable[[TransitionOutcome], AuditRecord | None]:
+    """What the audit log says of a write that made this event happen; nothing of one that is none, as a heartbeat."""
+
+    def describe(outcome: TransitionOutcome) -> AuditRecord | None:
+        return job_changed(event, outcome) if event and isinstance(outcome, Job) else None
+
+    return describe
 
 
 def _changed(transition: Transition, *, now: int, changes: Mapping[str, Any], error: JobError | None) -> Expression:

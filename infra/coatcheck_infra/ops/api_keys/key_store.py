@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 from coatcheck.client.exceptions import InvalidArgumentError
 from coatcheck.core.api_keys import KIND, TENANT_SCOPES, ApiKey, key_of_digest, make_key, read_key
+from coatcheck.core.audit import AuditRecord
+from coatcheck.core.aws.audited import audited
 from coatcheck.core.aws.dynamodb.key_items import add_imported, end_key, get_key, list_keys, put_key, revoke_key
 from coatcheck.core.clock import system_clock
 from coatcheck.core.ids import is_id
@@ -46,7 +48,7 @@ class KeyStore:
         presented = read_key(text)
         expires_at = None if lifetime is None else now + lifetime
         key = ApiKey(presented.id, presented.digest, tenant, scopes, now, name, expires_at)
-        self.aws.send(put_key(self.table, key))
+        self._put(key)
         return IssuedKey(key, text)
 
     def find(self, key_id: str) -> ApiKey:
@@ -66,7 +68,8 @@ class KeyStore:
 
     def revoke(self, key_id: str) -> ApiKey:
         """Revoke a key. Raises InvalidArgumentError if there is none."""
-        revoked = self.aws.send(revoke_key(self.table, key_id, now=self.clock())) if is_id(KIND, key_id) else None
+        call = audited(revoke_key(self.table, key_id, now=self.clock()), _change("key.revoked"))
+        revoked = self.aws.send(call) if is_id(KIND, key_id) else None
         if revoked is None:
             raise _no_key(key_id)
         return revoked
@@ -84,8 +87,8 @@ class KeyStore:
 
     def end(self, key_id: str, *, after: int) -> ApiKey:
         """Let a key expire after that many milliseconds, unless it does so earlier. Raises InvalidArgumentError."""
-        ended = self.aws.send(end_key(self.table, key_id, expires_at=self.clock() + after))
-        return ended or self.find(key_id)
+        call = end_key(self.table, key_id, expires_at=self.clock() + after)
+        return self.aws.send(audited(call, _change("key.end_set"))) or self.find(key_id)
 
     def import_keys(self, tenants: Mapping[str, str]) -> list[ApiKey]:
         """Take over keys of the setting, from the SHA-256 of each in hex to its tenant. It may be done twice."""
@@ -96,10 +99,18 @@ class KeyStore:
             for digest, one in presented.items()
         ]
         for key in keys:
-            self.aws.send(put_key(self.table, key))
+            self._put(key)
         if keys:
             self.aws.send(add_imported(self.table, [key.id for key in keys]))
         return keys
+
+    def _put(self, key: ApiKey) -> None:
+        self.aws.send(audited(put_key(self.table, key), lambda is_new: _change("key.created")(key if is_new else None)))
+
+
+def _change(action: str) -> Callable[[ApiKey | None], AuditRecord | None]:
+    """What the audit log says of a key that was changed; None if there was no such key."""
+    return lambda key: AuditRecord(action=action, tenant=key.tenant, target=key.id) if key else None
 
 
 def _no_key(key_id: str) -> InvalidArgumentError:
