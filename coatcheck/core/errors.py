@@ -217,6 +217,15 @@ class SubmitRateExceeded(ServiceError):
     retryable = True
 
 
+class TooManyWebhookTests(ServiceError):
+    """The tenant has asked for as many test pings and resends as it may in an hour."""
+
+    code = "too-many-webhook-tests"
+    title = "Too many webhooks are sent by hand"
+    advice = "Wait for `Retry-After` seconds. What fails is sent again by itself: see `next_attempt_at`."
+    retryable = True
+
+
 class UploadQuotaExceeded(ServiceError):
     """The tenant has announced as many bytes today as it may."""
 
@@ -292,6 +301,7 @@ SERVICE_ERRORS: tuple[type[ServiceError], ...] = (
     UploadIncomplete,
     TooManyUploads,
     SubmitRateExceeded,
+    TooManyWebhookTests,
     UploadQuotaExceeded,
     TooManyStreams,
     TooManyEndpoints,

@@ -19,6 +19,14 @@ MAX_BYTES = 10**15
 MAX_TYPES = 100
 """Job types that one tenant may have limits for."""
 
+MAX_WEBHOOK_ENDPOINTS = 200
+"""All endpoints of a tenant have to fit in one page of a query."""
+
+MAX_WEBHOOK_TESTS = 100_000
+
+WEBHOOK_TESTS_PER_HOUR = 100
+"""What holds for a tenant without a limit of its own."""
+
 
 @dataclass(frozen=True, slots=True)
 class TenantLimits:

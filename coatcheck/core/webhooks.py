@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -50,6 +51,11 @@ COOLDOWN_SPREAD = 30 * SECOND
 """The longest time over which the deliveries that waited for a cooldown to end are spread, in milliseconds."""
 
 MAX_ENDPOINTS = 50
+"""Endpoints of a tenant without a limit of its own."""
+
+MAX_ENDPOINTS_OF_A_HOST = 5
+"""Endpoints of a tenant that may name one host: a receiver that wants nothing of it gets no more for each event."""
+
 MAX_ATTEMPTS_KEPT = 50
 
 DELIVERY_RETENTION = 14 * DAY
@@ -210,6 +216,22 @@ def event_id(job: Job, event: str) -> str:
 def delivery_id(of_event: str, endpoint: str) -> str:
     """The one id of the delivery of an event to an endpoint."""
     return _derived("dlv", of_event, endpoint)
+
+
+def host_of(url: str) -> str:
+    """The host that a webhook's URL leads to, whatever its port, path and query."""
+    return (urlsplit(url).hostname or "").rstrip(".")
+
+
+def within_host_limit(endpoints: Sequence[WebhookEndpoint]) -> Sequence[WebhookEndpoint]:
+    """The endpoints that may get events: of each host, the first `MAX_ENDPOINTS_OF_A_HOST`."""
+    seen: Counter[str] = Counter()
+    return [one for one in endpoints if _counted(seen, host_of(one.url)) <= MAX_ENDPOINTS_OF_A_HOST]
+
+
+def _counted(seen: Counter[str], host: str) -> int:
+    seen[host] += 1
+    return seen[host]
 
 
 def endpoint_id_for(tenant: str, url: str) -> str:

@@ -23,6 +23,7 @@ from coatcheck_service.actions.multipart_uploads import (
     check_open_uploads,
     initiate_upload,
 )
+from coatcheck_service.actions.tenant_limits import limits_of
 from coatcheck_service.http.authentication import RequestContext
 from coatcheck_service.http.field_errors import invalid_request
 
@@ -57,7 +58,8 @@ async def _charge_quota(context: RequestContext, size: int) -> None:
     refunded.
     """
     dependencies = context.dependencies
-    now, most = dependencies.clock(), dependencies.settings.upload_gb_per_day * GB
+    now, limit = dependencies.clock(), (await limits_of(context)).upload_bytes_per_day
+    most = dependencies.settings.upload_gb_per_day * GB if limit is None else limit
     if size > most:
         raise invalid_request([FieldError("/size", f"is more than the daily upload quota of {most} bytes")])
     used = await dependencies.transport.send(

@@ -6,14 +6,16 @@ from functools import partial
 
 from coatcheck.core.aws.dynamodb import limit_items
 from coatcheck.core.aws.flow import run_async
-from coatcheck.core.errors import SubmitRateExceeded
+from coatcheck.core.clock import HOUR, SECOND
+from coatcheck.core.errors import SubmitRateExceeded, TooManyWebhookTests
 from coatcheck.core.flows.take_token import BucketEmpty, take_token
-from coatcheck.core.tenant_limits import TenantLimits
+from coatcheck.core.tenant_limits import WEBHOOK_TESTS_PER_HOUR, TenantLimits
 from coatcheck.core.token_bucket import BucketLevel, TokenBucket
 from coatcheck_service.http.authentication import RequestContext
 
 _SUBMITS = "submits"
-"""The name of the bucket of a tenant's submits."""
+_WEBHOOK_TESTS = "webhook_tests"
+"""The names of a tenant's buckets."""
 
 
 async def limits_of(context: RequestContext) -> TenantLimits:
@@ -40,3 +42,19 @@ async def charge_submit(context: RequestContext, limits: TenantLimits) -> Bucket
         raise SubmitRateExceeded(detail, empty.level, retry_after=max(1, empty.level.seconds_until_token)) from None
     memory.note(context.tenant, level, assumed_full=full)
     return level
+
+
+async def charge_webhook_test(context: RequestContext) -> None:
+    """Count a test ping or a resend. Raises TooManyWebhookTests."""
+    dependencies = context.dependencies
+    limit = (await limits_of(context)).webhook_tests_per_hour
+    allowed = WEBHOOK_TESTS_PER_HOUR if limit is None else limit
+    detail = f"{allowed} test pings and resends an hour are allowed."
+    if not allowed:
+        raise TooManyWebhookTests(detail, retry_after=HOUR // SECOND)
+    bucket = TokenBucket(allowed * SECOND / HOUR, allowed)
+    flow = take_token(dependencies.table, context.tenant, _WEBHOOK_TESTS, bucket, now=dependencies.clock())
+    try:
+        await run_async(dependencies.transport, flow)
+    except BucketEmpty as empty:
+        raise TooManyWebhookTests(detail, retry_after=max(1, empty.level.seconds_until_token)) from None

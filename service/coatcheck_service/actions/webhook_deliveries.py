@@ -29,6 +29,7 @@ from coatcheck.core.webhooks import (
     WebhookEndpoint,
     delivery_id,
 )
+from coatcheck_service.actions.tenant_limits import charge_webhook_test
 from coatcheck_service.dependencies import Dependencies
 from coatcheck_service.http.authentication import RequestContext
 from coatcheck_service.http.field_errors import invalid_request
@@ -77,14 +78,18 @@ async def list_deliveries(
 async def resend(context: RequestContext, source: Job | WebhookEndpoint, which: str) -> Delivery:
     """Restart the schedule of a delivery, unless an attempt is in flight or due.
 
-    Raises NotFound and ChangedMeanwhile.
+    Raises NotFound, TooManyWebhookTests and ChangedMeanwhile.
     """
     dependencies = context.dependencies
+    charged = False
     for _ in range(MAX_TRIES):
         delivery = await _find(context, source, which)
         now = dependencies.clock()
         if _in_flight(delivery, now):
             return delivery
+        if not charged:
+            await charge_webhook_test(context)
+            charged = True
         # the row must outlast the new schedule
         retention = TEST_RETENTION if delivery.event == TEST_EVENT else DELIVERY_RETENTION
         keep_until = max(delivery.keep_until, now + retention)
@@ -99,7 +104,8 @@ async def resend(context: RequestContext, source: Job | WebhookEndpoint, which: 
 
 
 async def send_test(context: RequestContext, endpoint: WebhookEndpoint) -> Delivery:
-    """Send an endpoint a test event, by the path of all other events."""
+    """Send an endpoint a test event, by the path of all other events. Raises TooManyWebhookTests."""
+    await charge_webhook_test(context)
     dependencies, now = context.dependencies, context.dependencies.clock()
     event_id = make_id("evt", dependencies.entropy(16))
     body = {"type": TEST_EVENT, "timestamp": rfc3339(now), "data": {"endpoint": endpoint.id}}

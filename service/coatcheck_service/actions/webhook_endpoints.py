@@ -18,7 +18,17 @@ from coatcheck.core.errors import ChangedMeanwhile, NotFound, ReservedEndpoint, 
 from coatcheck.core.flows.webhook_key import endpoint_secret
 from coatcheck.core.ids import is_id, make_id
 from coatcheck.core.sanitize import quoted
-from coatcheck.core.webhooks import EVENTS, JOBS_ENDPOINT, MAX_ENDPOINTS, WebhookEndpoint, sorted_events
+from coatcheck.core.webhooks import (
+    EVENTS,
+    JOBS_ENDPOINT,
+    MAX_ENDPOINTS,
+    MAX_ENDPOINTS_OF_A_HOST,
+    WebhookEndpoint,
+    host_of,
+    sorted_events,
+    within_host_limit,
+)
+from coatcheck_service.actions.tenant_limits import limits_of
 from coatcheck_service.actions.webhook_urls import url_errors
 from coatcheck_service.dependencies import Dependencies
 from coatcheck_service.http.authentication import RequestContext
@@ -96,13 +106,17 @@ async def find_registered(context: RequestContext, endpoint_id: str) -> WebhookE
 
 
 async def change(context: RequestContext, endpoint_id: str, request: EndpointChange) -> WebhookEndpoint:
-    """Change the fields of `request`. Raises InvalidRequest, NotFound, ReservedEndpoint and ChangedMeanwhile."""
+    """Change the fields of `request`. Raises InvalidRequest, NotFound, ReservedEndpoint, TooManyEndpoints and
+    ChangedMeanwhile.
+    """
     dependencies, changes = context.dependencies, request.changes()
     if "url" in changes:
         _check_url(context, changes["url"])
     try:
         for _ in range(MAX_TRIES):
             endpoint = await find_registered(context, endpoint_id)
+            if "url" in changes:
+                await _check_host(context, endpoint, changes["url"])
             updated = apply_changes(endpoint, changes)
             if updated == endpoint:
                 return endpoint
@@ -182,10 +196,34 @@ async def _rotate(context: RequestContext, endpoint: WebhookEndpoint, now: int) 
 
 async def _enforce_endpoint_limit(context: RequestContext, endpoint: WebhookEndpoint) -> None:
     """Delete a new endpoint again if there are too many before it. This holds for concurrent creates as well."""
-    registered_ids = [one.id for one in await list_registered(context)]
-    if endpoint.id not in registered_ids[:MAX_ENDPOINTS]:
-        await context.dependencies.transport.send(_delete(context, endpoint.id))
-        raise TooManyEndpoints(f"A tenant may have {MAX_ENDPOINTS} webhook endpoints.")
+    limit = (await limits_of(context)).webhook_endpoints
+    most = MAX_ENDPOINTS if limit is None else limit
+    registered = await list_registered(context)
+    if endpoint.id not in [one.id for one in registered[:most]]:
+        detail = f"A tenant may have {most} webhook endpoints."
+    elif endpoint.id not in [one.id for one in within_host_limit(registered)]:
+        detail = _host_is_full(endpoint.url)
+    else:
+        return
+    await context.dependencies.transport.send(_delete(context, endpoint.id))
+    raise TooManyEndpoints(detail)
+
+
+async def _check_host(context: RequestContext, endpoint: WebhookEndpoint, url: str) -> None:
+    """Refuse to point an endpoint at a host that as many others name as may. Raises TooManyEndpoints."""
+    if host_of(url) == host_of(endpoint.url):
+        return
+    others = [
+        one for one in await list_registered(context) if one.id != endpoint.id and host_of(one.url) == host_of(url)
+    ]
+    if len(others) >= MAX_ENDPOINTS_OF_A_HOST:
+        raise TooManyEndpoints(_host_is_full(url))
+
+
+def _host_is_full(url: str) -> str:
+    return (
+        f"{MAX_ENDPOINTS_OF_A_HOST} endpoints may name the host {quoted(host_of(url))}: subscribe one to more events."
+    )
 
 
 def _put(dependencies: Dependencies, endpoint: WebhookEndpoint) -> Call[bool]:

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query
 from coatcheck.core.api.models import Listing
 from coatcheck.core.api.webhook_models import DeliveryView
 from coatcheck.core.api.webhook_views import delivery_view
-from coatcheck.core.errors import ChangedMeanwhile, Gone, InvalidRequest, NotFound
+from coatcheck.core.errors import ChangedMeanwhile, Gone, InvalidRequest, NotFound, TooManyWebhookTests
 from coatcheck_service.actions.job_lookup import find_retained
 from coatcheck_service.actions.webhook_deliveries import DeliveryQuery, list_deliveries, resend
 from coatcheck_service.http.authentication import Authenticated
@@ -31,7 +31,7 @@ async def get_deliveries(
     operation_id="resend_delivery",
     status_code=202,
     responses=response_doc(202, "It is on its way.", model=DeliveryView)
-    | problem_docs(NotFound, Gone, ChangedMeanwhile),
+    | problem_docs(NotFound, Gone, ChangedMeanwhile, TooManyWebhookTests),
 )
 async def resend_delivery(context: Authenticated, job_id: JobId, delivery_id: DeliveryId) -> DeliveryView:
     """Send a webhook again, under its old `webhook-id`; one that waits for its next attempt does not wait longer."""

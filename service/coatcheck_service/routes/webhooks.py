@@ -24,6 +24,7 @@ from coatcheck.core.errors import (
     PayloadTooLarge,
     ReservedEndpoint,
     TooManyEndpoints,
+    TooManyWebhookTests,
     UnsupportedMediaType,
 )
 from coatcheck_service.actions import webhook_endpoints
@@ -69,7 +70,7 @@ async def get_endpoint(context: Authenticated, endpoint_id: EndpointId) -> Endpo
     "/{endpoint_id}",
     operation_id="change_webhook_endpoint",
     responses=response_doc(200, "The endpoint as it is now.", model=EndpointView)
-    | problem_docs(*_BODY_ERRORS, *_REGISTERED, ChangedMeanwhile),
+    | problem_docs(*_BODY_ERRORS, *_REGISTERED, ChangedMeanwhile, TooManyEndpoints),
     openapi_extra=request_doc(body=EndpointChange),
 )
 async def change_endpoint(context: Authenticated, request: Request, endpoint_id: EndpointId) -> EndpointView:
@@ -108,7 +109,8 @@ async def rotate_secret(context: Authenticated, endpoint_id: EndpointId) -> Resp
     "/{endpoint_id}/test",
     operation_id="test_webhook_endpoint",
     status_code=202,
-    responses=response_doc(202, "It is on its way.", model=DeliveryView) | problem_docs(*_REGISTERED),
+    responses=response_doc(202, "It is on its way.", model=DeliveryView)
+    | problem_docs(*_REGISTERED, TooManyWebhookTests),
 )
 async def test_endpoint(context: Authenticated, endpoint_id: EndpointId) -> DeliveryView:
     """Send an endpoint the event `webhook.test`."""
@@ -131,7 +133,8 @@ async def get_test_deliveries(
     "/{endpoint_id}/deliveries/{delivery_id}/resend",
     operation_id="resend_test_delivery",
     status_code=202,
-    responses=response_doc(202, "It is on its way.", model=DeliveryView) | problem_docs(*_REGISTERED, ChangedMeanwhile),
+    responses=response_doc(202, "It is on its way.", model=DeliveryView)
+    | problem_docs(*_REGISTERED, ChangedMeanwhile, TooManyWebhookTests),
 )
 async def resend_test_delivery(
     context: Authenticated, endpoint_id: EndpointId, delivery_id: DeliveryId

@@ -3,53 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
 
 import pytest
 
-from coatcheck.core.aws.dynamodb import limit_items
-from coatcheck.core.clock import SECOND, system_clock
+from coatcheck.core.clock import SECOND
 from coatcheck.core.settings import Settings
-from coatcheck.core.tenant_limits import TTL
 from coatcheck_worker.boto_transport import BotoTransport
-from tests.aws.service.running_service import Api, clients_of, problem, run_service
+from tests.aws.service.limits_harness import Clock, LimitedApi, limited_api
+from tests.aws.service.running_service import Api, problem
 
 JOB = {"type": "demo.sleep", "input": {"seconds": 0}}
 
 
-@dataclass
-class Clock:
-    now: int
-
-    def __call__(self) -> int:
-        return self.now
+@pytest.fixture
+def limited(emulator_url: str, settings: Settings, aws: BotoTransport) -> Iterator[LimitedApi]:
+    with limited_api(emulator_url, settings, aws) as limited:
+        yield limited
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock(system_clock())
+def api(limited: LimitedApi) -> Api:
+    return limited.api
 
 
 @pytest.fixture
-def api(emulator_url: str, settings: Settings, aws: BotoTransport, clock: Clock) -> Iterator[Api]:
-    with (
-        run_service(settings, aws, emulator_url, clock=clock) as running_service,
-        clients_of(running_service) as clients,
-    ):
-        yield clients
+def limit(limited: LimitedApi) -> Callable[..., None]:
+    return limited.limit
 
 
 @pytest.fixture
-def limit(api: Api, clock: Clock) -> Callable[..., None]:
-    """Changes limits of the tenant, and lets the time pass after which they hold."""
-
-    def limit(**changes: Any) -> None:
-        stores = api.running_service
-        stores.worker.send(limit_items.change_limits(stores.settings.table, api.tenant, changes))
-        clock.now += TTL
-
-    return limit
+def clock(limited: LimitedApi) -> Clock:
+    return limited.clock
 
 
 def test_a_tenant_without_a_rate_is_told_of_none_and_costs_no_write(api: Api) -> None:

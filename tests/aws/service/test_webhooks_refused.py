@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from coatcheck.core.webhooks import JOBS_ENDPOINT, MAX_ENDPOINTS
+from coatcheck.core.webhooks import JOBS_ENDPOINT, MAX_ENDPOINTS, MAX_ENDPOINTS_OF_A_HOST
 from tests.aws.service.running_service import Api, problem
 from tests.aws.service.test_webhooks import ALL, URL, create, derived, item, shown
 from tests.transports import Fault, on, repeat
@@ -71,7 +71,8 @@ class TestOfTheUrlsOfJobs:
 
 def test_a_tenant_has_so_many_endpoints_and_no_more(api: Api) -> None:
     with ThreadPoolExecutor(20) as pool:
-        answers = list(pool.map(lambda _: api.http.post(ALL, json={"url": URL}), range(MAX_ENDPOINTS + 5)))
+        urls = [f"https://hooks{number}.example.com/" for number in range(MAX_ENDPOINTS + 5)]
+        answers = list(pool.map(lambda url: api.http.post(ALL, json={"url": url}), urls))
     refusals = [answer for answer in answers if answer.status_code != 201]
     for refusal in refusals:
         problem(refusal, 409, "too-many-endpoints")
@@ -81,6 +82,22 @@ def test_a_tenant_has_so_many_endpoints_and_no_more(api: Api) -> None:
     api.http.post(f"{ALL}/{JOBS_ENDPOINT}/rotate-secret")
     api.http.delete(f"{ALL}/{listed[0]['id']}")
     create(api)
+
+
+def test_a_host_is_named_by_so_many_endpoints_and_no_more(api: Api) -> None:
+    urls = [f"https://hooks.example.com{port}/{number}" for number in range(4) for port in ("", ":8443")]
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda url: api.http.post(ALL, json={"url": url}), urls))
+    assert sorted(answer.status_code for answer in answers) == [201] * MAX_ENDPOINTS_OF_A_HOST + [409] * 3
+    reply = problem(api.http.post(ALL, json={"url": "https://HOOKS.example.com./x"}), 409, "too-many-endpoints")
+    assert reply["detail"] == "5 endpoints may name the host `hooks.example.com`: subscribe one to more events."
+    other = api.http.post(ALL, json={"url": "https://other.example.com/"}).json()
+    problem(api.http.patch(f"{ALL}/{other['id']}", json={"url": urls[0]}), 409, "too-many-endpoints")
+    assert api.http.get(f"{ALL}/{other['id']}").json()["url"] == "https://other.example.com/"
+    one = next(answer.json()["id"] for answer in answers if answer.status_code == 201)
+    assert api.http.patch(f"{ALL}/{one}", json={"url": "https://hooks.example.com/new"}).status_code == 200
+    # another tenant is another sender
+    assert api.other.post(ALL, json={"url": urls[0]}).status_code == 201
 
 
 REFUSED: list[tuple[dict[str, Any], str]] = [

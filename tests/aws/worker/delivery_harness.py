@@ -12,19 +12,29 @@ from coatcheck.core.aws.dynamodb.webhook_items import (
     get_delivery,
     get_endpoint,
     list_deliveries,
+    postponed,
+    put_delivery,
     put_endpoint,
     update_endpoint,
 )
 from coatcheck.core.aws.enqueue import delivery_message
 from coatcheck.core.aws.secrets_manager import get_secret
 from coatcheck.core.aws.sqs import delete, receive
-from coatcheck.core.clock import SECOND
+from coatcheck.core.clock import DAY, SECOND
 from coatcheck.core.ids import make_id
 from coatcheck.core.job import Job
 from coatcheck.core.lifecycle import Status
 from coatcheck.core.messages import JobMessage
 from coatcheck.core.ssrf import SsrfPolicy
-from coatcheck.core.webhooks import EVENTS, Delivery, DeliveryStatus, WebhookEndpoint
+from coatcheck.core.webhooks import (
+    EVENTS,
+    TEST_EVENT,
+    Delivery,
+    DeliveryKey,
+    DeliveryStatus,
+    WebhookEndpoint,
+    delivery_id,
+)
 from coatcheck_worker.boto_transport import Transport
 from coatcheck_worker.dependencies import Dependencies, Disposition
 from coatcheck_worker.webhooks.create_deliveries import create_deliveries
@@ -62,6 +72,17 @@ class DeliveryHarness:
         )
         made = replace(made, **fields)
         assert self.harness.transport.send(put_endpoint(self.harness.settings.table, made))
+        return made
+
+    def ping(self, endpoint: WebhookEndpoint) -> Delivery:
+        """A test of an endpoint, as the API writes it."""
+        now = self.harness.clock()
+        event = make_id("evt", secrets.token_bytes(16))
+        key = DeliveryKey(endpoint.tenant, endpoint.id, endpoint.created_at, delivery_id(event, endpoint.id))
+        made = postponed(
+            Delivery(key, event, TEST_EVENT, endpoint.id, endpoint.url, b"{}", now, now + DAY), now, now=now
+        )
+        assert self.harness.transport.send(put_delivery(self.harness.settings.table, made))
         return made
 
     def read(self, endpoint: WebhookEndpoint) -> WebhookEndpoint:

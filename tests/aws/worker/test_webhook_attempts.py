@@ -12,7 +12,14 @@ import pytest
 from coatcheck.core.aws.dynamodb.webhook_items import begin_attempt, delete_endpoint, put_endpoint
 from coatcheck.core.clock import DAY, HOUR, MINUTE, SECOND
 from coatcheck.core.signature import BadSignature
-from coatcheck.core.webhooks import ATTEMPT_LEASE, JOBS_ENDPOINT, DeliveryStatus, WebhookEndpoint, endpoint_id_for
+from coatcheck.core.webhooks import (
+    ATTEMPT_LEASE,
+    JOBS_ENDPOINT,
+    MAX_ENDPOINTS_OF_A_HOST,
+    DeliveryStatus,
+    WebhookEndpoint,
+    endpoint_id_for,
+)
 from coatcheck_worker.dependencies import Ack, Redeliver
 from coatcheck_worker.webhooks import endpoint_health
 from coatcheck_worker.webhooks.outbound.request_errors import NotAllowed
@@ -238,6 +245,27 @@ class TestEndpoints:
         assert len(receiver.received) == 5
         receiver.set_mode(OK)
         assert delivery_harness.attempted(deliveries[5]).status is DeliveryStatus.DELIVERED
+
+    def test_a_ping_waits_for_the_end_of_a_rest_too(
+        self, delivery_harness: DeliveryHarness, receiver: FaultyReceiver
+    ) -> None:
+        rest = delivery_harness.harness.clock() + 30 * SECOND
+        endpoint = delivery_harness.endpoint(receiver.url, failures=5, failing_since=1, resting_until=rest)
+        ping = delivery_harness.ping(endpoint)
+        delivery_harness.deliver(ping)
+        assert receiver.received == []
+        waits = delivery_harness.read_delivery(ping)
+        assert (waits.tries, waits.status) == (0, DeliveryStatus.PENDING)
+        assert delivery_harness.attempted(ping).status is DeliveryStatus.DELIVERED
+        assert delivery_harness.read(endpoint).resting_until is None
+
+    def test_a_host_is_sent_an_event_by_so_many_endpoints_and_no_more(
+        self, delivery_harness: DeliveryHarness, receiver: FaultyReceiver
+    ) -> None:
+        """The endpoints are from before there was a limit."""
+        made = [delivery_harness.endpoint(f"{receiver.url}/{number}", created_at=number) for number in range(8)]
+        announced = delivery_harness.announced(delivery_harness.ended())
+        assert {one.endpoint for one in announced} == {one.id for one in made[:MAX_ENDPOINTS_OF_A_HOST]}
 
     def test_a_deleted_one_is_sent_nothing(self, delivery_harness: DeliveryHarness, receiver: FaultyReceiver) -> None:
         endpoint = delivery_harness.endpoint(receiver.url)

@@ -36,7 +36,8 @@ def commands() -> list[tuple[str, ...]]:
     plugins = [(name,) for name in SECTIONS["Your project"] if name not in dict(COMMANDS)]
     keys = [("keys",), *(("keys", name) for name in ("create", "list", "rotate", "revoke", "import"))]
     trust = [("trust",), ("trust", "show"), ("trust", "set")]
-    return [*((name,) for name, _ in COMMANDS), *plugins, *grouped, *keys, *trust, ("dlq",)]
+    limits = [("limits",), *(("limits", name) for name in ("show", "set", "clear"))]
+    return [*((name,) for name, _ in COMMANDS), *plugins, *grouped, *keys, *trust, *limits, ("dlq",)]
 
 
 def written_anew(page: str) -> str:

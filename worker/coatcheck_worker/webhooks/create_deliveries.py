@@ -24,6 +24,7 @@ from coatcheck.core.webhooks import (
     event_id,
     future_events,
     pending_events,
+    within_host_limit,
 )
 from coatcheck_worker.dependencies import Ack, Dependencies, Disposition, Redeliver
 from coatcheck_worker.webhooks.event_body import event_body
@@ -58,9 +59,10 @@ def create_deliveries(dependencies: Dependencies, message: JobMessage) -> Dispos
 
 
 def _subscribers(dependencies: Dependencies, job: Job) -> Iterator[Subscriber]:
-    for one in dependencies.transport.send(list_endpoints(dependencies.settings.table, job.tenant)):
-        if one.enabled and one.created_at <= job.created_at:
-            yield Subscriber(one.id, one.url, one.events)
+    endpoints = dependencies.transport.send(list_endpoints(dependencies.settings.table, job.tenant))
+    listening = [one for one in endpoints if one.enabled and one.created_at <= job.created_at]
+    for one in within_host_limit(listening):
+        yield Subscriber(one.id, one.url, one.events)
     if job.webhook is not None:
         url = job.webhook["url"]
         yield Subscriber(endpoint_id_for(job.tenant, url), url, tuple(job.webhook["events"]))

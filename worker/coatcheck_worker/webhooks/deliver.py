@@ -62,7 +62,7 @@ def deliver(delivery_context: DeliveryContext, message: DeliveryMessage) -> Disp
         return _fail_delivery(dependencies, delivery, _unsent(now, DELETED if endpoint is None else DISABLED))
     if delivery.tries >= len(SCHEDULE):
         return _fail_delivery(dependencies, delivery)
-    rests_until = None if delivery.event == TEST_EVENT else _rests_until(dependencies, endpoint)
+    rests_until = _rests_until(dependencies, endpoint)
     if rests_until is not None:
         return _postponed(dependencies, delivery, rests_until)
     return _try(delivery_context, replace(delivery, url=endpoint.url), endpoint)

@@ -1,0 +1,1 @@
+"""`coatcheck limits`: shows and changes the limits of tenants, for the owner of a deployment."""
