@@ -76,10 +76,18 @@ kill: setup ## Kill real processes before and after each of their AWS calls, wit
 load: setup ## 500 jobs through workers that are killed all the time, with faults and doubled messages.
 	@$(BIN)/python -m tests.load.run
 
+CASES ?= 100000
+
+hostile: setup ## Send the service CASES requests made from its OpenAPI document: make hostile CASES=100000
+	@$(BIN)/python -m tests.hostile.contract --cases $(CASES)
+
 EVENTS ?= 1000000
 
 hostile-events: setup ## Give the Lambda functions EVENTS hostile records of queues: make hostile-events EVENTS=1000000
 	@$(BIN)/python -m tests.hostile.queue_events --events $(EVENTS)
+
+scan: setup ## Run checkov on the template, bandit on the code, and pip-audit on the locks (which needs the network).
+	@$(BIN)/python -m tests.hostile.scanners
 
 SIZE ?= 5G
 
@@ -92,10 +100,10 @@ NOT_OURS := $(addprefix --no-emit-package=coatcheck,-service -worker -infra) --n
 
 lock: ## Resolve requirements/*.in, those of the tools, and the example's again.
 	@$(LOCK) $(NOT_OURS) --group example/pyproject.toml:handlers requirements/dev.in -o requirements/dev.txt
-	@for f in requirements/uv $(TOOL_LOCKS)/ministack $(TOOL_LOCKS)/sam; do $(LOCK) $$f.in -o $$f.txt || exit 1; done
+	@for f in requirements/uv $(basename $(wildcard requirements/tools/*.in)) $(TOOL_LOCKS)/ministack $(TOOL_LOCKS)/sam; do $(LOCK) $$f.in -o $$f.txt || exit 1; done
 	@$(BIN)/python -m coatcheck_infra.build example --lock --constraint requirements/dev.txt
 
 wheels: setup ## Build the four wheels into dist.
 	@for folder in . service worker infra; do $(BIN)/uv build --wheel --no-build-isolation --quiet --out-dir dist $$folder || exit 1; done
 
-.PHONY: wheels help setup run test check build routes validate deploy simulate model mutants kill load hostile-events large lock
+.PHONY: wheels help setup run test check build routes validate deploy simulate model mutants kill load hostile hostile-events scan large lock

@@ -13,7 +13,7 @@ from tests.hostile.queue_events.events import CANARY_BODY, SETTINGS
 
 
 def test_no_event_is_raised_at_or_costs_another_its_turn() -> None:
-    assert list(fuzz(range(batches_for(20_000)))) == []
+    assert list(fuzz(range(batches_for(10_000)))) == []
 
 
 @pytest.mark.parametrize("kind", VALID, ids=lambda kind: kind.__name__)

@@ -1,0 +1,94 @@
+"""Runs the scanners, and holds what they find against the excuses."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from coatcheck_infra.build.translate_template import translate_template
+from tests.hostile.scanners.excuses import BANDIT, CHECKOV, Excuse
+from tests.hostile.tools import BANDIT_TOOL, CHECKOV_TOOL, PIP_AUDIT_TOOL, run_tool
+from tests.repository import ROOT
+
+OURS = ("coatcheck", "service", "worker", "infra", "example")
+LOCKS = ("requirements/dev.txt", "example/requirements.lock", "infra/coatcheck_infra/toolchain/locks/ministack.txt")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a scanner found: the id of its check, where, and what is wrong."""
+
+    check: str
+    where: str
+    what: str
+
+
+@dataclass(frozen=True)
+class Scanner:
+    """A scanner, and why some of its findings are left as they are."""
+
+    find: Callable[[Path], Iterator[Finding]]
+    excuses: Mapping[str, Excuse]
+
+    def wrong(self, scratch: Path) -> list[str]:
+        """Return a line for each finding that has no excuse, and for each excuse of nothing."""
+        found = list(self.find(scratch))
+        stale = self.excuses.keys() - {one.check for one in found}
+        return [
+            *(f"{one.check} {one.where}: {one.what}" for one in found if not self._excused(one)),
+            *(f"{check}: has an excuse, and is not found any more" for check in sorted(stale)),
+        ]
+
+    def _excused(self, finding: Finding) -> bool:
+        excuse = self.excuses.get(finding.check)
+        return excuse is not None and excuse.covers(finding.where)
+
+
+def _checkov(scratch: Path) -> Iterator[Finding]:
+    """Look at the template as CloudFormation gets it: in a SAM source, scanners miss what they do not know."""
+    template = scratch / "translated.json"
+    template.write_text(json.dumps(translate_template()))
+    options = ("--framework=cloudformation", "--skip-download", "--quiet", "--compact", "--output=json")
+    report = _json(run_tool(CHECKOV_TOOL, f"--file={template}", *options).stdout)
+    if report["summary"]["parsing_errors"] or not report["summary"]["passed"]:
+        raise AssertionError(report["summary"])
+    for one in report["results"]["failed_checks"]:
+        yield Finding(one["check_id"], one["resource"], one["check_name"])
+
+
+def _bandit(_: Path) -> Iterator[Finding]:
+    """Look at all our code, except at tests."""
+    report = _json(
+        run_tool(BANDIT_TOOL, "--quiet", "--recursive", *OURS, "--exclude=*/build/*", "--format=json").stdout
+    )
+    if report["errors"] or report["metrics"]["_totals"]["loc"] < 10_000:
+        raise AssertionError(report["errors"] or report["metrics"]["_totals"])
+    for one in report["results"]:
+        yield Finding(one["test_id"], f"{one['filename']}:{one['line_number']}", one["issue_text"])
+
+
+def _pip_audit(_: Path) -> Iterator[Finding]:
+    """Ask the network for known vulnerabilities of what the locks name."""
+    for lock in LOCKS:
+        done = run_tool(PIP_AUDIT_TOOL, "--requirement", ROOT / lock, "--disable-pip", "--no-deps", "--format=json")
+        if not done.stdout.strip():
+            raise AssertionError(f"pip-audit said nothing of {lock}: {done.stderr.strip()[-300:]}")
+        packages = _json(done.stdout)["dependencies"]
+        if unknown := [package["name"] for package in packages if "skip_reason" in package]:
+            yield Finding("not-audited", lock, f"{len(unknown)} of {len(packages)} packages, such as {unknown[0]}")
+        for package in packages:
+            for one in package.get("vulns", ()):
+                yield Finding(one["id"], f"{lock}: {package['name']} {package['version']}", one["description"][:200])
+
+
+def _json(text: str) -> Any:
+    return json.loads(text)
+
+
+SCANNERS: Mapping[str, Scanner] = {"checkov": Scanner(_checkov, CHECKOV), "bandit": Scanner(_bandit, BANDIT)}
+"""Those that need no network, once they are installed."""
+
+ONLINE: Mapping[str, Scanner] = {"pip-audit": Scanner(_pip_audit, {})}
