@@ -54,6 +54,9 @@ class Settings(BaseModel):
     api_keys: Json[dict[Sha256Hex, Tenant]] = Field(
         default_factory=dict, description="JSON object: hex sha256 of an API key to its tenant"
     )
+    authorizer: Literal["off", "on"] = Field(
+        default="off", description="whether an authorizer of API Gateway has checked the credentials of each request"
+    )
     public_url: str = Field(
         default="", pattern=r"^(https?://.*[^/])?$", description="what clients reach the API by, without /v1"
     )

@@ -11,15 +11,14 @@ from coatcheck.core.clock import system_clock
 from coatcheck.core.flows.webhook_key import WebhookKey
 from coatcheck.core.settings import Settings
 from coatcheck_service.aioboto_transport import AsyncTransport
-from coatcheck_service.api_key_cache import ApiKeyCache
 from coatcheck_service.front_door import FrontDoor
+from coatcheck_service.identity_sources import IdentitySources
 from coatcheck_service.job_feed import JobFeed
 from coatcheck_service.limits_cache import BucketMemory, LimitsCache
 from coatcheck_service.offload import Offload
 from coatcheck_service.subscription_cache import SubscriptionCache
 from coatcheck_service.tenant_feed import TenantFeeds
 from coatcheck_service.tenant_slots import TenantSlots
-from coatcheck_service.trust_cache import TrustCache
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +34,8 @@ class Dependencies:
     front_door: FrontDoor
     clock: Callable[[], int] = system_clock
     entropy: Callable[[int], bytes] = secrets.token_bytes
-    api_keys: ApiKeyCache = field(default_factory=ApiKeyCache)
     limits: LimitsCache = field(default_factory=LimitsCache)
     submit_buckets: BucketMemory = field(default_factory=BucketMemory)
-    trust: TrustCache = field(default_factory=TrustCache)
     subscriptions: SubscriptionCache = field(default_factory=SubscriptionCache)
     webhook_key: WebhookKey = field(default_factory=WebhookKey)
     long_poll_slots: TenantSlots = field(default_factory=TenantSlots)
@@ -46,6 +43,11 @@ class Dependencies:
     offload: Offload = field(default_factory=Offload)
     job_feed: JobFeed = field(default_factory=JobFeed)
     tenant_feeds: TenantFeeds = field(default_factory=TenantFeeds)
+
+    identities: IdentitySources = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "identities", IdentitySources(self.settings, self.transport, self.clock))
 
     @property
     def table(self) -> str:

@@ -14,10 +14,17 @@ import pytest
 from coatcheck.core.aws.call import log_denial
 from coatcheck.core.log import JsonFormatter
 from coatcheck_infra.build.translate_template import translate_template
+from coatcheck_infra.project.config import ApiConfig
+from coatcheck_infra.project.template_api import render_api
+from coatcheck_infra.template import read_template
 from coatcheck_worker.webhooks import endpoint_health
 from tests.repository import ROOT
 
-translation = functools.cache(translate_template)
+
+@functools.cache
+def translation() -> dict[str, Any]:
+    """What CloudFormation gets of the template, with an authorizer."""
+    return translate_template(template=render_api(read_template(), ApiConfig(authorizer=True)))
 
 
 def resources(kind: str) -> dict[str, dict[str, Any]]:
@@ -122,7 +129,7 @@ def log_groups(*functions: str) -> list[Any]:
     ("alarm", "functions", "source"),
     [
         ("EndpointDisabled", ("Deliverer",), endpoint_health.record_health),
-        ("AwsRefuses", ("ApiFunction", "DefaultWorker", "Deliverer", "Sweeper"), log_denial),
+        ("AwsRefuses", ("ApiFunction", "DefaultWorker", "Deliverer", "Sweeper", "AuthorizerFunction"), log_denial),
     ],
 )
 def test_the_alarms_that_hear_a_line_hear_what_is_logged(

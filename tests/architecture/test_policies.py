@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 from coatcheck_infra.build.translate_template import translate_template
+from coatcheck_infra.project.config import ApiConfig
+from coatcheck_infra.project.template_api import render_api
 from coatcheck_infra.template import read_template
 from tests.architecture import reach
 
-ROLES = ("ApiRole", "WorkerRole", "DelivererRole", "SweeperRole")
+ROLES = ("ApiRole", "AuthorizerRole", "WorkerRole", "DelivererRole", "SweeperRole")
 
 # where an operation's permission has another name
 PERMISSIONS = {
@@ -47,7 +49,13 @@ LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
 POLLING = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
 
 
-translation = functools.cache(translate_template)
+TEMPLATE = render_api(read_template(), ApiConfig(authorizer=True))
+
+
+@functools.cache
+def translation() -> dict[str, Any]:
+    """What CloudFormation gets of the template, with an authorizer."""
+    return translate_template(template=TEMPLATE)
 
 
 def sent(handler: str) -> set[str]:
@@ -75,9 +83,7 @@ def permissions(tree: ast.AST) -> Iterator[str]:
 
 def handlers(role: str) -> set[str]:
     """The handlers of the functions that have the role."""
-    functions = [
-        one["Properties"] for one in read_template()["Resources"].values() if "Serverless::Function" in one["Type"]
-    ]
+    functions = [one["Properties"] for one in TEMPLATE["Resources"].values() if "Serverless::Function" in one["Type"]]
     return {function["Handler"] for function in functions if function["Role"] == {"Fn::GetAtt": [role, "Arn"]}}
 
 
@@ -99,7 +105,13 @@ def listed(value: Any) -> list[Any]:
 
 @pytest.mark.parametrize(
     ("role", "by_lambda"),
-    [("ApiRole", LOGS), ("WorkerRole", LOGS | POLLING), ("DelivererRole", LOGS | POLLING), ("SweeperRole", LOGS)],
+    [
+        ("ApiRole", LOGS),
+        ("AuthorizerRole", LOGS),
+        ("WorkerRole", LOGS | POLLING),
+        ("DelivererRole", LOGS | POLLING),
+        ("SweeperRole", LOGS),
+    ],
 )
 def test_a_role_allows_what_can_be_sent_from_its_handler_and_nothing_else(role: str, by_lambda: set[str]) -> None:
     (handler,) = handlers(role)

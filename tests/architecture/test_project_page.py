@@ -11,6 +11,7 @@ import pytest
 from pydantic import BaseModel
 
 from coatcheck_infra.project.config import (
+    ApiConfig,
     DeployConfig,
     HandlersConfig,
     Lane,
@@ -28,6 +29,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "[tool.coatcheck]": ProjectConfig,
     "[tool.coatcheck.lanes]": Lane,
     "[tool.coatcheck.handlers]": HandlersConfig,
+    "[tool.coatcheck.api]": ApiConfig,
     "[tool.coatcheck.deploy]": DeployConfig,
     "[tool.coatcheck.local]": LocalConfig,
 }

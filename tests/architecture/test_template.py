@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,16 @@ from cfnlint.rules.resources.lmbd.SnapStartSupported import SnapStartSupported  
 
 from coatcheck.core.api.models import Problem
 from coatcheck.core.aws.dynamodb.keys import DUE_INDEX, TENANT_INDEX
+from coatcheck.core.clock import SECOND
 from coatcheck.core.errors import SERVICE_ERRORS
 from coatcheck.core.settings import PREFIX, Settings
 from coatcheck_infra.build import template_routes
 from coatcheck_infra.build.translate_template import translate_template
 from coatcheck_infra.build.zip_specs import SERVICE, WORKER
-from coatcheck_infra.project.config import find_project
+from coatcheck_infra.project.config import ApiConfig, find_project
 from coatcheck_infra.project.project_template import project_template
 from coatcheck_infra.template import TEMPLATE, read_template
+from coatcheck_service import api_key_cache, trust_cache
 from coatcheck_service.actions.long_poll import MAX_WAIT_SECONDS
 from coatcheck_service.front_door import LAMBDA
 from tests.example_jobs import CATALOG
@@ -31,6 +34,7 @@ DAY = 86_400
 NOT_FOR_ALL: dict[str, set[str]] = {
     # of versions before keys were in the table; containers may still have it
     "COATCHECK_API_KEYS": set(),
+    "COATCHECK_AUTHORIZER": {"ApiFunction"},
     "COATCHECK_PUBLIC_URL": {"ApiFunction", "Deliverer"},
     "COATCHECK_UPLOAD_GB_PER_DAY": {"ApiFunction"},
     "COATCHECK_MAX_JSON_BYTES": {"ApiFunction"},
@@ -57,16 +61,26 @@ secrets = { PAYMENTS_KEY = "payments/key" }
 policies = "policies.json"
 layers = ["arn:aws:lambda:eu-central-1:123456789012:layer:fonts:3"]
 vpc = { subnets = ["subnet-0a1b2c3d"], security-groups = ["sg-0a1b2c3d"] }
+
+[tool.coatcheck.api]
+iam = "submit"
 """
 
 
-PROJECT = project_template(find_project(Path(__file__).parents[2]))
+EXAMPLE = find_project(Path(__file__).parents[2])
+PROJECT = project_template(EXAMPLE)
+
+
+def with_api(**api: Any) -> dict[str, Any]:
+    """The template of the example, where it has this `[tool.coatcheck.api]`."""
+    config = EXAMPLE.config.model_copy(update={"api": ApiConfig.model_validate(api)})
+    return project_template(replace(EXAMPLE, config=config))
 
 
 @functools.cache
 def translation() -> dict[str, Any]:
-    """What CloudFormation gets of the template of the example."""
-    return translate_template(template=PROJECT)
+    """What CloudFormation gets of the template of the example, if it had an authorizer."""
+    return translate_template(template=with_api(authorizer=True))
 
 
 def resources(kind: str) -> dict[str, dict[str, Any]]:
@@ -146,9 +160,10 @@ def test_a_route_that_the_template_lacks_is_noticed() -> None:
 
 def test_the_contract_and_its_pages_are_routes() -> None:
     paths = template_routes.list_operations(template_routes.service())
-    assert paths["/v1/jobs"] == ["get", "head", "options", "post"]
-    assert paths["/v1/jobs/{job_id}/cancel"] == ["options", "post"]
-    assert paths["/openapi.json"] == paths["/docs"] == ["get", "head", "options"]
+    assert paths["/v1/jobs"] == {"get": "else", "head": "else", "options": None, "post": "submit"}
+    assert paths["/v1/jobs/{job_id}/cancel"] == {"options": None, "post": "else"}
+    assert paths["/openapi.json"] == paths["/docs"] == {"get": None, "head": None, "options": None}
+    assert paths["/v1/health"] == {"get": None, "head": None, "options": None}
 
 
 def test_a_template_without_the_markers_is_refused() -> None:
@@ -158,9 +173,8 @@ def test_a_template_without_the_markers_is_refused() -> None:
 
 def test_every_route_goes_to_the_published_version() -> None:
     api = resources("ApiGateway::RestApi")["Api"]["Body"]
-    assert {path: sorted(verbs) for path, verbs in api["paths"].items()} == template_routes.list_operations(
-        template_routes.service()
-    )
+    listed = template_routes.list_operations(template_routes.service())
+    assert {path: set(verbs) for path, verbs in api["paths"].items()} == {path: set(listed[path]) for path in listed}
     for path in api["paths"].values():
         for operation in path.values():
             integration = operation["x-amazon-apigateway-integration"]
@@ -182,6 +196,60 @@ def test_what_api_gateway_answers_itself_is_a_problem_that_the_service_knows() -
         assert headers["gatewayresponse.header.Cache-Control"] == "'no-store'", name
 
 
+def security_of(template: dict[str, Any]) -> dict[str, set[str]]:
+    """The kinds of credentials of the methods that the request validator or an authorizer asks for some."""
+    body = template["Resources"]["Api"]["Properties"]["DefinitionBody"]
+    found: dict[str, set[str]] = {}
+    for path, operations in body["paths"].items():
+        for verb, operation in operations.items():
+            (scheme,) = operation.get("security", [{}])
+            asked = "header" if operation.get("parameters") else ""
+            assert ("x-amazon-apigateway-request-validator" in operation) == bool(asked)
+            found.setdefault(" ".join([*scheme, asked]).strip(), set()).add(f"{verb} {path}")
+    return found
+
+
+def test_a_method_without_credentials_is_refused_by_api_gateway() -> None:
+    plain = security_of(PROJECT)
+    assert plain.keys() == {"", "header"}
+    assert not [one for one in plain[""] if "/v1/" in one and not one.startswith("options") and "health" not in one]
+    assert not [one for one in plain["header"] if "/v1/" not in one]
+
+
+@pytest.mark.parametrize(
+    ("api", "schemes"),
+    [
+        ({}, {"header": "get /v1/jobs", "": "get /v1/health"}),
+        ({"authorizer": True}, {"bearer header": "get /v1/jobs", "": "get /v1/health"}),
+        ({"iam": "submit"}, {"iam": "post /v1/jobs", "header": "get /v1/jobs", "": "get /docs"}),
+        (
+            {"iam": "submit", "authorizer": True},
+            {"iam": "post /v1/uploads", "bearer header": "post /v1/jobs/{job_id}/cancel", "": "options /v1/jobs"},
+        ),
+        ({"iam": "all"}, {"iam": "delete /v1/jobs/{job_id}", "": "get /v1/health"}),
+    ],
+    ids=str,
+)
+def test_a_project_decides_which_credentials_a_method_takes(api: dict[str, Any], schemes: dict[str, str]) -> None:
+    template = with_api(**api)
+    found = security_of(template)
+    assert found.keys() == schemes.keys()
+    assert all(one in found[scheme] for scheme, one in schemes.items())
+    declared = template["Resources"]["Api"]["Properties"]["DefinitionBody"].get("components", {"securitySchemes": {}})
+    assert declared["securitySchemes"].keys() == {word for scheme in found for word in scheme.split()} - {"header"}
+    variables = template["Resources"]["ApiFunction"]["Properties"]["Environment"]["Variables"]
+    assert variables["COATCHECK_AUTHORIZER"] == ("on" if api.get("authorizer") else "off")
+    assert "x-coatcheck" not in json.dumps(template)
+
+
+def test_a_revoked_key_is_refused_everywhere_within_a_minute() -> None:
+    (scheme,) = resources("ApiGateway::RestApi")["Api"]["Body"]["components"]["securitySchemes"].values()
+    kept = scheme["x-amazon-apigateway-authorizer"]["authorizerResultTtlInSeconds"]
+    # API Gateway asks no function without the header only where it keeps what the function says
+    assert kept > 0
+    assert kept * SECOND + max(api_key_cache.TTL, trust_cache.TTL) <= 60 * SECOND
+
+
 def reaching(value: Any, parameters: set[str]) -> set[str]:
     """The parameters that a value depends on, those of its conditions among them."""
     inner: list[Any] = []
@@ -201,11 +269,12 @@ def reaching(value: Any, parameters: set[str]) -> set[str]:
     return set().union(*(reaching(one, parameters) for one in inner))
 
 
-def test_a_changed_parameter_publishes_a_version_of_the_api() -> None:
+@pytest.mark.parametrize("name", ["ApiFunction", "AuthorizerFunction"])
+def test_a_changed_parameter_publishes_a_version(name: str) -> None:
     parameters = set(read_template()["Parameters"])
-    (version,) = resources("Lambda::Version").values()
-    said = reaching(version["Description"], parameters)
-    function = resources("Lambda::Function")["ApiFunction"]
+    versions = {one["FunctionName"]["Ref"]: one for one in resources("Lambda::Version").values()}
+    said = reaching(versions[name]["Description"], parameters)
+    function = resources("Lambda::Function")[name]
     # what is reserved belongs to the function, not to a version of it
     versioned = {name: value for name, value in function.items() if name != "ReservedConcurrentExecutions"}
     # coatcheck_infra.ops.deploy refuses to change these of a stack that is there

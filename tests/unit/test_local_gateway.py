@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import httpx
 import pytest
@@ -15,12 +16,20 @@ from coatcheck_infra.local.gateway_responses import (
     remap_headers,
     unknown_route_kind,
 )
+from coatcheck_infra.local.request_validator import RequestValidator, methods_with_credentials
+from coatcheck_infra.project.config import ApiConfig
+from coatcheck_infra.project.template_api import render_api
 from coatcheck_infra.template import read_template
+
+
+def template(*, authorizer: bool = True) -> dict[str, Any]:
+    return render_api(read_template(), ApiConfig(authorizer=authorizer))
 
 
 @pytest.mark.parametrize("kind", DEFAULT_RESPONSES)
 def test_the_gateway_answers_in_the_words_of_the_template(kind: str) -> None:
-    answer = gateway_response(kind, read_custom_responses(read_template()), "req-1")
+    answer = gateway_response(kind, read_custom_responses(template()), "req-1")
+    assert (answer.status_code == 401) == ("www-authenticate" in answer.headers)
     problem = json.loads(bytes(answer.body))
     assert answer.headers["content-type"] == "application/problem+json"
     assert problem["status"] == answer.status_code
@@ -38,6 +47,9 @@ def test_the_gateway_answers_in_its_own_words_where_there_are_none() -> None:
         (403, {"x-amzn-errortype": "MissingAuthenticationTokenException"}, "MISSING_AUTHENTICATION_TOKEN"),
         (403, {"x-amzn-errortype": "InvalidSignatureException"}, "INVALID_SIGNATURE"),
         (403, {"x-amzn-errortype": "UnrecognizedClientException"}, "DEFAULT_4XX"),
+        (401, {"x-amzn-errortype": "UnauthorizedException"}, "UNAUTHORIZED"),
+        (403, {"x-amzn-errortype": "AccessDeniedException"}, "ACCESS_DENIED"),
+        (500, {"x-amzn-errortype": "AuthorizerConfigurationException"}, "DEFAULT_5XX"),
         (502, {}, "DEFAULT_5XX"),
         (403, {}, None),
         (503, {}, None),
@@ -63,6 +75,30 @@ def test_a_token_on_the_way_to_nowhere_is_a_broken_signature(authorization: str 
     assert (unworded.status_code, unworded.headers["x-amzn-errortype"]) == (403, error)
     worded = gateway_response(kind, read_custom_responses(read_template()), "req-1")
     assert (worded.status_code, json.loads(bytes(worded.body))["code"]) == (404, "not-found")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "authorization", "refused"),
+    [
+        ("GET", "/v1/jobs", None, True),
+        ("GET", "/v1/jobs", "", True),
+        ("GET", "/v1/jobs", " ", True),
+        ("GET", "/v1/jobs", "Bearer x", False),
+        ("HEAD", "/v1/jobs/job_1", None, True),
+        ("POST", "/v1/jobs/job_1/cancel", None, True),
+        ("OPTIONS", "/v1/jobs", None, False),
+        ("GET", "/v1/health", None, False),
+        ("GET", "/docs", None, False),
+        ("PUT", "/v1/jobs", None, False),
+        ("GET", "/v1/jobs/a/b/c/d", None, False),
+    ],
+)
+def test_a_request_without_credentials_goes_no_further(
+    method: str, path: str, authorization: str | None, *, refused: bool
+) -> None:
+    for authorizer, kind in ((False, "BAD_REQUEST_PARAMETERS"), (True, "UNAUTHORIZED")):
+        validator = RequestValidator(methods_with_credentials(template(authorizer=authorizer)))
+        assert validator.refusal(method, path, authorization) == (kind if refused else None)
 
 
 def test_what_has_no_words_of_its_own_has_those_of_its_class() -> None:

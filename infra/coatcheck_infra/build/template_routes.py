@@ -6,15 +6,19 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.routing import Route
 
+from coatcheck.core.api_keys import Scope
 from coatcheck.core.settings import WEBHOOKS, Settings
+from coatcheck_infra.project import template_api
 from coatcheck_infra.template import TEMPLATE
 from coatcheck_service.aioboto_transport import AioBotoTransport
 from coatcheck_service.app import create_app
 from coatcheck_service.front_door import LAMBDA
+from coatcheck_service.http.scopes import SCOPES
 
 BEGIN = "          # made by `python -m coatcheck_infra.build.template_routes` from the service's own OpenAPI\n"
 END = "          # end of what `python -m coatcheck_infra.build.template_routes` makes\n"
@@ -23,11 +27,20 @@ URI = (
     "arn:${AWS::Partition}:apigateway:${AWS::Region}:lambda:path/2015-03-31/functions/${ApiFunction.Alias}/invocations"
 )
 # API Gateway waits 29 s for an integration, the most it allows without a raised quota
-OPERATION = f"""\
+INTEGRATION = f"""\
               responses: {{}}
               x-amazon-apigateway-integration:
                 {{type: aws_proxy, httpMethod: POST, timeoutInMillis: 29000, uri: !Sub "{URI}"}}
 """
+# a request validator finds a header that is missing or blank, before any function is invoked
+CREDENTIALS = f"""\
+              {template_api.CREDENTIALS}: {{kind}}
+              parameters: [{{{{name: Authorization, in: header, required: true, schema: {{{{type: string}}}}}}}}]
+              x-amazon-apigateway-request-validator: credentials
+"""
+
+Operations = Mapping[str, Mapping[str, str | None]]
+"""By path and method, what an operation does with credentials: `submit` or something `else`; None if it needs none."""
 
 
 def service() -> FastAPI:
@@ -38,27 +51,44 @@ def service() -> FastAPI:
     return create_app(settings, {}, AioBotoTransport(), LAMBDA)
 
 
-def list_operations(app: FastAPI) -> Mapping[str, list[str]]:
+def list_operations(app: FastAPI) -> Operations:
     """Return every path of the app with its methods in lower case: those of its OpenAPI document, and the pages.
 
     The pages (/, /openapi.json, /docs) are the routes that the app keeps out of its schema. HEAD is added to each GET,
     and OPTIONS to every path: API Gateway forwards only the methods that are listed.
     """
-    found: dict[str, set[str]] = {path: set(operations) for path, operations in app.openapi()["paths"].items()}
+    found: dict[str, dict[str, str | None]] = {
+        path: {verb: kind_of(operation) for verb, operation in operations.items()}
+        for path, operations in app.openapi()["paths"].items()
+    }
     for route in app.state.routes:
         if isinstance(route, Route) and not route.include_in_schema:
-            found.setdefault(route.path, set()).update(verb.lower() for verb in route.methods or ())
+            pages = found.setdefault(route.path, {})
+            pages.update({verb.lower(): None for verb in route.methods or () if verb.lower() not in pages})
     for verbs in found.values():
-        verbs.update({"options"} | ({"head"} if "get" in verbs else set()))
-    return {path: sorted(found[path]) for path in sorted(found)}
+        # a preflight request has no credentials
+        verbs.update({"options": None} | ({"head": verbs["get"]} if "get" in verbs else {}))
+    return {path: dict(sorted(found[path].items())) for path in sorted(found)}
 
 
-def render_routes(paths: Mapping[str, list[str]]) -> str:
+def kind_of(operation: Mapping[str, Any]) -> str | None:
+    """Return the kind of an operation of the OpenAPI document."""
+    if not operation.get("security"):
+        return None
+    return "submit" if SCOPES[operation["operationId"]] == Scope.JOBS_SUBMIT else "else"
+
+
+def render_routes(paths: Operations) -> str:
     """Return the YAML of those paths, indented as in the template."""
     return "".join(
-        f"          {path}:\n" + "".join(f"            {verb}:\n{OPERATION}" for verb in verbs)
+        f"          {path}:\n" + "".join(render_operation(verb, kind) for verb, kind in verbs.items())
         for path, verbs in paths.items()
     )
+
+
+def render_operation(verb: str, kind: str | None) -> str:
+    """Return the YAML of one operation."""
+    return f"            {verb}:\n{CREDENTIALS.format(kind=kind) if kind else ''}{INTEGRATION}"
 
 
 def splice_routes(template: str, routes: str) -> str:

@@ -1,7 +1,7 @@
 """The proxy of `up --whole`: forwards each request to the template's API Gateway in the emulator.
 
 It takes the place of API Gateway's custom domain name on AWS. It also adds what the emulator lacks of API Gateway: its
-two limits, the template's gateway responses, and its changes to headers.
+two limits, its request validator, the template's gateway responses, and its changes to headers.
 """
 
 from __future__ import annotations
@@ -20,9 +20,11 @@ from starlette.routing import Route
 
 from coatcheck_infra.local.emulator_access import PROXY_HEADER, proxy_token
 from coatcheck_infra.local.gateway_responses import gateway_response, remap_headers, unknown_route_kind
+from coatcheck_infra.local.request_validator import RequestValidator
 
 API_GATEWAY = "COATCHECK_API_GATEWAY"
 GATEWAY_RESPONSES = "COATCHECK_GATEWAY_RESPONSES"
+METHODS_WITH_CREDENTIALS = "COATCHECK_METHODS_WITH_CREDENTIALS"
 
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html
 TIMEOUT_SECONDS = 29.0
@@ -47,6 +49,7 @@ def app() -> Starlette:
     proxy = ApiGatewayProxy(
         os.environ[API_GATEWAY],
         json.loads(os.environ[GATEWAY_RESPONSES]),
+        RequestValidator(json.loads(os.environ[METHODS_WITH_CREDENTIALS])),
         proxy_token(os.environ["AWS_SECRET_ACCESS_KEY"]),
     )
     return Starlette(routes=[Route("/{path:path}", proxy.forward, methods=METHODS)])
@@ -58,8 +61,11 @@ class ApiGatewayProxy:
     `custom_responses` holds the template's GatewayResponses; `token` authorizes the proxy at the emulator.
     """
 
-    def __init__(self, api: str, custom_responses: Mapping[str, object], token: str = "") -> None:
+    def __init__(
+        self, api: str, custom_responses: Mapping[str, object], validator: RequestValidator, token: str = ""
+    ) -> None:
         self._api = api
+        self._validator = validator
         self._token = (PROXY_HEADER.encode(), token.encode())
         self._custom_responses = custom_responses
         no_limit = httpx.Limits(max_connections=None)
@@ -68,6 +74,11 @@ class ApiGatewayProxy:
         )
 
     async def forward(self, request: Request) -> Response:
+        refusal = self._validator.refusal(
+            request.method, request.scope["raw_path"].decode(), request.headers.get("authorization")
+        )
+        if refusal:
+            return self._gateway_response(refusal)
         body = bytearray()
         async for chunk in request.stream():
             body += chunk
@@ -106,8 +117,12 @@ def gateway_response_kind(response: httpx.Response, authorization: str | None) -
             return unknown_route_kind(authorization)
         case "InvalidSignatureException":
             return "INVALID_SIGNATURE"
-        case str() if response.is_client_error:
-            return "DEFAULT_4XX"
+        case "UnauthorizedException":
+            return "UNAUTHORIZED"
+        case "AccessDeniedException":
+            return "ACCESS_DENIED"
+        case str():
+            return "DEFAULT_4XX" if response.is_client_error else "DEFAULT_5XX"
     return "DEFAULT_5XX" if response.status_code == httpx.codes.BAD_GATEWAY else None
 
 

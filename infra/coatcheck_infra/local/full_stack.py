@@ -17,6 +17,7 @@ from coatcheck_infra.local.code_cache import unpack
 from coatcheck_infra.local.environment import MADE_UP, Credentials
 from coatcheck_infra.local.gateway_responses import read_custom_responses
 from coatcheck_infra.local.processes import ProcessSpec
+from coatcheck_infra.local.request_validator import methods_with_credentials
 from coatcheck_infra.local.resources import POLL, Json, client, deploy_stack
 from coatcheck_infra.local.stack_context import PreparedStack, StackContext
 from coatcheck_infra.local.up_error import UpError
@@ -26,6 +27,7 @@ TEMPLATE_KEY = "template.json"
 
 FUNCTION_LABELS = {
     "coatcheck_service.aws_lambda.handler": "api",
+    "coatcheck_service.authorizer.handler": "authorizer",
     "coatcheck_worker.aws_lambda.run": "worker",
     "coatcheck_worker.aws_lambda.deliver": "deliverer",
     "coatcheck_worker.aws_lambda.sweep": "sweeper",
@@ -64,6 +66,7 @@ async def prepare_full_stack(stack: StackContext) -> PreparedStack:
         **stack.env,
         api_gateway_proxy.API_GATEWAY: api,
         api_gateway_proxy.GATEWAY_RESPONSES: json.dumps(read_custom_responses(stack.template)),
+        api_gateway_proxy.METHODS_WITH_CREDENTIALS: json.dumps(methods_with_credentials(stack.template)),
     }
     command = (
         sys.executable,

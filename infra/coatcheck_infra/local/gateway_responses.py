@@ -35,10 +35,18 @@ DEFAULT_RESPONSES = {
         "The request signature we calculated does not match the signature you provided",
         "InvalidSignatureException",
     ),
+    "UNAUTHORIZED": DefaultResponse(401, "Unauthorized", "UnauthorizedException"),
+    "ACCESS_DENIED": DefaultResponse(403, "User is not authorized to access this resource", "AccessDeniedException"),
+    "BAD_REQUEST_PARAMETERS": DefaultResponse(
+        400, "Missing required request parameters: [Authorization]", "BadRequestException"
+    ),
     "REQUEST_TOO_LARGE": DefaultResponse(413, "Request Too Long", "RequestTooLargeException"),
     "DEFAULT_5XX": DefaultResponse(502, "Internal server error", "InternalServerErrorException"),
     "INTEGRATION_TIMEOUT": DefaultResponse(504, "Endpoint request timed out", "InternalServerErrorException"),
 }
+
+LOCAL_DETAIL = "The credentials are not valid."
+"""In place of what the authorizer says in its context, which the emulator's answer does not tell."""
 
 SIGV4_SCHEME = "AWS4-HMAC-SHA256"
 """The first word of the Authorization header of a request that is signed for AWS."""
@@ -65,9 +73,8 @@ def gateway_response(kind: str, custom_responses: Mapping[str, Any], request_id:
     headers = {"content-type": "application/json", "x-amzn-errortype": default.error, "x-amzn-requestid": request_id}
     # a constant value is in quotes there
     headers |= {name.lower(): value.strip("'") for name, value in given.items()}
-    return Response(
-        body.replace("$context.requestId", request_id), int(custom.get("StatusCode", default.status)), headers
-    )
+    body = body.replace("$context.requestId", request_id).replace("$context.authorizer.detail", LOCAL_DETAIL)
+    return Response(body, int(custom.get("StatusCode", default.status)), headers)
 
 
 def unknown_route_kind(authorization: str | None) -> str:

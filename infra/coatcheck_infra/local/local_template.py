@@ -25,7 +25,9 @@ def local_template(project: Project, inherited: Mapping[str, str]) -> dict[str, 
     """
     secrets = {name: inherited[name] for name in project.config.handlers.secrets if name in inherited}
     handlers = project.config.handlers.model_copy(update=NOT_LOCAL)
-    config = project.config.model_copy(update={"handlers": handlers})
+    # the emulator knows no callers inside AWS
+    api = project.config.api.model_copy(update={"iam": "none"})
+    config = project.config.model_copy(update={"handlers": handlers, "api": api})
     try:
         template = project_template(replace(project, config=config))
     except ProjectError as error:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -73,6 +73,15 @@ class HandlersConfig(_Table):
     vpc: Vpc | None = Field(default=None, description="the network of the functions that run jobs")
 
 
+class ApiConfig(_Table):
+    """Which credentials are checked in front of the API, on AWS."""
+
+    authorizer: bool = Field(default=False, description="whether a function in front of the API checks bearer tokens")
+    iam: Literal["none", "submit", "all"] = Field(
+        default="none", description="the methods that take AWS signatures in place of bearer tokens"
+    )
+
+
 class DeployConfig(_Table):
     """Where and how the project is deployed."""
 
@@ -101,6 +110,7 @@ class ProjectConfig(_Table):
         description="the lanes and their sizes; `default` always exists",
     )
     handlers: HandlersConfig = Field(default_factory=HandlersConfig, description="what handlers get on AWS")
+    api: ApiConfig = Field(default_factory=ApiConfig, description="which credentials are checked in front of the API")
     deploy: DeployConfig = Field(default_factory=DeployConfig, description="where the project is deployed")
     local: LocalConfig = Field(default_factory=LocalConfig, description="what `coatcheck up` does besides")
 

@@ -11,6 +11,7 @@ from typing import Any
 from coatcheck_infra.project.config import Project, ProjectConfig, ProjectError
 from coatcheck_infra.project.environment_size import MAX_ENVIRONMENT, environment_size
 from coatcheck_infra.project.iam_statements import read_statements
+from coatcheck_infra.project.template_api import render_api
 from coatcheck_infra.project.template_handlers import render_handlers
 from coatcheck_infra.project.template_lanes import render_lanes
 from coatcheck_infra.template import read_template
@@ -22,13 +23,14 @@ FUNCTION = "AWS::Serverless::Function"
 
 
 def render_template(template: Json, config: ProjectConfig, statements: Sequence[Json] = ()) -> Json:
-    """Return `template` with the project's job modules, lanes, and what its handlers get.
+    """Return `template` with the project's job modules, lanes, authorizer, and what its handlers get.
 
     `statements` are IAM statements for its handlers, which were checked. Nothing else of the template changes. Raises
     ProjectError.
     """
     rendered = copy.deepcopy(template)
     rendered["Globals"]["Function"]["Environment"]["Variables"]["COATCHECK_JOBS"] = ",".join(config.jobs)
+    rendered = render_api(rendered, config.api)
     rendered = render_handlers(render_lanes(rendered, config.lanes), config.handlers, statements)
     for name, resource in rendered["Resources"].items():
         if resource["Type"] == FUNCTION:

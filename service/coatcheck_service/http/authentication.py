@@ -9,14 +9,18 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from starlette.types import Scope
 
 from coatcheck.core.aws.call import AwsError
 from coatcheck.core.aws.dynamodb.compatibility import NewerRow
 from coatcheck.core.errors import MissingScope, ServiceError, Unauthenticated
 from coatcheck.core.log import add_to_log_context
+from coatcheck.core.principal import Principal
 from coatcheck_service.dependencies import Dependencies
 from coatcheck_service.http.authenticators import identify
+from coatcheck_service.http.gateway_identity import identify_by_gateway
 from coatcheck_service.http.scopes import SCOPES
+from coatcheck_service.identity_sources import IdentitySources
 
 _bearer = HTTPBearer(
     auto_error=False,
@@ -51,11 +55,9 @@ async def authenticate(
     dependencies = dependencies_of(request)
     if len(request.headers.getlist("authorization")) > 1:
         raise Unauthenticated("There are several `Authorization` headers: send one.")
-    if credentials is None:
-        raise Unauthenticated("The `Authorization: Bearer` header with an API key or a token is missing.")
-    principal = await identify(credentials.credentials, dependencies)
+    principal = await _identify(request.scope, credentials, dependencies.identities)
     request.state.principal = principal
-    add_to_log_context(key=principal.key_id)
+    add_to_log_context(key=principal.key_id, subject=principal.subject)
     needed = SCOPES[request.scope["route"].operation_id]
     if needed is not None and needed not in principal.scopes:
         raise MissingScope(f"These credentials lack the scope `{needed}`.", needed)
@@ -64,16 +66,27 @@ async def authenticate(
         base_url=base_url(request),
         dependencies=dependencies,
         host=request.base_url.netloc,
-        is_still_allowed=partial(_is_allowed, credentials.credentials, dependencies),
+        is_still_allowed=partial(_is_allowed, request.scope, credentials, dependencies.identities),
     )
 
 
 Authenticated = Annotated[RequestContext, Depends(authenticate)]
 
 
-async def _is_allowed(token: str, dependencies: Dependencies) -> bool:
+async def _identify(
+    scope: Scope, credentials: HTTPAuthorizationCredentials | None, sources: IdentitySources
+) -> Principal:
+    """Return whom API Gateway vouches for, where it does, else whose the bearer token is."""
+    if principal := await identify_by_gateway(scope.get("aws.event", {}), sources):
+        return principal
+    if credentials is None:
+        raise Unauthenticated("The `Authorization: Bearer` header with an API key or a token is missing.")
+    return await identify(credentials.credentials, sources)
+
+
+async def _is_allowed(scope: Scope, credentials: HTTPAuthorizationCredentials | None, sources: IdentitySources) -> bool:
     try:
-        await identify(token, dependencies)
+        await _identify(scope, credentials, sources)
     except (ServiceError, AwsError, NewerRow):
         return False
     return True

@@ -18,7 +18,7 @@ from coatcheck.core.aws.dynamodb.trust_items import get_trust_policy
 from coatcheck.core.errors import Unauthenticated
 from coatcheck.core.principal import Principal
 from coatcheck.core.trust_policy import TrustPolicy
-from coatcheck_service.dependencies import Dependencies
+from coatcheck_service.identity_sources import IdentitySources
 
 log = logging.getLogger(__name__)
 
@@ -31,31 +31,31 @@ _POSSIBLE_KEY = re.compile(r"[!-~]{1,512}")
 # a JWS in compact form, whose header is a JSON object
 _POSSIBLE_JWT = re.compile(r"eyJ[A-Za-z0-9_-]*\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
 
-Authenticator: TypeAlias = Callable[[str, Dependencies], Awaitable[Principal | None]]
+Authenticator: TypeAlias = Callable[[str, IdentitySources], Awaitable[Principal | None]]
 
 
-async def identify(token: str, dependencies: Dependencies) -> Principal:
+async def identify(token: str, sources: IdentitySources) -> Principal:
     """Return whose a bearer token is. Raises Unauthenticated, Forbidden, and Unavailable if that is not known now."""
     for authenticator in AUTHENTICATORS:
-        if principal := await authenticator(token, dependencies):
+        if principal := await authenticator(token, sources):
             return principal
     raise Unauthenticated(UNKNOWN)
 
 
-async def key_of_settings(token: str, dependencies: Dependencies) -> Principal | None:
+async def key_of_settings(token: str, sources: IdentitySources) -> Principal | None:
     """Know the keys of COATCHECK_API_KEYS, which may do all that their tenants can."""
     presented = read_key(token)
     # compared by their digests: how long a look-up takes says nothing of a key
-    tenant = dependencies.settings.api_keys.get(presented.digest.hex())
+    tenant = sources.settings.api_keys.get(presented.digest.hex())
     return None if tenant is None else Principal(tenant, TENANT_SCOPES)
 
 
-async def json_web_token(token: str, dependencies: Dependencies) -> Principal | None:
+async def json_web_token(token: str, sources: IdentitySources) -> Principal | None:
     """Know the tokens of the issuers that the trust policy names, where it names any."""
     if not _POSSIBLE_JWT.fullmatch(token):
         return None
-    now = dependencies.clock()
-    policy = await trust_policy(dependencies, now)
+    now = sources.clock()
+    policy = await trust_policy(sources, now)
     if not policy.issuers:
         return None
     if len(token) > MAX_TOKEN_LENGTH:
@@ -69,53 +69,51 @@ async def json_web_token(token: str, dependencies: Dependencies) -> Principal | 
         raise Unauthenticated("The issuer of the token is not trusted here.")
     if unverified.algorithm not in issuer.algorithms:
         raise Unauthenticated(f"The token is not signed with {' or '.join(issuer.algorithms)}.")
-    key = await dependencies.trust.keys_of(issuer).get(unverified.key_id, now=now)
+    key = await sources.trust.keys_of(issuer).get(unverified.key_id, now=now)
     if key is None:
         raise Unauthenticated("The token is signed with a key that its issuer does not publish.")
     return verify_token(unverified, key, issuer, now=now)
 
 
-async def trust_policy(dependencies: Dependencies, now: int) -> TrustPolicy:
+async def trust_policy(sources: IdentitySources, now: int) -> TrustPolicy:
     """Return whom the API trusts besides its keys."""
-    return await dependencies.trust.policy(
-        now=now, read=lambda: dependencies.transport.send(get_trust_policy(dependencies.table))
-    )
+    return await sources.trust.policy(now=now, read=lambda: sources.transport.send(get_trust_policy(sources.table)))
 
 
-async def key_of_table(token: str, dependencies: Dependencies) -> Principal | None:
+async def key_of_table(token: str, sources: IdentitySources) -> Principal | None:
     """Know the keys of the table. What cannot be a key costs no read, and neither does a key that was just seen."""
     presented = read_key(token)
-    if not _POSSIBLE_KEY.fullmatch(token) or not await _may_exist(presented, dependencies):
+    if not _POSSIBLE_KEY.fullmatch(token) or not await _may_exist(presented, sources):
         raise Unauthenticated(UNKNOWN)
-    now = dependencies.clock()
-    key = await dependencies.api_keys.get(
-        presented.id, now=now, read=lambda: dependencies.transport.send(get_key(dependencies.table, presented.id))
+    now = sources.clock()
+    key = await sources.api_keys.get(
+        presented.id, now=now, read=lambda: sources.transport.send(get_key(sources.table, presented.id))
     )
     if key is None or not key.matches(presented):
         raise Unauthenticated(UNKNOWN)
     if (state := key.state(now)) != "active":
         raise Unauthenticated(f"The API key is {state}.")
-    if dependencies.api_keys.note_use(key.id, now=now):
-        await _record_use(key, dependencies, now)
+    if sources.api_keys.note_use(key.id, now=now):
+        await _record_use(key, sources, now)
     return Principal(key.tenant, key.scopes, key.id)
 
 
 AUTHENTICATORS: Sequence[Authenticator] = (key_of_settings, json_web_token, key_of_table)
 
 
-async def _may_exist(presented: PresentedKey, dependencies: Dependencies) -> bool:
+async def _may_exist(presented: PresentedKey, sources: IdentitySources) -> bool:
     """Whether a look-up is worth a read: of keys of another form, all are known that were ever imported."""
     if presented.has_id:
         return True
-    imported = await dependencies.api_keys.imported(
-        now=dependencies.clock(), read=lambda: dependencies.transport.send(get_imported(dependencies.table))
+    imported = await sources.api_keys.imported(
+        now=sources.clock(), read=lambda: sources.transport.send(get_imported(sources.table))
     )
     return presented.id in imported
 
 
-async def _record_use(key: ApiKey, dependencies: Dependencies, now: int) -> None:
+async def _record_use(key: ApiKey, sources: IdentitySources, now: int) -> None:
     """Write the last use. A request does not fail for it."""
     try:
-        await dependencies.transport.send(note_use(dependencies.table, key.id, now=now))
+        await sources.transport.send(note_use(sources.table, key.id, now=now))
     except AwsError as error:
         log.warning("the last use of %s is not recorded: %s", key.id, error)
