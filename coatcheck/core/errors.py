@@ -217,6 +217,24 @@ class SubmitRateExceeded(ServiceError):
     retryable = True
 
 
+class TooManyJobsWaiting(ServiceError):
+    """As many jobs of the tenant wait as may."""
+
+    code = "too-many-jobs-waiting"
+    title = "Too many jobs wait to be started"
+    advice = "Wait until some have started, or cancel some that wait."
+    retryable = True
+
+
+class StorageQuotaExceeded(ServiceError):
+    """The tenant has as many bytes in the bucket as it may."""
+
+    code = "storage-quota-exceeded"
+    title = "The storage quota is used up"
+    advice = "Delete finished jobs, or wait until their retention is over: a shorter `retention` helps."
+    retryable = True
+
+
 class TooManyWebhookTests(ServiceError):
     """The tenant has asked for as many test pings and resends as it may in an hour."""
 
@@ -301,6 +319,8 @@ SERVICE_ERRORS: tuple[type[ServiceError], ...] = (
     UploadIncomplete,
     TooManyUploads,
     SubmitRateExceeded,
+    TooManyJobsWaiting,
+    StorageQuotaExceeded,
     TooManyWebhookTests,
     UploadQuotaExceeded,
     TooManyStreams,

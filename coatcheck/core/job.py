@@ -100,7 +100,8 @@ class Job:
     that the sweeper sent for the job. `dead_letter` is the id of the last message that its history records as moved to
     the dead-letter queue. `notify` lists the events whose webhooks are still to be sent, `base_url` is the base of the
     links in them, and `started_version` is the version on which the first claim was made. `type_missed_at` is when a
-    worker without a handler for its type first received the job; all workers since then have lacked one too.
+    worker without a handler for its type first received the job; all workers since then have lacked one too. `counted`
+    names the tallies of its tenant that the job is part of (`coatcheck.core.tallies`).
     """
 
     tenant: str
@@ -146,6 +147,7 @@ class Job:
     type_missed_at: int | None = None
     meant: bytes | None = None
     legs: Legs = Legs()
+    counted: tuple[str, ...] = ()
 
     @property
     def done(self) -> bool:

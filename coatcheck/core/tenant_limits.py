@@ -61,7 +61,7 @@ class TenantLimits:
     @property
     def limits_submits(self) -> bool:
         """Whether submits are counted."""
-        return self.submit_rate is not None
+        return any(limit is not None for limit in (self.submit_rate, self.jobs_waiting, self.bytes_stored))
 
     @property
     def caps_running(self) -> bool:

@@ -9,6 +9,7 @@ from coatcheck.core.aws.dynamodb import transitions
 from coatcheck.core.aws.dynamodb.transitions import TransitionOutcome, TransitionRefused
 from coatcheck.core.aws.flow import run_async
 from coatcheck.core.errors import CANCELED, AlreadyFinished, Unavailable
+from coatcheck.core.flows.count_job import stopped_waiting
 from coatcheck.core.flows.notify import notify_deliverer
 from coatcheck.core.job import Job, JobError
 from coatcheck.core.lifecycle import Status
@@ -31,6 +32,8 @@ async def cancel(context: RequestContext, job: Job) -> Job:
             return job
         outcome = await context.dependencies.transport.send(call)
         if not isinstance(outcome, TransitionRefused):
+            if outcome.done and outcome.attempt == 0:
+                await run_async(context.dependencies.transport, stopped_waiting(context.dependencies.table, outcome))
             await run_async(context.dependencies.transport, notify_deliverer(context.dependencies.settings, outcome))
             return outcome
         if outcome.job is None:

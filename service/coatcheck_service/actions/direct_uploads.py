@@ -23,7 +23,7 @@ from coatcheck_service.actions.multipart_uploads import (
     check_open_uploads,
     initiate_upload,
 )
-from coatcheck_service.actions.tenant_limits import limits_of
+from coatcheck_service.actions.tenant_limits import charge_upload, limits_of
 from coatcheck_service.http.authentication import RequestContext
 from coatcheck_service.http.field_errors import invalid_request
 
@@ -32,7 +32,7 @@ GB = 1024**3
 
 
 async def create(context: RequestContext, request: UploadRequest) -> UploadRecord:
-    """Create an upload. Raises InvalidRequest, TooManyUploads and UploadQuotaExceeded."""
+    """Create an upload. Raises InvalidRequest, TooManyUploads, UploadQuotaExceeded and StorageQuotaExceeded."""
     dependencies = context.dependencies
     upload = UploadRecord(
         tenant=context.tenant,
@@ -57,11 +57,12 @@ async def _charge_quota(context: RequestContext, size: int) -> None:
     """Count bytes towards the tenant's quota of this day. They stay counted if a later step fails: nothing is
     refunded.
     """
-    dependencies = context.dependencies
-    now, limit = dependencies.clock(), (await limits_of(context)).upload_bytes_per_day
+    dependencies, limits = context.dependencies, await limits_of(context)
+    now, limit = dependencies.clock(), limits.upload_bytes_per_day
     most = dependencies.settings.upload_gb_per_day * GB if limit is None else limit
     if size > most:
         raise invalid_request([FieldError("/size", f"is more than the daily upload quota of {most} bytes")])
+    await charge_upload(context, limits, size)
     used = await dependencies.transport.send(
         upload_items.count_upload(dependencies.table, context.tenant, size, now=now, most=most)
     )

@@ -71,17 +71,20 @@ async def check_uploads(
         raise invalid_request(found)
 
 
-async def store_input(dependencies: Dependencies, job: Job, text: bytes) -> None:
-    """Put an input that is too large for the row into the bucket.
-
-    Raises InvalidRequest if the bucket would not keep it until the job starts.
-    """
-    if job.input.inline is not None:
+def check_input_is_kept(dependencies: Dependencies, job: Job) -> None:
+    """Raises InvalidRequest if the input goes into the bucket, which would not keep it until the job starts."""
+    if job.input.inline is not None or job.start_at is None:
         return
-    if job.start_at is not None and not _is_retained(dependencies, since=job.created_at, until=job.start_at):
+    if not _is_retained(dependencies, since=job.created_at, until=job.start_at):
         raise invalid_request(
             [FieldError(INPUT_POINTER, "is too large to be kept until the job starts: start it sooner")]
         )
+
+
+async def store_input(dependencies: Dependencies, job: Job, text: bytes) -> None:
+    """Put an input that is too large for the row into the bucket."""
+    if job.input.inline is not None:
+        return
     key, content_type = s3_keys.input_key(job), job.input.content_type
     await dependencies.transport.send(
         s3.put(dependencies.bucket, key, text, content_type=content_type, sha256=job.input.sha256)

@@ -8,6 +8,7 @@ from coatcheck.core.aws import s3_keys
 from coatcheck.core.aws.dynamodb import job_updates
 from coatcheck.core.aws.flow import Flow, run_async
 from coatcheck.core.errors import NotFinished, Unavailable
+from coatcheck.core.flows.count_job import removed
 from coatcheck.core.flows.remove_job import NotRemoved, remove_items, remove_objects
 from coatcheck.core.job import Job
 from coatcheck.core.settings import Settings
@@ -28,6 +29,8 @@ async def purge(context: RequestContext, job: Job) -> None:
         outcome = await dependencies.transport.send(job_updates.purge_job(dependencies.table, job, now=now))
         # A refusal means that the job was deleted before, by another caller or by a first try whose reply was lost.
         # A later job with the same id may exist: remove only what belongs to this one.
+        if isinstance(outcome, Job):
+            await run_async(dependencies.transport, removed(dependencies.table, job))
         ended_at = outcome.expires_at if isinstance(outcome, Job) else job.created_at + 1
         job = replace(job, expires_at=ended_at)
     try:

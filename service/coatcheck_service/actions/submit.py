@@ -27,7 +27,7 @@ from coatcheck.core.suggestions import unknown
 from coatcheck.core.token_bucket import BucketLevel
 from coatcheck.core.webhooks import sorted_events
 from coatcheck_service.actions import idempotency, job_inputs
-from coatcheck_service.actions.tenant_limits import charge_submit, limits_of
+from coatcheck_service.actions.tenant_limits import charge_submit, limits_of, tallies_of, uncharge_submit
 from coatcheck_service.actions.webhook_endpoints import subscribed_events
 from coatcheck_service.actions.webhook_urls import url_errors
 from coatcheck_service.dependencies import Dependencies
@@ -70,37 +70,44 @@ async def submit(context: RequestContext, submission: Submission) -> SubmitResul
     """Create the requested job, unless an earlier submit under its idempotency key has created it.
 
     The row is written before the message is sent: the sweeper finds a job without a message, but a message without
-    a job would be useless. Raises InvalidRequest, IdempotencyKeyReused and SubmitRateExceeded.
+    a job would be useless. Raises InvalidRequest, IdempotencyKeyReused, and what `charge_submit` raises.
     """
     dependencies = context.dependencies
     now = dependencies.clock()
-    rate = await _charge(context, submission.idempotency_key)
     written_digest = await dependencies.offload.run(context.tenant, submission.size, submission.digest)
     try:
-        job = await _build_job(context, submission, written_digest, now)
+        job, text = await _build_job(context, submission, written_digest, now)
     except InvalidRequest:
         # a request that was valid when the key was first used may be invalid by now: its upload may be gone
         existing = await _find_existing(context, submission.idempotency_key)
         if existing is None:
             raise
         return _deduplicated(existing, written_digest)
+    job, rate = await _charge(context, submission.idempotency_key, job)
+    await job_inputs.store_input(dependencies, job, text)
     existing = await dependencies.transport.send(job_items.put_job(dependencies.table, job, now=now))
     if existing is None or _is_same_write(existing, job):
         await _dispatch(dependencies, job, now)
         return SubmitResult(job, rate=rate)
+    await uncharge_submit(context, job)
     return _deduplicated(existing, written_digest, job.meant)
 
 
-async def _charge(context: RequestContext, idempotency_key: str | None) -> BucketLevel | None:
-    """Count the submit against the tenant's limits, unless its job is there already: a repeat is never refused."""
+async def _charge(context: RequestContext, idempotency_key: str | None, job: Job) -> tuple[Job, BucketLevel | None]:
+    """Count the submit against the tenant's limits, unless its job is there already: a repeat is never refused.
+
+    Returns the job, which says where it is counted, and what is left of the tenant's rate.
+    """
     limits = await limits_of(context)
     if not limits.limits_submits or await _find_existing(context, idempotency_key):
-        return None
-    return await charge_submit(context, limits)
+        return replace(job, counted=()), None
+    return job, await charge_submit(context, limits, job)
 
 
-async def _build_job(context: RequestContext, submission: Submission, written_digest: bytes, now: int) -> Job:
-    """Validate the request and return the job to be written. A large input is in the bucket by then."""
+async def _build_job(
+    context: RequestContext, submission: Submission, written_digest: bytes, now: int
+) -> tuple[Job, bytes]:
+    """Validate the request and return the job to be written, and its input as JSON."""
     dependencies = context.dependencies
     job_type = _job_type(dependencies, submission.request)
     if errors := list(_field_errors(context, submission.request, job_type, now)):
@@ -109,10 +116,11 @@ async def _build_job(context: RequestContext, submission: Submission, written_di
         context.tenant, submission.size, partial(_prepare, submission, job_type, written_digest)
     )
     job = await _with_webhooks(context, submission.request, _new_job(context, submission, job_type, prepared, now))
+    job = replace(job, counted=tallies_of(await limits_of(context)))
     job = with_input(job, prepared.given.text)
     await job_inputs.check_uploads(dependencies, context.tenant, prepared.given.uploads, needed_at=job.start_at or now)
-    await job_inputs.store_input(dependencies, job, prepared.given.text)
-    return job
+    job_inputs.check_input_is_kept(dependencies, job)
+    return job, prepared.given.text
 
 
 @dataclass(frozen=True, slots=True)

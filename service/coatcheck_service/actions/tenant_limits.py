@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import assert_never
 
+from coatcheck.core import tallies
 from coatcheck.core.aws.dynamodb import limit_items
+from coatcheck.core.aws.dynamodb.usage_items import Demand
 from coatcheck.core.aws.flow import run_async
-from coatcheck.core.clock import HOUR, SECOND
-from coatcheck.core.errors import SubmitRateExceeded, TooManyWebhookTests
-from coatcheck.core.flows.take_token import BucketEmpty, take_token
-from coatcheck.core.tenant_limits import WEBHOOK_TESTS_PER_HOUR, TenantLimits
+from coatcheck.core.clock import HOUR, SECOND, milliseconds
+from coatcheck.core.errors import (
+    ServiceError,
+    StorageQuotaExceeded,
+    SubmitRateExceeded,
+    TooManyJobsWaiting,
+    TooManyWebhookTests,
+)
+from coatcheck.core.flows.charge import BucketEmpty, TallyFull, charge, give_back
+from coatcheck.core.job import Job
+from coatcheck.core.tallies import Count, Tally
+from coatcheck.core.tenant_limits import NO_LIMITS, WEBHOOK_TESTS_PER_HOUR, TenantLimits
 from coatcheck.core.token_bucket import BucketLevel, TokenBucket
 from coatcheck_service.http.authentication import RequestContext
 
 _SUBMITS = "submits"
 _WEBHOOK_TESTS = "webhook_tests"
 """The names of a tenant's buckets."""
+
+WAITING_RETRY, STORED_RETRY = 10, 600
+"""Seconds after which it is worth asking again whether jobs have started, or bytes have gone."""
 
 
 async def limits_of(context: RequestContext) -> TenantLimits:
@@ -25,23 +39,76 @@ async def limits_of(context: RequestContext) -> TenantLimits:
     return await dependencies.limits.get(context.tenant, now=dependencies.clock(), read=read)
 
 
-async def charge_submit(context: RequestContext, limits: TenantLimits) -> BucketLevel | None:
-    """Count a submit; returns what is left of the tenant's rate, if it has one. Raises SubmitRateExceeded."""
-    if limits.submit_rate is None:
-        return None
+async def charge_submit(context: RequestContext, limits: TenantLimits, job: Job) -> BucketLevel | None:
+    """Count a submit, and the job in the tallies that it names; returns what is left of the tenant's rate, if any.
+
+    Raises SubmitRateExceeded, TooManyJobsWaiting and StorageQuotaExceeded.
+    """
     dependencies, now = context.dependencies, context.dependencies.clock()
-    bucket, memory = TokenBucket(limits.submit_rate, limits.burst), dependencies.submit_buckets
-    full = memory.is_full(context.tenant, bucket.spare, now)
+    bucket = None if limits.submit_rate is None else TokenBucket(limits.submit_rate, limits.burst)
+    demand = Demand(_counts(limits, job), _SUBMITS, bucket)
+    memory = dependencies.submit_buckets
+    full = bucket is None or memory.is_full(context.tenant, bucket.spare, now)
+    flow = charge(dependencies.table, context.tenant, demand, now=now, full=full)
     try:
-        level = await run_async(
-            dependencies.transport,
-            take_token(dependencies.table, context.tenant, _SUBMITS, bucket, now=now, full=full),
-        )
+        level = (await run_async(dependencies.transport, flow)).level
     except BucketEmpty as empty:
-        detail = f"{bucket.rate:g} submits a second are allowed, {bucket.size} at once."
+        rate = empty.level.bucket
+        detail = f"{rate.rate:g} submits a second are allowed, {rate.size} at once."
         raise SubmitRateExceeded(detail, empty.level, retry_after=max(1, empty.level.seconds_until_token)) from None
-    memory.note(context.tenant, level, assumed_full=full)
+    except TallyFull as full_tally:
+        raise _full_error(full_tally) from None
+    if level:
+        memory.note(context.tenant, level, assumed_full=full)
     return level
+
+
+def tallies_of(limits: TenantLimits) -> tuple[Tally, ...]:
+    """Return the tallies that a job of a tenant with these limits is counted in."""
+    of_limits = {Tally.WAITING: limits.jobs_waiting, Tally.STORED: limits.bytes_stored}
+    return tuple(tally for tally, limit in of_limits.items() if limit is not None)
+
+
+def _counts(limits: TenantLimits, job: Job) -> list[Count]:
+    counts = {
+        Tally.WAITING: tallies.waiting(job, limits.jobs_waiting),
+        Tally.STORED: tallies.stored_input(job, limits.bytes_stored),
+    }
+    return [count for tally, count in counts.items() if tally in job.counted]
+
+
+def _full_error(full: TallyFull) -> ServiceError:
+    match full.count.tally:
+        case Tally.WAITING:
+            detail = f"{full.total} jobs wait, and {full.count.most} may."
+            return TooManyJobsWaiting(detail, retry_after=WAITING_RETRY)
+        case Tally.STORED:
+            detail = (
+                f"{full.total} bytes are stored, and {full.count.most} may be; this needs {full.count.amount} more."
+            )
+            return StorageQuotaExceeded(detail, retry_after=STORED_RETRY)
+        case _:
+            assert_never(full.count.tally)
+
+
+async def uncharge_submit(context: RequestContext, job: Job) -> None:
+    """Take a job that was not made from the tallies again."""
+    for count in _counts(NO_LIMITS, job):
+        flow = give_back(context.dependencies.table, job.tenant, count, of=job.id)
+        await run_async(context.dependencies.transport, flow)
+
+
+async def charge_upload(context: RequestContext, limits: TenantLimits, size: int) -> None:
+    """Count an upload among the bytes that are stored, if they are limited. Raises StorageQuotaExceeded."""
+    if limits.bytes_stored is None:
+        return
+    dependencies, now = context.dependencies, context.dependencies.clock()
+    until = now + milliseconds(dependencies.settings.max_retention)
+    demand = Demand((Count(Tally.STORED, size, until, limits.bytes_stored),))
+    try:
+        await run_async(dependencies.transport, charge(dependencies.table, context.tenant, demand, now=now))
+    except TallyFull as full_tally:
+        raise _full_error(full_tally) from None
 
 
 async def charge_webhook_test(context: RequestContext) -> None:
@@ -53,7 +120,8 @@ async def charge_webhook_test(context: RequestContext) -> None:
     if not allowed:
         raise TooManyWebhookTests(detail, retry_after=HOUR // SECOND)
     bucket = TokenBucket(allowed * SECOND / HOUR, allowed)
-    flow = take_token(dependencies.table, context.tenant, _WEBHOOK_TESTS, bucket, now=dependencies.clock())
+    demand = Demand((), _WEBHOOK_TESTS, bucket)
+    flow = charge(dependencies.table, context.tenant, demand, now=dependencies.clock())
     try:
         await run_async(dependencies.transport, flow)
     except BucketEmpty as empty:

@@ -18,7 +18,9 @@ from coatcheck.core.errors import (
     NotFinished,
     NotFound,
     PayloadTooLarge,
+    StorageQuotaExceeded,
     SubmitRateExceeded,
+    TooManyJobsWaiting,
     TooManyStreams,
     UnsupportedMediaType,
 )
@@ -46,7 +48,13 @@ _RATE_HEADERS = (RATE_LIMIT, RATE_LIMIT_POLICY)
 _SUBMIT_RESPONSES = response_doc(
     202, "Accepted.", "Location", "Retry-After", *_JOB_HEADERS, *_RATE_HEADERS, model=JobView
 ) | response_doc(200, "Finished already.", *_JOB_HEADERS, *_RATE_HEADERS, model=JobView)
-_SUBMIT_PROBLEMS = (InvalidRequest, IdempotencyKeyReused, SubmitRateExceeded)
+_SUBMIT_PROBLEMS = (
+    InvalidRequest,
+    IdempotencyKeyReused,
+    SubmitRateExceeded,
+    TooManyJobsWaiting,
+    StorageQuotaExceeded,
+)
 
 _EVENTS_RESPONSES = (
     stream_doc("The history, or a stream of it.")

@@ -21,6 +21,7 @@ from coatcheck.core.errors import (
     NotFound,
     NotMultipart,
     PayloadTooLarge,
+    StorageQuotaExceeded,
     TooManyUploads,
     UnsupportedMediaType,
     UploadIncomplete,
@@ -50,7 +51,7 @@ class PartsQuery(BaseModel):
     operation_id="create_upload",
     status_code=201,
     responses=response_doc(201, "How to send the bytes, whole or in parts.", model=UploadTicket | MultipartTicket)
-    | problem_docs(*_BODY_ERRORS, TooManyUploads, UploadQuotaExceeded),
+    | problem_docs(*_BODY_ERRORS, TooManyUploads, UploadQuotaExceeded, StorageQuotaExceeded),
     openapi_extra=request_doc(body=UploadRequest),
 )
 async def create_upload(context: Authenticated, request: Request) -> Response:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from coatcheck.core.aws.dynamodb.bucket_items import usage_key
+from coatcheck.core.aws.dynamodb.usage_items import usage_key
 from coatcheck.core.clock import HOUR, SECOND
 from coatcheck.core.settings import Settings
 from coatcheck.core.tenant_limits import TTL, WEBHOOK_TESTS_PER_HOUR
@@ -16,7 +16,7 @@ from tests.aws.service.limits_harness import LimitedApi, limited_api
 from tests.aws.service.running_service import problem
 from tests.aws.service.test_webhooks import ALL, create
 
-# both emulators keep the items alike (tests/aws/test_limit_items.py, test_bucket_items.py)
+# both emulators keep the items alike (tests/aws/test_limit_items.py, test_usage_buckets.py)
 pytestmark = pytest.mark.parametrize("emulator_url", ["ministack"], indirect=True, scope="session")
 
 

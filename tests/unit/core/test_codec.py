@@ -64,6 +64,7 @@ JOBS = st.builds(
     type_missed_at=st.none() | TIMES,
     meant=st.none() | st.binary(min_size=16, max_size=16),
     legs=st.builds(Legs, TIMES, TIMES, TIMES, TIMES),
+    counted=st.lists(st.sampled_from(["waiting", "stored", "later"]), max_size=2).map(tuple),
 )
 
 
@@ -128,6 +129,7 @@ FULL = Job(
     history_from=13,
     dead_letter="5fea7756-0ea4-451a-a703-a558b933e274",
     type_missed_at=1_800_000_000_000,
+    counted=("waiting",),
     legs=Legs(2, last=2, kept=1, artifacts=1),
     meant=b"m" * 16,
 )

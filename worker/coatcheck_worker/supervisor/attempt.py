@@ -12,6 +12,7 @@ from coatcheck.core.aws.dynamodb import job_items
 from coatcheck.core.aws.dynamodb.item_size import MAX_RESULT_IN_ROW, free_bytes_for_checkpoint
 from coatcheck.core.aws.flow import run
 from coatcheck.core.clock import SECOND
+from coatcheck.core.flows.count_job import stored
 from coatcheck.core.flows.notify import notify_deliverer
 from coatcheck.core.job import Blob, Job, Progress
 from coatcheck.core.log import log_context
@@ -153,16 +154,24 @@ class JobAttempt:
         dependencies, job = self._dependencies, self._job
         if returned.inline and len(pack(inline)) > MAX_RESULT_IN_ROW:
             return self._crashed(Died("its process sent a result that is too large for the row"))
-        self._list_artifacts(returned, more_legs=False)
         result = returned.result.blob(inline if returned.inline else None)
+        self._count_stored(returned, result)
+        self._list_artifacts(returned, more_legs=False)
         return settle.succeeded(dependencies, job, result, len(returned.artifacts))
 
     def _continued(self, continued: Continued, inline: bytes) -> Disposition:
         if continued.inline and len(pack(inline)) > free_bytes_for_checkpoint(self._job):
             return self._crashed(Died("its process sent a checkpoint that is too large for the row"))
+        self._count_stored(continued)
         self._list_artifacts(continued, more_legs=True)
         checkpoint = continued.checkpoint.blob(inline if continued.inline else None)
         return settle.continued(self._dependencies, self._job, checkpoint, len(continued.artifacts))
+
+    def _count_stored(self, outcome: Outcome, *results: Blob) -> None:
+        """Count what this leg has put into the bucket, before the write that points to it."""
+        dependencies, made = self._dependencies, [artifact.blob() for artifact in outcome.artifacts]
+        flow = stored(dependencies.settings.table, self._job, [*made, *results], now=dependencies.clock())
+        run(dependencies.transport, flow)
 
     def _list_artifacts(self, outcome: Outcome, *, more_legs: bool) -> None:
         """Write the list of what this leg made, before the write that points to it."""

@@ -8,6 +8,7 @@ from coatcheck.core.aws.dynamodb.history import put_history_page
 from coatcheck.core.aws.enqueue import enqueue_job
 from coatcheck.core.aws.flow import run
 from coatcheck.core.clock import SECOND
+from coatcheck.core.flows.count_job import stopped_waiting
 from coatcheck.core.flows.notify import notify_deliverer
 from coatcheck.core.job import Job, JobError
 from coatcheck.core.lifecycle import FAIL, TIME_OUT, Status
@@ -27,6 +28,7 @@ def expire(dependencies: Dependencies, job: Job) -> str:
     )
     if not isinstance(outcome, Job):
         return "too late"
+    run(dependencies.transport, stopped_waiting(dependencies.settings.table, outcome))
     run(dependencies.transport, notify_deliverer(dependencies.settings, outcome))
     return "expired"
 

@@ -128,6 +128,7 @@ _CODECS: Mapping[str, Codec] = {
     "history_from": _NUMBER,
     "dead_letter": _TEXT,
     "type_missed_at": _NUMBER,
+    "counted": Codec(lambda v: {"S": " ".join(v)}, lambda a: tuple(a["S"].split())),
     "legs": Codec(
         lambda v: {"S": f"{v.count} {v.last} {v.kept} {v.artifacts}"},
         lambda a: Legs(*map(int, a["S"].split()[:4])),
@@ -142,6 +143,7 @@ _DEFAULTS: Mapping[str, Any] = {
     "dispatches": 0,
     "history_from": 1,
     "notify": (),
+    "counted": (),
     "legs": Legs(),
 }
 

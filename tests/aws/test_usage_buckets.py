@@ -7,10 +7,10 @@ from collections import Counter
 
 import pytest
 
-from coatcheck.core.aws.dynamodb.bucket_items import usage_key
+from coatcheck.core.aws.dynamodb.usage_items import Demand, usage_key
 from coatcheck.core.aws.flow import run
 from coatcheck.core.clock import SECOND
-from coatcheck.core.flows.take_token import BucketEmpty, take_token
+from coatcheck.core.flows.charge import BucketEmpty, charge
 from coatcheck.core.settings import Settings
 from coatcheck.core.token_bucket import BucketLevel, TokenBucket
 from coatcheck_infra.local.resources import client
@@ -27,18 +27,19 @@ class Process:
 
     def __init__(self, aws: BotoTransport, settings: Settings, tenant: str, bucket: TokenBucket = BUCKET) -> None:
         self.aws = FaultyTransport(aws)
-        self._take = settings.table, tenant, "submits", bucket
+        self._table, self._tenant, self._bucket = settings.table, tenant, bucket
         self._memory = BucketMemory()
 
     def take(self, now: int) -> BucketLevel | None:
         """The level after a token was taken, or None."""
-        _, tenant, _, bucket = self._take
-        full = self._memory.is_full(tenant, bucket.spare, now)
+        full = self._memory.is_full(self._tenant, self._bucket.spare, now)
+        demand = Demand((), "submits", self._bucket)
         try:
-            level = run(self.aws, take_token(*self._take, now=now, full=full))
+            level = run(self.aws, charge(self._table, self._tenant, demand, now=now, full=full)).level
         except BucketEmpty:
             return None
-        self._memory.note(tenant, level, assumed_full=full)
+        assert level
+        self._memory.note(self._tenant, level, assumed_full=full)
         return level
 
 
