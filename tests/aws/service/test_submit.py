@@ -26,7 +26,7 @@ KEY = {"Idempotency-Key": "order-66"}
 
 def test_a_submit_is_two_calls_once_limits_and_listeners_are_known(api: Api) -> None:
     views = [api.submit(), api.submit()]
-    assert api.spy.operations == ["GetItem", "Query", "PutItem", "SendMessage", "PutItem", "SendMessage"]
+    assert api.spy.operations == ["Query", "GetItem", "PutItem", "SendMessage", "PutItem", "SendMessage"]
     assert sorted(message.job for message in api.messages()) == sorted(view["id"] for view in views)
 
 
@@ -167,7 +167,7 @@ def test_a_large_input_lies_in_the_bucket(api: Api) -> None:
     assert row.input.inline is None
     text = api.running_service.worker.send(s3.get(api.running_service.settings.bucket, s3_keys.input_key(row))).read()
     assert json.loads(text) == {"sql": sql}
-    assert api.spy.operations == ["GetItem", "Query", "PutObject", "PutItem", "SendMessage"]
+    assert api.spy.operations == ["Query", "GetItem", "PutObject", "PutItem", "SendMessage"]
 
 
 def test_another_large_input_under_the_key_leaves_the_first_as_it_was(api: Api) -> None:
@@ -191,7 +191,7 @@ def test_a_job_for_much_later_is_left_to_the_sweeper(api: Api) -> None:
     later = (datetime.now(UTC) + timedelta(days=20)).replace(microsecond=123_000)
     view = api.submit(run_at=later.isoformat())
     row = api.row(view["id"])
-    assert api.spy.operations == ["GetItem", "Query", "PutItem"]
+    assert api.spy.operations == ["Query", "GetItem", "PutItem"]
     assert row.due_at is not None
     assert row.start_at is not None
     assert row.start_at - due.LOOKAHEAD - MINUTE < row.due_at <= row.start_at - due.LOOKAHEAD
