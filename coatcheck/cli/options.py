@@ -25,7 +25,7 @@ Url = Annotated[
 ApiKey = Annotated[
     str | None,
     typer.Option(
-        metavar="KEY", envvar="COATCHECK_API_KEY", help="The key. Default: that of the server in this folder."
+        metavar="KEY", envvar="COATCHECK_API_KEY", help="The key, or a token. Default: the key of the server here."
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the server's JSON, and nothing else, on standard output.")]

@@ -17,6 +17,7 @@ import stamina
 
 from coatcheck.client import file_upload, operations
 from coatcheck.client.backoff import Backoff
+from coatcheck.client.credentials import Credentials, TokenProvider
 from coatcheck.client.deadline import NO_DEADLINE, Deadline
 from coatcheck.client.event_follower import FollowTransport, follow
 from coatcheck.client.exceptions import (
@@ -52,20 +53,26 @@ class Client:
 
     `url` is the server's, without `/v1`. Calls that fail for a reason that may pass (no connection, 429, 502, 503,
     504) are sent again with growing pauses, or when `Retry-After` says, until `retry_timeout` seconds have gone by.
-    `webhooks` are its endpoints and deliveries.
+    `api_key` may be any bearer token too. `token` in its place returns one; it is called for each request, so it should
+    keep a token until shortly before that expires. `webhooks` are its endpoints and deliveries.
     Every method raises CoatcheckError: ProblemError for an error answer, ConnectionFailed when there was none.
     Raises InvalidArgumentError for a url or key that can never work.
     """
 
-    def __init__(self, url: str, api_key: str, *, retry_timeout: float = 30.0) -> None:
+    def __init__(
+        self,
+        url: str,
+        api_key: str | None = None,
+        *,
+        token: TokenProvider | None = None,
+        retry_timeout: float = 30.0,
+    ) -> None:
         if not is_server(url):
             raise InvalidArgumentError(f"{url!r} is not a server URL: it must look like https://jobs.example.com")
         if not 0 <= retry_timeout < math.inf:
             raise InvalidArgumentError("retry_timeout must be a number of seconds, at least 0")
-        if not api_key.isascii() or not api_key.isprintable() or not api_key:
-            raise InvalidArgumentError("an API key must be printable ASCII characters")
         self._url = url.rstrip("/")
-        self._credentials = {"Authorization": f"Bearer {api_key}"}
+        self._credentials = Credentials.of(api_key, token)
         # credentials are added call by call: presigned URLs go through the same connection and must not have them
         self._transport = HttpTransport(self._url)
         self._retry_timeout = retry_timeout
@@ -280,7 +287,7 @@ class Client:
             "method": request.method,
             "url": self._url + request.path,
             "params": request.query,
-            "headers": {**request.headers, **self._credentials},
+            "headers": {**request.headers, **self._credentials.headers()},
             "content": request.body,
         }
 

@@ -60,6 +60,8 @@ async def json_web_token(token: str, sources: IdentitySources) -> Principal | No
         return None
     if len(token) > MAX_TOKEN_LENGTH:
         raise Unauthenticated(f"The token is longer than {MAX_TOKEN_LENGTH} characters.")
+    if principal := sources.trust.verified(token, now):
+        return principal
     # slow to import, and few deployments have issuers
     from coatcheck_service.json_web_tokens import read_token, verify_token  # noqa: PLC0415
 
@@ -72,7 +74,9 @@ async def json_web_token(token: str, sources: IdentitySources) -> Principal | No
     key = await sources.trust.keys_of(issuer).get(unverified.key_id, now=now)
     if key is None:
         raise Unauthenticated("The token is signed with a key that its issuer does not publish.")
-    return verify_token(unverified, key, issuer, now=now)
+    principal = verify_token(unverified, key, issuer, now=now)
+    sources.trust.note_verified(token, principal, now)
+    return principal
 
 
 async def trust_policy(sources: IdentitySources, now: int) -> TrustPolicy:

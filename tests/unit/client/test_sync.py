@@ -6,7 +6,7 @@ import json
 import socket
 import threading
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from starlette.responses import JSONResponse, RedirectResponse, Response
@@ -55,6 +55,36 @@ def test_submit_is_sent_again_under_the_same_key(client: Client, fake_server: Fa
         "metadata": {"a": "b"},
     }
     assert {recorded.headers["authorization"] for recorded in fake_server.recorded} == {f"Bearer {KEY}"}
+
+
+def test_a_token_is_asked_for_at_each_request_and_each_repeat(fake_server: FakeServer) -> None:
+    fake_server.on("GET /v1/jobs/job_a", problem(503, retry_after="0"), view(), view())
+    tokens = iter(["one", "two", "three"])
+    with Client(fake_server.url, token=lambda: next(tokens), retry_timeout=5) as client:
+        client.job("job_a")
+        client.job("job_a")
+    sent = [recorded.headers["authorization"] for recorded in fake_server.recorded]
+    assert sent == ["Bearer one", "Bearer two", "Bearer three"]
+
+
+def test_a_token_that_nobody_could_get_is_no_request(fake_server: FakeServer) -> None:
+    def refused() -> str:
+        raise LookupError("the issuer says no")
+
+    with Client(fake_server.url, token=refused) as client, pytest.raises(LookupError, match="says no"):
+        client.job("job_a")
+    with Client(fake_server.url, token=lambda: "a\nb: c") as client, pytest.raises(InvalidArgumentError):
+        client.job("job_a")
+    assert fake_server.recorded == []
+
+
+@pytest.mark.parametrize(
+    "credentials",
+    [{}, {"api_key": "k", "token": lambda: "t"}, {"api_key": ""}, {"api_key": "a\n"}, {"api_key": "\xe9"}],
+)
+def test_a_client_has_one_kind_of_credentials(fake_server: FakeServer, credentials: dict[str, Any]) -> None:
+    with pytest.raises(InvalidArgumentError):
+        Client(fake_server.url, **credentials)
 
 
 def test_two_submits_have_two_keys(client: Client, fake_server: FakeServer) -> None:
