@@ -19,6 +19,10 @@ DISCONNECT_SECONDS = 1.0
 """Seconds between two looks at whether the client is still there."""
 
 _PREFERENCE = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*")+')
+MAX_PREFER_LENGTH = 1000
+"""Characters of `Prefer`. A longer one is ignored, as any may be (RFC 7240, 2): looking for the ends of quotes takes
+time that grows with the square."""
+
 _SECONDS = re.compile(r'"?(\d{1,9})"?', re.ASCII)
 
 
@@ -32,7 +36,10 @@ class LongPoll:
 
 def requested_wait(request: Request, max_seconds: int) -> int | None:
     """Return the seconds the client would wait, at most `max_seconds`; None without a valid `wait` preference."""
-    for preference in _PREFERENCE.findall(",".join(request.headers.getlist("prefer"))):
+    given = ",".join(request.headers.getlist("prefer"))
+    if len(given) > MAX_PREFER_LENGTH:
+        return None
+    for preference in _PREFERENCE.findall(given):
         name, _, value = preference.partition(";")[0].partition("=")
         if name.strip().lower() == "wait":
             seconds = _SECONDS.fullmatch(value.strip())

@@ -14,6 +14,7 @@ from coatcheck.core.clock import DAY, SECOND, system_clock
 from coatcheck.core.ids import make_id
 from coatcheck.core.job import JSON, Blob, Job, JobError
 from coatcheck.core.lifecycle import Status
+from coatcheck.core.part_plan import MIN_PART_SIZE
 from coatcheck.core.webhooks import Delivery, DeliveryKey
 from coatcheck_infra.local.resources import client
 from tests.aws.service.running_service import Api
@@ -101,7 +102,7 @@ def make_victim(api: Api) -> Victim:
 
 UPLOADS: Mapping[str, Mapping[str, Any]] = {
     "in one request": {"size": len(MARKER)},
-    "in parts": {"size": len(MARKER), "multipart": True},
+    "in parts": {"size": MIN_PART_SIZE + 1, "multipart": True},
 }
 
 
@@ -157,6 +158,7 @@ def _delivery(api: Api, job: Job) -> str:
 def _upload(api: Api, **body: Any) -> str:
     answer = api.http.post("/v1/uploads", json={"filename": f"{MARKER}.csv", **body})
     assert answer.status_code == 201, answer.text
+    assert ("parts" in answer.json()) is ("multipart" in body)
     return str(answer.json()["id"])
 
 
