@@ -14,13 +14,16 @@ from coatcheck.core.part_plan import MAX_PARTS, UPLOAD_LIMIT
 MAX_SECONDS_AHEAD = 366 * 86_400
 """How far ahead a job may be scheduled: a year, including a leap day."""
 
+MAX_LABELS, MAX_LABEL_NAME_LENGTH, MAX_LABEL_LENGTH = 16, 40, 500
+"""How many labels a job may have in `metadata`, and the characters of their names and values."""
+
 MEDIA_TYPE = (
     r"^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}"
     r"(; ?[A-Za-z0-9-]{1,40}=[A-Za-z0-9._-]{1,80}){0,4}$"
 )
 
-MetadataKey = Annotated[str, StringConstraints(min_length=1, max_length=40)]
-MetadataValue = Annotated[str, StringConstraints(max_length=500)]
+MetadataKey = Annotated[str, StringConstraints(min_length=1, max_length=MAX_LABEL_NAME_LENGTH)]
+MetadataValue = Annotated[str, StringConstraints(max_length=MAX_LABEL_LENGTH)]
 
 
 class SubmitRequest(RequestModel):
@@ -47,7 +50,7 @@ class SubmitRequest(RequestModel):
         default=None, ge=1, description="seconds that job and result are kept after the end; the deployment has a limit"
     )
     metadata: dict[MetadataKey, MetadataValue] = Field(
-        default_factory=dict, max_length=16, description="your own labels; shown with the job, otherwise unused"
+        default_factory=dict, max_length=MAX_LABELS, description="your own labels; shown with the job, otherwise unused"
     )
     webhook: JobWebhook | None = Field(
         default=None, description="where to tell of this job, beside the endpoints of /v1/webhook-endpoints"

@@ -11,11 +11,13 @@ import sys
 
 import uvicorn
 
+from coatcheck_service.http_server import server_config
+
 
 def main(app: str, descriptor: int) -> None:
     """Serve `app`, the `module:name` of a factory, until SIGTERM."""
     listener = socket.socket(fileno=descriptor)
-    uvicorn.Server(uvicorn.Config(app, factory=True)).run(sockets=[listener])
+    uvicorn.Server(server_config(app)).run(sockets=[listener])
 
 
 if __name__ == "__main__":

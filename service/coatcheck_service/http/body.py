@@ -20,8 +20,11 @@ from coatcheck_service.http.media_types import require_json
 
 M = TypeVar("M", bound=BaseModel)
 
-_MAX_DIGITS = 308
+MAX_DIGITS = 308
 """Digits of an integer that an IEEE double still holds; most JSON parsers make doubles of numbers."""
+
+MAX_DEPTH = 200
+"""Arrays and objects within each other that pydantic's parser takes, with the body itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,5 +114,5 @@ def _float(text: str) -> None:
 
 
 def _integer(text: str) -> None:
-    if len(text.lstrip("-")) > _MAX_DIGITS:
+    if len(text.lstrip("-")) > MAX_DIGITS:
         raise MalformedJson("A number is too large: a 64-bit float must hold it.")
