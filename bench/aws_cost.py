@@ -32,6 +32,7 @@ from coatcheck.core.settings import WEBHOOKS, Settings
 from coatcheck.core.ssrf import SsrfPolicy
 from coatcheck.core.webhooks import WebhookEndpoint
 from coatcheck_worker.dependencies import Dependencies
+from coatcheck_worker.limits_cache import LimitsCache
 from coatcheck_worker.supervisor.poller import Poller
 from coatcheck_worker.webhooks.delivery_context import DeliveryContext
 from coatcheck_worker.webhooks.sender import HttpWebhookSender
@@ -113,9 +114,10 @@ class Meter:
             return self.now
 
         runners = DirectRunners(load_handlers(job_types), transport, clock)
-        return Dependencies(
-            transport, self.api.running_service.settings, clock=clock, roll=lambda: 0.5, runners=runners
-        )
+        settings, limits = self.api.running_service.settings, LimitsCache()
+        # read once in half a minute, for however many jobs
+        limits.get(self.api.running_service.worker, settings.table, self.api.tenant, now=self.now)
+        return Dependencies(transport, settings, clock=clock, roll=lambda: 0.5, runners=runners, limits=limits)
 
     def submit_delayed_job(self) -> None:
         """Hand in a job that does nothing yet, so that what is read for many jobs is read."""

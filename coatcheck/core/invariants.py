@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from coatcheck.core.job import Job
-from coatcheck.core.lifecycle import Status
+from coatcheck.core.lifecycle import Slot, Status
 
 
 def broken_invariants(job: Job) -> list[str]:
     """The invariants that the row breaks, one line each; empty for a correct row."""
-    rules = (*_of_what_is_due(job), *_of_the_lease(job), *_of_the_end(job), *_of_attempts(job))
+    rules = (*_of_what_is_due(job), *_of_the_lease(job), *_of_the_end(job), *_of_attempts(job), *_of_slots(job))
     return [f"{job.id}, {job.status} in version {job.version}: {what}" for what, holds in rules if not holds]
 
 
@@ -63,3 +63,12 @@ def _of_attempts(job: Job) -> Iterator[Rule]:
     yield f"its legs are {legs}, and artifacts are kept of another", 0 <= legs.kept <= legs.last
     yield f"its legs are {legs}, and none has made the artifacts", (legs.kept > 0) is (legs.artifacts > 0)
     yield f"its legs are {legs} of {job.max_attempts} attempts", job.counted_max_attempts > 0
+
+
+def _of_slots(job: Job) -> Iterator[Rule]:
+    """A slot is held by what runs or was woken to run, and awaited by what is queued."""
+    queued = job.status is Status.QUEUED
+    may_hold = queued or job.status.active
+    yield "it holds a slot, and neither runs nor is to run", job.slot is not Slot.HELD or may_hold
+    yield "it is parked, and is not queued", not job.parked or queued
+    yield f"it is in shard {job.due_shard} of {job.home_shard}", job.parked is (job.home_shard is not None)

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from coatcheck.core.clock import SECOND
-from coatcheck.core.lifecycle import Status
+from coatcheck.core.lifecycle import Slot, Status
+from coatcheck.core.priority import Priority
 
 JSON = "application/json"
 
@@ -102,6 +103,7 @@ class Job:
     links in them, and `started_version` is the version on which the first claim was made. `type_missed_at` is when a
     worker without a handler for its type first received the job; all workers since then have lacked one too. `counted`
     names the tallies of its tenant that the job is part of (`coatcheck.core.tallies`).
+    `slot` is what it has of its tenant's slots; while it is parked, `home_shard` is its usual partition of `due`.
     """
 
     tenant: str
@@ -148,6 +150,9 @@ class Job:
     meant: bytes | None = None
     legs: Legs = Legs()
     counted: tuple[str, ...] = ()
+    priority: Priority = Priority.NORMAL
+    slot: Slot = Slot.NONE
+    home_shard: str | None = None
 
     @property
     def done(self) -> bool:
@@ -164,6 +169,16 @@ class Job:
     def counted_max_attempts(self) -> int:
         """How many attempts the job has, as clients and handlers are told it."""
         return self.max_attempts - self.legs.count
+
+    @property
+    def parked(self) -> bool:
+        """Whether it waits for a slot of its tenant, and no message is sent for it."""
+        return self.slot is Slot.AWAITED
+
+    @property
+    def usual_shard(self) -> str:
+        """The partition of the `due` index that it is in while it is not parked."""
+        return self.home_shard or self.due_shard
 
     @property
     def has_artifacts(self) -> bool:

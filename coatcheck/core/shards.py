@@ -21,6 +21,9 @@ class ShardKind(StrEnum):
     REMOVAL = "removal"
     """Jobs that have ended and still have bytes in the bucket."""
 
+    TENANT = "tenant"
+    """Tenants that have parked jobs."""
+
     def shard(self, number: int) -> str:
         """The partition of this kind with a number."""
         return f"{self}-{number}"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from bisect import bisect_left
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any, Literal, Protocol, TypeVar, cast
 
 import aioboto3  # type: ignore[import-untyped]
@@ -15,6 +17,7 @@ from botocore.credentials import RefreshableCredentials
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
 from coatcheck.core.aws.call import AwsRefused, AwsUnavailable, Call, Presign, PresignedUrl, Service, error_from
+from coatcheck.core.aws.conflicts import RETRY_EVENT, retry_delay
 from coatcheck.core.errors import Unavailable
 
 T = TypeVar("T")
@@ -116,7 +119,9 @@ class AioBotoTransport:
 
     async def _create_client(self, service: Service) -> Any:
         client = self._session.client(service, endpoint_url=self.endpoint_url, config=self._config(service))
-        return await self._exit_stack.enter_async_context(client)
+        opened = await self._exit_stack.enter_async_context(client)
+        opened.meta.events.register(RETRY_EVENT, partial(retry_delay, roll=random.random))
+        return opened
 
     def _config(self, service: Service) -> Config:
         config = Config(

@@ -18,6 +18,8 @@ ROLES = ("ApiRole", "AuthorizerRole", "WorkerRole", "DelivererRole", "SweeperRol
 
 # where an operation's permission has another name
 PERMISSIONS = {
+    # of updates alone
+    "TransactWriteItems": {"UpdateItem"},
     "HeadObject": {"GetObject"},
     "CopyObject": {"GetObject", "PutObject"},
     "ListObjectsV2": {"ListBucket"},

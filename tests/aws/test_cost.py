@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from bench.aws_cost import INPUTS, POLL_COUNT, Meter, cost_of_job, cost_of_webhook, metered
+from coatcheck.core.aws.dynamodb.limit_items import change_limits
 from coatcheck.core.clock import system_clock
 from coatcheck.core.settings import Settings
 from coatcheck_worker.boto_transport import BotoTransport
@@ -31,11 +32,14 @@ def test_a_no_op_job_is_six_requests_one_at_a_time(api: Api) -> None:
     api.submit(delay=3600)
     api.spy.calls.clear()
 
-    job = api.submit(type="demo.sleep", input={"seconds": 0})
-
     worker = FaultyTransport(api.running_service.worker)
     runners = DirectRunners(HANDLERS, worker)
     dependencies = Dependencies(worker, api.running_service.settings, system_clock, roll=lambda: 0.5, runners=runners)
+    # so are its limits in half a minute
+    dependencies.limits.get(worker, api.running_service.settings.table, api.tenant, now=system_clock())
+    worker.calls.clear()
+
+    job = api.submit(type="demo.sleep", input={"seconds": 0})
     step(Poller(dependencies, api.running_service.settings.queues["default"], grace=0))
 
     assert api.http.get(f"/v1/jobs/{job['id']}").json()["status"] == "succeeded"
@@ -66,6 +70,17 @@ def test_a_kilobyte_that_does_not_deflate_is_stored_in_s3_once(billed: Meter) ->
     assert (job.used["S3 writes"], job.used["S3 reads"], job.used["read units"]) == (1, 1, POLL_COUNT)
     # the result is in the row
     assert fetched.used == {"read units": 1}
+
+
+def test_a_job_of_a_tenant_with_a_running_cap_is_six_write_units_more(billed: Meter) -> None:
+    table, tenant = billed.api.running_service.settings.table, billed.api.tenant
+    try:
+        billed.api.running_service.worker.send(change_limits(table, tenant, {"jobs_running": 2}))
+        job, _ = cost_of_job(billed, {})
+    finally:
+        billed.api.running_service.worker.send(change_limits(table, tenant, {"jobs_running": None}))
+    # the row before the claim, and the counts after the end: both are read
+    assert job.used == {"write units": 12, "read units": POLL_COUNT + 2, "SQS requests": 3}
 
 
 def test_a_webhook_is_seven_write_units_more(billed: Meter) -> None:

@@ -9,9 +9,9 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from coatcheck.core.lifecycle import Status
+from coatcheck.core.lifecycle import Slot, Status
 from tests.model.machine import SUBMITS, JobMachine, State, Step, Worker, by_name
-from tests.model.row import Lease, Row, Ttl
+from tests.model.row import Lease, Room, Row, Ttl
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,9 @@ class Explored:
     transitions: frozenset[str]
     violation: str = ""
     trace: tuple[Step, ...] = ()
+
+
+HOLDS = {Status.RUNNING, Status.CANCELING}
 
 
 def explore(machine: JobMachine) -> Explored:
@@ -90,8 +93,9 @@ def _violations(before: State, step: Step) -> Iterator[str]:
         yield f"attempt {new.attempt} of {new.max_attempts}"
     if step.transition == "renew lease" and (old.lease, new.lease) == (Lease.RUNS, Lease.OUT):
         yield f"a beat moved the lease of attempt {old.attempt} back"
-    if step.transition == "cancel waiting" and before.seen != old.attempt:
+    if step.transition == "cancel waiting" and before.seen[0] != old.attempt:
         yield f"a cancel was decided on before attempt {old.attempt} was started, which nobody is told of then"
+    yield from _of_slots(before.room, old, new, step)
     yield from _of_legs(old, new, step)
     yield from _taken(old, new, step)
     yield from _untimely(old, new)
@@ -101,6 +105,22 @@ def _violations(before: State, step: Step) -> Iterator[str]:
         yield f"{new.status} with a result"
     if old.status is Status.CANCELING and new.status not in {Status.CANCELING, Status.CANCELED}:
         yield f"a cancel was accepted, and the job is {new.status}"
+
+
+def _of_slots(room: Room, old: Row, new: Row, step: Step) -> Iterator[str]:
+    if step.slot not in {None, old.slot}:
+        yield f"the counts are changed as if the job had {step.slot} of the slots, and it had {old.slot}"
+    may_hold = new.status is Status.QUEUED or (new.slot is Slot.HELD and new.status in HOLDS)
+    if new.slot is not Slot.NONE and not may_hold:
+        yield f"{new.status} with a slot ({new.slot})"
+    if new.attempt != old.attempt and old.slot is Slot.AWAITED:
+        yield "a parked job was started"
+    if new.attempt == old.attempt and new.status is Status.RUNNING and old.status is Status.QUEUED:
+        yield f"attempt {new.attempt} was started again"
+    if new.slot is Slot.HELD and old.slot is not Slot.HELD and room is Room.FULL:
+        yield "more jobs than may hold a slot"
+    if new.slot is Slot.AWAITED and old.slot is not Slot.AWAITED and room is not Room.FULL:
+        yield "parked though a slot is free"
 
 
 def _of_legs(old: Row, new: Row, step: Step) -> Iterator[str]:

@@ -10,19 +10,24 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, NamedTuple
 
-from coatcheck.core.lifecycle import TRANSITIONS, Status, Transition
-from tests.model.row import Lease, Row, Ttl, written
+from coatcheck.core.lifecycle import TRANSITIONS, Slot, Status, Transition
+from tests.model.row import Lease, Room, Row, Ttl, written
 
 SUBMITS = ("submit", "submit for later")
 MOST_MESSAGES = 2
+NOTHING = -1
 _WAITS = frozenset({Status.SCHEDULED, Status.QUEUED})
 
 
 class Worker(NamedTuple):
-    """A worker by what it believes: the attempt it holds (0: none), and whether it was told of a cancel."""
+    """A worker by what it believes: the attempt it holds (0: none), and whether it was told of a cancel.
+
+    `read` is the attempt of the row that it has read, of a job without a slot that it is about to claim or to park.
+    """
 
     attempt: int = 0
     cancel_seen: bool = False
+    read: int = NOTHING
 
 
 class Client(IntEnum):
@@ -36,23 +41,25 @@ class Client(IntEnum):
 
 
 class State(NamedTuple):
-    """Everything at one moment. `sweeper`: the move it is about to make on what it read, and that row's attempt.
+    """Everything at one moment. `sweeper`: the move it is about to make on what it read, that row's attempt and slot.
 
-    `seen` is the attempt of the row that the client has read, when it is about to cancel a job that waits.
+    `seen` is the attempt and the slot of the row that the client has read, when it is about to cancel a job that waits.
     """
 
     row: Row | None
     workers: tuple[Worker, ...]
-    sweeper: tuple[str, int] | None = None
+    sweeper: tuple[str, int, Slot] | None = None
     client: Client = Client.CONTENT
-    seen: int = 0
+    seen: tuple[int, Slot] = (0, Slot.NONE)
     messages: int = 0
+    room: Room = Room.UNLIMITED
 
 
 class Step(NamedTuple):
     """One thing that may happen. `fence` is the attempt of who does it.
 
-    `unsure`: it is a fault, or a client's whim, and nothing may count on it.
+    `unsure`: it is a fault, or a client's whim, and nothing may count on it. `slot` is what who does it has read that
+    the job has of its tenant's slots: the counts are changed by what it becomes.
     """
 
     who: str
@@ -61,20 +68,26 @@ class Step(NamedTuple):
     transition: str | None = None
     fence: int | None = None
     unsure: bool = False
+    slot: Slot | None = None
 
 
 _IDLE = Worker()
+_NOT_SEEN = (0, Slot.NONE)
 
 
 @dataclass(frozen=True, slots=True)
 class JobMachine:
-    """A job's life with so many workers, and a sweeper if it has one. `table` holds the moves by their names."""
+    """A job's life with so many workers, and a sweeper if it has one. `table` holds the moves by their names.
+
+    `limits`: its tenant may be limited in how many jobs run at once. That makes a hundred times as many states.
+    """
 
     table: Mapping[str, Transition]
     workers: int = 2
     attempts: int = 2
     legs: int = 1
     sweeper: bool = True
+    limits: bool = False
 
     def steps(self, state: State) -> Iterator[Step]:
         """All that may happen next."""
@@ -83,9 +96,10 @@ class JobMachine:
             return
         yield from _time(state, state.row)
         yield from _messages(state)
+        if self.limits:
+            yield from _others(state, state.row)
         for worker in dict.fromkeys(state.workers):
-            play = self._works if worker.attempt else self._receives
-            yield from play(state, state.row, worker)
+            yield from self._plays(state, state.row, worker)
         if self.sweeper:
             yield from self._sweeps(state, state.row)
         yield from self._cancels(state, state.row)
@@ -103,19 +117,45 @@ class JobMachine:
                         "client", f"{cancel_seen}; no message is sent", state._replace(row=row), name, unsure=True
                     )
 
+    def _plays(self, state: State, row: Row, worker: Worker) -> Iterator[Step]:
+        if worker.attempt:
+            yield from self._works(state, row, worker)
+        elif worker.read is not NOTHING:
+            yield from self._takes_slot(state, row, worker)
+        elif state.messages:
+            yield from self._receives(state, row, worker)
+
     def _receives(self, state: State, row: Row, worker: Worker) -> Iterator[Step]:
-        if not state.messages:
-            return
         rest = state._replace(messages=state.messages - 1)
+        if state.room is not Room.UNLIMITED and row.status is Status.QUEUED and row.slot is Slot.NONE:
+            reads = _as(rest, worker, Worker(read=row.attempt))
+            yield Step("a worker", "reads a row whose job needs a slot", reads)
+            return
         claimed = written(self.table["claim"], row)
         if claimed is not None:
             after = _as(rest, worker, Worker(claimed.attempt))._replace(row=claimed)
-            yield Step("a worker", "claims", after, "claim")
+            yield Step("a worker", "claims", after, "claim", slot=row.slot)
             return
         released = written(self.table["release"], row)
         if released is not None:
             yield Step("a worker", "releases", state._replace(row=released), "release")
         yield Step("a worker", "finds nothing to do", rest)
+
+    def _takes_slot(self, state: State, row: Row, worker: Worker) -> Iterator[Step]:
+        """It claims the job with a slot, or parks it. If the row has changed meanwhile, its message comes again."""
+        idle = _as(state, worker, _IDLE)
+        yield Step("a worker", "dies before it takes a slot", idle, unsure=True)
+        claimed = written(self.table["claim a slot"], row, worker.read, room=state.room)
+        parked = written(self.table["park"], row, worker.read, room=state.room)
+        if claimed is not None:
+            # it writes the attempt after the one that it has read
+            claimed = claimed._replace(attempt=worker.read + 1)
+            after = _as(state, worker, Worker(claimed.attempt))._replace(row=claimed)
+            yield Step("a worker", "claims a slot", after, "claim a slot", slot=Slot.NONE)
+        if parked is not None:
+            yield Step("a worker", "parks", idle._replace(row=parked), "park", slot=Slot.NONE)
+        if claimed is None and parked is None:
+            yield Step("a worker", "takes no slot", _messaged(idle))
 
     def _works(self, state: State, row: Row, worker: Worker) -> Iterator[Step]:
         yield Step("a worker", "dies; its message comes again", _as(_messaged(state), worker, _IDLE), unsure=True)
@@ -151,14 +191,20 @@ class JobMachine:
         self, state: State, row: Row, worker: Worker, transition: str, more: Mapping[str, Any]
     ) -> Iterator[Step]:
         fence = worker.attempt
+        slot = row.slot
         settled = written(self.table[transition], row, fence, **more)
         if settled is not None:
             waking = _messaged(state) if settled.status is Status.QUEUED else state
             yield Step(
-                "a worker", f"makes {transition!r}", _as(waking, worker, _IDLE)._replace(row=settled), transition, fence
+                "a worker",
+                f"makes {transition!r}",
+                _as(waking, worker, _IDLE)._replace(row=settled),
+                transition,
+                fence,
+                slot=slot,
             )
             cancel_seen = f"makes {transition!r}, and hears no answer"
-            yield Step("a worker", cancel_seen, state._replace(row=settled), transition, fence, unsure=True)
+            yield Step("a worker", cancel_seen, state._replace(row=settled), transition, fence, unsure=True, slot=slot)
         elif row.status is Status.CANCELING and row.attempt == fence and not worker.cancel_seen:
             heard = _as(state, worker, worker._replace(cancel_seen=True))
             yield Step("a worker", f"may not make {transition!r}, since a cancel came before", heard, fence=fence)
@@ -167,38 +213,41 @@ class JobMachine:
 
     def _sweeps(self, state: State, row: Row) -> Iterator[Step]:
         if state.sweeper is None:
-            if row.status in _WAITS:
+            if row.status in _WAITS and row.slot is not Slot.AWAITED:
                 yield Step("the sweeper", "sends a message", _messaged(state))
-            for transition in _due(row):
-                about_to = state._replace(sweeper=(transition, row.attempt))
+            for transition in _due(row, state.room):
+                about_to = state._replace(sweeper=(transition, row.attempt, row.slot))
                 yield Step("the sweeper", f"has read the row and is about to make {transition!r}", about_to)
             return
-        transition, fence = state.sweeper
+        transition, fence, slot = state.sweeper
         idle = state._replace(sweeper=None)
-        swept = written(self.table[transition], row, fence, sweeper=True)
+        swept = written(self.table[transition], row, fence, sweeper=True, slot=slot, room=state.room)
         if swept is None:
             yield Step("the sweeper", f"may not make {transition!r}", idle)
             return
         waking = _messaged(idle) if swept.status is Status.QUEUED else idle
-        yield Step("the sweeper", f"makes {transition!r}", waking._replace(row=swept), transition, fence)
+        yield Step("the sweeper", f"makes {transition!r}", waking._replace(row=swept), transition, fence, slot=slot)
 
     def _cancels(self, state: State, row: Row) -> Iterator[Step]:
         if state.client is Client.CONTENT:
             wish = _CLIENT_CALLS.get(row.status, Client.ANSWERED)
-            seen = row.attempt if wish is Client.CANCELS_WAITING else 0
+            seen = (row.attempt, row.slot) if wish is Client.CANCELS_WAITING else _NOT_SEEN
             reads = state._replace(client=wish, seen=seen)
             yield Step("the client", f"reads the row to cancel: {wish.name}", reads, unsure=True)
         if state.client not in _CANCELS:
             return
         transition = _CANCELS[state.client]
-        canceled = written(self.table[transition], row, state.seen)
+        fence, slot = state.seen
+        canceled = written(self.table[transition], row, fence, slot=slot)
         if canceled is None:
-            yield Step("the client", f"may not make {transition!r}", state._replace(client=Client.CONTENT, seen=0))
+            yield Step(
+                "the client", f"may not make {transition!r}", state._replace(client=Client.CONTENT, seen=_NOT_SEEN)
+            )
             return
         answered = _CLIENT_CALLS.get(canceled.status, Client.ANSWERED)
-        yield Step(
-            "the client", f"makes {transition!r}", state._replace(row=canceled, client=answered, seen=0), transition
-        )
+        after = state._replace(row=canceled, client=answered, seen=_NOT_SEEN)
+        counted = slot if state.client is Client.CANCELS_WAITING else None
+        yield Step("the client", f"makes {transition!r}", after, transition, slot=counted)
 
 
 _CANCELS = {Client.CANCELS_WAITING: "cancel waiting", Client.REQUESTS_CANCEL: "request cancel"}
@@ -210,8 +259,10 @@ _CLIENT_CALLS = {
 }
 
 
-def _due(row: Row) -> Iterator[str]:
+def _due(row: Row, room: Room) -> Iterator[str]:
     """The moves the sweeper sees fit for the row it read. A deadline in it may pass before it acts."""
+    if row.slot is Slot.AWAITED:
+        yield "unpark" if room is Room.UNLIMITED else "wake"
     if row.status in _WAITS and row.ttl is not Ttl.NONE:
         yield "expire"
     if row.status is Status.CANCELING and row.lease is Lease.OUT:
@@ -230,6 +281,20 @@ def _time(state: State, row: Row) -> Iterator[Step]:
         yield Step("time", "the start comes", state._replace(row=row._replace(start_due=True)))
     if row.ttl is Ttl.PENDING:
         yield Step("time", "the queue_ttl passes", state._replace(row=row._replace(ttl=Ttl.PASSED)))
+
+
+def _others(state: State, row: Row) -> Iterator[Step]:
+    """The other jobs of the tenant take slots and give them back; an operator sets the limit, and clears it."""
+    if state.room is Room.FULL:
+        yield Step("another job", "gives its slot back", state._replace(room=Room.FREE))
+    if state.room is Room.FULL and row.slot is Slot.AWAITED:
+        woken = _messaged(state)._replace(row=row._replace(slot=Slot.HELD))
+        yield Step("another job", "gives its slot back, and this one is woken with it", woken, unsure=True)
+    if state.room is Room.FREE:
+        yield Step("another job", "takes the last slot", state._replace(room=Room.FULL), unsure=True)
+        yield Step("an operator", "clears the limit", state._replace(room=Room.UNLIMITED), unsure=True)
+    if state.room is Room.UNLIMITED:
+        yield Step("an operator", "sets a limit", state._replace(room=Room.FREE), unsure=True)
 
 
 def _messages(state: State) -> Iterator[Step]:

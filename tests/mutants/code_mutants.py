@@ -10,9 +10,11 @@ from typing import Any
 from coatcheck.core import due, lifecycle, webhooks
 from coatcheck.core.aws import s3, s3_keys
 from coatcheck.core.aws.call import Call
-from coatcheck.core.aws.dynamodb import job_items, job_updates, transitions
+from coatcheck.core.aws.dynamodb import job_items, transitions
 from coatcheck.core.aws.dynamodb import webhook_items as table_webhooks
+from coatcheck.core.aws.dynamodb.expressions import Expression
 from coatcheck.core.aws.dynamodb.keys import JobKey
+from coatcheck.core.aws.dynamodb.row_writes import RowWrite
 from coatcheck.core.aws.sqs import delete
 from coatcheck.core.clock import DAY, HOUR
 from coatcheck.core.ids import make_id
@@ -175,11 +177,11 @@ def _any_id(_: Any) -> Any:
 
 
 def _whichever_job() -> None:
-    def unfenced(_: Any) -> Any:
-        return lambda table, job, e, holds: transitions._update(table, JobKey(job.tenant, job.id), e, [f"({holds})"])
+    def unfenced(cls: Any, table: str, job: Job, e: Expression, holds: str) -> RowWrite:
+        made: RowWrite = cls(table, JobKey(job.tenant, job.id), e, (f"({holds})",))
+        return made
 
-    for module in (transitions, job_updates):
-        patched(module, "update_if", unfenced)()
+    _put(RowWrite, "of", classmethod(unfenced))
 
 
 MUTANTS = (

@@ -9,7 +9,7 @@ from typing import Any
 from coatcheck.core import due
 from coatcheck.core.aws import s3_keys
 from coatcheck.core.aws.call import AwsError, Call
-from coatcheck.core.aws.dynamodb import job_items, job_updates, transitions, webhook_items
+from coatcheck.core.aws.dynamodb import job_items, job_updates, row_writes, transitions, webhook_items
 from coatcheck.core.aws.dynamodb.item_size import MAX_RESULT_IN_ROW
 from coatcheck.core.aws.dynamodb.keys import JobKey
 from coatcheck.core.aws.flow import Flow
@@ -141,7 +141,8 @@ MUTANTS = (
     Mutant("an upload can be completed once", patch=patched(direct_uploads, "_is_stored", lambda _: _never_stored)),
     Mutant("a heartbeat ends with any error that is not AWS's", patch=_heartbeat_dies),
     Mutant(
-        "what a newer version wrote is written over", patch=patched(transitions, "SCHEMA", lambda _: "no_attribute")
+        "what a newer version wrote is written over",
+        patch=patched(row_writes, "is_known", lambda _: lambda e: f"attribute_not_exists({e.name('no_attribute')})"),
     ),
     Mutant(
         "a row is put off whatever has happened to it", patch=patched(job_updates, "postpone", _whatever_stands_there)

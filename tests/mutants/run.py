@@ -22,6 +22,7 @@ from tests.mutants import (
     leg_mutants,
     lifecycle_mutants,
     maintenance_mutants,
+    slot_mutants,
     supervisor_mutants,
     sweeper_mutants,
 )
@@ -35,6 +36,7 @@ MUTANTS = {
         *code_mutants.MUTANTS,
         *leg_mutants.MUTANTS,
         *maintenance_mutants.MUTANTS,
+        *slot_mutants.MUTANTS,
         *sweeper_mutants.MUTANTS,
         *supervisor_mutants.MUTANTS,
     )

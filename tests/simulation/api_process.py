@@ -18,11 +18,12 @@ from tests.simulation.actors import DEPLOYMENT
 from tests.simulation.faults import ODD
 from tests.simulation.faulty_transport import SimulatedTransport
 from tests.simulation.scheduler import Process
+from tests.simulation.slots import TENANT
 from tests.simulation.world import World
 
 T = TypeVar("T")
 
-TENANT = "tenant"
+__all__ = ["TENANT"]
 
 
 class AsyncBytes:

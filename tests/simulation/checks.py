@@ -25,6 +25,7 @@ from tests.simulation.item_kinds import forgets_unknown, is_backlog, is_newer
 from tests.simulation.model import Model
 from tests.simulation.runner_deaths import RunnerDeaths
 from tests.simulation.scheduler import Process, Scheduler
+from tests.simulation.slots import TENANT, SlotChecks
 
 STUCK_AFTER = 8 * HOUR
 """Longer than all the waits together that a job of the simulation may ask for."""
@@ -82,6 +83,7 @@ class Checks:
         self.deleted_endpoints: dict[str, int] = {}
         self.made: dict[AttemptKey, bytes] = {}
         self.artifacts = ExpectedArtifacts()
+        self.slots = SlotChecks(model, TENANT)
         self._claims: dict[AttemptKey, tuple[int, Job]] = {}
         self._running: dict[AttemptKey, Process] = {}
         self._holders: dict[AttemptKey, Process] = {}
@@ -144,6 +146,7 @@ class Checks:
             return
         if after is None:
             self.current.pop(key[0].partition("#")[2], None)
+            self.slots.removed(key[0].partition("#")[2])
         elif before is not None and is_newer(before):
             if before != after:
                 self.violation(f"{self.actor.name} wrote over {key}, which a newer version wrote")
@@ -163,6 +166,8 @@ class Checks:
         for broken in broken_invariants(new):
             self.violation(broken)
         old = self.rows.get(incarnation)
+        for wrong in self.slots.written(old, new, self._scheduler.now):
+            self.violation(wrong)
         told_of = self.first[incarnation].notify if old is not None else new.notify
         if new.due_at is not None and new.due_at < (new.expires_at or 0) and not told_of:
             self.violation(f"{new.id} is {new.status} and is looked after before its retention is over")

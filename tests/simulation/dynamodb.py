@@ -74,6 +74,28 @@ class Table:
         self.write(key, after, now)
         return {"Attributes": after} if params.get("ReturnValues") == "ALL_NEW" else {}
 
+    def transact_write_items(self, params: Params, now: int) -> Any:
+        """TransactWriteItems, of updates of different items: all of them, or none."""
+        updates = [entry["Update"] for entry in params["TransactItems"]]
+        keys = [_key(one["Key"]) for one in updates]
+        if len(set(keys)) < len(keys):
+            raise Refusal("ValidationException")
+        reasons = [self._reason(one) for one in updates]
+        if any(reason["Code"] != "None" for reason in reasons):
+            raise Refusal("TransactionCanceledException", CancellationReasons=reasons)
+        for one in updates:
+            self.update_item(one, now)
+        return {}
+
+    def _reason(self, params: Params) -> dict[str, Any]:
+        """Why an update of a transaction is not made."""
+        try:
+            self._check(params, self.items.get(_key(params["Key"])))
+        except Refusal as refusal:
+            item = {"Item": refusal.response["Item"]} if "Item" in refusal.response else {}
+            return {"Code": "ConditionalCheckFailed", **item}
+        return {"Code": "None"}
+
     def delete_item(self, params: Params, now: int) -> Any:
         """DeleteItem."""
         key = _key(params["Key"])
@@ -234,6 +256,7 @@ _OPERATIONS: Mapping[str, Callable[[Table, Params, int], Any]] = {
     "PutItem": Table.put_item,
     "UpdateItem": Table.update_item,
     "DeleteItem": Table.delete_item,
+    "TransactWriteItems": Table.transact_write_items,
     "GetItem": Table.get_item,
     "BatchGetItem": Table.batch_get_item,
     "BatchWriteItem": Table.batch_write_item,

@@ -46,6 +46,12 @@ class FaultHistory:
         """A process was started."""
         self._processes.append(process)
 
+    @property
+    def skew(self) -> int:
+        """How far the clocks of two processes are apart at most."""
+        offsets = [process.offset for process in self._processes]
+        return max(offsets) - min(offsets)
+
     def died(self, process: Process) -> None:
         """A process ended."""
         self._died[process] = self._scheduler.now

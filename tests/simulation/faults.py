@@ -50,7 +50,7 @@ ODD = (MemoryError, RecursionError, UnicodeError)
 """What any line may raise, and AWS does not."""
 
 HEARTBEAT = "heartbeat"
-AIMED_AT = (HEARTBEAT, HEARTBEAT, HEARTBEAT, "UpdateItem", "PutItem", "Query", "DeleteObjects")
+AIMED_AT = (HEARTBEAT, HEARTBEAT, HEARTBEAT, "UpdateItem", "TransactWriteItems", "PutItem", "Query", "DeleteObjects")
 """Operations, but for the heartbeats, which are too many to be hit otherwise."""
 
 OF_MESSAGES = (Fault.MESSAGE_LOST, Fault.MESSAGE_LATE)

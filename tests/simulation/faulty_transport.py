@@ -56,8 +56,9 @@ class SimulatedTransport:
         if getattr(call, "urgent", False):
             lasting = min(lasting, URGENT_FAILS_WITHIN)
         self._world.trouble(self._process, lasting)
-        if call.operation == "UpdateItem":
-            _, _, job_id = call.params["Key"]["pk"]["S"].partition("#")
+        if call.operation in {"UpdateItem", "TransactWriteItems"}:
+            written = call.params if call.operation == "UpdateItem" else call.params["TransactItems"][0]["Update"]
+            _, _, job_id = written["Key"]["pk"]["S"].partition("#")
             self._world.checks.fault_history.hindered(self._process, job_id, lasting)
         self._world.sleep(lasting)
 

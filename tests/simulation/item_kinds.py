@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from coatcheck.core.aws.dynamodb.compatibility import SCHEMA
+from coatcheck.core.aws.dynamodb.compatibility import KNOWN_SCHEMA, SCHEMA
 from coatcheck.core.aws.dynamodb.keys import JOB, Item
 from coatcheck.core.lifecycle import Status
 
@@ -22,7 +22,10 @@ def forgets_unknown(before: Item, after: Item) -> bool:
 
 def is_newer(item: Item) -> bool:
     """Whether only a newer version can read a job's row."""
-    return item["sk"]["S"] == JOB and (SCHEMA in item or item["status"]["S"] not in _STATUSES)
+    if item["sk"]["S"] != JOB:
+        return False
+    schema = int(item[SCHEMA]["N"]) if SCHEMA in item else 0
+    return schema > KNOWN_SCHEMA or item["status"]["S"] not in _STATUSES
 
 
 def is_backlog(item: Item) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from pydantic import BaseModel
 
@@ -20,6 +21,7 @@ from coatcheck.core.webhooks import EVENTS
 from tests.simulation.clients import ClientScript
 from tests.simulation.fault_history import AttemptKey
 from tests.simulation.scheduler import Process
+from tests.simulation.slots import with_type
 from tests.simulation.world import World
 
 
@@ -39,7 +41,8 @@ class JobPlan(BaseModel):
 
 
 JOB_TYPE = JobType("sim.job", JobPlan, Result, timeout=2000, max_attempts=4, retry=RetryPolicy(base=2, cap=60))
-CATALOG: Catalog = catalog(JOB_TYPE)
+OTHER_TYPE = replace(JOB_TYPE, name="sim.other")
+CATALOG: Catalog = catalog(JOB_TYPE, OTHER_TYPE)
 
 _LATER = (5.0, 300.0, 1200.0, 3600.0)
 
@@ -55,7 +58,7 @@ class PlannedHandler:
 
     def handlers(self) -> Handlers:
         """What a worker is given."""
-        return {JOB_TYPE.name: Handler(JOB_TYPE, self.run)}
+        return {one.name: Handler(one, self.run) for one in (JOB_TYPE, OTHER_TYPE)}
 
     def run(self, plan: JobPlan, ctx: Context) -> Result | Continue:
         """Do the act of this attempt. Raises what it asks for."""
@@ -161,10 +164,12 @@ _OUTCOMES: Mapping[str, Callable[[PlannedHandler, Context], Result | Continue]] 
 }
 
 
-def client_script(chance: random.Random, number: int, *, long: bool = False, brief: bool = False) -> ClientScript:
+def client_script(
+    chance: random.Random, number: int, seed: int, *, long: bool = False, brief: bool = False
+) -> ClientScript:
     """A client's wish. `long`: its attempts take many beats. `brief`: it is not kept for long."""
     submit_request = SubmitRequest(
-        type=JOB_TYPE.name,
+        type=with_type(CATALOG, seed, number),
         input=_plan(chance, _LONG if long else _SHORT).model_dump(exclude_none=True),
         delay=chance.choice((5, 60, 1000, 2000)) if chance.random() < 0.2 else None,
         queue_ttl=chance.choice((1, 5, 30, 60, 400)) if chance.random() < 0.25 else None,

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from coatcheck.core.clock import HOUR, MINUTE, SECOND
 from coatcheck.core.lifecycle import Status
+from coatcheck.core.tenant_limits import TenantLimits
 from tests.simulation import foreign_rows, job_plans
 from tests.simulation.actors import ProcessStarter
 from tests.simulation.checks import STUCK_AFTER
@@ -16,6 +18,7 @@ from tests.simulation.endpoint_owner import endpoint_owner, steady
 from tests.simulation.faults import HEARTBEAT, Fault
 from tests.simulation.final_checks import final_violations
 from tests.simulation.scheduler import START, Process, Threads
+from tests.simulation.slots import TENANT, limit_changes, set_limits
 from tests.simulation.world import World
 
 BACKLOGS = 0.01
@@ -83,10 +86,11 @@ def _set_up(world: World, *, apart: bool) -> None:
     if chance.random() < 0.2:
         steady(world)
         processes.start("owner", offset(), endpoint_owner(world, job_plans.CATALOG))
+    _limit(world)
     world.brief = chance.random() < 0.25
     for number in range(chance.randint(3, 6)):
         client_script = job_plans.client_script(
-            chance, number, long=world.fault_injector.aimed_at == HEARTBEAT, brief=world.brief
+            chance, number, world.seed, long=world.fault_injector.aimed_at == HEARTBEAT, brief=world.brief
         )
         client_script.at += START
         processes.start(f"api{number}", offset(), client(world, job_plans.CATALOG, client_script))
@@ -94,6 +98,18 @@ def _set_up(world: World, *, apart: bool) -> None:
             processes.start(f"api{number}again", offset(), again(world, job_plans.CATALOG, client_script))
     if world.brief:
         _delete_expired(world)
+
+
+def _limit(world: World) -> None:
+    """Set and change the limits of the tenant."""
+
+    def change(limits: TenantLimits) -> None:
+        world.checks.actor = Process("operator")
+        set_limits(world.model, TENANT, limits, world.now)
+        world.checks.slots.changed(limits, world.now)
+
+    for one in limit_changes(world.seed, list(job_plans.CATALOG)):
+        world.scheduler.at(START + one.after, partial(change, one.limits))
 
 
 def _delete_expired(world: World) -> None:
@@ -125,6 +141,8 @@ def _end_when_done(world: World) -> None:
 
     def look() -> None:
         nonlocal ends_at
+        for idle in world.checks.slots.idle(world.now, world.calm_from, world.checks.fault_history.skew):
+            world.checks.violation(idle)
         world.checks.stuck(since=max(world.calm_from, START + 40 * MINUTE))
         left = not world.checks.all_done() or not world.checks.all_swept(expired=world.brief)
         waiting = world.calm_from > world.now or world.fault_injector.is_active(world.now) or left

@@ -20,6 +20,8 @@ def subject(call: Call[Any]) -> str:
     params = call.params
     match call.service:
         case "dynamodb":
+            if call.operation == "TransactWriteItems":
+                params = params["TransactItems"][0]["Update"]
             key = params.get("Key") or params.get("Item")
             named = f"{key['pk']['S']}/{key['sk']['S']}" if key else ""
             return f"{named} {_assigned(params)}".strip()

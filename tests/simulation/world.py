@@ -109,6 +109,8 @@ class World:
             raise
         if "MessageAttributes" in call.params and not self.fault_injector.counts[Fault.ODD]:
             self.checks.violation(f"{process.name} puts a message aside: {call.params['MessageAttributes']}")
+        for wrong in self.checks.slots.miscounted():
+            self.checks.violation(f"{process.name}, {call.operation}: {wrong}")
         if call.operation in {"SendMessage", "SendMessageBatch", "ChangeMessageVisibility"}:
             self._wake_pollers()
         if self._trace is not None:

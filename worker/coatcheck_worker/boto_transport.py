@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import random
 from typing import Any, Protocol, TypeVar, cast
 from urllib.parse import urlsplit
 
@@ -13,6 +14,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
 from coatcheck.core.aws.call import AwsRefused, AwsUnavailable, Call, Service, error_from
+from coatcheck.core.aws.conflicts import RETRY_EVENT, retry_delay
 
 T = TypeVar("T")
 
@@ -49,6 +51,7 @@ class BotoTransport:
             name: session.client(name, endpoint_url=endpoint_url, config=client_config())
             for name in ("dynamodb", "sqs", "secretsmanager")
         }
+        self._clients["dynamodb"].meta.events.register(RETRY_EVENT, functools.partial(retry_delay, roll=random.random))
         self._clients["s3"] = _s3(session, endpoint_url)
         # the only urgent call is the heartbeat, which writes to the table
         self._urgent: dict[Service, Any] = {

@@ -9,6 +9,7 @@ from typing import Protocol, TypeAlias, TypeVar
 
 from coatcheck.core.settings import Settings
 from coatcheck_worker.boto_transport import Transport
+from coatcheck_worker.limits_cache import LimitsCache
 from coatcheck_worker.runners import NoRunners, Runners
 from coatcheck_worker.s3_signing import Sign, sign_nothing
 from coatcheck_worker.secret_cache import SecretCache
@@ -47,6 +48,7 @@ class Dependencies:
 
     `runners` run the handlers, `sign` signs their requests to S3. `ticker` drives the heartbeat of an attempt. The
     sweeper processes rows through `parallel_map`. `secrets` keeps those that handlers asked for.
+    `limits` are those of tenants.
     """
 
     transport: Transport
@@ -58,6 +60,7 @@ class Dependencies:
     ticker: Ticker = tick_in_thread
     parallel_map: ParallelMap = sequential_map
     secrets: SecretCache = field(default_factory=SecretCache)
+    limits: LimitsCache = field(default_factory=LimitsCache)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,10 @@ from coatcheck.core.ids import make_id
 from coatcheck.core.job import JSON, Blob, Job
 from coatcheck.core.messages import JobMessage
 from coatcheck.core.settings import Settings
+from coatcheck.core.tenant_limits import NO_LIMITS, TenantLimits
 from coatcheck_worker.boto_transport import Transport
 from coatcheck_worker.dependencies import Dependencies, Disposition
+from coatcheck_worker.limits_cache import LimitsCache
 from coatcheck_worker.supervisor.claim import AttemptCallback, run_job
 from coatcheck_worker.sweep import sweep
 from tests.direct_runners import DirectRunners
@@ -50,14 +52,22 @@ class Clock:
         return system_clock() + self.ahead
 
 
+class NoLimits(LimitsCache):
+    """Knows without a read that there are none: the calls of a worker are those that its job needs."""
+
+    def get(self, transport: Transport, table: str, tenant: str, *, now: int) -> TenantLimits:  # noqa: ARG002
+        return NO_LIMITS
+
+
 @dataclass
 class WorkerHarness:
-    """One tenant's jobs, and a worker whose handler the test chooses."""
+    """One tenant's jobs, and a worker whose handler the test chooses. It reads no limits, unless it is `limited`."""
 
     transport: Transport
     settings: Settings
     tenant: str
     clock: Clock = field(default_factory=Clock)
+    limited: bool = False
 
     def dependencies(
         self, run: Callable[..., Any], transport: Transport | None = None, output: type[Any] = Number
@@ -66,7 +76,8 @@ class WorkerHarness:
         job_type = JobType("test.job", Number, output, timeout=60, max_attempts=3, retry=policy)
         used = transport or self.transport
         runners = DirectRunners({job_type.name: Handler(job_type, run)}, used, self.clock)
-        return Dependencies(used, self.settings, self.clock, roll=lambda: 0.5, runners=runners)
+        limits = LimitsCache() if self.limited else NoLimits()
+        return Dependencies(used, self.settings, self.clock, roll=lambda: 0.5, runners=runners, limits=limits)
 
     def submit(self, value: Any = None, **changes: Any) -> Job:
         now = self.clock()

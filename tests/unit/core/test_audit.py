@@ -21,6 +21,7 @@ from coatcheck.core.aws.dynamodb.keys import JobKey
 from coatcheck.core.job import Blob, Job, JobError, JobEvent
 from coatcheck.core.lifecycle import CANCEL, FAIL, SUCCEED, TIME_OUT, TRANSITIONS, Status
 from coatcheck.core.log import JsonFormatter, TextFormatter, add_to_log_context, extra_of, log_context
+from coatcheck.core.slots import Caps
 from coatcheck.core.trace import trace_id
 from tests.job_rows import make_job
 from tests.log_lines import log_lines
@@ -47,7 +48,17 @@ EVENTS = {transition.name: transition.event for transition in TRANSITIONS if tra
 
 
 def test_every_transition_is_recorded_here() -> None:
-    assert MOVES.keys() == EVENTS.keys()
+    assert MOVES.keys() | {"claim a slot"} == EVENTS.keys()
+
+
+def test_a_claim_with_a_slot_is_recorded_as_a_claim() -> None:
+    call = transitions.claim_slot("t", JOB, Caps(tenant=1), now=NOW, lease=1, owner="o")
+    no_slot = {"CancellationReasons": [{"Code": "None"}, {"Code": "ConditionalCheckFailed"}]}
+    with log_lines() as lines:
+        call.read({})
+        call.expected_errors["TransactionCanceledException"](no_slot)
+    (entry,) = lines.audit()
+    assert (entry["action"], entry["status"], entry["attempt"]) == ("job.started", "running", JOB.attempt + 1)
 
 
 @pytest.mark.parametrize("name", MOVES)

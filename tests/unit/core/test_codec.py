@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from coatcheck.core.aws.dynamodb.codec import decode_job, encode_job
 from coatcheck.core.aws.dynamodb.item_size import item_size
 from coatcheck.core.job import JSON, Blob, Job, JobError, JobEvent, Legs, Progress
-from coatcheck.core.lifecycle import Status
+from coatcheck.core.lifecycle import Slot, Status
+from coatcheck.core.priority import Priority
 
 NAMES = st.text(string.ascii_letters + string.digits + "_-", min_size=1, max_size=60)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
@@ -65,6 +66,9 @@ JOBS = st.builds(
     meant=st.none() | st.binary(min_size=16, max_size=16),
     legs=st.builds(Legs, TIMES, TIMES, TIMES, TIMES),
     counted=st.lists(st.sampled_from(["waiting", "stored", "later"]), max_size=2).map(tuple),
+    priority=st.sampled_from(Priority),
+    slot=st.sampled_from(Slot),
+    home_shard=st.none() | NAMES,
 )
 
 
@@ -132,4 +136,7 @@ FULL = Job(
     counted=("waiting",),
     legs=Legs(2, last=2, kept=1, artifacts=1),
     meant=b"m" * 16,
+    priority=Priority.HIGH,
+    slot=Slot.HELD,
+    home_shard="due-12",
 )

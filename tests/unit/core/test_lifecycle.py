@@ -6,12 +6,17 @@ import pytest
 
 from coatcheck.core.lifecycle import (
     CLAIM,
+    CLAIM_SLOT,
+    PARK,
     RENEW_LEASE,
     SUBMIT,
     SUBMIT_FOR_LATER,
     TRANSITIONS,
+    UNPARK,
+    WAKE,
     Guard,
     Phase,
+    Slot,
     Status,
     Transition,
 )
@@ -58,16 +63,34 @@ def test_the_sweeper_takes_a_job_only_from_a_worker_whose_lease_is_out(transitio
 
 
 def test_only_a_claim_starts_an_attempt() -> None:
-    assert [transition for transition in TRANSITIONS if transition.target is Status.RUNNING] == [CLAIM]
+    assert [transition for transition in TRANSITIONS if transition.target is Status.RUNNING] == [CLAIM, CLAIM_SLOT]
     assert Guard.ATTEMPTS_LEFT in CLAIM.sources[Status.RUNNING]
 
 
 def test_a_claim_starts_nothing_early_or_late() -> None:
-    assert CLAIM.sources[Status.QUEUED] == {Guard.START_DUE, Guard.WITHIN_TTL}
+    for claim in (CLAIM, CLAIM_SLOT):
+        assert claim.sources[Status.QUEUED] >= {Guard.START_DUE, Guard.WITHIN_TTL}
 
 
-def test_every_move_but_a_beat_is_told_in_the_history() -> None:
-    assert [transition for transition in TRANSITIONS if transition.event is None] == [RENEW_LEASE]
+def test_every_move_that_changes_the_status_is_told_in_the_history() -> None:
+    untold = [transition for transition in TRANSITIONS if transition.event is None]
+    assert untold == [PARK, WAKE, UNPARK, RENEW_LEASE]
+    assert {transition.target for transition in untold} == {None}
+
+
+@pytest.mark.parametrize("transition", TRANSITIONS, ids=lambda transition: transition.name)
+def test_no_job_leaves_its_attempt_with_a_slot(transition: Transition) -> None:
+    """A slot that is given back by nobody is lost: the counts do not find out by themselves."""
+    leaves = transition.target is not None and not transition.target.active
+    may_have_one = set(transition.sources) - {Status.SCHEDULED}
+    assert transition.slot is Slot.NONE or not (leaves and may_have_one)
+
+
+@pytest.mark.parametrize("transition", [m for m in TRANSITIONS if m.slot], ids=lambda transition: transition.name)
+def test_the_slot_that_is_counted_is_the_one_that_the_job_has(transition: Transition) -> None:
+    """Every move that changes it changes the version and, but for a parked job, the attempt."""
+    for status, guards in transition.sources.items():
+        assert status is Status.SCHEDULED or guards & {Guard.FENCE, Guard.UNCHANGED}
 
 
 def test_a_job_begins_queued_or_scheduled() -> None:

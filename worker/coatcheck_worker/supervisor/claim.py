@@ -18,6 +18,7 @@ from coatcheck_worker import sweep
 from coatcheck_worker.dependencies import Ack, DeadLetter, Dependencies, Disposition, Redeliver
 from coatcheck_worker.supervisor import settle
 from coatcheck_worker.supervisor.attempt import JobAttempt
+from coatcheck_worker.supervisor.slots import claim_or_park
 
 AttemptCallback = Callable[[JobAttempt | None], None]
 
@@ -53,18 +54,21 @@ def run_job(
 
 def _claim(dependencies: Dependencies, key: JobKey) -> transitions.TransitionOutcome:
     owner = secrets.token_urlsafe(9)
-    table, lease = dependencies.settings.table, dependencies.settings.lease_ms
-    outcome = dependencies.transport.send(
-        transitions.claim(table, key, now=dependencies.clock(), lease=lease, owner=owner)
-    )
+    outcome = _try_claim(dependencies, key, owner)
     if isinstance(outcome, transitions.TransitionRefused) and _release_if_due(dependencies, key, outcome.job):
-        outcome = dependencies.transport.send(
-            transitions.claim(table, key, now=dependencies.clock(), lease=lease, owner=owner)
-        )
+        outcome = _try_claim(dependencies, key, owner)
     if isinstance(outcome, transitions.TransitionRefused) and outcome.job and outcome.job.owner == owner:
         # this is our own claim: its reply was lost, and the SDK repeated it
         return outcome.job
     return outcome
+
+
+def _try_claim(dependencies: Dependencies, key: JobKey, owner: str) -> transitions.TransitionOutcome:
+    transport, settings, now = dependencies.transport, dependencies.settings, dependencies.clock()
+    limits = dependencies.limits.get(transport, settings.table, key.tenant, now=now)
+    if limits.caps_running:
+        return claim_or_park(dependencies, key, limits, owner=owner)
+    return transport.send(transitions.claim(settings.table, key, now=now, lease=settings.lease_ms, owner=owner))
 
 
 def _release_if_due(dependencies: Dependencies, key: JobKey, job: Job | None) -> bool:
@@ -80,6 +84,9 @@ def _disposition_of_unclaimed(dependencies: Dependencies, key: JobKey, job: Job 
     """The disposition of a message whose job cannot be claimed now."""
     if job is None:
         return DeadLetter(f"names {key.id}, which is not there")
+    if job.parked:
+        # it is sent another message when it is woken
+        return Ack()
     match job.status:
         case Status.SCHEDULED | Status.QUEUED if not job.queue_ttl_passed(dependencies.clock()):
             delay = due.message_delay(now=dependencies.clock(), start_at=job.start_at)

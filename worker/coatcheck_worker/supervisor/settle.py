@@ -11,7 +11,7 @@ from coatcheck.core.aws.dynamodb import transitions
 from coatcheck.core.aws.dynamodb.history import put_history_page
 from coatcheck.core.aws.flow import run
 from coatcheck.core.clock import DAY, SECOND, milliseconds
-from coatcheck.core.flows.notify import notify_deliverer
+from coatcheck.core.flows.follow_up import follow_up
 from coatcheck.core.job import Blob, Job, JobError
 from coatcheck.core.lifecycle import FAIL, SUCCEED, TIME_OUT, Status, Transition
 from coatcheck_worker.dependencies import Ack, Dependencies, Disposition, Redeliver
@@ -181,7 +181,7 @@ def _commit(dependencies: Dependencies, job: Job, transition: Call[transitions.T
     outcome = dependencies.transport.send(transition)
     if isinstance(outcome, Job):
         log.info("%s is %s after attempt %d", job.id, outcome.status, job.counted_attempt)
-        run(dependencies.transport, notify_deliverer(dependencies.settings, outcome))
+        _follow_up(dependencies, job, outcome)
         return True
     row = outcome.job
     if row is None or (row.attempt, row.created_at) != (job.attempt, job.created_at):
@@ -193,13 +193,17 @@ def _commit(dependencies: Dependencies, job: Job, transition: Call[transitions.T
         )
         log.info("%s is canceled after attempt %d", job.id, job.counted_attempt)
         if isinstance(canceled, Job):
-            run(dependencies.transport, notify_deliverer(dependencies.settings, canceled))
+            _follow_up(dependencies, job, canceled)
         return False
     # The row already left this attempt: the reply to our own write was lost and the write repeated, or the sweeper was
     # faster. A success can only be our own, since only the holder of the fence can write one.
     log.info("%s was already %s after attempt %d", job.id, row.status, job.counted_attempt)
-    run(dependencies.transport, notify_deliverer(dependencies.settings, row))
+    _follow_up(dependencies, job, row)
     return _was_our_write(row.status)
+
+
+def _follow_up(dependencies: Dependencies, before: Job, after: Job) -> None:
+    run(dependencies.transport, follow_up(dependencies.settings, before, after, now=dependencies.clock()))
 
 
 def _was_our_write(status: Status) -> bool:

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from coatcheck.core.aws.dynamodb.due_index import due_jobs
+from coatcheck.core.aws.dynamodb.slot_items import due_tenants
 from coatcheck.core.aws.dynamodb.webhook_items import due_deliveries
 from coatcheck.core.shards import ShardKind
 from coatcheck_worker.dependencies import Dependencies
-from coatcheck_worker.sweep import dead_letters, deliveries, jobs, removals
+from coatcheck_worker.sweep import dead_letters, deliveries, jobs, parked, removals
 from coatcheck_worker.sweep.due_pages import DuePages
 from coatcheck_worker.sweep.due_rows import FAILED
 from coatcheck_worker.sweep.shard_assignment import Delegate, ShardAssignment
@@ -46,7 +47,8 @@ class Pass:
 
 PASSES: Sequence[Pass] = (
     Pass(ShardKind.DUE, due_jobs, jobs.process_due, 0.4, 0.7),
-    Pass(ShardKind.DELIVERY, due_deliveries, deliveries.process_due, 0.85, 0.85),
+    Pass(ShardKind.TENANT, due_tenants, parked.process_due, 0.75, 0.78),
+    Pass(ShardKind.DELIVERY, due_deliveries, deliveries.process_due, 0.88, 0.88),
     Pass(ShardKind.REMOVAL, due_jobs, removals.process_due, 0.95, 0.95),
 )
 

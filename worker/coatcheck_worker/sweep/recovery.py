@@ -9,13 +9,13 @@ from coatcheck.core.aws.enqueue import enqueue_job
 from coatcheck.core.aws.flow import run
 from coatcheck.core.clock import SECOND
 from coatcheck.core.flows.count_job import stopped_waiting
-from coatcheck.core.flows.notify import notify_deliverer
+from coatcheck.core.flows.follow_up import follow_up
 from coatcheck.core.job import Job, JobError
 from coatcheck.core.lifecycle import FAIL, TIME_OUT, Status
 from coatcheck_worker.dependencies import Dependencies
 from coatcheck_worker.ticker import RENEWALS_PER_LEASE
 
-GIVEN_UP, REQUEUED, CANCELED = "given up", "requeued", "canceled"
+GIVEN_UP, REQUEUED, CANCELED, EXPIRED = "given up", "requeued", "canceled", "expired"
 ENDED = frozenset({GIVEN_UP, REQUEUED, CANCELED})
 """Outcomes after which a lost worker's attempt is over: what it left in the bucket can be removed."""
 
@@ -26,11 +26,9 @@ def expire(dependencies: Dependencies, job: Job) -> str:
     outcome = dependencies.transport.send(
         transitions.expire(dependencies.settings.table, job, now=dependencies.clock(), error=error)
     )
-    if not isinstance(outcome, Job):
-        return "too late"
-    run(dependencies.transport, stopped_waiting(dependencies.settings.table, outcome))
-    run(dependencies.transport, notify_deliverer(dependencies.settings, outcome))
-    return "expired"
+    if isinstance(outcome, Job):
+        run(dependencies.transport, stopped_waiting(dependencies.settings.table, outcome))
+    return _outcome_name(dependencies, job, outcome, EXPIRED)
 
 
 def take_over(dependencies: Dependencies, job: Job) -> str:
@@ -51,7 +49,7 @@ def take_over(dependencies: Dependencies, job: Job) -> str:
         outcome = dependencies.transport.send(
             transitions.settle(table, job, transition, now=now, error=error, sweeper=True)
         )
-        return _canceled_meanwhile(dependencies, outcome) or _outcome_name(dependencies, outcome, GIVEN_UP)
+        return _canceled_meanwhile(dependencies, outcome) or _outcome_name(dependencies, job, outcome, GIVEN_UP)
     if transitions.must_spill(job):
         dependencies.transport.send(put_history_page(table, job))
     outcome = dependencies.transport.send(
@@ -59,7 +57,7 @@ def take_over(dependencies: Dependencies, job: Job) -> str:
     )
     if isinstance(outcome, Job):
         _send(dependencies, outcome)
-    return _canceled_meanwhile(dependencies, outcome) or _outcome_name(dependencies, outcome, REQUEUED)
+    return _canceled_meanwhile(dependencies, outcome) or _outcome_name(dependencies, job, outcome, REQUEUED)
 
 
 def finish_cancel(dependencies: Dependencies, job: Job) -> str:
@@ -70,7 +68,7 @@ def finish_cancel(dependencies: Dependencies, job: Job) -> str:
     outcome = dependencies.transport.send(
         transitions.cancel(dependencies.settings.table, job, now=dependencies.clock(), error=error, sweeper=True)
     )
-    return _outcome_name(dependencies, outcome, CANCELED)
+    return _outcome_name(dependencies, job, outcome, CANCELED)
 
 
 def _canceled_meanwhile(dependencies: Dependencies, outcome: transitions.TransitionOutcome) -> str | None:
@@ -95,9 +93,9 @@ def _send(dependencies: Dependencies, job: Job) -> None:
     dependencies.transport.send(enqueue_job(dependencies.settings, job))
 
 
-def _outcome_name(dependencies: Dependencies, outcome: transitions.TransitionOutcome, what: str) -> str:
-    """Name what was done, and notify the deliverer. It is "too late" if the worker was faster."""
+def _outcome_name(dependencies: Dependencies, before: Job, outcome: transitions.TransitionOutcome, what: str) -> str:
+    """Name what was done, and do what follows. It is "too late" if somebody else was faster."""
     if not isinstance(outcome, Job):
         return "too late"
-    run(dependencies.transport, notify_deliverer(dependencies.settings, outcome))
+    run(dependencies.transport, follow_up(dependencies.settings, before, outcome, now=dependencies.clock()))
     return what

@@ -10,8 +10,9 @@ from typing import Any
 from coatcheck.core.aws.dynamodb.compatibility import NewerRow, require_known
 from coatcheck.core.aws.dynamodb.keys import AttributeValue, Item, JobKey
 from coatcheck.core.job import JSON, Blob, Job, JobError, JobEvent, Legs, Progress
-from coatcheck.core.lifecycle import Status
+from coatcheck.core.lifecycle import Slot, Status
 from coatcheck.core.pack import pack, to_json, unpack
+from coatcheck.core.priority import Priority
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +134,9 @@ _CODECS: Mapping[str, Codec] = {
         lambda v: {"S": f"{v.count} {v.last} {v.kept} {v.artifacts}"},
         lambda a: Legs(*map(int, a["S"].split()[:4])),
     ),
+    "priority": Codec(lambda v: {"S": str(v)}, lambda a: Priority(a["S"])),
+    "slot": Codec(lambda v: {"S": str(v)}, lambda a: Slot(a["S"])),
+    "home_shard": _TEXT,
 }
 
 _STATUSES = frozenset(Status)
@@ -145,6 +149,8 @@ _DEFAULTS: Mapping[str, Any] = {
     "notify": (),
     "counted": (),
     "legs": Legs(),
+    "priority": Priority.NORMAL,
+    "slot": Slot.NONE,
 }
 
 
@@ -154,6 +160,11 @@ def attribute_name(field: str) -> str:
 
 
 _FIELDS = tuple((field, attribute_name(field), codec) for field, codec in _CODECS.items())
+
+
+def unset(field: str) -> Any:
+    """What a field of Job is when the row has no attribute for it."""
+    return _DEFAULTS.get(field)
 
 
 def encode_field(field: str, value: Any) -> AttributeValue:

@@ -10,10 +10,18 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, fields
 from typing import Any, ClassVar, Protocol
 
+from coatcheck.core.aws.dynamodb.expressions import Expression
 from coatcheck.core.aws.dynamodb.keys import Item
 
 SCHEMA = "schema"
-"""The attribute of an item that only versions newer than this one may read or write; this one's items have none."""
+"""The attribute that says from which version on an item may be read and written: in numbers that grow. Most have none.
+"""
+
+SLOTS_SCHEMA = 1
+"""That of the row of a job that holds or awaits a slot: whoever moves it has to change the counts of its tenant."""
+
+KNOWN_SCHEMA = SLOTS_SCHEMA
+"""The highest that this version knows."""
 
 
 class Dataclass(Protocol):
@@ -28,9 +36,14 @@ class NewerRow(Exception):
 
 def require_known(item: Item) -> Item:
     """The item itself. Raises NewerRow for one that only newer versions may read."""
-    if SCHEMA in item:
+    if SCHEMA in item and int(item[SCHEMA]["N"]) > KNOWN_SCHEMA:
         raise NewerRow(f"{item['sk']['S']} of {item['pk']['S']} was written by a newer version of the service")
     return item
+
+
+def is_known(e: Expression) -> str:
+    """The condition that an item has not become one that only newer versions may write."""
+    return f"(attribute_not_exists({e.name(SCHEMA)}) OR {e.name(SCHEMA)} <= {e.number(KNOWN_SCHEMA)})"
 
 
 def to_saved(value: Dataclass, *, but: Collection[str] = ()) -> dict[str, Any]:

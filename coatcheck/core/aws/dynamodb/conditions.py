@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from coatcheck.core.aws.dynamodb.expressions import Expression
 from coatcheck.core.job import Job
-from coatcheck.core.lifecycle import Guard, Transition
+from coatcheck.core.lifecycle import Guard, Slot, Transition
 
 T = TypeVar("T")
 
@@ -48,7 +48,13 @@ _GUARDS: Mapping[Guard, Callable[[Expression, Actor], str]] = {
     Guard.LEASE_NOT_SHORTENED: lambda e, actor: (
         f"{e.name('lease_until')} <= {e.number(_needed(actor.lease_until, 'the lease it asks for'))}"
     ),
+    Guard.NOT_PARKED: lambda e, _: (
+        f"(attribute_not_exists({e.name('slot')}) OR {e.name('slot')} <> {e.text(Slot.AWAITED)})"
+    ),
 }
+
+OF_COUNTS = frozenset({Guard.ROOM, Guard.NO_ROOM})
+"""What is a condition on the counts of the job's tenant, in the same transaction (`slot_items.count_change`)."""
 
 
 def condition(e: Expression, transition: Transition, actor: Actor, *, sweeper: bool = False) -> str:
@@ -57,7 +63,7 @@ def condition(e: Expression, transition: Transition, actor: Actor, *, sweeper: b
         " AND ".join(
             [
                 f"{e.name('status')} = {e.text(status)}",
-                *(_GUARDS[guard](e, actor) for guard in sorted(guards)),
+                *(_GUARDS[guard](e, actor) for guard in sorted(guards - OF_COUNTS)),
             ]
         )
         for status, guards in transition.guards(sweeper=sweeper).items()

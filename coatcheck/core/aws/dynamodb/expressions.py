@@ -23,6 +23,9 @@ class Expression:
     def name(self, attribute: str) -> str:
         """The alias of an attribute."""
         alias = f"#{attribute}"
+        if not attribute.isidentifier():
+            # such as one that ends in the name of a job type
+            alias = next((known for known, name in self._names.items() if name == attribute), f"#{len(self._names)}")
         self._names[alias] = attribute
         return alias
 

@@ -16,7 +16,7 @@ from coatcheck.core.aws.dynamodb.compatibility import SCHEMA, NewerRow, require_
 from coatcheck.core.aws.dynamodb.expressions import Expression
 from coatcheck.core.aws.dynamodb.history import HISTORY_RETENTION
 from coatcheck.core.aws.dynamodb.keys import TENANT_INDEX, Item, JobKey, artifacts, job_created_at
-from coatcheck.core.aws.dynamodb.transitions import ttl
+from coatcheck.core.aws.dynamodb.row_writes import ttl
 from coatcheck.core.job import Artifact, Blob, Job
 from coatcheck.core.lifecycle import Status
 from coatcheck.core.pack import pack, to_json, unpack

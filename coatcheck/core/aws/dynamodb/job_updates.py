@@ -10,7 +10,8 @@ from coatcheck.core.aws.audited import audited
 from coatcheck.core.aws.call import Call
 from coatcheck.core.aws.dynamodb.codec import encode_events, encode_field
 from coatcheck.core.aws.dynamodb.expressions import Expression
-from coatcheck.core.aws.dynamodb.transitions import TransitionOutcome, change_by, must_spill, ttl, update_if
+from coatcheck.core.aws.dynamodb.row_writes import TransitionOutcome, change_by, ttl, update_if
+from coatcheck.core.aws.dynamodb.transitions import must_spill
 from coatcheck.core.job import Blob, Job, JobError, JobEvent
 from coatcheck.core.lifecycle import Status
 from coatcheck.core.shards import removal_shard

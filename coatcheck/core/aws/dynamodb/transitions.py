@@ -3,47 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from coatcheck.core import due
-from coatcheck.core.audit import AuditRecord, job_changed
 from coatcheck.core.aws.audited import audited
-from coatcheck.core.aws.call import AwsResponse, Call
-from coatcheck.core.aws.dynamodb.codec import attribute_name, decode_job, encode_events, encode_field
-from coatcheck.core.aws.dynamodb.compatibility import SCHEMA
-from coatcheck.core.aws.dynamodb.conditions import Actor, condition
+from coatcheck.core.aws.call import Call
+from coatcheck.core.aws.dynamodb import slot_items
+from coatcheck.core.aws.dynamodb.conditions import OF_COUNTS, Actor, condition
 from coatcheck.core.aws.dynamodb.expressions import Expression
 from coatcheck.core.aws.dynamodb.keys import JobKey
-from coatcheck.core.clock import DAY, SECOND
+from coatcheck.core.aws.dynamodb.row_writes import (
+    RowWrite,
+    SlotsChanged,
+    TransitionOutcome,
+    TransitionRefused,
+    applied,
+    change_by,
+    changed,
+    update,
+    update_by_room,
+    update_with_counts,
+)
 from coatcheck.core.job import Blob, Job, JobError, JobEvent, Legs, Progress
 from coatcheck.core.lifecycle import (
     CANCEL,
     CANCEL_WAITING,
     CLAIM,
+    CLAIM_SLOT,
     CONTINUE,
     EXPIRE,
+    PARK,
     RELEASE,
     RENEW_LEASE,
     REQUEST_CANCEL,
     RETRY,
     SUCCEED,
+    UNPARK,
+    WAKE,
+    Slot,
     Transition,
 )
 from coatcheck.core.shards import removal_shard
+from coatcheck.core.slots import Caps, Group, parked_due_at
 
-GONE_ROW_RETENTION = DAY
-"""How long the row of a job whose retention is over stays to answer 410, in milliseconds."""
+__all__ = ["SlotsChanged", "TransitionOutcome", "TransitionRefused"]
 
-
-@dataclass(frozen=True, slots=True)
-class TransitionRefused:
-    """The transition was refused: the row does not meet its condition. `job` is the row as it was, if there is one."""
-
-    job: Job | None
-
-
-TransitionOutcome = Job | TransitionRefused
 Sets = Sequence[Callable[[Expression], str]]
 
 
@@ -57,11 +62,60 @@ def _make(
     sweeper: bool = False,
     error: JobError | None = None,
 ) -> Call[TransitionOutcome]:
-    """The write of `transition`. `changes` maps fields of Job to new values, None to remove."""
-    e = _changed(transition, now=now, changes=changes, error=error)
+    """The write of `transition`. `changes` maps fields of Job to new values, None to remove.
+
+    Where it changes what the job has of its tenant's slots, it is a transaction that changes their counts too.
+    """
+    slot = _slot_after(job, transition)
+    changes = {**_of_slot(job, slot), **changes}
+    write = _row_write(table, job, transition, now=now, changes=changes, sweeper=sweeper, error=error)
+    if slot is job.slot:
+        return audited(update(write), change_by(transition.event))
+    counting = slot_items.count_change(table, job, slot, now=now)
+    after = applied(job, transition, now=now, changes=changes, error=error)
+    return audited(update_with_counts(write, counting, after), change_by(transition.event))
+
+
+def _make_by_room(
+    table: str, job: Job, transition: Transition, caps: Caps, *, now: int, changes: Mapping[str, Any]
+) -> Call[TransitionOutcome | SlotsChanged]:
+    """The write of a transition that depends on whether the tenant of `job` has a slot free, under `caps`."""
+    slot = _slot_after(job, transition)
+    changes = {**_of_slot(job, slot), **changes}
+    write = _row_write(table, job, transition, now=now, changes=changes)
+    guards = transition.sources.get(job.status, frozenset()) & OF_COUNTS
+    counting = slot_items.count_change(table, job, slot, now=now, guards=guards, caps=caps)
+    after = applied(job, transition, now=now, changes=changes)
+    return audited(update_by_room(write, counting, after), change_by(transition.event))
+
+
+def _slot_after(job: Job, transition: Transition) -> Slot:
+    return job.slot if transition.slot is None else transition.slot
+
+
+def _of_slot(job: Job, slot: Slot) -> dict[str, Any]:
+    """The changes of a row whose job gets `slot`. A job that is no longer parked returns to its usual shard."""
+    if slot is job.slot:
+        return {}
+    if slot is Slot.AWAITED:
+        shard = Group.of(job).shard(job.tenant)
+        return {"slot": slot, "home_shard": job.due_shard, "due_shard": shard, "due_at": parked_due_at(job)}
+    return {"slot": None if slot is Slot.NONE else slot, "home_shard": None, "due_shard": job.usual_shard}
+
+
+def _row_write(
+    table: str,
+    job: Job,
+    transition: Transition,
+    *,
+    now: int,
+    changes: Mapping[str, Any],
+    sweeper: bool = False,
+    error: JobError | None = None,
+) -> RowWrite:
+    e = changed(transition, now=now, changes=changes, error=error)
     actor = Actor(now, job, changes.get("lease_until"))
-    write = update_if(table, job, e, condition(e, transition, actor, sweeper=sweeper))
-    return audited(write, change_by(transition.event))
+    return RowWrite.of(table, job, e, condition(e, transition, actor, sweeper=sweeper))
 
 
 def _start(
@@ -69,72 +123,14 @@ def _start(
 ) -> Call[TransitionOutcome]:
     """The write of a transition of whichever job has the key now: a message names no more than the key.
 
-    Only for transitions that start a job. They start what is due, whichever job the message is for; the answer says
-    which.
+    Only for transitions that start a job, and leave it the slot that it has. They start what is due, whichever job the
+    message is for; the answer says which.
     """
-    e = _changed(transition, now=now, changes=changes, error=None)
+    e = changed(transition, now=now, changes=changes, error=None)
     for clause in sets:
         e.add(clause(e))
-    write = _update(table, key, e, [f"({condition(e, transition, Actor(now))})"])
-    return audited(write, change_by(transition.event))
-
-
-def change_by(event: str | None) -> Callable[[TransitionOutcome], AuditRecord | None]:
-    """What the audit log says of a write that made this event happen; nothing of one that is none, as a heartbeat."""
-
-    def describe(outcome: TransitionOutcome) -> AuditRecord | None:
-        return job_changed(event, outcome) if event and isinstance(outcome, Job) else None
-
-    return describe
-
-
-def _changed(transition: Transition, *, now: int, changes: Mapping[str, Any], error: JobError | None) -> Expression:
-    e = Expression()
-    e.assign("updated_at", {"N": str(now)})
-    e.add(f"{e.name('version')} = {e.name('version')} + {e.number(1)}")
-    if transition.target is not None:
-        e.assign("status", {"S": transition.target})
-    for field, value in changes.items():
-        e.assign(attribute_name(field), None if value is None else encode_field(field, value))
-    if "expires_at" in changes:
-        e.assign("ttl", {"N": str(ttl(changes["expires_at"]))})
-    if transition.event and "history" not in changes:
-        e.append("history", encode_events([JobEvent(transition.event, now, error)]))
-    return e
-
-
-def update_if(table: str, job: Job, e: Expression, holds: str) -> Call[TransitionOutcome]:
-    """Make the update that `e` has collected if the condition `holds`; returns the row after it, or as it was.
-
-    The row is changed only if it still belongs to the same job. An id may be used again when its job is gone, even by
-    the same call, repeated because the reply was lost.
-    """
-    created = e.value(encode_field("created_at", job.created_at))
-    same = f"{e.name(attribute_name('created_at'))} = {created}"
-    return _update(table, JobKey(job.tenant, job.id), e, [same, f"({holds})"])
-
-
-def _update(table: str, key: JobKey, e: Expression, conditions: Sequence[str]) -> Call[TransitionOutcome]:
-    """Reading the answer raises NewerRow: what a newer version wrote is never changed."""
-    params = {
-        "TableName": table,
-        "Key": key.item(),
-        "ConditionExpression": " AND ".join([f"attribute_not_exists({e.name(SCHEMA)})", *conditions]),
-        **e.update(),
-        "ReturnValues": "ALL_NEW",
-        "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
-    }
-    return Call(
-        "dynamodb",
-        "UpdateItem",
-        params,
-        read=lambda response: decode_job(response["Attributes"]),
-        expected_errors={"ConditionalCheckFailedException": _transition_refused},
-    )
-
-
-def _transition_refused(response: AwsResponse) -> TransitionRefused:
-    return TransitionRefused(decode_job(response["Item"]) if response.get("Item") else None)
+    write = RowWrite(table, key, e, (f"({condition(e, transition, Actor(now))})",))
+    return audited(update(write), change_by(transition.event))
 
 
 def release(table: str, key: JobKey, *, now: int) -> Call[TransitionOutcome]:
@@ -148,22 +144,58 @@ def claim(table: str, key: JobKey, *, now: int, lease: int, owner: str) -> Call[
     `owner` is unique to this try. When the reply is lost and the write repeated, it distinguishes the claimant from
     others.
     """
-    lease_until = now + lease
-    changes = {
-        "claimed_at": now,
-        "lease_until": lease_until,
-        "due_at": due.for_lease(lease_until),
-        "owner": owner,
-        "start_at": None,
-        "queue_deadline": None,
-        "progress": None,
-    }
+    changes = _held(now=now, lease=lease, owner=owner)
     sets: Sets = (
         lambda e: f"{e.name('attempt')} = {e.name('attempt')} + {e.number(1)}",
         lambda e: f"{e.name('started_at')} = if_not_exists({e.name('started_at')}, {e.number(now)})",
         lambda e: f"{e.name('started_version')} = if_not_exists({e.name('started_version')}, {e.name('version')})",
     )
     return _start(table, key, CLAIM, now=now, changes=changes, sets=sets)
+
+
+def _held(*, now: int, lease: int, owner: str) -> dict[str, Any]:
+    return {
+        "claimed_at": now,
+        "lease_until": now + lease,
+        "due_at": due.for_lease(now + lease),
+        "owner": owner,
+        "start_at": None,
+        "queue_deadline": None,
+        "progress": None,
+    }
+
+
+def claim_slot(
+    table: str, job: Job, caps: Caps, *, now: int, lease: int, owner: str
+) -> Call[TransitionOutcome | SlotsChanged]:
+    """As `claim`, of a job that was read, with a slot of its tenant; SlotsChanged if none is free."""
+    started = {
+        "attempt": job.attempt + 1,
+        "started_at": job.started_at or now,
+        "started_version": job.started_version or job.version,
+    }
+    changes = _held(now=now, lease=lease, owner=owner) | started
+    return _make_by_room(table, job, CLAIM_SLOT, caps, now=now, changes=changes)
+
+
+def park(table: str, job: Job, caps: Caps, *, now: int) -> Call[TransitionOutcome | SlotsChanged]:
+    """Let the job wait, without a message, until it is woken; SlotsChanged if a slot is free now."""
+    return _make_by_room(table, job, PARK, caps, now=now, changes={})
+
+
+def wake(table: str, job: Job, caps: Caps, *, now: int) -> Call[TransitionOutcome | SlotsChanged]:
+    """Give the parked job a slot; a message is to follow. SlotsChanged if none is free."""
+    return _make_by_room(table, job, WAKE, caps, now=now, changes=_woken(job, now))
+
+
+def unpark(table: str, job: Job, *, now: int) -> Call[TransitionOutcome]:
+    """Let the parked job be claimed without a slot, since no limit holds for it any more; a message is to follow."""
+    return _make(table, job, UNPARK, now=now, changes=_woken(job, now))
+
+
+def _woken(job: Job, now: int) -> dict[str, Any]:
+    due_at = due.for_dispatch(now=now, start_at=job.start_at, queue_deadline=job.queue_deadline, dispatches=0)
+    return {"due_at": due_at, "dispatches": None}
 
 
 def renew_lease(table: str, job: Job, *, now: int, lease: int, progress: Progress | None) -> Call[TransitionOutcome]:
@@ -299,7 +331,7 @@ def _final(job: Job, transition: Transition, *, now: int) -> dict[str, Any]:
     }
     if {transition.event, CLAIM.event if job.started_at else None}.isdisjoint(job.notify):
         due_at = due.for_removal(replace(job, expires_at=expires_at))
-        return ended | {"due_at": due_at, "due_shard": removal_shard(job.due_shard), "notify": None}
+        return ended | {"due_at": due_at, "due_shard": removal_shard(job.usual_shard), "notify": None}
     return ended | {"due_at": due.for_dispatch(now=now, start_at=None, queue_deadline=None, dispatches=0)}
 
 
@@ -316,8 +348,3 @@ def _history_after_spill(job: Job, event: JobEvent) -> dict[str, Any]:
     if not must_spill(job):
         return {}
     return {"history": (event,), "history_from": job.history_from + len(job.history)}
-
-
-def ttl(expires_at: int) -> int:
-    """The value of the `ttl` attribute, in seconds, of items that clients see until `expires_at`."""
-    return (expires_at + GONE_ROW_RETENTION) // SECOND
