@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any, Self, TypeVar, cast
 
 from coatcheck.authoring.types import Catalog
 from coatcheck.core.aws.call import AwsError, Call, Presign, PresignedUrl
 from coatcheck.core.clock import SECOND
 from coatcheck.core.errors import Unavailable
+from coatcheck.core.tenant_limits import TenantLimits
 from coatcheck_service.dependencies import Dependencies
 from coatcheck_service.front_door import UVICORN
 from coatcheck_service.http.authentication import RequestContext
+from coatcheck_service.limits_cache import LimitsCache
 from tests.simulation.actors import DEPLOYMENT
 from tests.simulation.faults import ODD
 from tests.simulation.faulty_transport import SimulatedTransport
@@ -63,10 +65,30 @@ class AsyncSimulatedTransport:
         """Nothing is open."""
 
 
+class DirectLimits(LimitsCache):
+    """Reads limits without a task: there is no loop for one, and nobody else asks at once."""
+
+    async def get(self, tenant: str, *, now: int, read: Callable[[], Awaitable[TenantLimits]]) -> TenantLimits:
+        """The limits, at most half a minute old."""
+        if (known := self._limits.fresh(tenant, now)) is not None:
+            return known
+        limits = await read()
+        self._limits.store(tenant, limits, now)
+        return limits
+
+
 def context_of(world: World, catalog: Catalog, process: Process) -> RequestContext:
     """The one client there is, at a process of the API."""
     transport = AsyncSimulatedTransport(SimulatedTransport(world, process))
-    dependencies = Dependencies(DEPLOYMENT, catalog, transport, UVICORN, world.clock(process), world.chance.randbytes)
+    dependencies = Dependencies(
+        DEPLOYMENT,
+        catalog,
+        transport,
+        UVICORN,
+        world.clock(process),
+        world.chance.randbytes,
+        limits=DirectLimits(),
+    )
     return RequestContext(TENANT, "https://api.test", dependencies)
 
 
