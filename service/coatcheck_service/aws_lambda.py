@@ -1,4 +1,4 @@
-"""The API as a Lambda function behind API Gateway.
+"""The API as a Lambda function behind API Gateway, or a function URL.
 
 Everything is made when the module is imported. SnapStart takes its snapshot after that, and what is in the snapshot
 costs the first request nothing.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -32,17 +33,23 @@ def with_root_path(app: ASGIApp, public_url: str) -> ASGI:
     """Give `app` the `root_path` that clients see: that of `public_url`, else API Gateway's stage or base path."""
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-        event: dict[str, Any] = scope["aws.event"]
-        # the resource has as many segments as the part of the path that is ours
-        resource, full_path = event["resource"].strip("/"), event["requestContext"]["path"]
-        segments = resource.count("/") + 1 if resource else 0
-        prefix = full_path.split("/")[:-segments] if segments else full_path.rstrip("/").split("/")
-        root = urlsplit(public_url).path if public_url else "/".join(prefix)
-        path = root + "/" + "/".join(scope["path"].split("/")[-segments:] if segments else ())
+        prefix, own_path = split_path(scope["aws.event"], scope["path"])
+        root = urlsplit(public_url).path if public_url else prefix
         client_send = without_body(send) if scope["method"] == "HEAD" else send
-        await app({**scope, "root_path": root, "path": path}, receive, client_send)
+        await app({**scope, "root_path": root, "path": root + own_path}, receive, client_send)
 
     return serve
+
+
+def split_path(event: Mapping[str, Any], path: str) -> tuple[str, str]:
+    """Return what comes before our own part of a path, and that part. A function URL has nothing before it."""
+    if "resource" not in event:
+        return "", path
+    # the resource has as many segments as the part of the path that is ours
+    resource, full_path = event["resource"].strip("/"), event["requestContext"]["path"]
+    segments = resource.count("/") + 1 if resource else 0
+    prefix = full_path.split("/")[:-segments] if segments else full_path.rstrip("/").split("/")
+    return "/".join(prefix), "/" + "/".join(path.split("/")[-segments:] if segments else ())
 
 
 def without_body(send: Send) -> Send:

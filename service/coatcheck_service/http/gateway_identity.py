@@ -1,6 +1,6 @@
-"""Whom API Gateway vouches for, in the event with which it invokes the API's function, and nowhere else.
+"""Whom API Gateway, or a function URL, vouches for in the event with which it invokes the API's function.
 
-Nothing of this is read from a header. Whoever may invoke the function itself can write any event: that is API Gateway
+Nothing of this is read from a header. Whoever may invoke the function itself can write any event: that is the gateway
 alone (docs/adr/0132).
 """
 
@@ -28,13 +28,22 @@ async def identify_by_gateway(event: Mapping[str, Any], sources: IdentitySources
     Unauthenticated for credentials that have expired since the authorizer saw them.
     """
     context: Mapping[str, Any] = event.get("requestContext") or {}
-    # API Gateway fills it in where the method takes AWS_IAM, from a signature that it has verified
-    arn = (context.get("identity") or {}).get("userArn")
-    if isinstance(arn, str) and arn:
+    authorizer: Mapping[str, Any] = context.get("authorizer") or {}
+    if arn := _signer(context.get("identity"), authorizer.get("iam")):
         return await _caller(arn, sources)
     if sources.settings.authorizer == "on":
-        return read_verdict(context.get("authorizer") or {}, sources.clock())
+        return read_verdict(authorizer, sources.clock())
     return None
+
+
+def _signer(*places: object) -> str | None:
+    """Return the ARN of who has signed the request: API Gateway names it in `identity`, a function URL in `iam`.
+
+    They do where they take AWS_IAM, from a signature that they have verified. What an authorizer says is text, and no
+    `iam` with members.
+    """
+    arns = (place.get("userArn") for place in places if isinstance(place, Mapping))
+    return next((arn for arn in arns if isinstance(arn, str) and arn), None)
 
 
 async def _caller(arn: str, sources: IdentitySources) -> Principal:

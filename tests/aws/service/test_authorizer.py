@@ -191,3 +191,40 @@ def statuses(run: InvokeFunction, *requests: dict[str, Any], **settings: str) ->
     answers = run(*requests, **settings)
     assert all(body_of(answer) for answer in answers)
     return [answer["statusCode"] for answer in answers]
+
+
+def function_url_event(method: str, path: str, authorization: str | None, **context: Any) -> dict[str, Any]:
+    """What a function URL sends: https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html"""
+    headers = {"host": "abc.lambda-url.us-east-1.on.aws", "x-forwarded-proto": "https"}
+    http = {"method": method, "path": path, "protocol": "HTTP/1.1", "sourceIp": "192.0.2.1", "userAgent": "test"}
+    return {
+        "version": "2.0",
+        "routeKey": "$default",
+        "rawPath": path,
+        "rawQueryString": "",
+        "headers": headers | ({"authorization": authorization} if authorization else {}),
+        "requestContext": {"requestId": "the-request-id", "http": http, "stage": "$default", **context},
+        "isBase64Encoded": False,
+    }
+
+
+def test_behind_a_function_url_the_api_checks_all_itself(
+    api: Api, tmp_path: Path, emulator_url: str, aws: BotoTransport
+) -> None:
+    run = lambda_process(api, tmp_path, emulator_url)
+    path = f"/v1/jobs/{api.submit()['id']}"
+    key = api.http.headers["authorization"]
+    rule = {"arn": "arn:aws:iam::123456789012:role/importer", "tenant": api.tenant, "scopes": ["jobs:read"]}
+    trust(aws, api.running_service.settings, callers=[rule])
+    requests = [
+        function_url_event("GET", path, key),
+        function_url_event("GET", path, None),
+        function_url_event("GET", path, "Bearer wrong"),
+        function_url_event("GET", path, None, authorizer={"iam": {"userArn": ROLE}}),
+        function_url_event("GET", path, None, authorizer={"iam": "x", "tenant": api.tenant}),
+        function_url_event("GET", path, None, authorizer={"iam": {"userArn": None}}),
+        function_url_event("GET", "/v1/nowhere", key),
+    ]
+    assert statuses(run, *requests) == [200, 401, 401, 200, 401, 401, 404]
+    (root,) = run(function_url_event("GET", "/", None))
+    assert root["headers"]["location"] == "https://abc.lambda-url.us-east-1.on.aws/docs"
