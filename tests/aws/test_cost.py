@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
+import httpx
 import pytest
 
 from bench.aws_cost import INPUTS, POLL_COUNT, Meter, cost_of_job, cost_of_webhook, metered
@@ -86,3 +90,32 @@ def test_a_job_of_a_tenant_with_a_running_cap_is_six_write_units_more(billed: Me
 def test_a_webhook_is_seven_write_units_more(billed: Meter) -> None:
     with faulty_receiver() as receiver:
         assert cost_of_webhook(billed, receiver).used == {"write units": 7, "read units": 5, "SQS requests": 6}
+
+
+@pytest.mark.parametrize(
+    ("limits", "more"),
+    [
+        ({"webhook_endpoints": 5}, {}),
+        ({"submit_rate": 1000}, {"write units": 1}),
+        ({"submit_rate": 1000, "bytes_stored": 10**9}, {"write units": 1}),
+        # one at the submit, one at the start
+        ({"jobs_waiting": 1000}, {"write units": 2}),
+        ({"submit_rate": 1000, "jobs_waiting": 1000, "bytes_stored": 10**9}, {"write units": 2}),
+    ],
+    ids=["no limit of submits", "rate", "rate, bytes", "waiting", "all"],
+)
+def test_limits_cost_one_write_unit_at_a_submit_however_many_they_are(
+    billed: Meter, limits: dict[str, Any], more: dict[str, int]
+) -> None:
+    running = billed.api.running_service
+    tenant, key = running.new_tenant()
+    running.worker.send(change_limits(running.settings.table, tenant, limits))
+    with httpx.Client(base_url=running.url, headers={"Authorization": f"Bearer {key}"}) as http:
+        meter = replace(billed, api=replace(billed.api, tenant=tenant, http=http))
+        meter.submit_delayed_job()
+        job, _ = cost_of_job(meter, INPUTS["nothing"])
+        with_key, _ = cost_of_job(meter, INPUTS["nothing"], {"Idempotency-Key": "one"})
+    base = Counter({"write units": 6, "read units": POLL_COUNT, "SQS requests": 3})
+    assert job.used == base + Counter(more)
+    # a repeat must not count, so whether it is one is read first
+    assert with_key.used == base + Counter(more) + Counter({"read units": 1} if more else {})
