@@ -10,9 +10,10 @@ import base64
 import hashlib
 import hmac
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from types import MappingProxyType
 
 from coatcheck.core.clock import HOUR
 from coatcheck.core.ids import make_id
@@ -20,8 +21,16 @@ from coatcheck.core.ids import make_id
 PREFIX = "cck"
 """What every key begins with, so that a scanner for secrets can find one in code or in a log."""
 
+OPERATOR_PREFIX = "cco"
+"""What the keys of operators begin with: they belong to no tenant, and open the routes of operators alone."""
+
 KIND = "key"
 """The prefix of the ids of keys."""
+
+OPERATOR_KIND = "opk"
+"""The prefix of the ids of operators' keys."""
+
+_KINDS: Mapping[str, str] = MappingProxyType({PREFIX: KIND, OPERATOR_PREFIX: OPERATOR_KIND})
 
 SECRET_BYTES = 20
 
@@ -30,7 +39,7 @@ MAX_NAME_LENGTH = 100
 USE_NOTED_EVERY = HOUR
 """Milliseconds between two writes of a key's last use."""
 
-_KEY = re.compile(rf"{PREFIX}_([0-9a-v]{{26}})_[0-9a-v]{{32}}")
+_KEY = re.compile(rf"({'|'.join(_KINDS)})_([0-9a-v]{{26}})_[0-9a-v]{{32}}")
 
 
 class Scope(StrEnum):
@@ -43,6 +52,16 @@ class Scope(StrEnum):
     WEBHOOKS_MANAGE = "webhooks:manage"
     ADMIN = "admin"
 
+
+class OperatorScope(StrEnum):
+    """What the key of an operator may do."""
+
+    READ = "admin:read"
+    WRITE = "admin:write"
+
+
+OPERATOR_SCOPES: frozenset[str] = frozenset(OperatorScope)
+"""All that an operator can do."""
 
 TENANT_SCOPES: frozenset[str] = frozenset(Scope) - {Scope.ADMIN}
 """All that a tenant can do with what is its own."""
@@ -59,10 +78,18 @@ class PresentedKey:
     digest: bytes = field(repr=False)
     has_id: bool = True
 
+    @property
+    def is_operators(self) -> bool:
+        """Whether it has the form of an operator's key."""
+        return is_operators(self.id)
+
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """A key as the table has it. Times are in milliseconds since the epoch; scopes may be of a newer version."""
+    """A key as the table has it. Times are in milliseconds since the epoch; scopes may be of a newer version.
+
+    `tenant` is empty for the key of an operator, which has no tenant.
+    """
 
     id: str
     digest: bytes = field(repr=False)
@@ -89,17 +116,22 @@ class ApiKey:
         return self.last_used_at is None or now - self.last_used_at >= USE_NOTED_EVERY
 
 
-def make_key(entropy: Callable[[int], bytes]) -> str:
-    """Return a new key. `entropy(n)` returns n random bytes."""
+def is_operators(key_id: str) -> bool:
+    """Whether an id is that of an operator's key."""
+    return key_id.startswith(f"{OPERATOR_KIND}_")
+
+
+def make_key(entropy: Callable[[int], bytes], *, prefix: str = PREFIX) -> str:
+    """Return a new key, an operator's with `OPERATOR_PREFIX`. `entropy(n)` returns n random bytes."""
     key_id = make_id(KIND, entropy(16)).removeprefix(f"{KIND}_")
-    return f"{PREFIX}_{key_id}_{_base32(entropy(SECRET_BYTES))}"
+    return f"{prefix}_{key_id}_{_base32(entropy(SECRET_BYTES))}"
 
 
 def read_key(text: str) -> PresentedKey:
     """Return what a key says of itself. Text of any other form is taken for a key from before keys had ids."""
     digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
     found = _KEY.fullmatch(text)
-    return PresentedKey(f"{KIND}_{found[1]}", digest) if found else key_of_digest(digest)
+    return PresentedKey(f"{_KINDS[found[1]]}_{found[2]}", digest) if found else key_of_digest(digest)
 
 
 def key_of_digest(digest: bytes) -> PresentedKey:

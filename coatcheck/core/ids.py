@@ -9,7 +9,7 @@ import base64
 import hashlib
 import re
 
-KINDS = ("job", "upl", "whe", "dlv", "evt", "key")
+KINDS = ("job", "upl", "whe", "dlv", "evt", "key", "opk")
 
 
 def id_pattern(*kinds: str) -> str:

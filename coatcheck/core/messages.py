@@ -65,6 +65,14 @@ class DeliveryMessage(_Message):
     endpoint: Annotated[str, Field(pattern=id_pattern("whe"))]
 
 
+def parse_webhook_message(body: str) -> DeliveryMessage | JobMessage:
+    """The message in a body of lane `webhooks`. Raises BadMessage and NewerMessage."""
+    try:
+        return DeliveryMessage.parse(body)
+    except BadMessage:
+        return JobMessage.parse(body)
+
+
 class _Subject(BaseModel):
     """What a message may name, as far as it can be read."""
 

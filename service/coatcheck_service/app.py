@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 
 from coatcheck.authoring.types import Catalog
 from coatcheck.core.clock import system_clock
@@ -18,10 +18,22 @@ from coatcheck_service.front_door import FrontDoor
 from coatcheck_service.http.middleware import RequestMiddleware
 from coatcheck_service.http.openapi import document_problems
 from coatcheck_service.http.problems import add_problem_handlers
-from coatcheck_service.routes import deliveries, docs, events, job_types, jobs, meta, results, uploads, webhooks
+from coatcheck_service.routes import (
+    admin_jobs,
+    admin_queues,
+    deliveries,
+    docs,
+    events,
+    job_types,
+    jobs,
+    meta,
+    results,
+    uploads,
+    webhooks,
+)
 from coatcheck_service.stop_signals import call_on_stop
 
-ROUTERS = (
+TENANT_ROUTERS = (
     jobs.router,
     events.router,
     results.router,
@@ -33,6 +45,9 @@ ROUTERS = (
     docs.router,
 )
 
+ADMIN_ROUTERS = (admin_jobs.router, admin_queues.router)
+"""What only operators may call. On AWS they are served by a function of their own, with a role of its own."""
+
 DESCRIPTION = """\
 Hand in work that does not fit in an HTTP request, and come back for the result.
 
@@ -43,6 +58,14 @@ Hand in work that does not fit in an HTTP request, and come back for the result.
 
 
 def create_app(
+    settings: Settings, catalog: Catalog, transport: AsyncTransport, front_door: FrontDoor, **options: Any
+) -> FastAPI:
+    """Build the whole API: see `build_app`."""
+    return build_app((*TENANT_ROUTERS, *ADMIN_ROUTERS), settings, catalog, transport, front_door, **options)
+
+
+def build_app(
+    routers: Sequence[APIRouter],
     settings: Settings,
     catalog: Catalog,
     transport: AsyncTransport,
@@ -52,7 +75,9 @@ def create_app(
     entropy: Callable[[int], bytes] = secrets.token_bytes,
     on_start: Callable[[], Awaitable[None]] | None = None,
 ) -> FastAPI:
-    """Build the API of `settings`. It awaits `on_start` before the first request and closes `transport` at shutdown.
+    """Build the API of `settings` with the routes of `routers`.
+
+    It awaits `on_start` before the first request and closes `transport` at shutdown.
 
     `clock` returns milliseconds since the epoch, `entropy(n)` returns n random bytes. Raises BadSettings when a job
     type's lane has no queue, or is the lane of the webhooks.
@@ -83,9 +108,9 @@ def create_app(
         redirect_slashes=False,
     )
     app.state.dependencies = dependencies
-    for router in ROUTERS:
+    for router in routers:
         app.include_router(router)
-    app.state.routes = [route for router in ROUTERS for route in router.routes]
+    app.state.routes = [route for router in routers for route in router.routes]
     add_problem_handlers(app)
     app.add_middleware(RequestMiddleware, entropy=entropy)
     return app

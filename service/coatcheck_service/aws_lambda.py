@@ -1,4 +1,4 @@
-"""The API as a Lambda function behind API Gateway, or a function URL.
+"""The API as a Lambda function behind API Gateway, or a function URL: what tenants may call.
 
 Everything is made when the module is imported. SnapStart takes its snapshot after that, and what is in the snapshot
 costs the first request nothing.
@@ -6,72 +6,7 @@ costs the first request nothing.
 
 from __future__ import annotations
 
-import asyncio
-import os
-from collections.abc import Mapping
-from typing import Any
-from urllib.parse import urlsplit
+from coatcheck_service.app import TENANT_ROUTERS
+from coatcheck_service.lambda_adapter import make_handler
 
-from mangum import Mangum
-from mangum.types import ASGI
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-from coatcheck.authoring.loading import load_job_types
-from coatcheck.core.log import configure
-from coatcheck.core.settings import Settings
-from coatcheck_service.aioboto_transport import AioBotoTransport
-from coatcheck_service.app import create_app
-from coatcheck_service.front_door import LAMBDA
-from coatcheck_service.gc_freeze import freeze_heap
-
-NO_TEXT_MIME_TYPES = ["\n"]
-"""Mangum sends media types that contain one of these as text, which JSON may make up to six times as long. No media
-type contains this one, so everything is sent in base64, and `FrontDoor` can compute how long it gets."""
-
-
-def with_root_path(app: ASGIApp, public_url: str) -> ASGI:
-    """Give `app` the `root_path` that clients see: that of `public_url`, else API Gateway's stage or base path."""
-
-    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-        prefix, own_path = split_path(scope["aws.event"], scope["path"])
-        root = urlsplit(public_url).path if public_url else prefix
-        client_send = without_body(send) if scope["method"] == "HEAD" else send
-        await app({**scope, "root_path": root, "path": root + own_path}, receive, client_send)
-
-    return serve
-
-
-def split_path(event: Mapping[str, Any], path: str) -> tuple[str, str]:
-    """Return what comes before our own part of a path, and that part. A function URL has nothing before it."""
-    if "resource" not in event:
-        return "", path
-    # the resource has as many segments as the part of the path that is ours
-    resource, full_path = event["resource"].strip("/"), event["requestContext"]["path"]
-    segments = resource.count("/") + 1 if resource else 0
-    prefix = full_path.split("/")[:-segments] if segments else full_path.rstrip("/").split("/")
-    return "/".join(prefix), "/" + "/".join(path.split("/")[-segments:] if segments else ())
-
-
-def without_body(send: Send) -> Send:
-    """Wrap `send` for HEAD: servers leave the body out, and behind API Gateway there is no server."""
-
-    async def send_without_body(message: Message) -> None:
-        await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
-
-    return send_without_body
-
-
-def make_handler() -> Mangum:
-    """Make the function's handler, with its own event loop and its AWS clients."""
-    settings = Settings.from_env(os.environ)
-    configure(settings.log)
-    transport = AioBotoTransport.from_env(os.environ)
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
-    loop.run_until_complete(transport.open())
-    app = create_app(settings, load_job_types(settings.job_modules), transport, LAMBDA)
-    freeze_heap()
-    return Mangum(with_root_path(app, settings.public_url), lifespan="off", text_mime_types=NO_TEXT_MIME_TYPES)
-
-
-handler = make_handler()
+handler = make_handler(TENANT_ROUTERS)

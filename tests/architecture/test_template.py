@@ -35,7 +35,7 @@ NOT_FOR_ALL: dict[str, set[str]] = {
     # of versions before keys were in the table; containers may still have it
     "COATCHECK_API_KEYS": set(),
     "COATCHECK_AUTHORIZER": {"ApiFunction"},
-    "COATCHECK_PUBLIC_URL": {"ApiFunction", "Deliverer"},
+    "COATCHECK_PUBLIC_URL": {"ApiFunction", "AdminFunction", "Deliverer"},
     "COATCHECK_UPLOAD_GB_PER_DAY": {"ApiFunction"},
     "COATCHECK_MAX_JSON_BYTES": {"ApiFunction"},
     "COATCHECK_LONGEST_WAIT": {"ApiFunction"},
@@ -171,14 +171,15 @@ def test_a_template_without_the_markers_is_refused() -> None:
         template_routes.splice_routes("Resources: {}\n", "")
 
 
-def test_every_route_goes_to_the_published_version() -> None:
+def test_every_route_goes_to_the_published_version_of_the_api_or_to_the_function_of_operators() -> None:
     api = resources("ApiGateway::RestApi")["Api"]["Body"]
     listed = template_routes.list_operations(template_routes.service())
     assert {path: set(verbs) for path, verbs in api["paths"].items()} == {path: set(listed[path]) for path in listed}
-    for path in api["paths"].values():
+    for name, path in api["paths"].items():
         for operation in path.values():
             integration = operation["x-amazon-apigateway-integration"]
-            assert "${ApiFunctionAliaslive}" in integration["uri"]["Fn::Sub"]
+            function = "${AdminFunction.Arn}" if name.startswith("/v1/admin/") else "${ApiFunctionAliaslive}"
+            assert function in integration["uri"]["Fn::Sub"]
             assert integration["timeoutInMillis"] <= 29_000
     assert api["x-amazon-apigateway-binary-media-types"] == ["*/*"]
 
@@ -220,13 +221,24 @@ def test_a_method_without_credentials_is_refused_by_api_gateway() -> None:
     ("api", "schemes"),
     [
         ({}, {"header": "get /v1/jobs", "": "get /v1/health"}),
-        ({"authorizer": True}, {"bearer header": "get /v1/jobs", "": "get /v1/health"}),
+        (
+            {"authorizer": True},
+            {"bearer header": "get /v1/jobs", "header": "get /v1/admin/jobs", "": "get /v1/health"},
+        ),
         ({"iam": "submit"}, {"iam": "post /v1/jobs", "header": "get /v1/jobs", "": "get /docs"}),
         (
             {"iam": "submit", "authorizer": True},
-            {"iam": "post /v1/uploads", "bearer header": "post /v1/jobs/{job_id}/cancel", "": "options /v1/jobs"},
+            {
+                "iam": "post /v1/uploads",
+                "bearer header": "post /v1/jobs/{job_id}/cancel",
+                "header": "delete /v1/admin/queues/{lane}/dead-letters/{message_id}",
+                "": "options /v1/jobs",
+            },
         ),
-        ({"iam": "all"}, {"iam": "delete /v1/jobs/{job_id}", "": "get /v1/health"}),
+        (
+            {"iam": "all"},
+            {"iam": "delete /v1/jobs/{job_id}", "header": "get /v1/admin/tenants", "": "get /v1/health"},
+        ),
     ],
     ids=str,
 )

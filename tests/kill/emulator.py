@@ -27,13 +27,12 @@ from coatcheck.core.aws.sqs import delete, receive, send_delivery, send_job
 from coatcheck.core.clock import system_clock
 from coatcheck.core.ids import make_id
 from coatcheck.core.job import Blob, Job
-from coatcheck.core.messages import DeliveryMessage, JobMessage
+from coatcheck.core.messages import DeliveryMessage, JobMessage, parse_webhook_message
 from coatcheck.core.settings import PREFIX, Settings
 from coatcheck.core.webhooks import EVENTS, Delivery, WebhookEndpoint
 from coatcheck_infra.local import environment
 from coatcheck_service.aioboto_transport import AioBotoTransport
 from coatcheck_worker.boto_transport import BotoTransport
-from coatcheck_worker.webhooks.webhook_messages import parse
 from tests.aws import emulators
 from tests.job_rows import make_job
 from tests.kill.job_type import TABLE, KillInput, work
@@ -97,7 +96,7 @@ class Emulator:
         """Hand the messages that can be received from `source` now on to the deployment's own queue of a lane."""
         while found := self.aws.send(receive(source, wait=0, limit=10)):
             for received in found:
-                message = parse(received.body)
+                message = parse_webhook_message(received.body)
                 if isinstance(message, DeliveryMessage):
                     self.aws.send(send_delivery(self.settings.queues[lane], message))
                 else:

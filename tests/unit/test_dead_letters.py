@@ -16,10 +16,10 @@ from botocore.exceptions import ClientError, EndpointConnectionError, NoCredenti
 from coatcheck.client.exceptions import InvalidArgumentError
 from coatcheck.core.aws.call import AwsRefused, AwsUnavailable, Call
 from coatcheck.core.clock import DAY, HOUR, MINUTE, SECOND
+from coatcheck.core.flows.dead_letters import DEFAULT_ACTIONS, DROP_UNREADABLE_ACTIONS
 from coatcheck.core.settings import BadSettings
 from coatcheck_infra.ops.dead_letters.dlq_command import dlq
 from coatcheck_infra.ops.dead_letters.operations import format_age, preview
-from coatcheck_infra.ops.dead_letters.redrive import DEFAULT_ACTIONS, DROP_UNREADABLE_ACTIONS
 from coatcheck_infra.ops.error_reports import report_errors
 from coatcheck_infra.ops.target_deployment import settings_from_outputs
 from coatcheck_infra.template import read_template

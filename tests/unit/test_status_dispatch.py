@@ -70,7 +70,7 @@ def test_a_cancel_is_written_for_each_status_that_can_be_canceled() -> None:
     written = {}
     for status in Status:
         try:
-            call = cancel._cancel_call(CONTEXT, overdue(status))
+            call = cancel._cancel_call(CONTEXT, overdue(status), cancel.CANCELED_BY_CLIENT)
         except AlreadyFinished:
             continue
         written[status] = call is not None
@@ -87,7 +87,7 @@ def test_a_cancel_is_written_for_each_status_that_can_be_canceled() -> None:
         lambda job: job.done,
         lambda job: jobs.action_for(job, NOW),
         lambda job: claim._disposition_of_unclaimed(DEPENDENCIES, JobKey("t", "job_1"), job),
-        lambda job: cancel._cancel_call(CONTEXT, job),
+        lambda job: cancel._cancel_call(CONTEXT, job, cancel.CANCELED_BY_CLIENT),
         lambda job: settle._was_our_write(job.status),
     ],
     ids=["phase", "done", "sweeper", "claim", "cancel", "settle"],

@@ -60,6 +60,27 @@ def depth(queue_url: str) -> Call[int]:
     return Call("sqs", "GetQueueAttributes", params, read=lambda response: int(response["Attributes"][wanted]))
 
 
+@dataclass(frozen=True, slots=True)
+class QueueCounts:
+    """About how many messages of a queue can be received now, are being worked on, and are delayed."""
+
+    waiting: int
+    in_flight: int
+    delayed: int
+
+
+def queue_counts(queue_url: str) -> Call[QueueCounts]:
+    """About how many messages a queue has: SQS counts them within a minute."""
+    names = [f"ApproximateNumberOfMessages{suffix}" for suffix in ("", "NotVisible", "Delayed")]
+    params = {"QueueUrl": queue_url, "AttributeNames": names}
+    return Call(
+        "sqs",
+        "GetQueueAttributes",
+        params,
+        read=lambda response: QueueCounts(*(int(response["Attributes"][name]) for name in names)),
+    )
+
+
 def send_delivery(queue_url: str, message: DeliveryMessage, *, delay: int = 0) -> Call[None]:
     """Send the message of one delivery, delayed by `delay` seconds (at most 900)."""
     return Call("sqs", "SendMessage", {"QueueUrl": queue_url, **_message_params(message, delay)}, read=_ignore)

@@ -18,19 +18,19 @@ from coatcheck_infra.template import TEMPLATE
 from coatcheck_service.aioboto_transport import AioBotoTransport
 from coatcheck_service.app import create_app
 from coatcheck_service.front_door import LAMBDA
-from coatcheck_service.http.scopes import SCOPES
+from coatcheck_service.http.scopes import OPERATOR_SCOPES_OF, SCOPES
 
 BEGIN = "          # made by `python -m coatcheck_infra.build.template_routes` from the service's own OpenAPI\n"
 END = "          # end of what `python -m coatcheck_infra.build.template_routes` makes\n"
 
-URI = (
-    "arn:${AWS::Partition}:apigateway:${AWS::Region}:lambda:path/2015-03-31/functions/${ApiFunction.Alias}/invocations"
-)
+ADMIN_PREFIX = "/v1/admin/"
+
+URI = "arn:${{AWS::Partition}}:apigateway:${{AWS::Region}}:lambda:path/2015-03-31/functions/${{{function}}}/invocations"
 # API Gateway waits 29 s for an integration, the most it allows without a raised quota
-INTEGRATION = f"""\
+INTEGRATION = """\
               responses: {{}}
               x-amazon-apigateway-integration:
-                {{type: aws_proxy, httpMethod: POST, timeoutInMillis: 29000, uri: !Sub "{URI}"}}
+                {{type: aws_proxy, httpMethod: POST, timeoutInMillis: 29000, uri: !Sub "{uri}"}}
 """
 # a request validator finds a header that is missing or blank, before any function is invoked
 CREDENTIALS = f"""\
@@ -40,7 +40,8 @@ CREDENTIALS = f"""\
 """
 
 Operations = Mapping[str, Mapping[str, str | None]]
-"""By path and method, what an operation does with credentials: `submit` or something `else`; None if it needs none."""
+"""By path and method, what an operation does with credentials: `submit`, something `else`, or what only an `operator`
+may; None if it needs none."""
 
 
 def service() -> FastAPI:
@@ -75,20 +76,24 @@ def kind_of(operation: Mapping[str, Any]) -> str | None:
     """Return the kind of an operation of the OpenAPI document."""
     if not operation.get("security"):
         return None
+    if operation["operationId"] in OPERATOR_SCOPES_OF:
+        return "operator"
     return "submit" if SCOPES[operation["operationId"]] == Scope.JOBS_SUBMIT else "else"
 
 
 def render_routes(paths: Operations) -> str:
     """Return the YAML of those paths, indented as in the template."""
     return "".join(
-        f"          {path}:\n" + "".join(render_operation(verb, kind) for verb, kind in verbs.items())
+        f"          {path}:\n" + "".join(render_operation(path, verb, kind) for verb, kind in verbs.items())
         for path, verbs in paths.items()
     )
 
 
-def render_operation(verb: str, kind: str | None) -> str:
-    """Return the YAML of one operation."""
-    return f"            {verb}:\n{CREDENTIALS.format(kind=kind) if kind else ''}{INTEGRATION}"
+def render_operation(path: str, verb: str, kind: str | None) -> str:
+    """Return the YAML of one operation. Those of operators have a function of their own."""
+    function = "AdminFunction.Arn" if path.startswith(ADMIN_PREFIX) else "ApiFunction.Alias"
+    integration = INTEGRATION.format(uri=URI.format(function=function))
+    return f"            {verb}:\n{CREDENTIALS.format(kind=kind) if kind else ''}{integration}"
 
 
 def splice_routes(template: str, routes: str) -> str:

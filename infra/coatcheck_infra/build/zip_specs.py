@@ -63,7 +63,11 @@ SERVICE = ZipSpec(
     "service",
     packages=("coatcheck", "coatcheck_service"),
     groups=(),
-    handlers=("coatcheck_service.aws_lambda.handler", "coatcheck_service.authorizer.handler"),
+    handlers=(
+        "coatcheck_service.aws_lambda.handler",
+        "coatcheck_service.aws_admin_lambda.handler",
+        "coatcheck_service.authorizer.handler",
+    ),
     runs_jobs=False,
 )
 # The deliverer and the sweeper use the worker's zip. Modules that are not imported do not slow a start, so a third zip

@@ -27,6 +27,7 @@ TEMPLATE_KEY = "template.json"
 
 FUNCTION_LABELS = {
     "coatcheck_service.aws_lambda.handler": "api",
+    "coatcheck_service.aws_admin_lambda.handler": "admin",
     "coatcheck_service.authorizer.handler": "authorizer",
     "coatcheck_worker.aws_lambda.run": "worker",
     "coatcheck_worker.aws_lambda.deliver": "deliverer",

@@ -15,7 +15,8 @@ Json = dict[str, Any]
 AUTHORIZER = TEMPLATE.with_name("authorizer.yaml")
 
 CREDENTIALS = "x-coatcheck-credentials"
-"""The member of an operation in template.yaml that says whether its requests `submit` or do something `else`."""
+"""The member of an operation in template.yaml that says whether its requests `submit`, do something `else`, or are an
+`operator`'s. Those have keys alone, which the operators' function knows, and the authorizer does not."""
 
 TAKES_IAM: dict[str, set[str]] = {"none": set(), "submit": {"submit"}, "all": {"submit", "else"}}
 """The operations that take AWS signatures, by the value of `iam`."""
@@ -47,7 +48,7 @@ def render_api(template: Json, config: ApiConfig) -> Json:
             # a signature may be in the query as well, so no header is asked for
             del operation["parameters"], operation["x-amazon-apigateway-request-validator"]
             operation["security"] = [{"iam": []}]
-        elif config.authorizer:
+        elif config.authorizer and kind != "operator":
             operation["security"] = [{"bearer": []}]
     if schemes:
         properties["DefinitionBody"]["components"] = {"securitySchemes": schemes}

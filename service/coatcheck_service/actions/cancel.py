@@ -22,12 +22,17 @@ MAX_TRIES = 5
 CANCELED_BY_CLIENT = JobError(CANCELED.code, "The client canceled the job before it started.")
 
 
-async def cancel(context: RequestContext, job: Job) -> Job:
-    """Cancel the job and return it, canceled or canceling. Raises AlreadyFinished when it has ended already,
-    NotFound and Gone when it is no longer kept, and Unavailable after `MAX_TRIES`.
+CANCELED_BY_OPERATOR = JobError(CANCELED.code, "An operator canceled the job before it started.")
+
+
+async def cancel(context: RequestContext, job: Job, *, reason: JobError = CANCELED_BY_CLIENT) -> Job:
+    """Cancel the job and return it, canceled or canceling. `reason` is what a job that waits is told.
+
+    Raises AlreadyFinished when it has ended already, NotFound and Gone when it is no longer kept, and Unavailable after
+    `MAX_TRIES`.
     """
     for _ in range(MAX_TRIES):
-        call = _cancel_call(context, job)
+        call = _cancel_call(context, job, reason)
         if call is None:
             return job
         outcome = await context.dependencies.transport.send(call)
@@ -42,12 +47,12 @@ async def cancel(context: RequestContext, job: Job) -> Job:
     raise Unavailable(f"{job.id} is changing too fast to be canceled: try again.")
 
 
-def _cancel_call(context: RequestContext, job: Job) -> Call[TransitionOutcome] | None:
+def _cancel_call(context: RequestContext, job: Job, reason: JobError) -> Call[TransitionOutcome] | None:
     """The write that cancels the job; None when it is canceled or canceling. Raises AlreadyFinished."""
     table, now = context.dependencies.table, context.dependencies.clock()
     match job.status:
         case Status.SCHEDULED | Status.QUEUED:
-            return transitions.cancel_waiting(table, job, now=now, error=CANCELED_BY_CLIENT)
+            return transitions.cancel_waiting(table, job, now=now, error=reason)
         case Status.RUNNING:
             return transitions.request_cancel(table, job, now=now)
         case Status.CANCELING | Status.CANCELED:

@@ -142,7 +142,7 @@ async def _index_entries(
                 dependencies.table, context.tenant, limit=limit, after=after, created_from=first, created_until=last
             )
         )
-        jobs = await _batch_get_jobs(context, page.entries)
+        jobs = await read_rows(context, page.entries)
         for number, entry in enumerate(page.entries, start=1):
             job = jobs.get(entry.key.id)
             yield entry, None if job is None or job.gone(now) else job, page.more or number < len(page.entries)
@@ -151,8 +151,8 @@ async def _index_entries(
         after = page.entries[-1]
 
 
-async def _batch_get_jobs(context: RequestContext, entries: Sequence[JobListEntry]) -> dict[str, Job]:
-    """Return the rows of the entries, by their ids. Raises Unavailable when DynamoDB does not return them all.
+async def read_rows(context: RequestContext, entries: Sequence[JobListEntry]) -> dict[str, Job]:
+    """Return the rows of a tenant's entries, by their ids. Raises Unavailable when DynamoDB does not return them all.
 
     DynamoDB leaves rows out when it throttles. They are requested again after exponential backoff with full jitter:
     https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html

@@ -53,8 +53,7 @@ async def authenticate(
 ) -> RequestContext:
     """Return the caller's context. Raises Unauthenticated without valid credentials, and MissingScope or Forbidden."""
     dependencies = dependencies_of(request)
-    if len(request.headers.getlist("authorization")) > 1:
-        raise Unauthenticated("There are several `Authorization` headers: send one.")
+    refuse_several_credentials(request)
     principal = await _identify(request.scope, credentials, dependencies.identities)
     request.state.principal = principal
     add_to_log_context(key=principal.key_id, subject=principal.subject)
@@ -71,6 +70,12 @@ async def authenticate(
 
 
 Authenticated = Annotated[RequestContext, Depends(authenticate)]
+
+
+def refuse_several_credentials(request: Request) -> None:
+    """Raise Unauthenticated for a request with more than one `Authorization` header."""
+    if len(request.headers.getlist("authorization")) > 1:
+        raise Unauthenticated("There are several `Authorization` headers: send one.")
 
 
 async def _identify(

@@ -23,6 +23,7 @@ from coatcheck_service.identity_sources import IdentitySources
 log = logging.getLogger(__name__)
 
 UNKNOWN = "The API key is unknown."
+OPERATORS = "This is the key of an operator, which opens the routes under /v1/admin alone."
 
 MAX_TOKEN_LENGTH = 8192
 """Characters of a JSON Web Token. API Gateway takes 10,240 bytes of headers in all."""
@@ -87,8 +88,16 @@ async def trust_policy(sources: IdentitySources, now: int) -> TrustPolicy:
 async def key_of_table(token: str, sources: IdentitySources) -> Principal | None:
     """Know the keys of the table. What cannot be a key costs no read, and neither does a key that was just seen."""
     presented = read_key(token)
+    if presented.is_operators:
+        raise Unauthenticated(OPERATORS)
     if not _POSSIBLE_KEY.fullmatch(token) or not await _may_exist(presented, sources):
         raise Unauthenticated(UNKNOWN)
+    key = await active_key(presented, sources)
+    return Principal(key.tenant, key.scopes, key.id)
+
+
+async def active_key(presented: PresentedKey, sources: IdentitySources) -> ApiKey:
+    """Return the key of the table that was presented, and record its use. Raises Unauthenticated and Unavailable."""
     now = sources.clock()
     key = await sources.api_keys.get(
         presented.id, now=now, read=lambda: sources.transport.send(get_key(sources.table, presented.id))
@@ -99,7 +108,7 @@ async def key_of_table(token: str, sources: IdentitySources) -> Principal | None
         raise Unauthenticated(f"The API key is {state}.")
     if sources.api_keys.note_use(key.id, now=now):
         await _record_use(key, sources, now)
-    return Principal(key.tenant, key.scopes, key.id)
+    return key
 
 
 AUTHENTICATORS: Sequence[Authenticator] = (key_of_settings, json_web_token, key_of_table)

@@ -95,8 +95,6 @@ def _log(scope: Scope, method: str, recorder: _ResponseRecorder, seconds: float)
         extra={
             "ms": round(seconds * 1000, 1),
             "tenant": getattr(principal, "tenant", None),
-            "key": getattr(principal, "key_id", None),
-            "subject": getattr(principal, "subject", None),
         },
     )
 

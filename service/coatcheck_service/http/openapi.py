@@ -12,7 +12,7 @@ from coatcheck.core.api.base_models import ResponseModel
 from coatcheck.core.api.models import Problem
 from coatcheck.core.errors import Forbidden, MissingScope, ServiceError, Unauthenticated, Unavailable
 from coatcheck_service.http.problems import MEDIA_TYPE, STATUS
-from coatcheck_service.http.scopes import SCOPES
+from coatcheck_service.http.scopes import OPERATOR_SCOPES_OF, SCOPES
 
 
 class Health(ResponseModel):
@@ -136,6 +136,7 @@ def document_problems(document: dict[str, Any]) -> dict[str, Any]:
 
 def _document_scope(operation: dict[str, Any]) -> None:
     """Say in `security` and in words which scope an operation needs (OpenAPI 3.1 has roles for every scheme)."""
-    if scope := SCOPES.get(operation["operationId"]):
+    name = operation["operationId"]
+    if scope := SCOPES.get(name) or OPERATOR_SCOPES_OF.get(name):
         operation["security"] = [{scheme: [str(scope)] for scheme in one} for one in operation["security"]]
         operation["description"] = f"{operation['description']}\n\nNeeds the scope `{scope}`."

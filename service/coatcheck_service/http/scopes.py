@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from coatcheck.core.api_keys import Scope
+from coatcheck.core.api_keys import OperatorScope, Scope
 
 SCOPES: Mapping[str, Scope | None] = MappingProxyType(
     {
@@ -40,3 +40,19 @@ SCOPES: Mapping[str, Scope | None] = MappingProxyType(
     }
 )
 """By operation id. None: any credentials will do. An operation that needs none at all is not in here."""
+
+OPERATOR_SCOPES_OF: Mapping[str, OperatorScope] = MappingProxyType(
+    {
+        "admin_list_tenants": OperatorScope.READ,
+        "admin_list_jobs": OperatorScope.READ,
+        "admin_get_job": OperatorScope.READ,
+        "admin_cancel_job": OperatorScope.WRITE,
+        "admin_list_stuck_jobs": OperatorScope.READ,
+        "admin_list_queues": OperatorScope.READ,
+        "admin_list_dead_letters": OperatorScope.READ,
+        "admin_get_dead_letter": OperatorScope.READ,
+        "admin_redrive_dead_letter": OperatorScope.WRITE,
+        "admin_discard_dead_letter": OperatorScope.WRITE,
+    }
+)
+"""By operation id: what an operator's key needs. No tenant's credentials open these."""

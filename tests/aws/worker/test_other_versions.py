@@ -19,10 +19,9 @@ from coatcheck.core.clock import MINUTE
 from coatcheck.core.invariants import broken_invariants
 from coatcheck.core.job import JSON, Blob, Job, JobError
 from coatcheck.core.lifecycle import CANCEL, FAIL, SUCCEED, Status
-from coatcheck.core.messages import DeliveryMessage, JobMessage
+from coatcheck.core.messages import DeliveryMessage, JobMessage, parse_webhook_message
 from coatcheck.core.pack import pack, to_json, unpack
 from coatcheck.core.webhooks import Delivery, DeliveryAttempt, DeliveryStatus
-from coatcheck_worker.webhooks.webhook_messages import parse
 from tests import released_items
 from tests.aws.worker.worker_harness import WorkerHarness, double
 from tests.released_items import ADDED, VERSIONS, RawItems
@@ -228,7 +227,7 @@ def test_what_lies_beside_a_row_is_read_and_kept(raw_items: HarnessItems, versio
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_messages_are_understood(version: str) -> None:
-    job, delivery = map(parse, released_items.read(version, "messages"))
+    job, delivery = map(parse_webhook_message, released_items.read(version, "messages"))
     assert isinstance(job, JobMessage)
     assert isinstance(delivery, DeliveryMessage)
 

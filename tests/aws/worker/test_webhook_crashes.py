@@ -10,13 +10,12 @@ import pytest
 from coatcheck.core.aws.dynamodb.webhook_items import begin_attempt
 from coatcheck.core.clock import MINUTE, SECOND
 from coatcheck.core.job import Job
-from coatcheck.core.messages import DeliveryMessage, JobMessage
+from coatcheck.core.messages import DeliveryMessage, JobMessage, parse_webhook_message
 from coatcheck.core.signature import ID
 from coatcheck.core.webhooks import ATTEMPT_LEASE, DeliveryStatus, WebhookEndpoint
 from coatcheck_worker.boto_transport import Transport
 from coatcheck_worker.webhooks.create_deliveries import create_deliveries
 from coatcheck_worker.webhooks.deliver import INTERRUPTED, deliver
-from coatcheck_worker.webhooks.webhook_messages import parse
 from tests.aws.worker.delivery_harness import ENDS, DeliveryHarness
 from tests.aws.worker.faulty_receiver import FaultyReceiver
 from tests.aws.worker.worker_harness import double
@@ -29,7 +28,7 @@ def recover(delivery_harness: DeliveryHarness, job: Job) -> None:
     """What sweepers and deliverers do that live, until there is nothing left to be done."""
     for _ in range(5):
         for body in delivery_harness.messages():
-            message = parse(body)
+            message = parse_webhook_message(body)
             if isinstance(message, JobMessage):
                 create_deliveries(delivery_harness.dependencies, message)
             else:
@@ -188,7 +187,7 @@ def test_a_worker_that_dies_at_any_call(
 def test_a_message_of_either_kind_is_told_apart() -> None:
     job = JobMessage(tenant="t", job="job_1")
     delivery = DeliveryMessage(tenant="t", of="job_1", made=1, delivery="dlv_1", endpoint="whe_1")
-    assert [parse(one.model_dump_json()) for one in (job, delivery)] == [job, delivery]
+    assert [parse_webhook_message(one.model_dump_json()) for one in (job, delivery)] == [job, delivery]
 
 
 def test_a_lost_attempt_is_woken_once_and_as_soon_as_it_counts_as_lost(delivery_harness: DeliveryHarness) -> None:

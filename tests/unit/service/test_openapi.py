@@ -14,7 +14,7 @@ from coatcheck_service.aioboto_transport import AioBotoTransport
 from coatcheck_service.app import create_app
 from coatcheck_service.front_door import UVICORN
 from coatcheck_service.http.problems import MEDIA_TYPE
-from coatcheck_service.http.scopes import SCOPES
+from coatcheck_service.http.scopes import OPERATOR_SCOPES_OF, SCOPES
 from tests.example_jobs import CATALOG
 
 OPEN = {"/v1/health", "/problems/{code}"}
@@ -57,6 +57,18 @@ CALLS = {
     },
     ("get", "/v1/job-types"): {"200", "401", "403", "503"},
     ("get", "/v1/job-types/{name}"): {"200", "401", "403", "404", "422", "503"},
+    ("get", "/v1/admin/tenants"): {"200", "401", "403", "422", "503"},
+    ("get", "/v1/admin/jobs"): {"200", "401", "403", "422", "503"},
+    ("get", "/v1/admin/stuck-jobs"): {"200", "401", "403", "422", "503"},
+    ("get", "/v1/admin/tenants/{tenant}/jobs/{job_id}"): {"200", "401", "403", "404", "410", "422", "503"},
+    ("post", "/v1/admin/tenants/{tenant}/jobs/{job_id}/cancel"): {
+        *("200", "202", "401", "403", "404", "409", "410", "422", "503"),
+    },
+    ("get", "/v1/admin/queues"): {"200", "401", "403", "503"},
+    ("get", "/v1/admin/queues/{lane}/dead-letters"): {"200", "401", "403", "404", "422", "503"},
+    ("get", "/v1/admin/queues/{lane}/dead-letters/{message_id}"): {"200", "401", "403", "404", "422", "503"},
+    ("delete", "/v1/admin/queues/{lane}/dead-letters/{message_id}"): {"204", "401", "403", "404", "422", "503"},
+    ("post", "/v1/admin/queues/{lane}/dead-letters/{message_id}/redrive"): {"200", "401", "403", "404", "422", "503"},
     ("get", "/v1/health"): {"200"},
     ("get", "/problems/{code}"): {"200", "404", "422"},
 }
@@ -108,13 +120,21 @@ def test_what_needs_a_key_says_so(document: dict[str, Any]) -> None:
 
 def test_every_operation_that_needs_a_key_has_its_scope_in_the_table_and_says_so(document: dict[str, Any]) -> None:
     needed = {operation["operationId"]: operation for _, path, operation in operations(document) if path not in OPEN}
-    assert needed.keys() == SCOPES.keys()
+    assert needed.keys() == SCOPES.keys() | OPERATOR_SCOPES_OF.keys()
     for name, operation in needed.items():
-        scope = SCOPES[name]
-        assert operation["security"] == [{"ApiKey": [scope] if scope else []}]
+        scope = SCOPES.get(name) or OPERATOR_SCOPES_OF.get(name)
+        scheme = "OperatorKey" if name in OPERATOR_SCOPES_OF else "ApiKey"
+        assert operation["security"] == [{scheme: [scope] if scope else []}]
         assert (f"scope `{scope}`" in operation["description"]) is (scope is not None)
     # the owner's scope opens no route of a tenant
     assert set(SCOPES.values()) == {None, *Scope} - {Scope.ADMIN}
+
+
+def test_what_operators_call_takes_their_keys_alone_and_what_tenants_call_does_not(document: dict[str, Any]) -> None:
+    assert OPERATOR_SCOPES_OF.keys().isdisjoint(SCOPES)
+    assert set(OPERATOR_SCOPES_OF.values()).isdisjoint(Scope)
+    for _, path, operation in operations(document):
+        assert path.startswith("/v1/admin/") is (operation["operationId"] in OPERATOR_SCOPES_OF)
 
 
 def test_bodies_and_headers_are_described(document: dict[str, Any]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from coatcheck.core.aws.sqs import ReceivedMessage
-from coatcheck.core.messages import BadMessage, DeliveryMessage, JobMessage, NewerMessage
+from coatcheck.core.messages import BadMessage, DeliveryMessage, NewerMessage, parse_webhook_message
 from coatcheck_worker import message_consumer
 from coatcheck_worker.dependencies import Dependencies, Disposition, Redeliver
 from coatcheck_worker.webhooks.create_deliveries import create_deliveries
@@ -18,7 +18,7 @@ def process_message(delivery_context: DeliveryContext, received: ReceivedMessage
     """Do what the message asks for. Returns True if it is done and is to be deleted. Raises AwsError."""
 
     def work() -> Disposition:
-        message = parse(received.body)
+        message = parse_webhook_message(received.body)
         if isinstance(message, DeliveryMessage):
             return deliver(delivery_context, message)
         return create_deliveries(delivery_context.dependencies, message)
@@ -37,18 +37,10 @@ def redeliver_later(dependencies: Dependencies, received: ReceivedMessage) -> bo
     )
 
 
-def parse(body: str) -> DeliveryMessage | JobMessage:
-    """The message in a body of lane `webhooks`. Raises BadMessage and NewerMessage."""
-    try:
-        return DeliveryMessage.parse(body)
-    except BadMessage:
-        return JobMessage.parse(body)
-
-
 def delivery_in(received: ReceivedMessage) -> DeliveryMessage | None:
     """The delivery that a message asks for; None for a message that makes no request."""
     try:
-        message = parse(received.body)
+        message = parse_webhook_message(received.body)
     except (BadMessage, NewerMessage):
         return None
     return message if isinstance(message, DeliveryMessage) else None

@@ -149,6 +149,26 @@ def list_jobs(
     return Call("dynamodb", "Query", params, read)
 
 
+def next_tenant(table: str, after: str | None = None) -> Call[str | None]:
+    """The tenant that comes after `after` in the order of the index `by_tenant`, which is none for people; else None.
+
+    One read, however many jobs the tenants have: it starts behind the last entry that `after` could have.
+    https://aws.amazon.com/blogs/database/generate-a-distinct-set-of-partition-keys-for-an-amazon-dynamodb-table-efficiently/
+    """
+    params: dict[str, Any] = {"TableName": table, "IndexName": TENANT_INDEX, "Limit": 1}
+    if after is not None:
+        params["ExclusiveStartKey"] = {
+            **JobKey(after, _LAST).item(_LAST),
+            "tenant": {"S": after},
+            "listed": {"S": _LAST},
+        }
+    return Call("dynamodb", "Scan", params, lambda a: str(a["Items"][0]["tenant"]["S"]) if a["Items"] else None)
+
+
+_LAST = "~"
+"""Sorts behind every id and every time."""
+
+
 def _sortable(at: int) -> str:
     return f"{min(max(at, 0), 10**13 - 1):013d}"
 

@@ -1,4 +1,4 @@
-"""API keys in the table: one item each, in a partition that no tenant's name leads to.
+"""API keys in the table: one item each, in partitions that no tenant's name leads to: #keys, and #operators.
 
 Each write changes only the attributes that it is about, so what a newer version adds to an item stays.
 """
@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from coatcheck.core.api_keys import USE_NOTED_EVERY, ApiKey
+from coatcheck.core.api_keys import USE_NOTED_EVERY, ApiKey, is_operators
 from coatcheck.core.aws.call import AwsResponse, Call
 from coatcheck.core.aws.dynamodb.compatibility import SCHEMA, require_known
 from coatcheck.core.aws.dynamodb.expressions import Expression
@@ -20,6 +20,8 @@ _PARTITION = "#keys"
 
 DynamoDB splits a partition that is read much by the sort key, which is the key's id.
 """
+
+_OPERATORS = "#operators"
 
 _IMPORTED = "#imported"
 """Sorts before every id."""
@@ -52,10 +54,13 @@ def get_key(table: str, key_id: str) -> Call[ApiKey | None]:
     return Call("dynamodb", "GetItem", params, lambda answer: _key(answer["Item"]) if "Item" in answer else None)
 
 
-def list_keys(table: str, *, after: Item | None = None) -> Call[KeyPage]:
-    """The keys of all tenants, a page at a time, without those that only newer versions may read."""
+def list_keys(table: str, *, operators: bool = False, after: Item | None = None) -> Call[KeyPage]:
+    """The keys of all tenants, or of the operators, a page at a time.
+
+    It omits those that only newer versions may read.
+    """
     e = Expression()
-    ids = f"{e.name('pk')} = {e.text(_PARTITION)} AND {e.name('sk')} > {e.text(_IMPORTED)}"
+    ids = f"{e.name('pk')} = {e.text(_OPERATORS if operators else _PARTITION)} AND {e.name('sk')} > {e.text(_IMPORTED)}"
     params: dict[str, Any] = {"TableName": table, "KeyConditionExpression": ids, "ConsistentRead": True}
     params |= e.placeholders() | ({"ExclusiveStartKey": after} if after else {})
 
@@ -130,14 +135,15 @@ def _update(table: str, key_id: str, e: Expression, condition: str | None = None
 
 
 def _primary_key(sort: str) -> Item:
-    return {"pk": {"S": _PARTITION}, "sk": {"S": sort}}
+    return {"pk": {"S": _OPERATORS if is_operators(sort) else _PARTITION}, "sk": {"S": sort}}
 
 
 def _item(key: ApiKey) -> Item:
     times = {name: getattr(key, field) for field, name in _TIMES.items()}
     return _primary_key(key.id) | {
         "digest": {"B": key.digest},
-        "tenant": {"S": key.tenant},
+        # an index's key, which cannot be empty
+        **({"tenant": {"S": key.tenant}} if key.tenant else {}),
         "scopes": {"L": [{"S": scope} for scope in sorted(key.scopes)]},
         "name": {"S": key.name},
         "created": {"N": str(key.created_at)},
@@ -152,7 +158,7 @@ def _key(item: Item) -> ApiKey:
     return ApiKey(
         id=item["sk"]["S"],
         digest=bytes(item["digest"]["B"]),
-        tenant=item["tenant"]["S"],
+        tenant=item["tenant"]["S"] if "tenant" in item else "",
         scopes=frozenset(scope["S"] for scope in item["scopes"]["L"]),
         created_at=int(item["created"]["N"]),
         name=item["name"]["S"],

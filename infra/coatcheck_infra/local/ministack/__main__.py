@@ -21,6 +21,7 @@ from coatcheck_infra.local.emulator_access import ACCESS_VARIABLE, WHOLE
 from coatcheck_infra.local.ministack import (
     access_patches,
     cloudwatch_patches,
+    dynamodb_patches,
     http_patches,
     lambda_patches,
     state_patches,
@@ -73,6 +74,7 @@ def patches(code_cache: Path) -> list[tuple[str, str, Patch]]:
             "_cw_metric_alarm_record",
             cloudwatch_patches.accept_metric_math,
         ),
+        ("ministack.services.dynamodb", "_index_order_keys", dynamodb_patches.order_by_hash_first),
         ("ministack.services.apigateway_v1", "_media_type_matches", http_patches.match_any_media_type),
         ("ministack.app", "pin_request_origin", http_patches.treat_as_tls),
         ("ministack.app", "app", http_patches.cancel_on_disconnect),

@@ -7,7 +7,18 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from coatcheck.client.exceptions import InvalidArgumentError
-from coatcheck.core.api_keys import KIND, TENANT_SCOPES, ApiKey, key_of_digest, make_key, read_key
+from coatcheck.core.api_keys import (
+    KIND,
+    OPERATOR_KIND,
+    OPERATOR_PREFIX,
+    PREFIX,
+    TENANT_SCOPES,
+    ApiKey,
+    is_operators,
+    key_of_digest,
+    make_key,
+    read_key,
+)
 from coatcheck.core.audit import AuditRecord
 from coatcheck.core.aws.audited import audited
 from coatcheck.core.aws.dynamodb.key_items import add_imported, end_key, get_key, list_keys, put_key, revoke_key
@@ -43,8 +54,8 @@ class KeyStore:
     def create(
         self, tenant: str, *, scopes: frozenset[str] = TENANT_SCOPES, name: str = "", lifetime: int | None = None
     ) -> IssuedKey:
-        """Create a key of a tenant. It expires after `lifetime` milliseconds, or never."""
-        text, now = make_key(self.entropy), self.clock()
+        """Create a key of a tenant, or an operator's if `tenant` is empty. It expires after `lifetime` milliseconds."""
+        text, now = make_key(self.entropy, prefix=PREFIX if tenant else OPERATOR_PREFIX), self.clock()
         presented = read_key(text)
         expires_at = None if lifetime is None else now + lifetime
         key = ApiKey(presented.id, presented.digest, tenant, scopes, now, name, expires_at)
@@ -53,23 +64,24 @@ class KeyStore:
 
     def find(self, key_id: str) -> ApiKey:
         """Return a key. Raises InvalidArgumentError if there is none."""
-        key = self.aws.send(get_key(self.table, key_id)) if is_id(KIND, key_id) else None
+        key = self.aws.send(get_key(self.table, key_id)) if _is_key_id(key_id) else None
         if key is None:
             raise _no_key(key_id)
         return key
 
     def all_keys(self) -> Iterator[ApiKey]:
-        """Yield all keys, in the order of their ids."""
-        page = self.aws.send(list_keys(self.table))
-        yield from page.keys
-        while page.next:
-            page = self.aws.send(list_keys(self.table, after=page.next))
+        """Yield all keys, those of operators first, in the order of their ids."""
+        for operators in (True, False):
+            page = self.aws.send(list_keys(self.table, operators=operators))
             yield from page.keys
+            while page.next:
+                page = self.aws.send(list_keys(self.table, operators=operators, after=page.next))
+                yield from page.keys
 
     def revoke(self, key_id: str) -> ApiKey:
         """Revoke a key. Raises InvalidArgumentError if there is none."""
         call = audited(revoke_key(self.table, key_id, now=self.clock()), _change("key.revoked"))
-        revoked = self.aws.send(call) if is_id(KIND, key_id) else None
+        revoked = self.aws.send(call) if _is_key_id(key_id) else None
         if revoked is None:
             raise _no_key(key_id)
         return revoked
@@ -81,7 +93,7 @@ class KeyStore:
         """
         old = self.find(key_id)
         if (state := old.state(self.clock())) != "active":
-            raise InvalidArgumentError(f"{key_id} is {state}: create a new key for {old.tenant}")
+            raise InvalidArgumentError(f"{key_id} is {state}: create a new key for {owner_of(old)}")
         lifetime = None if old.expires_at is None else old.expires_at - old.created_at
         return self.create(old.tenant, scopes=old.scopes, name=old.name, lifetime=lifetime)
 
@@ -110,7 +122,16 @@ class KeyStore:
 
 def _change(action: str) -> Callable[[ApiKey | None], AuditRecord | None]:
     """What the audit log says of a key that was changed; None if there was no such key."""
-    return lambda key: AuditRecord(action=action, tenant=key.tenant, target=key.id) if key else None
+    return lambda key: AuditRecord(action=action, tenant=key.tenant or None, target=key.id) if key else None
+
+
+def owner_of(key: ApiKey) -> str:
+    """Whose key it is: a tenant's, or an operator's."""
+    return "an operator" if is_operators(key.id) else key.tenant
+
+
+def _is_key_id(given: str) -> bool:
+    return is_id(KIND, given) or is_id(OPERATOR_KIND, given)
 
 
 def _no_key(key_id: str) -> InvalidArgumentError:

@@ -24,8 +24,16 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 
 
 def create(
-    tenant: Annotated[str, typer.Argument(metavar="TENANT", help="Whose jobs the key leads to.")],
+    tenant: Annotated[
+        str | None, typer.Argument(metavar="TENANT", help="Whose jobs the key leads to. Not with --operator.")
+    ] = None,
     *,
+    operator: Annotated[
+        bool, typer.Option("--operator", help="An operator's key: it opens /v1/admin, for all tenants, and no more.")
+    ] = False,
+    read_only: Annotated[
+        bool, typer.Option("--read-only", help="With --operator: it may see, and change nothing.")
+    ] = False,
     scope: Annotated[
         list[Scope] | None,
         typer.Option(help="What it may do. Repeatable. Default: all that a tenant can, which is all but admin."),
@@ -39,7 +47,8 @@ def create(
     # what this imports takes half a second, which `coatcheck --help` need not wait for
     from coatcheck_infra.ops.api_keys import operations  # noqa: PLC0415
 
-    operations.create(stack, tenant, frozenset(scope or ()), name=name, days=expires_in, as_json=as_json)
+    asked = operations.KeyRequest(tenant, frozenset(scope or ()), name, expires_in, operator, read_only)
+    operations.create(stack, asked, as_json=as_json)
 
 
 def list_keys(

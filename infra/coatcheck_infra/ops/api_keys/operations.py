@@ -4,37 +4,69 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from coatcheck.cli import display
 from coatcheck.client.exceptions import InvalidArgumentError
-from coatcheck.core.api_keys import MAX_NAME_LENGTH, TENANT_SCOPES, ApiKey
+from coatcheck.core.api_keys import MAX_NAME_LENGTH, OPERATOR_SCOPES, TENANT_SCOPES, ApiKey, OperatorScope
 from coatcheck.core.aws.dynamodb.compatibility import NewerRow
 from coatcheck.core.clock import DAY, HOUR, SECOND, rfc3339
 from coatcheck.core.ids import TENANT_PATTERN
 from coatcheck.core.sanitize import plain_text, quoted
-from coatcheck_infra.ops.api_keys.key_store import IssuedKey, KeyStore
+from coatcheck_infra.ops.api_keys.key_store import IssuedKey, KeyStore, owner_of
 from coatcheck_infra.ops.error_reports import report_errors
 from coatcheck_infra.ops.target_deployment import TargetDeployment, find_deployment
 from coatcheck_service.api_key_cache import TTL
 
 COLUMNS = ("id", "tenant", "name", "scopes", "created", "expires", "last used", "state")
 
+_SCOPE_SETS: Mapping[frozenset[str], str] = MappingProxyType(
+    {TENANT_SCOPES: "all of a tenant", OPERATOR_SCOPES: "all of an operator"}
+)
 
-def create(
-    stack: str | None, tenant: str, scopes: frozenset[str], *, name: str, days: float | None, as_json: bool
-) -> None:
+
+@dataclass(frozen=True, slots=True)
+class KeyRequest:
+    """The key that `create` is asked for. `days` is how long it lives, None for ever."""
+
+    tenant: str | None
+    scopes: frozenset[str]
+    name: str
+    days: float | None
+    operator: bool = False
+    read_only: bool = False
+
+    def granted(self) -> frozenset[str]:
+        """Return the scopes of the key."""
+        if self.operator:
+            return frozenset({OperatorScope.READ}) if self.read_only else OPERATOR_SCOPES
+        return self.scopes or TENANT_SCOPES
+
+    def check(self) -> None:
+        """Raise InvalidArgumentError for what is wrong with the request."""
+        if self.operator == (self.tenant is not None):
+            raise InvalidArgumentError("name the TENANT of the key, or give --operator: an operator has no tenant")
+        if self.scopes and self.operator:
+            raise InvalidArgumentError("--scope is for tenants' keys; an operator's may be --read-only")
+        if self.read_only and not self.operator:
+            raise InvalidArgumentError("--read-only is for operators' keys; use --scope jobs:read")
+        if self.tenant is not None and not re.fullmatch(TENANT_PATTERN, self.tenant):
+            raise InvalidArgumentError(f"{quoted(self.tenant)} cannot be a tenant: use 1 to 64 of A-Z a-z 0-9 _ -")
+        if plain_text(self.name, longest=MAX_NAME_LENGTH) != self.name or not self.name.isprintable():
+            raise InvalidArgumentError(f"--name: use up to {MAX_NAME_LENGTH} printable characters")
+
+
+def create(stack: str | None, asked: KeyRequest, *, as_json: bool) -> None:
     """Create a key and print it. Raises CoatcheckError, and typer.Exit after it has reported an error of AWS."""
-    if not re.fullmatch(TENANT_PATTERN, tenant):
-        raise InvalidArgumentError(f"{quoted(tenant)} cannot be a tenant: use 1 to 64 of A-Z a-z 0-9 _ -")
-    if plain_text(name, longest=MAX_NAME_LENGTH) != name or not name.isprintable():
-        raise InvalidArgumentError(f"--name: use up to {MAX_NAME_LENGTH} printable characters")
-    lifetime = None if days is None else round(days * DAY)
+    asked.check()
+    lifetime = None if asked.days is None else round(asked.days * DAY)
     with _key_store(stack) as store:
-        issued = store.create(tenant, scopes=scopes or TENANT_SCOPES, name=name, lifetime=lifetime)
+        issued = store.create(asked.tenant or "", scopes=asked.granted(), name=asked.name, lifetime=lifetime)
     _show(issued, store.clock(), as_json=as_json)
 
 
@@ -57,7 +89,7 @@ def revoke(stack: str | None, key_ids: Sequence[str]) -> None:
     with _key_store(stack) as store:
         for key_id in key_ids:
             key = store.revoke(key_id)
-            print(f"revoked {key.id} of {key.tenant}; it is refused everywhere in {TTL // SECOND} s", flush=True)
+            print(f"revoked {key.id} of {owner_of(key)}; it is refused everywhere in {TTL // SECOND} s", flush=True)
 
 
 def rotate(stack: str | None, key_id: str, *, hours: float, as_json: bool) -> None:
@@ -85,7 +117,7 @@ def to_json(key: ApiKey, now: int) -> dict[str, Any]:
     """Return what may be known of a key. That is neither the key nor its hash."""
     return {
         "id": key.id,
-        "tenant": key.tenant,
+        "tenant": key.tenant or None,
         "name": key.name,
         "scopes": sorted(key.scopes),
         "created_at": rfc3339(key.created_at),
@@ -98,9 +130,9 @@ def to_json(key: ApiKey, now: int) -> dict[str, Any]:
 
 def table_row(key: ApiKey, now: int) -> list[object]:
     """Return a key as one row under `COLUMNS`."""
-    scopes = "all of a tenant" if key.scopes == TENANT_SCOPES else " ".join(sorted(key.scopes))
+    scopes = _SCOPE_SETS.get(key.scopes) or " ".join(sorted(key.scopes))
     times = (rfc3339(key.created_at), _time(key.expires_at), _time(key.last_used_at))
-    return [key.id, key.tenant, key.name, scopes, *times, key.state(now)]
+    return [key.id, owner_of(key), key.name, scopes, *times, key.state(now)]
 
 
 @contextmanager
@@ -125,7 +157,7 @@ def _show(issued: IssuedKey, now: int, *, as_json: bool) -> None:
         return
     print(issued.text, flush=True)
     expires = f", until {_time(issued.key.expires_at)}" if issued.key.expires_at else ""
-    display.print_message(f"{issued.key.id} of {issued.key.tenant}{expires}; keep the key, it is not shown again")
+    display.print_message(f"{issued.key.id} of {owner_of(issued.key)}{expires}; keep the key, it is not shown again")
 
 
 def _time(at: int | None) -> str | None:

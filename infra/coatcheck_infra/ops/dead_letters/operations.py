@@ -13,16 +13,12 @@ import typer
 
 from coatcheck.cli import display, exit_codes
 from coatcheck.client.exceptions import InvalidArgumentError
+from coatcheck.core.aws.flow import run
 from coatcheck.core.clock import DAY, HOUR, MINUTE, SECOND, rfc3339
+from coatcheck.core.flows.dead_letters import DeadLetterKind, DeadLetterMessage, classify
 from coatcheck.core.messages import DeliveryMessage
 from coatcheck.core.suggestions import unknown
-from coatcheck_infra.ops.dead_letters.queue_reader import (
-    DeadLetterKind,
-    DeadLetterMessage,
-    Timing,
-    classify,
-    read_queue,
-)
+from coatcheck_infra.ops.dead_letters.queue_reader import Timing, read_queue
 from coatcheck_infra.ops.dead_letters.redrive import Redrive, RedriveOptions
 from coatcheck_infra.ops.error_reports import report_errors
 from coatcheck_infra.ops.target_deployment import TargetDeployment, find_deployment
@@ -56,13 +52,13 @@ def redrive(stack: str | None, lane: str | None, options: RedriveOptions) -> Non
     with report_errors("dlq"):
         target = find_deployment(stack, os.environ, Path.cwd())
         lanes = select_lanes(target, lane)
-        run = Redrive(target, options, Timing())
+        redriving = Redrive(target, options, Timing())
         try:
-            run.process_lanes(lanes)
+            redriving.process_lanes(lanes)
         except KeyboardInterrupt:
             raise typer.Exit(exit_codes.INTERRUPTED) from None
         finally:
-            print(run.summary(), flush=True)
+            print(redriving.summary(), flush=True)
 
 
 def select_lanes(target: TargetDeployment, lane: str | None) -> Mapping[str, str]:
@@ -83,7 +79,7 @@ def read_dead_letters(
         if sys.stderr.isatty():
             display.print_message(f"lane {lane}: {timing.idle_timeout} s or more")
         with read_queue(target.aws, queue_url, timing) as found:
-            yield from (classify(target.aws, target.settings.table, lane, received) for received in found)
+            yield from (run(target.aws, classify(target.settings.table, lane, received)) for received in found)
 
 
 def table_row(dead_letter: DeadLetterMessage, now: int) -> list[object]:

@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
-from coatcheck.core.aws.sqs import send_delivery, send_job
-from coatcheck.core.messages import DeliveryMessage, JobMessage
-from coatcheck_infra.ops.dead_letters.queue_reader import (
-    VISIBILITY_TIMEOUT,
-    DeadLetterKind,
+from coatcheck.core.aws.flow import run
+from coatcheck.core.flows.dead_letters import (
+    DEFAULT_ACTIONS,
+    DROP_UNREADABLE_ACTIONS,
+    REDRIVEN,
+    Action,
     DeadLetterMessage,
-    QueueReader,
-    Timing,
     classify,
-    read_queue,
+    perform,
 )
+from coatcheck_infra.ops.dead_letters.queue_reader import VISIBILITY_TIMEOUT, QueueReader, Timing, read_queue
 from coatcheck_infra.ops.target_deployment import TargetDeployment
 
 
@@ -33,37 +32,6 @@ class RedriveOptions:
     jobs: frozenset[str] = frozenset()
     drop_unreadable: bool = False
     dry_run: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Action:
-    """What is done with a dead letter, and the summary's phrase for it, with a place for the count."""
-
-    phrase: str
-    sends: bool = False
-    deletes: bool = False
-
-
-REDRIVEN = Action("redriven {}", sends=True, deletes=True)
-
-# a needless dispatch does no harm: a job whose row only newer workers can read is dispatched for them
-DEFAULT_ACTIONS: Mapping[DeadLetterKind, Action] = MappingProxyType(
-    {
-        DeadLetterKind.UNFINISHED: REDRIVEN,
-        DeadLetterKind.NEWER_ROW: REDRIVEN,
-        DeadLetterKind.FINISHED: Action("dropped {} that are finished", deletes=True),
-        DeadLetterKind.UNREADABLE: Action("left {} that cannot be read"),
-        DeadLetterKind.NOT_THERE: Action("left {} whose row is not there"),
-        DeadLetterKind.NEWER_MESSAGE: Action("left {} of a newer version"),
-    }
-)
-DROP_UNREADABLE_ACTIONS: Mapping[DeadLetterKind, Action] = MappingProxyType(
-    {
-        **DEFAULT_ACTIONS,
-        DeadLetterKind.UNREADABLE: Action("dropped {} that cannot be read", deletes=True),
-        DeadLetterKind.NOT_THERE: Action("dropped {} whose row is not there", deletes=True),
-    }
-)
 
 
 @dataclass(frozen=True)
@@ -83,10 +51,11 @@ class Redrive:
         """
         # as many messages as can be handled well before they become visible to others again
         batch = max(1, min(10, int(self.options.rate * VISIBILITY_TIMEOUT / 2)))
+        aws = self.target.aws
         for lane, queue_url in lanes.items():
-            with read_queue(self.target.aws, queue_url, self.timing, batch=batch) as reader:
+            with read_queue(aws, queue_url, self.timing, batch=batch) as reader:
                 for received in reader:
-                    self._handle(reader, classify(self.target.aws, self.target.settings.table, lane, received))
+                    self._handle(reader, run(aws, classify(self.target.settings.table, lane, received)))
                     if self._limit_reached:
                         return
 
@@ -106,16 +75,9 @@ class Redrive:
             return
         action = (DROP_UNREADABLE_ACTIONS if self.options.drop_unreadable else DEFAULT_ACTIONS)[dead_letter.kind]
         if not self.options.dry_run:
-            if action.sends and dead_letter.message:
-                self._send_back(dead_letter.lane, dead_letter.message)
+            if action.sends and self.counts[REDRIVEN]:
+                self.timing.pause(1 / self.options.rate)
+            run(self.target.aws, perform(self.target.settings, dead_letter, action))
             if action.deletes:
-                reader.remove(dead_letter.received)
+                reader.forget(dead_letter.received)
         self.counts[action] += 1
-
-    def _send_back(self, lane: str, message: JobMessage | DeliveryMessage) -> None:
-        if self.counts[REDRIVEN]:
-            self.timing.pause(1 / self.options.rate)
-        queue_url = self.target.settings.queues[lane]
-        self.target.aws.send(
-            send_delivery(queue_url, message) if isinstance(message, DeliveryMessage) else send_job(queue_url, message)
-        )
