@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from coatcheck.cli.main import main
-from coatcheck.core.api_keys import TENANT_SCOPES, read_key
+from coatcheck.core.api_keys import OPERATOR_SCOPES, TENANT_SCOPES, read_key
 from coatcheck.core.aws.dynamodb.key_items import get_imported, get_key
 from coatcheck.core.clock import DAY, HOUR
 from coatcheck.core.settings import Settings
@@ -207,3 +207,35 @@ def test_nothing_is_changed_where_the_audit_file_cannot_be_written(
     code, out, err = keys("create", tenant)
     assert (code, out) == (2, "")
     assert err == f"coatcheck keys: COATCHECK_AUDIT_FILE: {tmp_path} cannot be written: Is a directory\n"
+
+
+def test_an_operators_key_has_no_tenant_and_is_managed_as_the_others(keys: Keys, store: KeyStore) -> None:
+    code, out, err = keys("create", "--operator", "--name", "on call")
+    assert code == 0
+    presented = read_key(out.strip())
+    assert out.startswith("cco_")
+    assert err.startswith(f"{presented.id} of an operator; ")
+    key = store.find(presented.id)
+    assert (key.tenant, key.scopes, key.matches(presented)) == ("", OPERATOR_SCOPES, True)
+    reader = json.loads(keys("create", "--operator", "--read-only", "--json")[1])
+    assert (reader["tenant"], reader["scopes"]) == (None, ["admin:read"])
+    after = json.loads(keys("rotate", reader["id"], "--json")[1])
+    assert (after["tenant"], after["scopes"], after["key"][:4]) == (None, ["admin:read"], "cco_")
+    assert keys("revoke", after["id"])[1].startswith(f"revoked {after['id']} of an operator; ")
+    listed = {one["id"]: one for one in map(json.loads, keys("list", "--all", "--json")[1].splitlines())}
+    assert (listed[presented.id]["state"], listed[after["id"]]["state"]) == ("active", "revoked")
+    assert "an operator" in keys("list", "--all")[1]
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        ([], "name the TENANT of the key, or give --operator: an operator has no tenant"),
+        (["acme", "--operator"], "name the TENANT of the key, or give --operator: an operator has no tenant"),
+        (["--operator", "--scope", "admin"], "--scope is for tenants' keys; an operator's may be --read-only"),
+        (["acme", "--read-only"], "--read-only is for operators' keys; use --scope jobs:read"),
+    ],
+    ids=["nobody", "both", "scope", "read-only"],
+)
+def test_a_key_is_a_tenants_or_an_operators(keys: Keys, argv: list[str], said: str) -> None:
+    assert keys("create", *argv) == (2, "", f"coatcheck: {said}\n")

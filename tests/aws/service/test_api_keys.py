@@ -19,6 +19,7 @@ from coatcheck_infra.ops.api_keys.key_store import KeyStore
 from coatcheck_service.api_key_cache import TTL, UNKNOWN_TTL
 from coatcheck_worker.boto_transport import BotoTransport
 from tests.aws.service.running_service import RunningService, problem, run_service
+from tests.log_lines import log_lines
 from tests.transports import Fault, on, throttle
 from tests.waiting import eventually
 
@@ -262,13 +263,14 @@ def test_no_line_of_the_log_holds_a_key(door: Doorstep, caplog: pytest.LogCaptur
     caplog.set_level(logging.DEBUG, "coatcheck_service")
     issued = door.keys.create(door.tenant)
     keys = (issued.text, make_key(secrets.token_bytes), "not-a-key-at-all")
-    for key in keys:
-        door.get(key)
-    # a line follows the answer
-    eventually(lambda: len(caplog.records) >= len(keys))
-    lines = [f"{record.getMessage()} {vars(record)}" for record in caplog.records]
-    assert not any(key in line or read_key(key).digest.hex() in line for line in lines for key in keys)
-    assert any(getattr(record, "key", None) == issued.key.id for record in caplog.records)
+    with log_lines() as lines:
+        for key in keys:
+            door.get(key)
+        # a line follows the answer
+        eventually(lambda: len(caplog.records) >= len(keys))
+    raw = [lines.text(), *(f"{record.getMessage()} {vars(record)}" for record in caplog.records)]
+    assert not any(key in line or read_key(key).digest.hex() in line for line in raw for key in keys)
+    assert any(entry.get("key") == issued.key.id for entry in lines.entries())
 
 
 def test_a_table_that_does_not_answer_is_no_refusal(door: Doorstep) -> None:

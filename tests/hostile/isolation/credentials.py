@@ -104,6 +104,12 @@ REFUSED: Mapping[str, Callable[[KeyRing], Headers]] = {
 }
 """Credentials to which every operation but the public ones answers 401, by what is wrong with them."""
 
+OF_TENANTS: Mapping[str, Callable[[KeyRing], Headers]] = {
+    "all scopes of a tenant": lambda keys: _bearer(keys.good),
+    "a tenant's key that says admin": lambda keys: _bearer(keys.only_admin),
+}
+"""Good credentials of a tenant: to what operators call, they are none."""
+
 MISSING_SCOPE: Mapping[str, Callable[[KeyRing, Operation], Headers | None]] = {
     "all scopes but the needed one": lambda keys, operation: (
         _bearer(keys.without[operation.scope]) if operation.scope and operation.scope in keys.without else None

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import httpx
 
 from tests.aws.service.running_service import Api
-from tests.hostile.isolation.credentials import MISSING_SCOPE, REFUSED, Headers, KeyRing, good
+from tests.hostile.isolation.credentials import MISSING_SCOPE, OF_TENANTS, REFUSED, Headers, KeyRing, good
 from tests.hostile.isolation.operations import PUBLIC, Operation
 from tests.hostile.isolation.victim import MARKER, Names, Thing
 
@@ -74,7 +74,7 @@ def rows(asker: Asker, found: Sequence[Operation], things: Sequence[Thing], keys
         for thing in asked_for:
             there, nowhere = (asker.ask(operation, names, good(keys)) for names in (thing.names, thing.renamed()))
             yield Row(operation, ANOTHER, thing.label, there, nowhere)
-        named = (asked_for or [Thing("nothing", {})])[0]
+        named = (asked_for or [Thing("nothing", dict.fromkeys(operation.path_parameters, "job_1"))])[0]
         for who, headers in _lesser(keys, operation).items():
             refusal = asker.ask(operation, named.names, headers)
             yield Row(operation, who, named.label, refusal, refusal)
@@ -100,6 +100,8 @@ def _lesser(keys: KeyRing, operation: Operation) -> dict[str, Headers]:
     if operation.id in PUBLIC:
         return {}
     refused = {who: make(keys) for who, make in REFUSED.items()}
+    if operation.for_operators:
+        return refused | {who: make(keys) for who, make in OF_TENANTS.items()}
     lacking = {who: headers for who, make in MISSING_SCOPE.items() if (headers := make(keys, operation)) is not None}
     return {**refused, **lacking}
 

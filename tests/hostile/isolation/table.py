@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from tests.hostile.isolation.credentials import REFUSED
+from tests.hostile.isolation.credentials import OF_TENANTS, REFUSED
 from tests.hostile.isolation.matrix import ANOTHER, Row
 from tests.hostile.isolation.operations import Operation
 
@@ -23,7 +23,7 @@ def table(operations: Sequence[Operation], rows: Sequence[Row]) -> str:
 
 
 def _line(operation: Operation, rows: Sequence[Row]) -> str:
-    refused = [row for row in rows if row.who in REFUSED]
+    refused = [row for row in rows if row.who in {*REFUSED, *OF_TENANTS}]
     another = [row for row in rows if row.who == ANOTHER]
     lacking = [row for row in rows if row not in refused and row not in another]
     scope = f"`{operation.scope}`" if operation.scope else ("any" if refused else "open to all")

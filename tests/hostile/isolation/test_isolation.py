@@ -8,7 +8,7 @@ import pytest
 from coatcheck.core.ids import make_id
 from tests.aws.service.running_service import problem
 from tests.hostile.isolation.campaign import Campaign
-from tests.hostile.isolation.credentials import MISSING_SCOPE, REFUSED
+from tests.hostile.isolation.credentials import MISSING_SCOPE, OF_TENANTS, REFUSED
 from tests.hostile.isolation.matrix import ANOTHER, Row, foreign
 from tests.hostile.isolation.operations import BODIES, NAME_NOTHING, POSITIONS, PUBLIC, REFERENCES
 from tests.hostile.isolation.table import PAGE, table
@@ -22,7 +22,9 @@ def described(rows: list[Row]) -> list[str]:
 
 def test_every_operation_is_asked_for_whatever_it_can_name(campaign: Campaign) -> None:
     unasked = [
-        one.title for one in campaign.operations if one.path_parameters and not foreign(one, campaign.victim.things, {})
+        one.title
+        for one in campaign.operations
+        if one.path_parameters and not one.for_operators and not foreign(one, campaign.victim.things, {})
     ]
     assert unasked == [], "tests/hostile/isolation/victim.py has nothing for these"
     outside = {(one.id, name) for one in campaign.operations for name in one.parameters if name not in NAME_NOTHING}
@@ -50,10 +52,19 @@ def test_credentials_that_are_none_are_refused_before_anything_is_read(campaign:
     assert all(row.there.headers["www-authenticate"].startswith("Bearer ") for row in rows)
 
 
+@pytest.mark.parametrize("who", OF_TENANTS)
+def test_no_tenant_is_let_in_where_operators_are_whatever_its_scopes(campaign: Campaign, who: str) -> None:
+    rows = [row for row in campaign.rows if row.who == who]
+    assert {row.operation.id for row in rows} == {one.id for one in campaign.operations if one.for_operators}
+    assert described([row for row in rows if row.there.status != 401 or row.there.calls or row.leaks]) == []
+
+
 @pytest.mark.parametrize("who", MISSING_SCOPE)
 def test_without_the_scope_nothing_is_read_either(campaign: Campaign, who: str) -> None:
     rows = [row for row in campaign.rows if row.who == who]
-    assert {row.operation.id for row in rows} == {one.id for one in campaign.operations if one.scope}
+    assert {row.operation.id for row in rows} == {
+        one.id for one in campaign.operations if one.scope and not one.for_operators
+    }
     wrong = [row for row in rows if row.there.status != 403 or row.there.calls or row.leaks]
     assert described(wrong) == []
 
@@ -82,7 +93,9 @@ def test_the_owner_gets_what_others_do_not(campaign: Campaign) -> None:
 
 def test_lists_show_what_is_ones_own(campaign: Campaign) -> None:
     http, victim = campaign.attacker.http, campaign.victim
-    lists = [one for one in campaign.operations if one.method == "GET" and not one.path_parameters]
+    lists = [
+        one for one in campaign.operations if one.method == "GET" and not (one.path_parameters or one.for_operators)
+    ]
     texts = {one.id: http.get(one.url({})).text for one in lists}
     assert {"list_jobs", "list_tenant_events", "list_webhook_endpoints"} < texts.keys()
     names = {name for thing in victim.things for name in thing.names.values()}

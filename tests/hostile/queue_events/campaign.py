@@ -16,14 +16,13 @@ from random import Random
 from typing import Any
 
 from coatcheck.core.log import JsonFormatter, TextFormatter
-from coatcheck.core.messages import BadMessage, JobMessage, NewerMessage
+from coatcheck.core.messages import BadMessage, JobMessage, NewerMessage, parse_webhook_message
 from coatcheck.core.settings import WEBHOOKS
 from coatcheck.core.webhooks import Delivery, DeliveryAttempt
 from coatcheck_worker.aws_lambda import deliver_batch, run_batch, sweep_part
 from coatcheck_worker.dependencies import Dependencies
 from coatcheck_worker.message_consumer import MAX_RECEIVES
 from coatcheck_worker.webhooks.delivery_context import DeliveryContext
-from coatcheck_worker.webhooks.webhook_messages import parse
 from tests.hostile.queue_events.events import CANARY, LANES, SETTINGS, make_batch, make_sweep_event
 from tests.hostile.queue_events.offline import OfflineTransport
 from tests.job_rows import NOW
@@ -93,7 +92,7 @@ def _wrong_answer(lane: str, records: Sequence[Any], answer: Any, transport: Off
 def _accounted_for(lane: str, record: dict[str, Any], transport: OfflineTransport) -> bool:
     """Whether a message that Lambda now deletes was put aside, or could be read."""
     try:
-        (parse if lane == WEBHOOKS else JobMessage.parse)(record["body"])
+        (parse_webhook_message if lane == WEBHOOKS else JobMessage.parse)(record["body"])
     except (BadMessage, NewerMessage):
         # what only newer workers can read is deleted after many receives: the sweeper sends it again
         worn_out = int(record["attributes"]["ApproximateReceiveCount"]) >= MAX_RECEIVES
