@@ -44,12 +44,15 @@ def written(folder: Path, policy: Any) -> str:
     return str(file)
 
 
-def test_a_policy_is_set_shown_and_emptied(trust: Trust, tmp_path: Path) -> None:
+def test_a_policy_is_set_shown_and_emptied(trust: Trust, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    audit = tmp_path / "audit.log"
+    monkeypatch.setenv("COATCHECK_AUDIT_FILE", str(audit))
     assert trust("set", written(tmp_path, POLICY)) == (0, "issuers: 1, callers: 1; known everywhere in 30 s\n", "")
     code, out, _ = trust("show")
     assert (code, json.loads(out)) == (0, POLICY)
     assert trust("set", written(tmp_path, {}))[0] == 0
     assert trust("show") == (0, "{}\n", "")
+    assert [json.loads(line)["action"] for line in audit.read_text().splitlines()] == ["trust.set"] * 2
 
 
 def test_a_faulty_policy_changes_nothing_and_each_fault_is_named(trust: Trust, tmp_path: Path) -> None:
