@@ -18,11 +18,14 @@ from coatcheck.core.aws.call import Call
 from coatcheck.core.aws.dynamodb import job_items, job_updates, transitions
 from coatcheck.core.aws.dynamodb.codec import encode_job
 from coatcheck.core.aws.dynamodb.keys import JobKey
+from coatcheck.core.aws.dynamodb.limit_items import change_limits
+from coatcheck.core.aws.dynamodb.trust_items import put_trust_policy
 from coatcheck.core.job import Blob, Job, JobError, JobEvent
 from coatcheck.core.lifecycle import CANCEL, FAIL, SUCCEED, TIME_OUT, TRANSITIONS, Status
 from coatcheck.core.log import JsonFormatter, TextFormatter, add_to_log_context, extra_of, log_context
 from coatcheck.core.slots import Caps
 from coatcheck.core.trace import trace_id
+from coatcheck.core.trust_policy import TrustPolicy
 from tests.job_rows import make_job
 from tests.log_lines import log_lines
 
@@ -116,6 +119,15 @@ def test_what_is_no_transition_but_changes_a_job(call: Call[transitions.Transiti
     with log_lines() as lines:
         call.read({"Attributes": encode_job(JOB)})
     assert [entry["action"] for entry in lines.audit()] == [action]
+
+
+def test_what_an_owner_changes_is_recorded_without_its_values() -> None:
+    with log_lines() as lines:
+        change_limits("t", "acme", {"submit_rate": 7.25, "jobs_running": None}).read({})
+        put_trust_policy("t", TrustPolicy()).read({})
+    told = [(entry["action"], entry.get("tenant"), entry.get("target")) for entry in lines.audit()]
+    assert told == [("limits.changed", "acme", "submit_rate jobs_running"), ("trust.changed", None, None)]
+    assert "7.25" not in lines.text()
 
 
 def test_whose_request_it_was_is_in_the_context() -> None:

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from coatcheck.core.audit import AuditRecord
+from coatcheck.core.aws.audited import audited
 from coatcheck.core.aws.call import AwsResponse, Call
 from coatcheck.core.aws.dynamodb.compatibility import SCHEMA, NewerRow, require_known
 from coatcheck.core.aws.dynamodb.expressions import Expression
@@ -77,13 +79,15 @@ def change_limits(table: str, tenant: str, changes: Mapping[str, Any]) -> Call[T
     def refuse(_: AwsResponse) -> TenantLimits:
         raise NewerRow(f"a newer version of the service wrote the limits of {tenant}")
 
-    return Call(
+    call = Call(
         "dynamodb",
         "UpdateItem",
         params,
         lambda answer: _limits(dict(answer.get("Attributes", {}))),
         {"ConditionalCheckFailedException": refuse},
     )
+    named = " ".join(name for name in FIELDS if name in changes)
+    return audited(call, lambda _: AuditRecord(action="limits.changed", tenant=tenant, target=named))
 
 
 def _primary_key(tenant: str) -> Item:

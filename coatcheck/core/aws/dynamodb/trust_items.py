@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from coatcheck.core.audit import AuditRecord
+from coatcheck.core.aws.audited import audited
 from coatcheck.core.aws.call import AwsResponse, Call
 from coatcheck.core.aws.dynamodb.compatibility import NewerRow, require_known
 from coatcheck.core.aws.dynamodb.keys import Item
@@ -19,7 +21,8 @@ def get_trust_policy(table: str) -> Call[TrustPolicy]:
 def put_trust_policy(table: str, policy: TrustPolicy) -> Call[None]:
     """Replace the policy."""
     item = _KEY | {"policy": {"S": policy.model_dump_json(exclude_defaults=True)}}
-    return Call("dynamodb", "PutItem", {"TableName": table, "Item": item}, lambda _: None)
+    call: Call[None] = Call("dynamodb", "PutItem", {"TableName": table, "Item": item}, lambda _: None)
+    return audited(call, lambda _: AuditRecord(action="trust.changed"))
 
 
 def _read(answer: AwsResponse) -> TrustPolicy:
