@@ -126,7 +126,7 @@ def test_what_an_owner_changes_is_recorded_without_its_values() -> None:
         change_limits("t", "acme", {"submit_rate": 7.25, "jobs_running": None}).read({})
         put_trust_policy("t", TrustPolicy()).read({})
     told = [(entry["action"], entry.get("tenant"), entry.get("target")) for entry in lines.audit()]
-    assert told == [("limits.changed", "acme", "submit_rate jobs_running"), ("trust.changed", None, None)]
+    assert told == [("limits.changed", "acme", "submit_rate jobs_running"), ("trust.set", None, None)]
     assert "7.25" not in lines.text()
 
 

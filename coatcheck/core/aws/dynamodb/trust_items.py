@@ -22,7 +22,7 @@ def put_trust_policy(table: str, policy: TrustPolicy) -> Call[None]:
     """Replace the policy."""
     item = _KEY | {"policy": {"S": policy.model_dump_json(exclude_defaults=True)}}
     call: Call[None] = Call("dynamodb", "PutItem", {"TableName": table, "Item": item}, lambda _: None)
-    return audited(call, lambda _: AuditRecord(action="trust.changed"))
+    return audited(call, lambda _: AuditRecord(action="trust.set"))
 
 
 def _read(answer: AwsResponse) -> TrustPolicy:

@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from coatcheck.client.exceptions import InvalidArgumentError
-from coatcheck.core.audit import AuditRecord
-from coatcheck.core.aws.audited import audited
 from coatcheck.core.aws.dynamodb.compatibility import NewerRow
 from coatcheck.core.aws.dynamodb.trust_items import get_trust_policy, put_trust_policy
 from coatcheck.core.clock import SECOND
@@ -33,8 +31,7 @@ def replace(stack: str | None, file: Path) -> None:
     except BadTrustPolicy as bad:
         raise InvalidArgumentError("\n".join(f"{file}: {line}" for line in str(bad).splitlines())) from None
     with _deployment(stack) as target:
-        put = put_trust_policy(target.settings.table, policy)
-        target.aws.send(audited(put, lambda _: AuditRecord(action="trust.set")))
+        target.aws.send(put_trust_policy(target.settings.table, policy))
     trusted = f"issuers: {len(policy.issuers)}, callers: {len(policy.callers)}"
     print(f"{trusted}; known everywhere in {TTL // SECOND} s")
 
