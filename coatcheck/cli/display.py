@@ -36,12 +36,22 @@ def print_json_lines(documents: Iterable[Mapping[str, Any]]) -> None:
         print(json.dumps(document), flush=True)  # noqa: T201 - as above
 
 
+WAITS_FOR = {
+    "queue": "a worker",
+    "delay": "its start",
+    "retry": "another attempt",
+    "tenant-limit": "other jobs of yours to end",
+    "no-worker": "a worker that knows its type",
+}
+
+
 def print_job(view: Mapping[str, Any]) -> None:
     """A JobView as a list of what is known."""
     files = [view.get("result"), *(view.get("artifacts") or ())]
     rows = [
         ("job", view["id"]),
         *((name, view.get(name)) for name in ("type", "status")),
+        ("waits for", WAITS_FOR.get(view.get("waiting_reason") or "")),
         ("progress", _progress(view.get("progress") or {})),
         ("attempt", f"{view.get('attempt')} of {view.get('max_attempts')}"),
         *((name.removesuffix("_at"), view.get(name)) for name in TIME_FIELDS),

@@ -18,6 +18,7 @@ from coatcheck.client import operations
 from coatcheck.client.exceptions import CoatcheckError, InvalidArgumentError, describe
 from coatcheck.client.file_upload import upload_name
 from coatcheck.client.job import Job
+from coatcheck.core.priority import Priority
 
 if TYPE_CHECKING:
     from coatcheck.client.sync_client import Client
@@ -42,6 +43,9 @@ IdempotencyKey = Annotated[
     str | None, typer.Option(metavar="KEY", help="Submit at most once under this key. Default: random.")
 ]
 Delay = Annotated[float | None, typer.Option(metavar="SECONDS", help="Start no sooner than this from now.")]
+Urgency = Annotated[
+    Priority | None, typer.Option("--priority", metavar="LEVEL", help="low, normal or high, among your own jobs.")
+]
 Timeout = Annotated[float | None, typer.Option(metavar="SECONDS", help="How long an attempt may run.")]
 Metadata = Annotated[
     list[str] | None, typer.Option(metavar="NAME=VALUE", help="Kept with the job, for you. Repeatable.")
@@ -69,6 +73,7 @@ class Submission:
         resume: Sequence[str] | None,
         delay: float | None = None,
         timeout: float | None = None,
+        priority: Priority | None = None,
         metadata: Sequence[str] | None = None,
         webhook: str | None = None,
         idempotency_key: str | None = None,
@@ -79,6 +84,7 @@ class Submission:
         options = {
             "delay": input_arguments.read_seconds("--delay", delay),
             "timeout": input_arguments.read_seconds("--timeout", timeout),
+            "priority": priority and str(priority),
             "metadata": input_arguments.read_metadata(metadata or ()) or None,
             "webhook": {"url": webhook} if webhook else None,
             "idempotency_key": idempotency_key,

@@ -54,6 +54,7 @@ class JobViewSchema(Schema):
     result: StoredSchema | None = None
     artifacts: list[ArtifactSchema] | None = None
     metadata: dict[str, Any] | None = None
+    waiting_reason: Word | None = None
 
 
 class EventSchema(Schema):

@@ -96,8 +96,9 @@ class Client:
         """Submit a job and return it as queued.
 
         `job_input` is what JSON can hold. `options` are the other fields of the submit body: `run_at`, `delay`,
-        `queue_ttl`, `timeout`, `max_attempts`, `metadata`, `retention`, `webhook`. Without `idempotency_key` a random
-        one makes sending again safe; give your own to make the whole program safe to run again.
+        `queue_ttl`, `timeout`, `max_attempts`, `priority`, `metadata`, `retention`, `webhook`. Without
+        `idempotency_key` a random one makes sending again safe; give your own to make the whole program safe to run
+        again.
         """
         body = {"type": job_type, "input": job_input, **options}
         return self.send(operations.submit(body, uuid4().hex if idempotency_key is None else idempotency_key))

@@ -11,3 +11,8 @@ class Priority(StrEnum):
     LOW = "low"
     NORMAL = "normal"
     HIGH = "high"
+
+    def exceeds(self, most: Priority | None) -> bool:
+        """Whether it is more urgent than `most`, if that is not None."""
+        order = list(Priority)
+        return most is not None and order.index(self) > order.index(most)

@@ -10,6 +10,8 @@ from coatcheck.core.api.base_models import Moment, RequestModel, ResponseModel, 
 from coatcheck.core.api.webhook_models import JobWebhook
 from coatcheck.core.lifecycle import Status
 from coatcheck.core.part_plan import MAX_PARTS, UPLOAD_LIMIT
+from coatcheck.core.priority import Priority
+from coatcheck.core.waiting import WaitingReason
 
 MAX_SECONDS_AHEAD = 366 * 86_400
 """How far ahead a job may be scheduled: a year, including a leap day."""
@@ -48,6 +50,10 @@ class SubmitRequest(RequestModel):
     max_attempts: int | None = Field(default=None, ge=1, description="at most, and by default, the job type's")
     retention: int | None = Field(
         default=None, ge=1, description="seconds that job and result are kept after the end; the deployment has a limit"
+    )
+    priority: Annotated[Priority, Field(strict=False)] = Field(
+        default=Priority.NORMAL,
+        description="which of your jobs go first when your limits let only some run; the deployment may limit it",
     )
     metadata: dict[MetadataKey, MetadataValue] = Field(
         default_factory=dict, max_length=MAX_LABELS, description="your own labels; shown with the job, otherwise unused"
@@ -155,6 +161,13 @@ class Urls(ResponseModel):
     events: str
 
 
+class StartWindow(ResponseModel):
+    """When a job that waits may start: a range that is certain."""
+
+    earliest: Timestamp | None = Field(description="it does not start before this; null for at any time")
+    latest: Timestamp | None = Field(description="it expires if it has not started by then; null for never")
+
+
 class JobView(ResponseModel):
     """A job as it is now."""
 
@@ -171,6 +184,9 @@ class JobView(ResponseModel):
     expires_at: Timestamp | None = Field(description="until when job and result are kept; null until the job ends")
     attempt: int
     max_attempts: int
+    priority: Priority
+    waiting_reason: WaitingReason | None = Field(description="why the job waits; null if it does not")
+    start_window: StartWindow | None = Field(description="when it may start; null if it does not wait")
     progress: ProgressView | None
     error: Problem | None
     result: ResultView | None

@@ -14,12 +14,14 @@ from coatcheck.core.api.models import (
     Problem,
     ProgressView,
     ResultView,
+    StartWindow,
     Urls,
 )
 from coatcheck.core.clock import rfc3339
 from coatcheck.core.errors import JOB_ERRORS, FieldError, JobErrorKind
 from coatcheck.core.job import Artifact, Blob, Job, JobError, JobEvent, Progress
 from coatcheck.core.lifecycle import CLAIM, CONTINUE
+from coatcheck.core.waiting import waiting_reason
 
 _KINDS = {kind.code: kind for kind in JOB_ERRORS}
 
@@ -56,6 +58,9 @@ def job_view(job: Job, artifacts: Sequence[Artifact], base_url: str) -> JobView:
         expires_at=_time(job.expires_at),
         attempt=job.counted_attempt,
         max_attempts=job.counted_max_attempts,
+        priority=job.priority,
+        waiting_reason=waiting_reason(job),
+        start_window=_start_window(job),
         progress=None if job.progress is None else progress_view(job.progress),
         error=_job_problem(job.error, job.id, base_url),
         result=None if job.result is None else ResultView(**_stored(job.result, job)),
@@ -118,6 +123,12 @@ def attempts_before_row(job: Job) -> int:
     if job.history_from == 1 or not job.history:
         return 0
     return max(0, job.counted_attempt - number_events(job.history)[-1].attempt)
+
+
+def _start_window(job: Job) -> StartWindow | None:
+    if not job.status.waiting:
+        return None
+    return StartWindow(earliest=_time(job.start_at), latest=_time(job.queue_deadline))
 
 
 def _time(at: int | None) -> str | None:

@@ -13,8 +13,10 @@ from coatcheck.core.aws import s3, s3_keys
 from coatcheck.core.clock import SECOND
 from coatcheck.core.errors import Gone, NotFinished
 from coatcheck.core.job import Job
+from coatcheck.core.priority import Priority
 from coatcheck_service.actions.downloads import CHUNK_SIZE
 from coatcheck_service.actions.submit import Submission, SubmitResult, submit
+from coatcheck_service.actions.tenant_limits import limits_of
 from coatcheck_service.aioboto_transport import chunks
 from coatcheck_service.http.authentication import RequestContext
 
@@ -28,11 +30,11 @@ async def replay(context: RequestContext, job: Job, idempotency_key: str | None)
         raise NotFinished(f"{job.id} is {job.status}: replay it when it is done.")
     text = await _input(context, job)
     given = await context.dependencies.offload.run(context.tenant, len(text), partial(from_json, text))
-    request = _submit_request(context, job, given)
+    request = _submit_request(context, job, given, (await limits_of(context)).priority_max)
     return await submit(context, Submission(request, idempotency_key, replayed_from=job.id, size=job.input.size))
 
 
-def _submit_request(context: RequestContext, job: Job, given: Any) -> SubmitRequest:
+def _submit_request(context: RequestContext, job: Job, given: Any, most_urgent: Priority | None) -> SubmitRequest:
     """Build the request that would submit the job, within the present limits."""
     limits = context.dependencies.catalog.get(job.type)
     return SubmitRequest(
@@ -41,6 +43,7 @@ def _submit_request(context: RequestContext, job: Job, given: Any) -> SubmitRequ
         timeout=min(job.timeout_seconds, limits.timeout) if limits else None,
         max_attempts=min(job.counted_max_attempts, limits.max_attempts) if limits else None,
         retention=min(job.retention // SECOND, context.dependencies.settings.max_retention),
+        priority=most_urgent if most_urgent and job.priority.exceeds(most_urgent) else job.priority,
         metadata=dict(job.metadata),
         webhook=JobWebhook(**job.webhook) if job.webhook else None,
     )

@@ -116,7 +116,11 @@ async def _build_job(
         context.tenant, submission.size, partial(_prepare, submission, job_type, written_digest)
     )
     job = await _with_webhooks(context, submission.request, _new_job(context, submission, job_type, prepared, now))
-    job = replace(job, counted=tallies_of(await limits_of(context)))
+    limits = await limits_of(context)
+    if submission.request.priority.exceeds(limits.priority_max):
+        detail = f"is more than {limits.priority_max}, the highest that you may ask for"
+        raise invalid_request([FieldError("/priority", detail)])
+    job = replace(job, counted=tallies_of(limits))
     job = with_input(job, prepared.given.text)
     await job_inputs.check_uploads(dependencies, context.tenant, prepared.given.uploads, needed_at=job.start_at or now)
     job_inputs.check_input_is_kept(dependencies, job)
@@ -229,6 +233,7 @@ def _new_job(
         start_at=start_at,
         queue_deadline=deadline,
         metadata=request.metadata,
+        priority=request.priority,
         replayed_from=submission.replayed_from,
         history=(JobEvent(transition.event, now),),
     )

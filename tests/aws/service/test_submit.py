@@ -44,6 +44,23 @@ def test_what_the_answer_says(api: Api) -> None:
     assert view["expires_at"] is None
 
 
+@pytest.mark.parametrize("asked", ["low", "normal", "high"])
+def test_a_priority_is_kept_and_shown(asked: str, api: Api) -> None:
+    view = api.submit(priority=asked)
+    assert view["priority"] == api.row(view["id"]).priority == asked
+
+
+def test_a_job_that_waits_says_why_and_until_when(api: Api) -> None:
+    assert (api.submit()["waiting_reason"], api.submit()["priority"]) == ("queue", "normal")
+    view = api.submit(delay=60, queue_ttl=30)
+    assert view["waiting_reason"] == "delay"
+    assert view["created_at"] < view["start_window"]["earliest"] < view["start_window"]["latest"]
+
+
+def test_a_priority_that_there_is_not_is_refused(api: Api) -> None:
+    assert problem(api.post(priority="urgent"), 422, "invalid-request")["errors"][0]["pointer"] == "/priority"
+
+
 def test_the_row_says_when_the_sweeper_has_to_look(api: Api) -> None:
     row = api.row(api.submit(timeout=7, max_attempts=2, retention=60)["id"])
     assert row.due_at is not None

@@ -92,3 +92,12 @@ def test_a_change_holds_in_half_a_minute_and_not_before_it_was_read(limited: Lim
     limited.clock.now += 1
     problem(http.post("/v1/uploads", json={"filename": "a", "size": 5}), 422, "invalid-request")
     assert TTL == 30 * SECOND
+
+
+def test_the_highest_priority(limited: LimitedApi) -> None:
+    limited.limit(priority_max="normal")
+    assert limited.api.submit(priority="normal")["priority"] == "normal"
+    refused = problem(limited.api.post(priority="high"), 422, "invalid-request")
+    assert refused["errors"] == [
+        {"pointer": "/priority", "detail": "is more than normal, the highest that you may ask for"}
+    ]

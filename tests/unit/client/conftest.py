@@ -105,6 +105,9 @@ def job_view(status: str = "queued", **more: Any) -> dict[str, Any]:
         "max_attempts": 3,
         "artifacts": [],
         "metadata": {},
+        "priority": "normal",
+        "waiting_reason": None,
+        "start_window": None,
         "replayed_from": None,
         "urls": {},
     }

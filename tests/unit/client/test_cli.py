@@ -35,7 +35,20 @@ def test_submit_prints_the_id_alone(run: Run, fake_server: FakeServer) -> None:
 
 def test_submit_passes_every_option_on(run: Run, fake_server: FakeServer) -> None:
     fake_server.on("POST /v1/jobs", JSONResponse(view("scheduled"), 202, {"Idempotent-Replayed": "true"}))
-    options = ["--idempotency-key", "mine", "--delay", "5", "--timeout", "60", "--metadata", "a=1", "--metadata", "b=2"]
+    options = [
+        "--idempotency-key",
+        "mine",
+        "--delay",
+        "5",
+        "--timeout",
+        "60",
+        "--priority",
+        "high",
+        "--metadata",
+        "a=1",
+        "--metadata",
+        "b=2",
+    ]
     options += ["--webhook", "https://example.com/hook"]
     assert run("submit", "demo.sleep", *options) == (
         0,
@@ -50,6 +63,7 @@ def test_submit_passes_every_option_on(run: Run, fake_server: FakeServer) -> Non
         "input": {},
         "delay": 5,
         "timeout": 60,
+        "priority": "high",
         "metadata": metadata,
         "webhook": {"url": "https://example.com/hook"},
     }

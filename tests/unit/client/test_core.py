@@ -191,6 +191,7 @@ def test_nothing_is_said_twice() -> None:
 
 def test_what_is_read_is_what_the_server_writes() -> None:
     read = {"id", "status", "done", "error", "progress", "result", "artifacts", "metadata", "replayed_from", "attempt"}
+    read |= {"waiting_reason"}
     assert read | set(display.TIME_FIELDS) <= models.JobView.model_fields.keys()
     assert {"name", *(f.name for f in fields(StoredFile))} <= models.ArtifactView.model_fields.keys()
     assert {f.name for f in fields(UploadTicket)} <= models.UploadTicket.model_fields.keys()

@@ -116,16 +116,25 @@ def _queue_depth(dependencies: Dependencies, lane: str, fraction: float) -> int:
 
 
 def _by_lane(pending: Iterable[PendingDispatch]) -> dict[str, list[PendingDispatch]]:
-    """The jobs by lane: those that were sent the fewest messages first, and of these the longest waiting first.
+    """The jobs by lane: a job of each tenant in turn, of each those that were sent the fewest messages first, and of
+    these the longest waiting first.
 
     If other messages of the same age were received, that of a job that still waits is likely lost.
     """
     lanes: dict[str, list[PendingDispatch]] = defaultdict(list)
     for one in pending:
         lanes[one.lane].append(one)
-    for of_lane in lanes.values():
-        of_lane.sort(key=lambda one: (one.job.dispatches, one.job.start_at or one.job.updated_at))
-    return lanes
+    return {lane: _in_turn(of_lane) for lane, of_lane in lanes.items()}
+
+
+def _in_turn(pending: Iterable[PendingDispatch]) -> list[PendingDispatch]:
+    """The most urgent job of each tenant, then the second of each, and so on: many of one do not delay a few."""
+    before: Counter[str] = Counter()
+    turns: list[tuple[int, PendingDispatch]] = []
+    for one in sorted(pending, key=lambda one: (one.job.dispatches, one.job.start_at or one.job.updated_at)):
+        turns.append((before[one.job.tenant], one))
+        before[one.job.tenant] += 1
+    return [one for _, one in sorted(turns, key=lambda turn: turn[0])]
 
 
 def _batches(

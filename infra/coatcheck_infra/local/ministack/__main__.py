@@ -24,6 +24,7 @@ from coatcheck_infra.local.ministack import (
     dynamodb_patches,
     http_patches,
     lambda_patches,
+    sqs_patches,
     state_patches,
 )
 from coatcheck_infra.local.ministack.access_patches import AccessRules
@@ -75,6 +76,7 @@ def patches(code_cache: Path) -> list[tuple[str, str, Patch]]:
             cloudwatch_patches.accept_metric_math,
         ),
         ("ministack.services.dynamodb", "_index_order_keys", dynamodb_patches.order_by_hash_first),
+        ("ministack.services.sqs", "_collect_msgs", sqs_patches.share_fairly),
         ("ministack.services.apigateway_v1", "_media_type_matches", http_patches.match_any_media_type),
         ("ministack.app", "pin_request_origin", http_patches.treat_as_tls),
         ("ministack.app", "app", http_patches.cancel_on_disconnect),
