@@ -24,6 +24,7 @@ from fastapi import FastAPI
 
 from bench.api_stalls import KEY, served
 from coatcheck.authoring.loading import load_job_types
+from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core.aws.call import Call
 from coatcheck.core.aws.dynamodb.job_items import put_job
 from coatcheck.core.aws.dynamodb.keys import JobKey
@@ -110,7 +111,7 @@ class Follower:
                         return
 
 
-def make_jobs(aws: BotoTransport, settings: Settings, number: int) -> list[Job]:
+def make_jobs(aws: Transport, settings: Settings, number: int) -> list[Job]:
     """So many jobs that wait for a worker, in the table."""
     now = system_clock()
     jobs = [
@@ -122,7 +123,7 @@ def make_jobs(aws: BotoTransport, settings: Settings, number: int) -> list[Job]:
     return jobs
 
 
-async def measure(url: str, aws: BotoTransport, settings: Settings, followers: Sequence[Follower]) -> None:
+async def measure(url: str, aws: Transport, settings: Settings, followers: Sequence[Follower]) -> None:
     """Follow the jobs, count, start them, and print what was measured."""
     limits = httpx.Limits(max_connections=None)
     headers = {"Authorization": f"Bearer {KEY}"}
@@ -154,7 +155,7 @@ async def measure(url: str, aws: BotoTransport, settings: Settings, followers: S
         print(f"  delay of an event: p50 {cuts[49]:.0f} ms, p99 {cuts[98]:.0f} ms, worst {delays[-1]:.0f} ms")  # noqa: T201
 
 
-def _start(aws: BotoTransport, settings: Settings, job: Job) -> None:
+def _start(aws: Transport, settings: Settings, job: Job) -> None:
     key = JobKey(job.tenant, job.id)
     if not isinstance(aws.send(claim(settings.table, key, now=system_clock(), lease=HOUR, owner="bench")), Job):
         raise TypeError(f"{job.id} could not be started")

@@ -23,6 +23,7 @@ from pathlib import Path
 from statistics import quantiles
 from typing import Any
 
+from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core.aws.dynamodb.job_items import put_job
 from coatcheck.core.aws.dynamodb.webhook_items import put_endpoint
 from coatcheck.core.aws.sqs import send_job
@@ -35,7 +36,6 @@ from coatcheck.core.messages import JobMessage
 from coatcheck.core.settings import PREFIX, WEBHOOKS, Settings
 from coatcheck.core.webhooks import WebhookEndpoint, event_id
 from coatcheck_infra.local import environment
-from coatcheck_worker.boto_transport import BotoTransport
 from tests.job_rows import make_job
 
 EVENT_TYPE = "job.succeeded"
@@ -56,7 +56,7 @@ class Delays:
 class BenchStack:
     """Stores, a deliverer that runs on a queue of its own, and receivers: the good one, the slow one, the dead one."""
 
-    aws: BotoTransport
+    aws: Transport
     settings: Settings
     receivers: Sequence[str]
     arrivals: Path

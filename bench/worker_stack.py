@@ -17,6 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core.aws.dynamodb.job_items import get_job, put_job
 from coatcheck.core.aws.dynamodb.keys import JobKey
 from coatcheck.core.aws.sqs import MAX_BATCH, send_jobs
@@ -26,7 +27,6 @@ from coatcheck.core.job import JSON, Blob, Job
 from coatcheck.core.messages import JobMessage
 from coatcheck.core.settings import PREFIX, Settings
 from coatcheck_infra.local import environment
-from coatcheck_worker.boto_transport import BotoTransport
 from tests.aws import emulators
 from tests.job_rows import make_job
 
@@ -43,7 +43,7 @@ LOOK_EVERY = 0.01
 class WorkerStack:
     """Stores, and the environment of a process that uses them."""
 
-    aws: BotoTransport
+    aws: Transport
     settings: Settings
     env: Mapping[str, str]
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from coatcheck.authoring.types import Handlers
+from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core.clock import system_clock
 from coatcheck.core.job import Progress
-from coatcheck_worker.boto_transport import Transport
 from coatcheck_worker.protocol import FROM_RUNNER, Continued, Raised, Returned, RunJob
 from coatcheck_worker.runner.execution import EndedAttempt, run_handler
 from coatcheck_worker.runners import AttemptPort, Died, Ended, ServedType

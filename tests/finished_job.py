@@ -6,20 +6,20 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core.aws import s3, s3_keys
 from coatcheck.core.aws.call import Call
 from coatcheck.core.aws.dynamodb import job_items
 from coatcheck.core.aws.dynamodb.codec import encode_job
 from coatcheck.core.aws.dynamodb.keys import JobKey
 from coatcheck.core.job import Blob, Job
-from coatcheck_worker.boto_transport import BotoTransport
 
 
 @dataclass(frozen=True)
 class FinishedJob:
     """A job that has succeeded, and the stores it is kept in: what it made is what the test says."""
 
-    transport: BotoTransport
+    transport: Transport
     table: str
     bucket: str
     key: JobKey

@@ -13,10 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeAlias, TypeVar
 
+from coatcheck.aws_transport.protocols import AsyncTransport, Transport
 from coatcheck.core.aws.call import AwsUnavailable, Call, Presign, PresignedUrl
 from coatcheck.core.aws.flow import Flow, run, run_async, send
-from coatcheck_service.aioboto_transport import AsyncTransport
-from coatcheck_worker.boto_transport import Transport
 
 T = TypeVar("T")
 

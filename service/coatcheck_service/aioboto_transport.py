@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import random
 from bisect import bisect_left
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from functools import partial
-from typing import Any, Literal, Protocol, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 import aioboto3  # type: ignore[import-untyped]
 from botocore import xform_name
@@ -18,7 +18,6 @@ from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
 from coatcheck.core.aws.call import AwsRefused, AwsUnavailable, Call, Presign, PresignedUrl, Service, error_from
 from coatcheck.core.aws.conflicts import RETRY_EVENT, retry_delay
-from coatcheck.core.errors import Unavailable
 
 T = TypeVar("T")
 
@@ -27,19 +26,6 @@ SERVICES: tuple[Service, ...] = ("dynamodb", "sqs", "s3")
 
 MIN_CREDENTIAL_SECONDS = 600
 """Seconds for which credentials are valid, at least, when they sign something: botocore's mandatory refresh."""
-
-
-class AsyncTransport(Protocol):
-    """What the service needs from AWS. Tests wrap it to lose, refuse and repeat calls."""
-
-    async def send(self, call: Call[T]) -> T:
-        """Send `call` and read its answer. Raises AwsUnavailable or AwsRefused."""
-
-    async def presign(self, presign: Presign) -> PresignedUrl:
-        """Sign a URL; nothing is sent."""
-
-    async def aclose(self) -> None:
-        """Close every connection."""
 
 
 class AioBotoTransport:
@@ -137,13 +123,3 @@ class AioBotoTransport:
         # an emulator's host name has no bucket in front of it
         style: Literal["path", "virtual"] = "path" if self.endpoint_url else "virtual"
         return config.merge(Config(signature_version="s3v4", s3={"addressing_style": style}))
-
-
-async def chunks(s3_body: Any, size: int) -> AsyncIterator[bytes]:
-    """Yield the object of `s3.get` in pieces of at most `size` bytes, then close it. Raises Unavailable."""
-    try:
-        async with s3_body:
-            async for chunk in s3_body.iter_chunks(size):
-                yield chunk
-    except (BotoCoreError, OSError, TimeoutError) as error:
-        raise Unavailable("A data store broke off its answer: try again.") from error

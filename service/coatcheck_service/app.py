@@ -10,9 +10,9 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 
 from coatcheck.authoring.types import Catalog
+from coatcheck.aws_transport.protocols import AsyncTransport
 from coatcheck.core.clock import system_clock
 from coatcheck.core.settings import WEBHOOKS, BadSettings, Settings
-from coatcheck_service.aioboto_transport import AsyncTransport
 from coatcheck_service.dependencies import Dependencies
 from coatcheck_service.front_door import FrontDoor
 from coatcheck_service.http.middleware import RequestMiddleware

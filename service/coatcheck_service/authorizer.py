@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from coatcheck.core.log import configure
 from coatcheck.core.settings import Settings
-from coatcheck_service.aioboto_transport import AioBotoTransport
+from coatcheck_service.aws import connect
 from coatcheck_service.gc_freeze import freeze_heap
 from coatcheck_service.http.authorizer import Answer, Event, authorize
 from coatcheck_service.identity_sources import IdentitySources
@@ -18,7 +18,7 @@ def make_handler() -> Callable[[Event, object], Answer]:
     """Make the function's handler, with its own event loop and its AWS clients."""
     settings = Settings.from_env(os.environ)
     configure(settings.log)
-    transport = AioBotoTransport.from_env(os.environ)
+    transport = connect(os.environ)
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     loop.run_until_complete(transport.open())

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from coatcheck.authoring.types import Catalog
+from coatcheck.aws_transport.protocols import AsyncTransport
 from coatcheck.core.clock import system_clock
 from coatcheck.core.flows.webhook_key import WebhookKey
 from coatcheck.core.settings import Settings
-from coatcheck_service.aioboto_transport import AsyncTransport
 from coatcheck_service.front_door import FrontDoor
 from coatcheck_service.identity_sources import IdentitySources
 from coatcheck_service.job_feed import JobFeed

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from coatcheck.aws_transport.protocols import AsyncTransport
 from coatcheck.core.clock import system_clock
 from coatcheck.core.settings import Settings
-from coatcheck_service.aioboto_transport import AsyncTransport
 from coatcheck_service.api_key_cache import ApiKeyCache
 from coatcheck_service.trust_cache import TrustCache
 

@@ -12,11 +12,11 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
+from coatcheck.aws_transport.protocols import AsyncTransport
 from coatcheck.core.aws.call import AwsError
 from coatcheck.core.aws.dynamodb import job_items
 from coatcheck.core.aws.dynamodb.keys import JobKey
 from coatcheck.core.job import Job
-from coatcheck_service.aioboto_transport import AsyncTransport
 
 log = logging.getLogger(__name__)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 
+from coatcheck.aws_transport.protocols import AsyncTransport
 from coatcheck.core.api.views import NumberedEvent, attempts_before_row, number_events
 from coatcheck.core.aws.dynamodb.history import earlier_events
 from coatcheck.core.job import Job
-from coatcheck_service.aioboto_transport import AsyncTransport
 
 
 def last_event(job: Job) -> int:

@@ -16,8 +16,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from coatcheck.authoring.loading import load_job_types
 from coatcheck.core.log import configure
 from coatcheck.core.settings import Settings
-from coatcheck_service.aioboto_transport import AioBotoTransport
 from coatcheck_service.app import build_app
+from coatcheck_service.aws import connect
 from coatcheck_service.front_door import LAMBDA
 from coatcheck_service.gc_freeze import freeze_heap
 
@@ -62,10 +62,12 @@ def make_handler(routers: Sequence[APIRouter]) -> Mangum:
     """Make the handler of a function that serves `routers`, with its own event loop and its AWS clients."""
     settings = Settings.from_env(os.environ)
     configure(settings.log)
-    transport = AioBotoTransport.from_env(os.environ)
+    transport = connect(os.environ)
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    loop.run_until_complete(transport.open())
+    if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
+        # what is loaded now is in the snapshot; without one, the first request that needs an SDK loads it
+        loop.run_until_complete(transport.open())
     app = build_app(routers, settings, load_job_types(settings.job_modules), transport, LAMBDA)
     freeze_heap()
     return Mangum(with_root_path(app, settings.public_url), lifespan="off", text_mime_types=NO_TEXT_MIME_TYPES)

@@ -11,10 +11,11 @@ from botocore.exceptions import BotoCoreError
 from fastapi import FastAPI
 
 from coatcheck.authoring.loading import JobTypeError, load_job_types
+from coatcheck.aws_transport.protocols import OpenableTransport
 from coatcheck.core.log import configure
 from coatcheck.core.settings import BadSettings, Settings
-from coatcheck_service.aioboto_transport import AioBotoTransport
 from coatcheck_service.app import create_app
+from coatcheck_service.aws import connect
 from coatcheck_service.front_door import UVICORN
 from coatcheck_service.gc_freeze import freeze_heap
 
@@ -25,7 +26,7 @@ def app() -> FastAPI:
     """Build the app from the environment. If that is wrong, print one line and end the process."""
     try:
         settings = Settings.from_env(os.environ)
-        transport = AioBotoTransport.from_env(os.environ)
+        transport = connect(os.environ)
         catalog = load_job_types(settings.job_modules)
         application = create_app(settings, catalog, transport, UVICORN, on_start=partial(_warm_up, transport))
     except (BadSettings, JobTypeError) as error:
@@ -38,7 +39,7 @@ def app() -> FastAPI:
     return application
 
 
-async def _warm_up(transport: AioBotoTransport) -> None:
+async def _warm_up(transport: OpenableTransport) -> None:
     try:
         await transport.open()
     except (BotoCoreError, OSError) as error:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
+from coatcheck.aws_transport.protocols import AsyncTransport
 from coatcheck.core.api.views import NumberedEvent
 from coatcheck.core.aws.call import AwsError
 from coatcheck.core.aws.dynamodb import job_items
@@ -19,7 +20,6 @@ from coatcheck.core.aws.dynamodb.job_items import JobListEntry
 from coatcheck.core.aws.dynamodb.keys import JobKey
 from coatcheck.core.clock import SECOND
 from coatcheck.core.job import Job
-from coatcheck_service.aioboto_transport import AsyncTransport
 from coatcheck_service.job_feed import BATCH_SIZE, FollowedJob, JobFeed
 from coatcheck_service.job_history import events_after, last_event
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core.settings import Settings
 from coatcheck_infra.local import environment
-from coatcheck_worker.boto_transport import BotoTransport
 from tests.aws import emulators
 
 
@@ -33,7 +33,7 @@ def settings(emulator_url: str) -> Settings:
 
 
 @pytest.fixture(scope="session")
-def aws(emulator_url: str, settings: Settings) -> BotoTransport:  # noqa: ARG001 - nothing to call before it is there
+def aws(emulator_url: str, settings: Settings) -> Transport:  # noqa: ARG001 - nothing to call before it is there
     """The worker's door."""
     return emulators.connect(emulator_url)
 

@@ -10,17 +10,26 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import aioboto3  # type: ignore[import-untyped]
 import boto3
 import httpx
 
+import coatcheck_service.aws
+import coatcheck_worker.aws
+from coatcheck.aws_transport.async_transport import AsyncLeanTransport
+from coatcheck.aws_transport.protocols import OpenableTransport, Transport
+from coatcheck.aws_transport.sync_transport import LeanTransport
 from coatcheck.core.settings import Settings
 from coatcheck_infra.local import environment
 from coatcheck_infra.local.resources import create_stores
 from coatcheck_infra.template import read_template
 from coatcheck_infra.toolchain.environments import MINISTACK
+from coatcheck_service.aioboto_transport import AioBotoTransport
+from coatcheck_worker.aws import LIMITS
 from coatcheck_worker.boto_transport import BotoTransport
 from tests.example_jobs import MODULES
 from tests.repository import ROOT
@@ -85,9 +94,38 @@ def _reached_by(url: str, queues: str) -> str:
     return json.dumps({lane: f"{url}/{queue.split('/', 3)[3]}" for lane, queue in json.loads(queues).items()})
 
 
-def connect(url: str, credentials: environment.Credentials = environment.MADE_UP) -> BotoTransport:
-    """The worker's own transport, to the emulator at `url`."""
-    return BotoTransport(session(credentials), endpoint_url=url)
+def connect(url: str, credentials: environment.Credentials = environment.MADE_UP) -> Transport:
+    """The worker's own transport, to the emulator at `url`; boto3 if the tests run with COATCHECK_TRANSPORT=boto3."""
+    sdk = partial(BotoTransport, session(credentials), endpoint_url=url)
+    if is_sdk_wanted():
+        return sdk()
+    return LeanTransport(coatcheck_worker.aws.aws_environment(environ_of(url, credentials)), sdk, LIMITS)
+
+
+def connect_async(url: str, credentials: environment.Credentials = environment.MADE_UP) -> OpenableTransport:
+    """The service's own transport, likewise."""
+    keys = (credentials.access_key_id, credentials.secret_access_key)
+    sdk = partial(AioBotoTransport, url, aioboto3.Session(*keys, region_name=environment.REGION))
+    if is_sdk_wanted():
+        return sdk()
+    found = coatcheck_service.aws.aws_environment(environ_of(url, credentials))
+    return AsyncLeanTransport(found, sdk, coatcheck_service.aws.LIMITS)
+
+
+def is_sdk_wanted() -> bool:
+    """Whether the tests are to send everything by the SDKs."""
+    return os.environ.get("COATCHECK_TRANSPORT") == "boto3"
+
+
+def environ_of(url: str, credentials: environment.Credentials = environment.MADE_UP) -> dict[str, str]:
+    """What the environment of a process says whose AWS is the emulator at `url`."""
+    return {
+        "AWS_DEFAULT_REGION": environment.REGION,
+        "AWS_ACCESS_KEY_ID": credentials.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": credentials.secret_access_key,
+        "AWS_ENDPOINT_URL": url,
+        "AWS_CONFIG_FILE": os.devnull,
+    }
 
 
 def session(credentials: environment.Credentials = environment.MADE_UP) -> boto3.Session:

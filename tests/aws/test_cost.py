@@ -11,10 +11,10 @@ import httpx
 import pytest
 
 from bench.aws_cost import INPUTS, POLL_COUNT, Meter, cost_of_job, cost_of_webhook, metered
+from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core.aws.dynamodb.limit_items import change_limits
 from coatcheck.core.clock import system_clock
 from coatcheck.core.settings import Settings
-from coatcheck_worker.boto_transport import BotoTransport
 from coatcheck_worker.dependencies import Dependencies
 from coatcheck_worker.supervisor.poller import Poller
 from tests.aws.service.running_service import Api, clients_of, run_service
@@ -25,7 +25,7 @@ from tests.transports import FaultyTransport
 
 
 @pytest.fixture
-def api(emulator_url: str, settings: Settings, aws: BotoTransport) -> Iterator[Api]:
+def api(emulator_url: str, settings: Settings, aws: Transport) -> Iterator[Api]:
     """A service whose queue no other test uses."""
     with run_service(settings, aws, emulator_url) as running_service, clients_of(running_service) as clients:
         yield clients

@@ -7,19 +7,19 @@ from dataclasses import replace
 
 import pytest
 
+from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core.api_keys import USE_NOTED_EVERY, ApiKey, Scope, make_key, read_key
 from coatcheck.core.aws.dynamodb import key_items as table
 from coatcheck.core.aws.dynamodb.compatibility import NewerRow
 from coatcheck.core.settings import Settings
 from coatcheck_infra.local.resources import client
-from coatcheck_worker.boto_transport import BotoTransport
 from tests.released_items import ADDED
 
 NOW = 1_800_000_000_000
 
 
 @pytest.fixture
-def key(aws: BotoTransport, settings: Settings, tenant: str) -> ApiKey:
+def key(aws: Transport, settings: Settings, tenant: str) -> ApiKey:
     """A key that is in the table."""
     made = read_key(make_key(secrets.token_bytes))
     key = ApiKey(made.id, made.digest, tenant, frozenset({Scope.JOBS_READ, "later:scope"}), NOW, "für uns")
@@ -27,18 +27,18 @@ def key(aws: BotoTransport, settings: Settings, tenant: str) -> ApiKey:
     return key
 
 
-def stored(aws: BotoTransport, settings: Settings, key: ApiKey) -> ApiKey | None:
+def stored(aws: Transport, settings: Settings, key: ApiKey) -> ApiKey | None:
     return aws.send(table.get_key(settings.table, key.id))
 
 
-def test_a_key_comes_back_as_it_was_put_and_is_put_once(aws: BotoTransport, settings: Settings, key: ApiKey) -> None:
+def test_a_key_comes_back_as_it_was_put_and_is_put_once(aws: Transport, settings: Settings, key: ApiKey) -> None:
     assert stored(aws, settings, key) == key
     assert not aws.send(table.put_key(settings.table, replace(key, tenant="another")))
     assert stored(aws, settings, key) == key
     assert stored(aws, settings, replace(key, id=f"{key.id}0")) is None
 
 
-def test_the_item_holds_the_hash_and_no_secret(aws: BotoTransport, settings: Settings, tenant: str) -> None:
+def test_the_item_holds_the_hash_and_no_secret(aws: Transport, settings: Settings, tenant: str) -> None:
     text = make_key(secrets.token_bytes)
     read = read_key(text)
     put = table.put_key(settings.table, ApiKey(read.id, read.digest, tenant, frozenset(), NOW))
@@ -46,9 +46,7 @@ def test_the_item_holds_the_hash_and_no_secret(aws: BotoTransport, settings: Set
     assert text.rpartition("_")[2] not in str(put.params["Item"])
 
 
-def test_a_key_that_was_revoked_stays_so_and_keeps_the_time(
-    aws: BotoTransport, settings: Settings, key: ApiKey
-) -> None:
+def test_a_key_that_was_revoked_stays_so_and_keeps_the_time(aws: Transport, settings: Settings, key: ApiKey) -> None:
     revoked = replace(key, revoked_at=NOW + 1)
     for at in (NOW + 1, NOW + 2):
         assert aws.send(table.revoke_key(settings.table, key.id, now=at)) == revoked
@@ -57,14 +55,14 @@ def test_a_key_that_was_revoked_stays_so_and_keeps_the_time(
     assert stored(aws, settings, replace(key, id=f"{key.id}0")) is None
 
 
-def test_the_end_of_a_key_only_comes_nearer(aws: BotoTransport, settings: Settings, key: ApiKey) -> None:
+def test_the_end_of_a_key_only_comes_nearer(aws: Transport, settings: Settings, key: ApiKey) -> None:
     for at, ends in ((NOW + 5, NOW + 5), (NOW + 9, None), (NOW + 3, NOW + 3)):
         ended = aws.send(table.end_key(settings.table, key.id, expires_at=at))
         assert (ended and ended.expires_at) == ends
     assert stored(aws, settings, key) == replace(key, expires_at=NOW + 3)
 
 
-def test_the_last_use_is_written_once_an_hour(aws: BotoTransport, settings: Settings, key: ApiKey) -> None:
+def test_the_last_use_is_written_once_an_hour(aws: Transport, settings: Settings, key: ApiKey) -> None:
     for at, last in ((NOW, NOW), (NOW + 1, NOW), (NOW + USE_NOTED_EVERY, NOW + USE_NOTED_EVERY)):
         written = aws.send(table.note_use(settings.table, key.id, now=at))
         assert bool(written) is (at == last)
@@ -72,7 +70,7 @@ def test_the_last_use_is_written_once_an_hour(aws: BotoTransport, settings: Sett
     assert aws.send(table.note_use(settings.table, f"{key.id}0", now=NOW)) is None
 
 
-def test_all_keys_are_listed_a_page_at_a_time(aws: BotoTransport, settings: Settings, key: ApiKey, tenant: str) -> None:
+def test_all_keys_are_listed_a_page_at_a_time(aws: Transport, settings: Settings, key: ApiKey, tenant: str) -> None:
     more = [replace(key, id=read_key(make_key(secrets.token_bytes)).id) for _ in range(3)]
     for one in more:
         aws.send(table.put_key(settings.table, one))
@@ -87,7 +85,7 @@ def test_all_keys_are_listed_a_page_at_a_time(aws: BotoTransport, settings: Sett
     assert {one.id for one in (*more, key)} - {first.id} <= {one.id for one in aws.send(after).keys}
 
 
-def test_the_ids_of_imported_keys_are_added_up(aws: BotoTransport, settings: Settings, tenant: str) -> None:
+def test_the_ids_of_imported_keys_are_added_up(aws: Transport, settings: Settings, tenant: str) -> None:
     before = aws.send(table.get_imported(settings.table))
     for ids in ([f"key_{tenant}1", f"key_{tenant}2"], [f"key_{tenant}2", f"key_{tenant}3"]):
         aws.send(table.add_imported(settings.table, ids))
@@ -95,7 +93,7 @@ def test_the_ids_of_imported_keys_are_added_up(aws: BotoTransport, settings: Set
 
 
 def test_what_a_newer_version_adds_to_a_key_is_kept(
-    aws: BotoTransport, settings: Settings, key: ApiKey, emulator_url: str
+    aws: Transport, settings: Settings, key: ApiKey, emulator_url: str
 ) -> None:
     dynamodb, put = client("dynamodb", emulator_url), table.put_key(settings.table, key).params
     dynamodb.put_item(TableName=settings.table, Item=put["Item"] | ADDED)
@@ -108,7 +106,7 @@ def test_what_a_newer_version_adds_to_a_key_is_kept(
 
 
 def test_a_key_that_only_newer_versions_may_read_is_left_alone(
-    aws: BotoTransport, settings: Settings, key: ApiKey, emulator_url: str
+    aws: Transport, settings: Settings, key: ApiKey, emulator_url: str
 ) -> None:
     dynamodb, put = client("dynamodb", emulator_url), table.put_key(settings.table, key).params
     dynamodb.put_item(TableName=settings.table, Item=put["Item"] | {"schema": {"N": "2"}})

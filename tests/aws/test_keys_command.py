@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from coatcheck.aws_transport.protocols import Transport
 from coatcheck.cli.main import main
 from coatcheck.core.api_keys import OPERATOR_SCOPES, TENANT_SCOPES, read_key
 from coatcheck.core.aws.dynamodb.key_items import get_imported, get_key
@@ -24,7 +25,6 @@ from coatcheck_infra.local.up_error import UpError
 from coatcheck_infra.ops.api_keys.key_store import KeyStore
 from coatcheck_infra.ops.target_deployment import find_deployment
 from coatcheck_infra.template import read_template
-from coatcheck_worker.boto_transport import BotoTransport
 from tests.aws.dead_letters.dead_letter_harness import environment_of
 
 NOW = 1_800_000_000_000
@@ -50,7 +50,7 @@ def keys(
 
 
 @pytest.fixture
-def store(aws: BotoTransport, settings: Settings) -> KeyStore:
+def store(aws: Transport, settings: Settings) -> KeyStore:
     return KeyStore(aws, settings.table)
 
 

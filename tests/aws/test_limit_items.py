@@ -6,13 +6,13 @@ from dataclasses import asdict
 
 import pytest
 
+from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core.aws.dynamodb import limit_items
 from coatcheck.core.aws.dynamodb.compatibility import NewerRow
 from coatcheck.core.priority import Priority
 from coatcheck.core.settings import Settings
 from coatcheck.core.tenant_limits import NO_LIMITS, TenantLimits
 from coatcheck_infra.local.resources import client
-from coatcheck_worker.boto_transport import BotoTransport
 from tests.released_items import ADDED
 
 ALL = TenantLimits(
@@ -29,18 +29,18 @@ ALL = TenantLimits(
 )
 
 
-def stored(aws: BotoTransport, settings: Settings, tenant: str) -> TenantLimits:
+def stored(aws: Transport, settings: Settings, tenant: str) -> TenantLimits:
     return aws.send(limit_items.get_limits(settings.table, tenant))
 
 
-def test_limits_come_back_as_they_were_set(aws: BotoTransport, settings: Settings, tenant: str) -> None:
+def test_limits_come_back_as_they_were_set(aws: Transport, settings: Settings, tenant: str) -> None:
     assert stored(aws, settings, tenant) == NO_LIMITS
     assert aws.send(limit_items.change_limits(settings.table, tenant, asdict(ALL))) == ALL
     assert stored(aws, settings, tenant) == ALL
     assert all(value not in (None, {}) for value in asdict(ALL).values())
 
 
-def test_a_change_is_of_what_it_names_alone(aws: BotoTransport, settings: Settings, tenant: str) -> None:
+def test_a_change_is_of_what_it_names_alone(aws: Transport, settings: Settings, tenant: str) -> None:
     for changes, left in (
         ({"submit_rate": 5}, TenantLimits(submit_rate=5)),
         ({"jobs_running": 1, "jobs_running_by_type": {"a": 1}}, TenantLimits(5, None, None, 1, {"a": 1})),
@@ -51,7 +51,7 @@ def test_a_change_is_of_what_it_names_alone(aws: BotoTransport, settings: Settin
         assert stored(aws, settings, tenant) == left
 
 
-def test_tenants_with_limits_are_listed_a_page_at_a_time(aws: BotoTransport, settings: Settings, tenant: str) -> None:
+def test_tenants_with_limits_are_listed_a_page_at_a_time(aws: Transport, settings: Settings, tenant: str) -> None:
     tenants = [f"{tenant}{letter}" for letter in "abc"]
     for one in tenants:
         aws.send(limit_items.change_limits(settings.table, one, {"jobs_waiting": 3}))
@@ -68,9 +68,7 @@ def test_tenants_with_limits_are_listed_a_page_at_a_time(aws: BotoTransport, set
     assert tenants[2] in rest
 
 
-def test_what_a_newer_version_adds_is_kept(
-    aws: BotoTransport, settings: Settings, tenant: str, emulator_url: str
-) -> None:
+def test_what_a_newer_version_adds_is_kept(aws: Transport, settings: Settings, tenant: str, emulator_url: str) -> None:
     dynamodb, get = client("dynamodb", emulator_url), limit_items.get_limits(settings.table, tenant).params
     dynamodb.put_item(TableName=settings.table, Item=get["Key"] | ADDED)
     assert aws.send(limit_items.change_limits(settings.table, tenant, asdict(ALL))) == ALL
@@ -79,7 +77,7 @@ def test_what_a_newer_version_adds_is_kept(
 
 
 def test_limits_that_only_newer_versions_may_read_are_left_alone(
-    aws: BotoTransport, settings: Settings, tenant: str, emulator_url: str
+    aws: Transport, settings: Settings, tenant: str, emulator_url: str
 ) -> None:
     dynamodb, get = client("dynamodb", emulator_url), limit_items.get_limits(settings.table, tenant).params
     item = get["Key"] | {"schema": {"N": "2"}, "jobs_waiting": {"S": "few"}}

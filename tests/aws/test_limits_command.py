@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 import pytest
 
+from coatcheck.aws_transport.protocols import Transport
 from coatcheck.cli.main import main
 from coatcheck.core.aws.dynamodb.limit_items import get_limits
 from coatcheck.core.priority import Priority
 from coatcheck.core.settings import Settings
 from coatcheck.core.tenant_limits import NO_LIMITS, TenantLimits
-from coatcheck_worker.boto_transport import BotoTransport
 from tests.aws.dead_letters.dead_letter_harness import environment_of
 
 # both emulators keep the items alike (tests/aws/test_limit_items.py)
@@ -38,7 +38,7 @@ def limits(
     return limits
 
 
-def test_limits_are_set_shown_and_cleared(limits: Limits, aws: BotoTransport, settings: Settings, tenant: str) -> None:
+def test_limits_are_set_shown_and_cleared(limits: Limits, aws: Transport, settings: Settings, tenant: str) -> None:
     code, out, err = limits("set", tenant, "submit_rate=2.5", "jobs_running=3", "priority_max=normal")
     assert (code, "in 30 s" in err) == (0, True)
     for name, value in (("submit_rate", "2.5"), ("jobs_running", "3"), ("priority_max", "normal")):

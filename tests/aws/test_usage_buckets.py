@@ -7,6 +7,7 @@ from collections import Counter
 
 import pytest
 
+from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core.aws.dynamodb.usage_items import Demand, usage_key
 from coatcheck.core.aws.flow import run
 from coatcheck.core.clock import SECOND
@@ -15,7 +16,6 @@ from coatcheck.core.settings import Settings
 from coatcheck.core.token_bucket import BucketLevel, TokenBucket
 from coatcheck_infra.local.resources import client
 from coatcheck_service.limits_cache import BucketMemory
-from coatcheck_worker.boto_transport import BotoTransport
 from tests.transports import FaultyTransport
 
 NOW = 1_800_000_000_000
@@ -25,7 +25,7 @@ BUCKET = TokenBucket(rate=2, size=4)
 class Process:
     """Takes tokens and remembers what it saw, as a process of the API does."""
 
-    def __init__(self, aws: BotoTransport, settings: Settings, tenant: str, bucket: TokenBucket = BUCKET) -> None:
+    def __init__(self, aws: Transport, settings: Settings, tenant: str, bucket: TokenBucket = BUCKET) -> None:
         self.aws = FaultyTransport(aws)
         self._table, self._tenant, self._bucket = settings.table, tenant, bucket
         self._memory = BucketMemory()
@@ -44,7 +44,7 @@ class Process:
 
 
 @pytest.fixture
-def process(aws: BotoTransport, settings: Settings, tenant: str) -> Process:
+def process(aws: Transport, settings: Settings, tenant: str) -> Process:
     return Process(aws, settings, tenant)
 
 
@@ -63,7 +63,7 @@ def test_alone_a_process_needs_one_write_for_each_token(process: Process) -> Non
     assert process.aws.operations == ["UpdateItem"] * len(gaps)
 
 
-def test_processes_that_share_a_bucket_soon_know_it(aws: BotoTransport, settings: Settings, tenant: str) -> None:
+def test_processes_that_share_a_bucket_soon_know_it(aws: Transport, settings: Settings, tenant: str) -> None:
     bucket = TokenBucket(rate=10, size=20)
     processes = [Process(aws, settings, tenant, bucket) for _ in range(4)]
     for turn in range(40):
@@ -73,9 +73,7 @@ def test_processes_that_share_a_bucket_soon_know_it(aws: BotoTransport, settings
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_in_no_time_does_it_give_more_than_it_may(
-    aws: BotoTransport, settings: Settings, tenant: str, seed: int
-) -> None:
+def test_in_no_time_does_it_give_more_than_it_may(aws: Transport, settings: Settings, tenant: str, seed: int) -> None:
     rng = random.Random(seed)
     processes = [Process(aws, settings, tenant) for _ in range(3)]
     at, taken = NOW, []
@@ -96,7 +94,7 @@ def test_a_write_that_was_lost_costs_a_token_at_most(process: Process) -> None:
     assert Counter(bool(process.take(NOW)) for _ in range(5)) == {True: 3, False: 2}
 
 
-def test_a_rate_that_is_lowered_holds_at_once(aws: BotoTransport, settings: Settings, tenant: str) -> None:
+def test_a_rate_that_is_lowered_holds_at_once(aws: Transport, settings: Settings, tenant: str) -> None:
     before, after = (Process(aws, settings, tenant, TokenBucket(rate, size=10)) for rate in (100, 0.1))
     assert all(before.take(NOW) for _ in range(10))
     assert [bool(after.take(NOW + 100)) for _ in range(11)] == [True] * 10 + [False]

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core.aws.dynamodb import webhook_items as table
 from coatcheck.core.clock import DAY, MINUTE
 from coatcheck.core.ids import make_id
@@ -22,7 +23,6 @@ from coatcheck.core.webhooks import (
     DeliveryStatus,
     WebhookEndpoint,
 )
-from coatcheck_worker.boto_transport import BotoTransport
 
 NOW = 1_800_000_000_000
 
@@ -40,7 +40,7 @@ def make_delivery(tenant: str, of: str = "job_1", made: int = NOW) -> Delivery:
 
 
 def test_an_endpoint_comes_back_as_it_was_put_and_only_to_its_tenant(
-    aws: BotoTransport, settings: Settings, tenant: str
+    aws: Transport, settings: Settings, tenant: str
 ) -> None:
     one, two = make_endpoint(tenant, NOW + 1), make_endpoint(tenant)
     assert aws.send(table.put_endpoint(settings.table, one))
@@ -52,7 +52,7 @@ def test_an_endpoint_comes_back_as_it_was_put_and_only_to_its_tenant(
     assert aws.send(table.list_endpoints(settings.table, f"{tenant}x")) == []
 
 
-def test_of_two_changes_to_an_endpoint_at_once_one_is_made(aws: BotoTransport, settings: Settings, tenant: str) -> None:
+def test_of_two_changes_to_an_endpoint_at_once_one_is_made(aws: Transport, settings: Settings, tenant: str) -> None:
     read = make_endpoint(tenant)
     aws.send(table.put_endpoint(settings.table, read))
     changed = aws.send(table.update_endpoint(settings.table, replace(read, enabled=False, failures=3)))
@@ -61,7 +61,7 @@ def test_of_two_changes_to_an_endpoint_at_once_one_is_made(aws: BotoTransport, s
     assert aws.send(table.get_endpoint(settings.table, tenant, read.id)) == changed
 
 
-def test_an_endpoint_that_was_deleted_stays_away(aws: BotoTransport, settings: Settings, tenant: str) -> None:
+def test_an_endpoint_that_was_deleted_stays_away(aws: Transport, settings: Settings, tenant: str) -> None:
     read = make_endpoint(tenant)
     aws.send(table.put_endpoint(settings.table, read))
     assert aws.send(table.delete_endpoint(settings.table, tenant, read.id))
@@ -70,14 +70,14 @@ def test_an_endpoint_that_was_deleted_stays_away(aws: BotoTransport, settings: S
     assert aws.send(table.get_endpoint(settings.table, tenant, read.id)) is None
 
 
-def test_a_delivery_made_again_stays_as_it_is(aws: BotoTransport, settings: Settings, tenant: str) -> None:
+def test_a_delivery_made_again_stays_as_it_is(aws: Transport, settings: Settings, tenant: str) -> None:
     first = make_delivery(tenant)
     assert aws.send(table.put_delivery(settings.table, first))
     assert not aws.send(table.put_delivery(settings.table, replace(first, body=b"other")))
     assert aws.send(table.get_delivery(settings.table, first.key)) == first
 
 
-def test_a_try_is_held_by_one_alone(aws: BotoTransport, settings: Settings, tenant: str) -> None:
+def test_a_try_is_held_by_one_alone(aws: Transport, settings: Settings, tenant: str) -> None:
     read = make_delivery(tenant)
     aws.send(table.put_delivery(settings.table, read))
     begun = aws.send(table.begin_attempt(settings.table, read, now=NOW))
@@ -96,7 +96,7 @@ def test_a_try_is_held_by_one_alone(aws: BotoTransport, settings: Settings, tena
     ],
 )
 def test_how_a_try_went_is_kept(
-    aws: BotoTransport, settings: Settings, tenant: str, end: tuple[DeliveryAttempt, int | None, DeliveryStatus]
+    aws: Transport, settings: Settings, tenant: str, end: tuple[DeliveryAttempt, int | None, DeliveryStatus]
 ) -> None:
     attempt, next_at, status = end
     read = make_delivery(tenant)
@@ -112,7 +112,7 @@ def test_how_a_try_went_is_kept(
     assert aws.send(table.get_delivery(settings.table, read.key)) == ended
 
 
-def test_the_ledger_keeps_the_last_attempts(aws: BotoTransport, settings: Settings, tenant: str) -> None:
+def test_the_ledger_keeps_the_last_attempts(aws: Transport, settings: Settings, tenant: str) -> None:
     attempts = tuple(DeliveryAttempt(NOW + n, 1, 500) for n in range(MAX_ATTEMPTS_KEPT))
     read = replace(make_delivery(tenant), attempts=attempts)
     aws.send(table.put_delivery(settings.table, read))
@@ -122,14 +122,14 @@ def test_the_ledger_keeps_the_last_attempts(aws: BotoTransport, settings: Settin
     assert ended.attempts == (*attempts[1:], last)
 
 
-def test_deliveries_are_listed_for_what_they_belong_to(aws: BotoTransport, settings: Settings, tenant: str) -> None:
+def test_deliveries_are_listed_for_what_they_belong_to(aws: Transport, settings: Settings, tenant: str) -> None:
     mine = [replace(make_delivery(tenant), created_at=NOW + n) for n in range(3)]
     for one in (*reversed(mine), make_delivery(tenant, of="job_2"), make_delivery(tenant, made=NOW + 1)):
         aws.send(table.put_delivery(settings.table, one))
     assert aws.send(table.list_deliveries(settings.table, tenant, "job_1", made=NOW, limit=9)).deliveries == mine
 
 
-def test_a_delivery_is_due_until_it_has_ended(aws: BotoTransport, settings: Settings, tenant: str) -> None:
+def test_a_delivery_is_due_until_it_has_ended(aws: Transport, settings: Settings, tenant: str) -> None:
     read = make_delivery(tenant)
 
     def due(now: int) -> bool:

@@ -17,7 +17,7 @@ from pathlib import Path
 from coatcheck.core.clock import SECOND, system_clock
 from coatcheck.core.job import Job
 from coatcheck.core.log import context_members, log_context
-from coatcheck_worker.s3_signing import S3Signer
+from coatcheck_worker.s3_signer import S3Signer
 from coatcheck_worker.supervisor.forkserver_client import ForkserverClient
 from coatcheck_worker.supervisor.handler_environment import environment_for_handlers
 from coatcheck_worker.supervisor.runner_pool import RunnerPool

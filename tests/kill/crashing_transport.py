@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, Self, TypeVar
 
+from coatcheck.aws_transport.protocols import AsyncTransport, Transport
 from coatcheck.core.aws.call import Call
-from coatcheck_service.aioboto_transport import AsyncTransport
-from coatcheck_worker.boto_transport import Transport
 from coatcheck_worker.runner.s3_transport import SignedS3Transport
 from tests.transports import AsyncFaultyTransport, Fault, FaultyTransport, crash
 

@@ -18,6 +18,7 @@ from typing import Any
 import aioboto3  # type: ignore[import-untyped]
 import boto3
 
+from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core import due, pack
 from coatcheck.core.aws import s3, s3_keys
 from coatcheck.core.aws.dynamodb import job_items, transitions
@@ -55,7 +56,7 @@ class Emulator:
     settings: Settings
     session: boto3.Session
     async_session: aioboto3.Session
-    aws: BotoTransport
+    aws: Transport
     sqs: Any
     scratch: Path
     receiver: str

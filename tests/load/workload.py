@@ -33,6 +33,10 @@ CLIENTS = 8
 LOOK_EVERY = 1.0
 RUNNERS = 2
 TENANT = "load"
+MOST_BASIC = 3
+"""Processes below a worker that runs jobs: a supervisor, what starts its runners, and a runner."""
+
+HIT_EARLY = 0.1
 PATIENCE = 300.0
 """Seconds that a client goes on asking: the API stands on an AWS that fails, on a machine that is busy."""
 
@@ -109,7 +113,7 @@ def _killing(workers: Sequence[int], load: Load, report: Report) -> Iterator[Non
 
     def kill() -> None:
         while report.kills < load.most_kills and not enough.wait(load.kill_every):
-            if processes := [process for worker in workers for process in processes_below(worker)]:
+            if processes := [process for worker in workers for process in _victims(worker)]:
                 # one that has just ended is not another's process yet: it has ended with its parent, or is not reaped
                 with suppress(ProcessLookupError):
                     os.kill(random.choice(processes), signal.SIGKILL)
@@ -122,6 +126,15 @@ def _killing(workers: Sequence[int], load: Load, report: Report) -> Iterator[Non
     finally:
         enough.set()
         thread.join()
+
+
+def _victims(worker: int) -> Sequence[int]:
+    """The processes of a worker, or none before it has a runner: on a slow machine, none would ever get that far.
+
+    Now and then one that is still starting is hit all the same.
+    """
+    processes = list(processes_below(worker))
+    return processes if len(processes) >= MOST_BASIC or random.random() < HIT_EARLY else []
 
 
 def _submit_all(url: str, jobs: int) -> Mapping[str, str]:

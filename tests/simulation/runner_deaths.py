@@ -66,8 +66,9 @@ class RunnerDeaths:
         well = death.supervisor.alive and self._fault_history.troubled_until(death.supervisor) < death.at
         if well and self._scheduler.now > death.at + SETTLED_WITHIN:
             self._violation(f"{named}, ended {(self._scheduler.now - death.at) / SECOND} s later")
-        lease_ran_out = new.attempt != old.attempt or (error is not None and error.code == errors.WORKER_LOST.code)
-        if actor is not death.supervisor or lease_ran_out:
+        lost = new.attempt != old.attempt or (error is not None and error.code == errors.WORKER_LOST.code)
+        ran_out = old.lease_until is not None and old.lease_until <= self._scheduler.now
+        if actor is not death.supervisor or lost or ran_out:
             # another process ended it, or the same one did as any may that finds the lease run out
             return
         expected = {_CODES[death.stop]} | ({errors.CANCELED.code} if old.status is Status.CANCELING else set())

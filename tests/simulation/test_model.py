@@ -12,6 +12,7 @@ from zlib import crc32
 
 import pytest
 
+from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core.aws import s3, sqs
 from coatcheck.core.aws.call import AwsError, Call
 from coatcheck.core.aws.dynamodb import job_items, job_updates, transitions
@@ -25,7 +26,6 @@ from coatcheck.core.lifecycle import FAIL, SUCCEED, TIME_OUT, Status
 from coatcheck.core.messages import JobMessage
 from coatcheck.core.settings import Settings
 from coatcheck.core.shards import ShardKind
-from coatcheck_worker.boto_transport import BotoTransport, Transport
 from tests.job_rows import NOW, make_job
 from tests.simulation.model import Model, ModelTransport
 
@@ -42,7 +42,7 @@ def model() -> ModelTransport:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_dynamodb(seed: int, model: ModelTransport, aws: BotoTransport, settings: Settings, tenant: str) -> None:
+def test_dynamodb(seed: int, model: ModelTransport, aws: Transport, settings: Settings, tenant: str) -> None:
     chance = random.Random(seed)
     known: list[Job] = [_new_job(chance, tenant) for _ in range(4)]
     moved = 0
@@ -156,7 +156,7 @@ _TABLE_CALLS: Sequence[Make] = (
 )
 
 
-def test_s3(model: ModelTransport, aws: BotoTransport, settings: Settings, tenant: str) -> None:
+def test_s3(model: ModelTransport, aws: Transport, settings: Settings, tenant: str) -> None:
     chance = random.Random(tenant)
     for number in range(150):
         call = chance.choice(_BUCKET_CALLS)(chance, settings.bucket, tenant)
@@ -192,7 +192,7 @@ _BUCKET_CALLS: Sequence[Callable[[random.Random, str, str], Call[Any]]] = (
 )
 
 
-def test_an_object_in_parts(model: ModelTransport, aws: BotoTransport, settings: Settings, tenant: str) -> None:
+def test_an_object_in_parts(model: ModelTransport, aws: Transport, settings: Settings, tenant: str) -> None:
     bucket, key = settings.bucket, f"results/{tenant}/parts"
     outcomes = []
     for transport in (aws, model):
@@ -215,7 +215,7 @@ def test_an_object_in_parts(model: ModelTransport, aws: BotoTransport, settings:
     assert outcomes[0] == outcomes[1]
 
 
-def test_sqs(model: ModelTransport, aws: BotoTransport, settings: Settings, tenant: str) -> None:
+def test_sqs(model: ModelTransport, aws: Transport, settings: Settings, tenant: str) -> None:
     chance = random.Random(tenant)
     url = settings.queues["default"]
     transports: tuple[Transport, Transport] = (aws, model)

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
+from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core.aws import s3, sqs
 from coatcheck.core.aws.call import AwsError, Call, Service
 from coatcheck.core.aws.dynamodb import job_items
 from coatcheck.core.aws.dynamodb.keys import DUE_INDEX, Item, JobKey
 from coatcheck.core.clock import system_clock
 from coatcheck.core.settings import Settings
-from coatcheck_worker.boto_transport import BotoTransport, Transport
 from tests.job_rows import NOW, make_job
 from tests.simulation.model import Model, ModelTransport
 
@@ -42,7 +42,7 @@ def _row(number: int, tenant: str, shard: str) -> Item:
 
 @pytest.mark.parametrize("limit", [1, 7, ROWS, 100])
 def test_an_index_is_read_page_by_page(
-    limit: int, model: ModelTransport, aws: BotoTransport, settings: Settings, tenant: str
+    limit: int, model: ModelTransport, aws: Transport, settings: Settings, tenant: str
 ) -> None:
     shard = f"due-{tenant}-{limit}"
     outcomes = []
@@ -78,9 +78,7 @@ def _pages(transport: Transport, table: str, shard: str, limit: int) -> Iterator
         after = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
 
 
-def test_a_page_ends_at_one_megabyte(
-    model: ModelTransport, aws: BotoTransport, settings: Settings, tenant: str
-) -> None:
+def test_a_page_ends_at_one_megabyte(model: ModelTransport, aws: Transport, settings: Settings, tenant: str) -> None:
     outcomes = []
     for transport in (aws, model):
         for number in range(5):
@@ -108,7 +106,7 @@ def _query(transport: Transport, table: str, tenant: str, **more: Any) -> Any:
     )
 
 
-def test_batches_of_rows(model: ModelTransport, aws: BotoTransport, settings: Settings, tenant: str) -> None:
+def test_batches_of_rows(model: ModelTransport, aws: Transport, settings: Settings, tenant: str) -> None:
     table, keys = settings.table, [JobKey(tenant, f"job_{number}") for number in range(101)]
     outcomes = []
     for transport in (aws, model):
@@ -146,7 +144,7 @@ _CONDITIONS = (
 
 
 def test_conditions_that_the_lifecycle_has_not(
-    model: ModelTransport, aws: BotoTransport, settings: Settings, tenant: str
+    model: ModelTransport, aws: Transport, settings: Settings, tenant: str
 ) -> None:
     outcomes = []
     for transport in (aws, model):
@@ -174,7 +172,7 @@ def _holds(transport: Transport, table: str, key: Item, text: str) -> bool:
     return bool(answer != "ConditionalCheckFailedException")
 
 
-def test_an_item_is_deleted_once(model: ModelTransport, aws: BotoTransport, settings: Settings, tenant: str) -> None:
+def test_an_item_is_deleted_once(model: ModelTransport, aws: Transport, settings: Settings, tenant: str) -> None:
     outcomes = []
     for transport in (aws, model):
         key = JobKey(tenant, "job_deleted").item()
@@ -187,7 +185,7 @@ def test_an_item_is_deleted_once(model: ModelTransport, aws: BotoTransport, sett
     assert outcomes[0] == outcomes[1] == [key, None]
 
 
-def test_batches_of_messages(model: ModelTransport, aws: BotoTransport, tenant: str) -> None:
+def test_batches_of_messages(model: ModelTransport, aws: Transport, tenant: str) -> None:
     # a queue of this test's own: what others have delayed would be counted as well
     urls = (_asked(aws, "sqs", "CreateQueue", QueueName=tenant)["QueueUrl"], "queue")
     outcomes = []
@@ -239,7 +237,7 @@ def _counted(transport: Transport, url: str) -> Any:
 
 
 def test_an_object_that_may_not_be_written_over(
-    model: ModelTransport, aws: BotoTransport, settings: Settings, tenant: str
+    model: ModelTransport, aws: Transport, settings: Settings, tenant: str
 ) -> None:
     outcomes = []
     for transport in (aws, model):
@@ -248,9 +246,7 @@ def test_an_object_that_may_not_be_written_over(
     assert outcomes == ["PreconditionFailed"] * 2
 
 
-def test_keys_are_listed_page_by_page(
-    model: ModelTransport, aws: BotoTransport, settings: Settings, tenant: str
-) -> None:
+def test_keys_are_listed_page_by_page(model: ModelTransport, aws: Transport, settings: Settings, tenant: str) -> None:
     outcomes = []
     for transport in (aws, model):
         prefix, after, pages = f"results/{tenant}/", dict[str, Any](), []

@@ -22,11 +22,10 @@ from coatcheck.core.settings import Settings
 from coatcheck.core.shards import ShardKind
 from coatcheck.core.trace import trace_id
 from coatcheck_worker import memory
-from coatcheck_worker.boto_transport import BotoTransport
+from coatcheck_worker.aws import connect, s3_signer
 from coatcheck_worker.dependencies import Dependencies, threaded_map
 from coatcheck_worker.message_consumer import log_context_of
 from coatcheck_worker.process_isolation import hide_memory
-from coatcheck_worker.s3_signing import S3Signer
 from coatcheck_worker.sqs_batch import BatchReport, received_messages, report
 from coatcheck_worker.supervisor.forkserver_client import ForkserverClient
 from coatcheck_worker.supervisor.handler_environment import handler_environment
@@ -192,8 +191,7 @@ def _worker_dependencies() -> Dependencies:
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
     # it imports the job types while this process makes another client
     forkserver = ForkserverClient(environment, megabytes=_runner_megabytes(os.environ))
-    signer = S3Signer(settings.bucket)
-    return replace(dependencies, runners=RunnerPool(forkserver), sign=signer.sign)
+    return replace(dependencies, runners=RunnerPool(forkserver), sign=s3_signer(settings.bucket))
 
 
 def _runner_megabytes(environ: Mapping[str, str]) -> int:
@@ -205,4 +203,4 @@ def _dependencies() -> Dependencies:
     """The dependencies of a function that runs no handlers, made once per container."""
     settings = Settings.from_env(os.environ)
     configure(settings.log)
-    return Dependencies(BotoTransport(), settings, clock=system_clock, roll=random.random)
+    return Dependencies(connect(), settings, clock=system_clock, roll=random.random)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import random
-from typing import Any, Protocol, TypeVar, cast
+import threading
+from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
 import boto3
@@ -32,44 +33,37 @@ STREAM_ERRORS = (BotoCoreError, urllib3.exceptions.HTTPError, OSError)
 """What reading the stream of an answer raises when its connection breaks."""
 
 
-class Transport(Protocol):
-    """What the worker needs from AWS. Tests wrap it to lose, refuse and repeat calls."""
-
-    def send(self, call: Call[T]) -> T:
-        """Send `call` and read its answer. Raises AwsUnavailable or AwsRefused."""
-
-
 class BotoTransport:
-    """AWS through boto3. Clients are made once; they may be used from several threads.
+    """AWS through boto3. A client is made when it is first needed; it may be used from several threads.
 
     `session` and `endpoint_url` default to what the SDK finds in the environment.
     """
 
     def __init__(self, session: boto3.Session | None = None, *, endpoint_url: str | None = None) -> None:
-        session = session or boto3.Session()
-        self._clients: dict[Service, Any] = {
-            name: session.client(name, endpoint_url=endpoint_url, config=client_config())
-            for name in ("dynamodb", "sqs", "secretsmanager")
-        }
-        self._clients["dynamodb"].meta.events.register(RETRY_EVENT, functools.partial(retry_delay, roll=random.random))
-        self._clients["s3"] = _s3(session, endpoint_url)
-        # the only urgent call is the heartbeat, which writes to the table
-        self._urgent: dict[Service, Any] = {
-            "dynamodb": session.client("dynamodb", endpoint_url=endpoint_url, config=client_config().merge(_urgent()))
-        }
-        # seldom needed, and making one takes a tenth of a second
-        self._make_client = functools.cache(
-            lambda service: session.client(service, endpoint_url=endpoint_url, config=client_config())
-        )
+        self._session, self._endpoint_url = session or boto3.Session(), endpoint_url
+        self._clients: dict[tuple[Service, bool], Any] = {}
+        # a session makes one client at a time
+        self._lock = threading.Lock()
 
     def send(self, call: Call[T]) -> T:
         """Send `call` and read its answer. Raises AwsUnavailable or AwsRefused."""
         return send_by(self._client(call), call)
 
     def _client(self, call: Call[Any]) -> Any:
-        if call.service in {"lambda", "sts"}:
-            return self._make_client(call.service)
-        return (self._urgent if call.urgent else self._clients)[call.service]
+        key = (call.service, call.urgent)
+        if key not in self._clients:
+            with self._lock:
+                if key not in self._clients:
+                    self._clients[key] = self._make_client(*key)
+        return self._clients[key]
+
+    def _make_client(self, service: Service, urgent: bool) -> Any:  # noqa: FBT001 - a part of the key
+        if service == "s3":
+            return _s3(self._session, self._endpoint_url)
+        config = client_config().merge(_urgent()) if urgent else client_config()
+        client = self._session.client(service, endpoint_url=self._endpoint_url, config=config)
+        client.meta.events.register(RETRY_EVENT, functools.partial(retry_delay, roll=random.random))
+        return client
 
 
 def send_by(client: Any, call: Call[T]) -> T:

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias, TypeVar
 
+from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core.settings import Settings
-from coatcheck_worker.boto_transport import Transport
 from coatcheck_worker.limits_cache import LimitsCache
 from coatcheck_worker.runners import NoRunners, Runners
 from coatcheck_worker.s3_signing import Sign, sign_nothing

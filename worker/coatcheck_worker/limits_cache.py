@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core.aws.dynamodb.limit_items import get_limits
 from coatcheck.core.expiring_map import ExpiringMap
 from coatcheck.core.tenant_limits import TTL, TenantLimits
-from coatcheck_worker.boto_transport import Transport
 
 MAX_TENANTS = 10_000
 

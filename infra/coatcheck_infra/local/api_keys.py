@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core.api_keys import TENANT_SCOPES, ApiKey, read_key
 from coatcheck.core.aws.dynamodb.key_items import add_imported, get_key, list_keys, put_key, revoke_key
 from coatcheck_infra.local.home import TENANT, Home
 from coatcheck_infra.local.resources import session
 from coatcheck_infra.local.stack_context import StackContext
 from coatcheck_infra.local.up_error import UpError
-from coatcheck_worker.boto_transport import BotoTransport, Transport
+from coatcheck_worker.boto_transport import BotoTransport
 
 NAME = "coatcheck up"
 

@@ -12,11 +12,12 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from coatcheck.aws_transport.protocols import Transport
 from coatcheck.client.exceptions import InvalidArgumentError, NoServerError
 from coatcheck.client.server_config import START_HINT, find_endpoint_file, is_listening, read_endpoint_file
 from coatcheck.core.settings import Settings
 from coatcheck_infra.project.template_lanes import lane_of_id
-from coatcheck_worker.boto_transport import BotoTransport, Transport
+from coatcheck_worker.boto_transport import BotoTransport
 
 OUTPUT_NAMES = {
     "COATCHECK_TABLE": "TableName",

@@ -17,11 +17,11 @@ from coatcheck.core.clock import SECOND, rfc3339
 from coatcheck.core.errors import Gone, NoResult, NotFound, RangeNotSatisfiable
 from coatcheck.core.job import Blob, Job
 from coatcheck_service.actions.job_lookup import load_artifacts
-from coatcheck_service.aioboto_transport import chunks
 from coatcheck_service.http import etags
 from coatcheck_service.http.authentication import RequestContext
 from coatcheck_service.http.problems import problem_response
 from coatcheck_service.http.ranges import ByteRange, requested_range
+from coatcheck_service.s3_bodies import chunks
 
 CHUNK_SIZE = 256 * 1024
 

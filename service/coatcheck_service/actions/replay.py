@@ -17,8 +17,8 @@ from coatcheck.core.priority import Priority
 from coatcheck_service.actions.downloads import CHUNK_SIZE
 from coatcheck_service.actions.submit import Submission, SubmitResult, submit
 from coatcheck_service.actions.tenant_limits import limits_of
-from coatcheck_service.aioboto_transport import chunks
 from coatcheck_service.http.authentication import RequestContext
+from coatcheck_service.s3_bodies import chunks
 
 
 async def replay(context: RequestContext, job: Job, idempotency_key: str | None) -> SubmitResult:

@@ -6,16 +6,16 @@ import secrets
 
 import pytest
 
+from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core.settings import WEBHOOKS, Settings
 from coatcheck_infra.local.resources import client
 from coatcheck_infra.ops.target_deployment import TargetDeployment
-from coatcheck_worker.boto_transport import BotoTransport
 from tests.aws.dead_letters.dead_letter_harness import DeadLetterHarness
 from tests.aws.worker.worker_harness import WorkerHarness
 
 
 @pytest.fixture
-def dlq(aws: BotoTransport, settings: Settings, emulator_url: str, tenant: str) -> DeadLetterHarness:
+def dlq(aws: Transport, settings: Settings, emulator_url: str, tenant: str) -> DeadLetterHarness:
     sqs, name = client("sqs", emulator_url), secrets.token_hex(6)
     queues, dead_letters = (
         {lane: sqs.create_queue(QueueName=f"{name}-{lane}-{kind}")["QueueUrl"] for lane in ("default", WEBHOOKS)}

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core.aws.call import Call
 from coatcheck.core.aws.dynamodb import job_items
 from coatcheck.core.aws.dynamodb.webhook_items import put_delivery
@@ -21,7 +22,6 @@ from coatcheck_infra.ops.dead_letters.operations import read_dead_letters, to_js
 from coatcheck_infra.ops.dead_letters.queue_reader import Timing
 from coatcheck_infra.ops.dead_letters.redrive import Redrive, RedriveOptions
 from coatcheck_infra.ops.target_deployment import TargetDeployment
-from coatcheck_worker.boto_transport import Transport
 from tests.aws.worker.worker_harness import WorkerHarness
 from tests.transports import Steps
 

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core.aws.dynamodb.keys import JobKey
 from coatcheck.core.settings import Settings
-from coatcheck_worker.boto_transport import BotoTransport
 from tests.aws.service.lambda_process import InvokeFunction, lambda_process
 from tests.aws.service.running_service import Api, RunningService, clients_of, run_service
 from tests.finished_job import FinishedJob
 
 
 @pytest.fixture(scope="session")
-def running_service(emulator_url: str, settings: Settings, aws: BotoTransport) -> Iterator[RunningService]:
+def running_service(emulator_url: str, settings: Settings, aws: Transport) -> Iterator[RunningService]:
     """The service, on the template's stores."""
     with run_service(settings, aws, emulator_url) as running:
         yield running

@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core.aws.dynamodb import limit_items
 from coatcheck.core.clock import system_clock
 from coatcheck.core.settings import Settings
 from coatcheck.core.tenant_limits import TTL
-from coatcheck_worker.boto_transport import BotoTransport
 from tests.aws.service.running_service import Api, clients_of, run_service
 
 
@@ -40,7 +40,7 @@ class LimitedApi:
 
 
 @contextmanager
-def limited_api(emulator_url: str, settings: Settings, aws: BotoTransport) -> Iterator[LimitedApi]:
+def limited_api(emulator_url: str, settings: Settings, aws: Transport) -> Iterator[LimitedApi]:
     """A service with a clock of its own, until the block ends."""
     clock = Clock(system_clock())
     with run_service(settings, aws, emulator_url, clock=clock) as running_service, clients_of(running_service) as api:

@@ -13,11 +13,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import aioboto3  # type: ignore[import-untyped]
 import httpx
 import uvicorn
 
 from coatcheck.authoring.types import Catalog
+from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core.aws.dynamodb import job_items, transitions
 from coatcheck.core.aws.dynamodb.codec import encode_job
 from coatcheck.core.aws.dynamodb.keys import JobKey
@@ -29,10 +29,9 @@ from coatcheck.core.messages import DeliveryMessage, JobMessage
 from coatcheck.core.settings import WEBHOOKS, Settings
 from coatcheck_infra.local import environment
 from coatcheck_infra.local.resources import client
-from coatcheck_service.aioboto_transport import AioBotoTransport
 from coatcheck_service.app import create_app
 from coatcheck_service.front_door import UVICORN, FrontDoor
-from coatcheck_worker.boto_transport import BotoTransport
+from tests.aws import emulators
 from tests.example_jobs import CATALOG
 from tests.transports import AsyncFaultyTransport
 from tests.waiting import eventually
@@ -49,7 +48,7 @@ class RunningService:
 
     url: str
     spy: AsyncFaultyTransport
-    worker: BotoTransport
+    worker: Transport
     settings: Settings
     endpoint_url: str
 
@@ -178,7 +177,7 @@ class Api:
 @contextmanager
 def run_service(
     stores: Settings,
-    worker: BotoTransport,
+    worker: Transport,
     endpoint_url: str,
     *,
     front_door: FrontDoor = UVICORN,
@@ -187,7 +186,7 @@ def run_service(
 ) -> Iterator[RunningService]:
     """The service under uvicorn on a free port until the block ends, with queues and tenants of its own."""
     settings = stores.model_copy(update={"queues": _make_queues(endpoint_url, list(stores.queues)), "api_keys": {}})
-    spy = AsyncFaultyTransport(_transport(endpoint_url))
+    spy = AsyncFaultyTransport(emulators.connect_async(endpoint_url))
     with _served(create_app(settings, catalog, spy, front_door, clock=clock)) as url:
         yield RunningService(url, spy, worker, settings, endpoint_url)
 
@@ -217,11 +216,6 @@ def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
     assert reply["type"].endswith(f"/problems/{code}")
     assert reply["request_id"] == answer.headers["x-request-id"]
     return reply
-
-
-def _transport(endpoint_url: str) -> AioBotoTransport:
-    session = aioboto3.Session(environment.ACCESS_KEY, environment.SECRET_KEY, region_name=environment.REGION)
-    return AioBotoTransport(endpoint_url, session)
 
 
 def _make_queues(endpoint_url: str, lanes: list[str]) -> dict[str, str]:

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core.api_keys import OPERATOR_SCOPES, OperatorScope, Scope
 from coatcheck.core.aws.sqs import receive, send_dead_letter
 from coatcheck.core.clock import HOUR, MINUTE, SECOND, rfc3339, system_clock
@@ -18,7 +19,6 @@ from coatcheck.core.messages import JobMessage
 from coatcheck.core.settings import WEBHOOKS, Settings
 from coatcheck_infra.local.resources import client as aws_client
 from coatcheck_infra.ops.api_keys.key_store import KeyStore
-from coatcheck_worker.boto_transport import BotoTransport
 from tests.aws.service.running_service import Api, RunningService, clients_of, problem, run_service
 from tests.log_lines import log_lines
 
@@ -51,7 +51,7 @@ class Office:
 
 
 @pytest.fixture(scope="module")
-def service(emulator_url: str, settings: Settings, aws: BotoTransport) -> Iterator[RunningService]:
+def service(emulator_url: str, settings: Settings, aws: Transport) -> Iterator[RunningService]:
     """The service, with dead letters of its own."""
     sqs = aws_client("sqs", emulator_url)
     queues = {
@@ -63,7 +63,7 @@ def service(emulator_url: str, settings: Settings, aws: BotoTransport) -> Iterat
 
 
 @pytest.fixture(scope="module")
-def office(service: RunningService, aws: BotoTransport) -> Iterator[Office]:
+def office(service: RunningService, aws: Transport) -> Iterator[Office]:
     keys = KeyStore(aws, service.settings.table)
 
     def client(scopes: frozenset[str]) -> httpx.Client:

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 import httpx
 import pytest
 
+from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core.api_keys import TENANT_SCOPES, USE_NOTED_EVERY, Scope, make_key, read_key
 from coatcheck.core.aws.dynamodb.key_items import get_key
 from coatcheck.core.clock import HOUR, SECOND, system_clock
 from coatcheck.core.settings import Settings
 from coatcheck_infra.ops.api_keys.key_store import KeyStore
 from coatcheck_service.api_key_cache import TTL, UNKNOWN_TTL
-from coatcheck_worker.boto_transport import BotoTransport
 from tests.aws.service.running_service import RunningService, problem, run_service
 from tests.log_lines import log_lines
 from tests.transports import Fault, on, throttle
@@ -66,16 +66,14 @@ class Doorstep:
 
 
 @pytest.fixture(scope="module")
-def service_and_clock(
-    emulator_url: str, settings: Settings, aws: BotoTransport
-) -> Iterator[tuple[RunningService, Clock]]:
+def service_and_clock(emulator_url: str, settings: Settings, aws: Transport) -> Iterator[tuple[RunningService, Clock]]:
     clock = Clock()
     with run_service(settings, aws, emulator_url, clock=clock) as running:
         yield running, clock
 
 
 @pytest.fixture
-def door(service_and_clock: tuple[RunningService, Clock], aws: BotoTransport, tenant: str) -> Iterator[Doorstep]:
+def door(service_and_clock: tuple[RunningService, Clock], aws: Transport, tenant: str) -> Iterator[Doorstep]:
     service, clock = service_and_clock
     # what an earlier test has left in the cache is old by now
     clock.now += HOUR

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core.settings import Settings
 from coatcheck_infra.ops.api_keys.key_store import IssuedKey, KeyStore
-from coatcheck_worker.boto_transport import BotoTransport
 from tests.aws.service.running_service import Api
 from tests.log_lines import log_lines
 
@@ -17,7 +17,7 @@ TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 
 @pytest.fixture
-def issued(aws: BotoTransport, settings: Settings, tenant: str) -> IssuedKey:
+def issued(aws: Transport, settings: Settings, tenant: str) -> IssuedKey:
     return KeyStore(aws, settings.table).create(tenant)
 
 

@@ -17,8 +17,8 @@ import pytest
 from httpx_sse import connect_sse
 
 from coatcheck import Client
+from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core.settings import Settings
-from coatcheck_worker.boto_transport import BotoTransport
 from tests.aws.service.cutting_proxy import cutting_proxy
 from tests.aws.service.retried_job import retried_job
 from tests.aws.service.running_service import Api, clients_of, run_service
@@ -85,7 +85,7 @@ def our_client(url: str, key: str) -> Followed:
 
 
 @contextmanager
-def two_services(settings: Settings, aws: BotoTransport, emulator_url: str) -> Iterator[tuple[Api, list[int]]]:
+def two_services(settings: Settings, aws: Transport, emulator_url: str) -> Iterator[tuple[Api, list[int]]]:
     """Two services that share the stores and nothing else, and their ports."""
     with (
         run_service(settings, aws, emulator_url) as one,
@@ -100,7 +100,7 @@ def two_services(settings: Settings, aws: BotoTransport, emulator_url: str) -> I
     "follow", [curl, httpx_sse, eventsource, our_client], ids=["curl", "httpx-sse", "eventsource", "ours"]
 )
 def test_nothing_is_missed_and_nothing_comes_twice(
-    settings: Settings, aws: BotoTransport, emulator_url: str, follow: Callable[[str, str], Followed]
+    settings: Settings, aws: Transport, emulator_url: str, follow: Callable[[str, str], Followed]
 ) -> None:
     cuts = [random.Random(number).randrange(1, MAX_CUT) for number in range(CUTS)]
     with (

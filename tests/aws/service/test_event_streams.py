@@ -15,12 +15,12 @@ import pytest
 from httpx_sse import ServerSentEvent, connect_sse
 
 from bench.api_stalls import KEY, served
+from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core.aws.dynamodb import transitions
 from coatcheck.core.clock import system_clock
 from coatcheck.core.job import Job, Progress
 from coatcheck.core.settings import Settings
 from coatcheck_service.front_door import LAMBDA
-from coatcheck_worker.boto_transport import BotoTransport
 from tests.aws.service.retried_job import retried_job
 from tests.aws.service.running_service import Api, clients_of, problem, run_service
 from tests.transports import Fault, on, throttle
@@ -144,7 +144,7 @@ def test_options_names_the_methods(api: Api) -> None:
 
 @pytest.mark.parametrize("door", ["lambda", "no streams"])
 def test_where_nothing_streams_the_answer_is_json_and_says_so(
-    settings: Settings, aws: BotoTransport, emulator_url: str, door: str
+    settings: Settings, aws: Transport, emulator_url: str, door: str
 ) -> None:
     started = (
         run_service(settings, aws, emulator_url, front_door=LAMBDA)
@@ -158,7 +158,7 @@ def test_where_nothing_streams_the_answer_is_json_and_says_so(
         assert [event["type"] for event in answer.json()["data"]] == ["job.queued"]
 
 
-def test_an_answer_ends_after_its_time(settings: Settings, aws: BotoTransport, emulator_url: str) -> None:
+def test_an_answer_ends_after_its_time(settings: Settings, aws: Transport, emulator_url: str) -> None:
     changed = settings.model_copy(update={"longest_stream": 1})
     with run_service(changed, aws, emulator_url) as running, clients_of(running) as api:
         began = time.monotonic()
@@ -169,7 +169,7 @@ def test_an_answer_ends_after_its_time(settings: Settings, aws: BotoTransport, e
 
 
 def test_beyond_the_cap_a_stream_is_refused_until_another_ends(
-    settings: Settings, aws: BotoTransport, emulator_url: str
+    settings: Settings, aws: Transport, emulator_url: str
 ) -> None:
     changed = settings.model_copy(update={"max_streams": 4})
     with run_service(changed, aws, emulator_url) as running, clients_of(running) as api, ExitStack() as stack:
@@ -266,7 +266,7 @@ def test_a_stream_ends_when_the_server_is_told_to_stop(settings: Settings, emula
         assert list(events) == []
 
 
-def test_an_answer_ends_though_news_never_end(settings: Settings, aws: BotoTransport, emulator_url: str) -> None:
+def test_an_answer_ends_though_news_never_end(settings: Settings, aws: Transport, emulator_url: str) -> None:
     changed = settings.model_copy(update={"longest_stream": 1})
     with run_service(changed, aws, emulator_url) as running, clients_of(running) as api:
         job = api.claim(api.submit()["id"])

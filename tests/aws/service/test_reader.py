@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core.api_keys import Scope
 from coatcheck.core.settings import Settings
 from coatcheck_infra.ops.api_keys.key_store import KeyStore
-from coatcheck_worker.boto_transport import BotoTransport
 from tests.aws.service.running_service import Api
 from tests.finished_job import FinishedJob
 
@@ -18,7 +18,7 @@ SECRET_INPUT, SECRET_RESULT = "input-of-the-job", "result-of-the-job"
 
 
 @pytest.fixture
-def reader(api: Api, aws: BotoTransport, settings: Settings) -> Iterator[httpx.Client]:
+def reader(api: Api, aws: Transport, settings: Settings) -> Iterator[httpx.Client]:
     key = KeyStore(aws, settings.table).create(api.tenant, scopes=frozenset({Scope.JOBS_READ}))
     headers = {"Authorization": f"Bearer {key.text}"}
     with httpx.Client(base_url=api.url, headers=headers, trust_env=False, timeout=60) as client:
@@ -46,7 +46,7 @@ def test_no_route_shows_a_reader_inputs_or_results(api: Api, reader: httpx.Clien
 
 
 def test_a_submitter_may_replay_what_it_may_not_read(
-    api: Api, aws: BotoTransport, settings: Settings, finished_job: FinishedJob
+    api: Api, aws: Transport, settings: Settings, finished_job: FinishedJob
 ) -> None:
     key = KeyStore(aws, settings.table).create(api.tenant, scopes=frozenset({Scope.JOBS_SUBMIT}))
     headers = {"Authorization": f"Bearer {key.text}"}

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core.settings import Settings
 from coatcheck_service.front_door import UVICORN
-from coatcheck_worker.boto_transport import BotoTransport
 from tests.aws.service.running_service import Api, clients_of, problem, run_service
 
 JOB = {"type": "demo.sleep", "input": {"seconds": 0}}
@@ -136,9 +136,7 @@ def test_a_body_that_is_too_large_is_413(api: Api) -> None:
     problem(api.http.post("/v1/jobs", content=edge + b" ", headers=headers), 413, "payload-too-large")
 
 
-def test_the_limit_that_is_told_is_the_one_that_holds(
-    settings: Settings, aws: BotoTransport, emulator_url: str
-) -> None:
+def test_the_limit_that_is_told_is_the_one_that_holds(settings: Settings, aws: Transport, emulator_url: str) -> None:
     changed = settings.model_copy(update={"max_json_bytes": 100_000})
     narrow = replace(UVICORN, max_body=70_000)
     for front_door, limit in ((UVICORN, 100_000), (narrow, 70_000)):

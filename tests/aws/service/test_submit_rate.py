@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core.clock import SECOND
 from coatcheck.core.settings import Settings
-from coatcheck_worker.boto_transport import BotoTransport
 from tests.aws.service.limits_harness import Clock, LimitedApi, limited_api
 from tests.aws.service.running_service import Api, problem
 
@@ -16,7 +16,7 @@ JOB = {"type": "demo.sleep", "input": {"seconds": 0}}
 
 
 @pytest.fixture
-def limited(emulator_url: str, settings: Settings, aws: BotoTransport) -> Iterator[LimitedApi]:
+def limited(emulator_url: str, settings: Settings, aws: Transport) -> Iterator[LimitedApi]:
     with limited_api(emulator_url, settings, aws) as limited:
         yield limited
 

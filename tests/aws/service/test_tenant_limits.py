@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core.aws.dynamodb.usage_items import usage_key
 from coatcheck.core.clock import HOUR, SECOND
 from coatcheck.core.settings import Settings
 from coatcheck.core.tenant_limits import TTL, WEBHOOK_TESTS_PER_HOUR
 from coatcheck_infra.local.resources import client
-from coatcheck_worker.boto_transport import BotoTransport
 from tests.aws.service.limits_harness import LimitedApi, limited_api
 from tests.aws.service.running_service import problem
 from tests.aws.service.test_webhooks import ALL, create
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.parametrize("emulator_url", ["ministack"], indirect=Tru
 
 
 @pytest.fixture
-def limited(emulator_url: str, settings: Settings, aws: BotoTransport) -> Iterator[LimitedApi]:
+def limited(emulator_url: str, settings: Settings, aws: Transport) -> Iterator[LimitedApi]:
     with limited_api(emulator_url, settings, aws) as limited:
         yield limited
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from httpx_sse import ServerSentEvent, connect_sse
 
+from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core.settings import Settings
 from coatcheck_service.front_door import LAMBDA
-from coatcheck_worker.boto_transport import BotoTransport
 from tests.aws.service.retried_job import retried_job
 from tests.aws.service.running_service import Api, clients_of, problem, run_service
 from tests.transports import Fault, on, throttle
@@ -129,7 +129,7 @@ def test_a_position_that_is_none_is_refused(api: Api, given: str) -> None:
     assert [flaw["pointer"] for flaw in refused["errors"]] == ["/after"]
 
 
-def test_the_list_has_the_events_of_the_newest_jobs(settings: Settings, aws: BotoTransport, emulator_url: str) -> None:
+def test_the_list_has_the_events_of_the_newest_jobs(settings: Settings, aws: Transport, emulator_url: str) -> None:
     with run_service(settings, aws, emulator_url, front_door=LAMBDA) as running, clients_of(running) as api:
         job = api.finished()
         answer = api.http.get("/v1/events", headers=STREAM)

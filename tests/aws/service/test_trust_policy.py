@@ -10,13 +10,13 @@ from typing import Any
 import httpx
 import pytest
 
+from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core.aws.dynamodb.trust_items import get_trust_policy, put_trust_policy
 from coatcheck.core.settings import Settings
 from coatcheck.core.trust_policy import TrustPolicy
 from coatcheck_infra.local.resources import client
 from coatcheck_service.issuer_keys import FETCH_INTERVAL
 from coatcheck_service.trust_cache import TTL
-from coatcheck_worker.boto_transport import BotoTransport
 from tests.aws.service.running_service import RunningService, problem, run_service
 from tests.aws.service.test_api_keys import Clock
 from tests.oidc_issuer import AUDIENCE, KEYS, OidcIssuer, claims_of, new_rsa_key, public_keys, run_issuer, sign
@@ -58,9 +58,7 @@ class Entrance:
 
 
 @pytest.fixture(scope="module")
-def service_and_clock(
-    emulator_url: str, settings: Settings, aws: BotoTransport
-) -> Iterator[tuple[RunningService, Clock]]:
+def service_and_clock(emulator_url: str, settings: Settings, aws: Transport) -> Iterator[tuple[RunningService, Clock]]:
     clock = Clock()
     with run_service(settings, aws, emulator_url, clock=clock) as running:
         yield running, clock
@@ -163,6 +161,6 @@ def test_a_policy_of_a_newer_version_is_left_alone(entrance: Entrance) -> None:
     problem(entrance.get(entrance.token()), 503, "unavailable")
 
 
-def test_there_is_an_empty_policy_before_there_is_one(aws: BotoTransport, settings: Settings) -> None:
+def test_there_is_an_empty_policy_before_there_is_one(aws: Transport, settings: Settings) -> None:
     aws.send(put_trust_policy(settings.table, TrustPolicy()))
     assert aws.send(get_trust_policy(settings.table)) == TrustPolicy()

@@ -10,9 +10,9 @@ from typing import Any
 import httpx
 import pytest
 
+from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core.clock import DAY, HOUR, SECOND, system_clock
 from coatcheck.core.settings import Settings
-from coatcheck_worker.boto_transport import BotoTransport
 from tests.aws.service.running_service import Api, clients_of, problem, run_service
 from tests.transports import Fault, on, repeat
 
@@ -38,7 +38,7 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def api(emulator_url: str, settings: Settings, aws: BotoTransport, clock: Clock) -> Iterator[Api]:
+def api(emulator_url: str, settings: Settings, aws: Transport, clock: Clock) -> Iterator[Api]:
     """A service that takes 1 GB a day."""
     stores = settings.model_copy(update={"upload_gb_per_day": 1})
     with run_service(stores, aws, emulator_url, clock=clock) as running_service, clients_of(running_service) as clients:

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core.aws.dynamodb.usage_items import get_usage
 from coatcheck.core.settings import Settings
 from coatcheck.core.tallies import Tally
-from coatcheck_worker.boto_transport import BotoTransport
 from tests.aws.service.limits_harness import LimitedApi, limited_api
 from tests.aws.service.running_service import problem
 
@@ -20,7 +20,7 @@ JOB = {"type": "demo.sleep", "input": {"seconds": 0}}
 
 
 @pytest.fixture
-def limited(emulator_url: str, settings: Settings, aws: BotoTransport) -> Iterator[LimitedApi]:
+def limited(emulator_url: str, settings: Settings, aws: Transport) -> Iterator[LimitedApi]:
     with limited_api(emulator_url, settings, aws) as limited:
         yield limited
 

@@ -7,15 +7,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core.settings import Settings
-from coatcheck_worker.boto_transport import BotoTransport
 from tests.aws.service.running_service import Api, clients_of, run_service
 from tests.waiting import eventually
 
 WAIT = {"Prefer": "wait=20"}
 
 
-def test_beyond_the_cap_the_answer_comes_at_once(settings: Settings, aws: BotoTransport, emulator_url: str) -> None:
+def test_beyond_the_cap_the_answer_comes_at_once(settings: Settings, aws: Transport, emulator_url: str) -> None:
     changed = settings.model_copy(update={"max_waits": 2})
     with (
         run_service(changed, aws, emulator_url) as running_service,
@@ -46,7 +46,7 @@ def test_beyond_the_cap_the_answer_comes_at_once(settings: Settings, aws: BotoTr
 
 @pytest.mark.parametrize("longest", [0, 1])
 def test_no_wait_is_longer_than_the_deployment_says(
-    settings: Settings, aws: BotoTransport, emulator_url: str, longest: int
+    settings: Settings, aws: Transport, emulator_url: str, longest: int
 ) -> None:
     changed = settings.model_copy(update={"longest_wait": longest})
     with run_service(changed, aws, emulator_url) as running_service, clients_of(running_service) as api:

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core import signature
 from coatcheck.core.aws.dynamodb import webhook_items as table
 from coatcheck.core.aws.secrets_manager import get_secret
@@ -18,7 +19,6 @@ from coatcheck.core.settings import Settings
 from coatcheck.core.webhooks import EVENTS, JOBS_ENDPOINT, WebhookEndpoint
 from coatcheck_infra.local.resources import client
 from coatcheck_service.actions.webhook_endpoints import DISABLED_BY_CLIENT
-from coatcheck_worker.boto_transport import BotoTransport
 from tests.aws.service.lambda_process import InvokeFunction, body_of, event
 from tests.aws.service.running_service import Api, clients_of, problem, run_service
 from tests.transports import Fault, on, repeat, send_after, throttle
@@ -242,7 +242,7 @@ def test_a_deleted_endpoint_is_gone(api: Api) -> None:
 
 
 def test_without_the_key_nothing_is_made_and_it_is_read_once(
-    emulator_url: str, settings: Settings, aws: BotoTransport
+    emulator_url: str, settings: Settings, aws: Transport
 ) -> None:
     with run_service(settings, aws, emulator_url) as running_service, clients_of(running_service) as api:
         api.spy.faults.append(Fault(throttle, on("GetSecretValue")))

@@ -5,12 +5,12 @@ from __future__ import annotations
 import httpx
 import pytest
 
+from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core.clock import MINUTE
 from coatcheck.core.messages import JobMessage
 from coatcheck.core.settings import Settings
 from coatcheck.core.webhooks import EVENTS, JOBS_ENDPOINT, STARTED, pending_events, sorted_events
 from coatcheck_service.subscription_cache import TTL
-from coatcheck_worker.boto_transport import BotoTransport
 from tests.aws.service.running_service import Api, clients_of, problem, run_service
 from tests.aws.service.test_webhooks import ALL, create
 from tests.transports import Fault, on, throttle
@@ -103,7 +103,7 @@ class TestSubmit:
 
 
 def test_an_endpoint_of_another_process_counts_ten_seconds_later(
-    emulator_url: str, settings: Settings, aws: BotoTransport
+    emulator_url: str, settings: Settings, aws: Transport
 ) -> None:
     ahead = [0]
     with (

@@ -8,12 +8,12 @@ from dataclasses import replace
 
 import pytest
 
+from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core.aws.dynamodb import job_items, job_updates
 from coatcheck.core.aws.dynamodb.webhook_items import update_delivery
 from coatcheck.core.settings import WEBHOOKS, Settings
 from coatcheck_infra.local.resources import client
 from coatcheck_infra.template import read_template
-from coatcheck_worker.boto_transport import BotoTransport
 from tests.aws import emulators
 from tests.aws.worker.delivery_harness import DeliveryHarness
 from tests.aws.worker.faulty_receiver import FaultyReceiver, faulty_receiver
@@ -39,13 +39,13 @@ def own_deployment(settings: Settings, emulator_url: str) -> Settings:
 
 
 @pytest.fixture(scope="module", name="aws")
-def own_transport(emulator_url: str) -> BotoTransport:
+def own_transport(emulator_url: str) -> Transport:
     """The worker's door."""
     return emulators.connect(emulator_url)
 
 
 @pytest.fixture
-def harness(aws: BotoTransport, settings: Settings, tenant: str) -> Iterator[WorkerHarness]:
+def harness(aws: Transport, settings: Settings, tenant: str) -> Iterator[WorkerHarness]:
     """A world of its own; what it leaves due is settled, so that it does not trouble the next test's sweeps."""
     made = WorkerHarness(aws, settings, tenant)
     yield made

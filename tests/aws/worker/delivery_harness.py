@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core import signature
 from coatcheck.core.aws.dynamodb.webhook_items import (
     get_delivery,
@@ -35,7 +36,6 @@ from coatcheck.core.webhooks import (
     WebhookEndpoint,
     delivery_id,
 )
-from coatcheck_worker.boto_transport import Transport
 from coatcheck_worker.dependencies import Dependencies, Disposition
 from coatcheck_worker.webhooks.create_deliveries import create_deliveries
 from coatcheck_worker.webhooks.deliver import deliver

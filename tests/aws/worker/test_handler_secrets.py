@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from coatcheck.authoring.context import Context
+from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core.clock import MINUTE, SECOND
 from coatcheck.core.lifecycle import Status
 from coatcheck_infra.local.resources import client
-from coatcheck_worker.boto_transport import Transport
 from coatcheck_worker.dependencies import Dependencies
 from tests.aws.worker.worker_harness import Number, WorkerHarness
 from tests.transports import Fault, FaultyTransport, on, throttle

@@ -11,12 +11,12 @@ from typing import TypeVar
 import pytest
 
 from coatcheck.authoring.context import Context
+from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core.aws.call import Call
 from coatcheck.core.aws.sqs import ReceivedMessage, send_job
 from coatcheck.core.job import Job
 from coatcheck.core.lifecycle import Status
 from coatcheck.core.messages import JobMessage
-from coatcheck_worker.boto_transport import Transport
 from coatcheck_worker.supervisor.poller import Poller
 from tests.aws.worker.worker_harness import Number, WorkerHarness
 from tests.waiting import eventually

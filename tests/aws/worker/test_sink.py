@@ -17,12 +17,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from coatcheck.authoring.types import Result
+from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core.aws import s3, s3_keys
 from coatcheck.core.aws.call import AwsError, AwsRefused, Call
 from coatcheck.core.aws.dynamodb.item_size import MAX_RESULT_IN_ROW
 from coatcheck.core.lifecycle import Status
 from coatcheck.core.settings import Settings
-from coatcheck_worker.boto_transport import Transport
 from coatcheck_worker.dependencies import Redeliver
 from coatcheck_worker.runner.storage.object_writer import ObjectWriter
 from coatcheck_worker.runner.storage.part_uploader import MAX_IN_FLIGHT, MAX_SIZE, PART_SIZE, part_size

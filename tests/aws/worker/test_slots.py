@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core.aws.call import Call
 from coatcheck.core.aws.dynamodb import job_items, transitions
 from coatcheck.core.aws.dynamodb.keys import JobKey
@@ -20,7 +21,6 @@ from coatcheck.core.lifecycle import CANCEL, FAIL, SUCCEED, TIME_OUT, Slot, Stat
 from coatcheck.core.priority import Priority
 from coatcheck.core.settings import Settings
 from coatcheck.core.slots import Caps, Group, SlotCounts, Turn
-from coatcheck_worker.boto_transport import BotoTransport
 from tests.job_rows import NOW, make_job
 
 ERROR = JobError("worker-lost", "gone")
@@ -46,7 +46,7 @@ GIVES_BACK: Mapping[str, tuple[Status, Write]] = {
 class Tenant:
     """A tenant of a test, with the jobs that it puts there."""
 
-    def __init__(self, aws: BotoTransport, settings: Settings, name: str) -> None:
+    def __init__(self, aws: Transport, settings: Settings, name: str) -> None:
         self._aws, self._table, self.name = aws, settings.table, name
 
     def queued(self, **changes: Any) -> Job:
@@ -84,7 +84,7 @@ class Tenant:
 
 
 @pytest.fixture(name="tenant")
-def a_tenant(aws: BotoTransport, settings: Settings) -> Tenant:
+def a_tenant(aws: Transport, settings: Settings) -> Tenant:
     return Tenant(aws, settings, f"t-{secrets.token_hex(6)}")
 
 

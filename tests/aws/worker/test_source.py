@@ -21,11 +21,11 @@ from bench import null_s3
 from coatcheck.authoring.context import Context
 from coatcheck.authoring.retry import Reject
 from coatcheck.authoring.upload import Upload
+from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core.aws import s3, s3_keys, s3_multipart
 from coatcheck.core.aws.call import AwsUnavailable, Call
 from coatcheck.core.lifecycle import Status
 from coatcheck.core.settings import Settings
-from coatcheck_worker.boto_transport import Transport
 from coatcheck_worker.runner.storage.object_reader import MAX_RESUMES, MAX_SKIP, READ_AHEAD, ObjectReader
 from tests.aws import emulators
 from tests.aws.worker.worker_harness import Number, WorkerHarness

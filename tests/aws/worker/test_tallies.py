@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from coatcheck import Result
+from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core import due
 from coatcheck.core.aws.dynamodb import job_items, transitions
 from coatcheck.core.aws.dynamodb.usage_items import Demand, get_usage
@@ -24,7 +25,6 @@ from coatcheck.core.ids import make_id
 from coatcheck.core.job import Job, JobError
 from coatcheck.core.messages import JobMessage
 from coatcheck.core.tallies import WAITING_COUNTS, Tally, stored_input, waiting
-from coatcheck_worker.boto_transport import Transport
 from coatcheck_worker.supervisor.claim import run_job
 from coatcheck_worker.sweep.recovery import expire
 from tests.aws.worker.worker_harness import WorkerHarness

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core.aws.call import Call
 from coatcheck.core.aws.dynamodb import job_items, job_updates, transitions
 from coatcheck.core.aws.dynamodb.conditions import OF_COUNTS
@@ -43,7 +44,6 @@ from coatcheck.core.lifecycle import (
 )
 from coatcheck.core.settings import Settings
 from coatcheck.core.slots import Caps
-from coatcheck_worker.boto_transport import BotoTransport
 from tests.job_rows import NOW, make_job
 
 ERROR = JobError("worker-lost", "gone")
@@ -106,7 +106,7 @@ def test_every_move_is_tried_here() -> None:
 
 @pytest.mark.parametrize("transition", MAKERS, ids=lambda transition: transition.name)
 def test_a_move_is_made_exactly_when_the_table_allows_it(
-    transition: Transition, aws: BotoTransport, settings: Settings, tenant: str
+    transition: Transition, aws: Transport, settings: Settings, tenant: str
 ) -> None:
     by = (False, True) if transition.by_sweeper else (False,)
     for status, row_as, read, sweeper in product(Status, ROWS, READ, by):
@@ -133,12 +133,12 @@ def test_a_move_is_made_exactly_when_the_table_allows_it(
             assert outcome == transitions.TransitionRefused(row), case
 
 
-def test_a_move_of_a_job_that_is_not_there_is_refused(aws: BotoTransport, settings: Settings, tenant: str) -> None:
+def test_a_move_of_a_job_that_is_not_there_is_refused(aws: Transport, settings: Settings, tenant: str) -> None:
     outcome = aws.send(transitions.claim(settings.table, JobKey(tenant, "job_none"), now=NOW, lease=1, owner="me"))
     assert outcome == transitions.TransitionRefused(None)
 
 
-def test_a_job_is_made_once_until_its_retention_is_over(aws: BotoTransport, settings: Settings, tenant: str) -> None:
+def test_a_job_is_made_once_until_its_retention_is_over(aws: Transport, settings: Settings, tenant: str) -> None:
     first = replace(in_status(tenant, Status.SUCCEEDED), expires_at=NOW + 10)
     second = replace(first, digest=b"2" * 32, expires_at=None)
     assert aws.send(job_items.put_job(settings.table, first, now=NOW)) is None
@@ -147,7 +147,7 @@ def test_a_job_is_made_once_until_its_retention_is_over(aws: BotoTransport, sett
     assert aws.send(job_items.get_job(settings.table, JobKey(tenant, first.id))) == second
 
 
-def test_a_long_history_is_kept_whole_beside_the_row(aws: BotoTransport, settings: Settings, tenant: str) -> None:
+def test_a_long_history_is_kept_whole_beside_the_row(aws: Transport, settings: Settings, tenant: str) -> None:
     table = settings.table
     row = replace(in_status(tenant, Status.QUEUED), attempt=0, max_attempts=100)
     aws.send(job_items.put_job(table, row, now=NOW))
@@ -167,7 +167,7 @@ def test_a_long_history_is_kept_whole_beside_the_row(aws: BotoTransport, setting
     assert row.history_from + len(row.history) - 1 == len(events)
 
 
-def test_lists_are_newest_first_in_pages_and_of_one_tenant(aws: BotoTransport, settings: Settings, tenant: str) -> None:
+def test_lists_are_newest_first_in_pages_and_of_one_tenant(aws: Transport, settings: Settings, tenant: str) -> None:
     made = [replace(in_status(tenant, Status.QUEUED), created_at=NOW + n) for n in range(7)]
     for job in made:
         aws.send(job_items.put_job(settings.table, job, now=NOW))
@@ -188,7 +188,7 @@ def test_lists_are_newest_first_in_pages_and_of_one_tenant(aws: BotoTransport, s
     assert sorted(batch.jobs, key=lambda job: job.created_at) == made[2:5]
 
 
-def test_only_a_finished_job_is_forgotten(aws: BotoTransport, settings: Settings, tenant: str) -> None:
+def test_only_a_finished_job_is_forgotten(aws: Transport, settings: Settings, tenant: str) -> None:
     for status in Status:
         job = replace(in_status(tenant, status), result=BLOB, metadata={"a": "b"})
         aws.send(job_items.put_job(settings.table, job, now=NOW))
@@ -204,7 +204,7 @@ def test_only_a_finished_job_is_forgotten(aws: BotoTransport, settings: Settings
 
 
 def test_what_belongs_to_a_job_is_deleted_with_it_and_the_row_stays(
-    aws: BotoTransport, settings: Settings, tenant: str
+    aws: Transport, settings: Settings, tenant: str
 ) -> None:
     table, job = settings.table, in_status(tenant, Status.SUCCEEDED)
     key = JobKey(tenant, job.id)

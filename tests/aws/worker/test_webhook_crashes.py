@@ -7,13 +7,13 @@ from collections.abc import Callable
 
 import pytest
 
+from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core.aws.dynamodb.webhook_items import begin_attempt
 from coatcheck.core.clock import MINUTE, SECOND
 from coatcheck.core.job import Job
 from coatcheck.core.messages import DeliveryMessage, JobMessage, parse_webhook_message
 from coatcheck.core.signature import ID
 from coatcheck.core.webhooks import ATTEMPT_LEASE, DeliveryStatus, WebhookEndpoint
-from coatcheck_worker.boto_transport import Transport
 from coatcheck_worker.webhooks.create_deliveries import create_deliveries
 from coatcheck_worker.webhooks.deliver import INTERRUPTED, deliver
 from tests.aws.worker.delivery_harness import ENDS, DeliveryHarness

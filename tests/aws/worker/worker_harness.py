@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from coatcheck.authoring.context import Context
 from coatcheck.authoring.retry import RetryPolicy
 from coatcheck.authoring.types import Handler, JobType
+from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core import due, pack
 from coatcheck.core.aws import s3, s3_keys
 from coatcheck.core.aws.dynamodb import job_items
@@ -23,7 +24,6 @@ from coatcheck.core.job import JSON, Blob, Job
 from coatcheck.core.messages import JobMessage
 from coatcheck.core.settings import Settings
 from coatcheck.core.tenant_limits import NO_LIMITS, TenantLimits
-from coatcheck_worker.boto_transport import Transport
 from coatcheck_worker.dependencies import Dependencies, Disposition
 from coatcheck_worker.limits_cache import LimitsCache
 from coatcheck_worker.supervisor.claim import AttemptCallback, run_job

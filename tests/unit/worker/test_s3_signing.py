@@ -9,7 +9,8 @@ import boto3
 import pytest
 
 from coatcheck.core.aws import s3_keys
-from coatcheck_worker.s3_signing import AttemptKeys, NotAllowed, S3Signer
+from coatcheck_worker.s3_signer import S3Signer
+from coatcheck_worker.s3_signing import AttemptKeys, NotAllowed
 from tests.job_rows import make_job
 
 JOB = make_job(attempt=2)

@@ -43,7 +43,7 @@ def test_a_body_is_signed_only_where_others_could_change_it(endpoint: str | None
         requests.append(request)
         raise ReadyToSendError
 
-    transport._clients["s3"].meta.events.register("before-send.s3", note)
+    transport._client(s3.head("bucket", "key")).meta.events.register("before-send.s3", note)
     put = s3.put("bucket", "key", BODY, content_type="a/b", sha256=hashlib.sha256(BODY).digest())
     part = s3.put_part("bucket", "key", "upload", number=1, body=BODY, crc32=crc32(BODY))
     calls: list[tuple[Call[Any], str]] = [(put, "x-amz-checksum-sha256"), (part, "x-amz-checksum-crc32")]
@@ -61,7 +61,7 @@ def test_what_is_urgent_is_given_up_before_the_next_beat_of_the_usual_lease_is_d
     https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html
     """
     transport = BotoTransport(boto3.Session("key", "secret", region_name="us-east-1"))
-    config = transport._urgent["dynamodb"].meta.config
+    config = transport._client(Call("dynamodb", "GetItem", {}, dict, urgent=True)).meta.config
     attempts = config.retries["total_max_attempts"]
     longest = attempts * (config.connect_timeout + config.read_timeout) + sum(2**n for n in range(attempts - 1))
     assert longest <= Settings.model_fields["lease"].default / RENEWALS_PER_LEASE

@@ -18,10 +18,10 @@ from pydantic import ValidationError
 from coatcheck.authoring.context import Stopped
 from coatcheck.authoring.retry import Reject, RetryLater
 from coatcheck.authoring.types import Continue, Handler
+from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core import sanitize
 from coatcheck.core.aws.dynamodb.item_size import MAX_RESULT_IN_ROW
 from coatcheck.core.job import Blob
-from coatcheck_worker.boto_transport import Transport
 from coatcheck_worker.protocol import MAX_LOG_TEXT, Artifact, Continued, Outcome, Raised, Returned, RunJob, StoredBlob
 from coatcheck_worker.runner.handler_errors import decisive, reason_of, wait_of
 from coatcheck_worker.runner.job_context import JobContext

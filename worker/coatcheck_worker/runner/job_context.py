@@ -13,13 +13,13 @@ from typing import Any, BinaryIO, cast
 
 from coatcheck.authoring.context import Stopped
 from coatcheck.authoring.upload import Upload
+from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core import sanitize
 from coatcheck.core.aws import s3_keys
 from coatcheck.core.aws.call import AwsError
 from coatcheck.core.clock import SECOND
 from coatcheck.core.ids import ARTIFACT_NAME
 from coatcheck.core.job import Blob, Progress
-from coatcheck_worker.boto_transport import Transport
 from coatcheck_worker.protocol import MAX_ARTIFACTS, MAX_MESSAGE, RunJob
 from coatcheck_worker.runner.storage.object_reader import READ_AHEAD, ObjectReader
 from coatcheck_worker.runner.storage.object_writer import ObjectWriter

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from coatcheck.authoring.types import Handlers
+from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core import sanitize
 from coatcheck.core.job import Progress
-from coatcheck_worker.boto_transport import Transport
 from coatcheck_worker.protocol import (
     Answer,
     AskSecret,

@@ -12,21 +12,21 @@ import sys
 from collections.abc import Callable
 
 from coatcheck.authoring.loading import JobTypeError
+from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core.clock import system_clock
 from coatcheck.core.log import configure
 from coatcheck.core.settings import WEBHOOKS, BadSettings, Settings
-from coatcheck_worker.boto_transport import BotoTransport, Transport
+from coatcheck_worker.aws import connect, s3_signer
 from coatcheck_worker.dependencies import Dependencies
 from coatcheck_worker.process_isolation import hide_memory
 from coatcheck_worker.process_signals import drain_on_signals
-from coatcheck_worker.s3_signing import S3Signer
 from coatcheck_worker.supervisor.forkserver_client import FORKSERVER, ForkserverClient
 from coatcheck_worker.supervisor.handler_environment import handler_environment
 from coatcheck_worker.supervisor.poller import Poller
 from coatcheck_worker.supervisor.runner_pool import RunnerPool
 
 
-def main(forkserver: str = FORKSERVER, make_transport: Callable[[], Transport] = BotoTransport) -> None:
+def main(forkserver: str = FORKSERVER, make_transport: Callable[[], Transport] = connect) -> None:
     """Work off a lane. `forkserver` is the module that starts runners; `make_transport` makes the transport to AWS."""
     parser = argparse.ArgumentParser(prog="python -m coatcheck_worker.supervisor")
     parser.add_argument("--lane", required=True)
@@ -51,7 +51,7 @@ def main(forkserver: str = FORKSERVER, make_transport: Callable[[], Transport] =
     except (JobTypeError, OSError) as error:
         sys.exit(str(error))
     dependencies = Dependencies(
-        transport, settings, clock=system_clock, roll=random.random, runners=pool, sign=S3Signer(settings.bucket).sign
+        transport, settings, clock=system_clock, roll=random.random, runners=pool, sign=s3_signer(settings.bucket)
     )
     poller = Poller(dependencies, settings.queues[options.lane], grace=options.grace, runners=options.runners)
     drain_on_signals(poller.drain)

@@ -8,9 +8,9 @@ import queue
 import threading
 from typing import Self
 
+from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core.aws.call import AwsError
 from coatcheck.core.aws.sqs import MAX_BATCH, ReceivedMessage, delete, delete_batch
-from coatcheck_worker.boto_transport import Transport
 
 log = logging.getLogger(__name__)
 

@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core.aws.call import AwsError
 from coatcheck.core.aws.sts import TemporaryCredentials, assume_role
 from coatcheck.core.clock import MINUTE, rfc3339
-from coatcheck_worker.boto_transport import Transport
 
 log = logging.getLogger(__name__)
 

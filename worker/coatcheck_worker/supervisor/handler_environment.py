@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
+from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core.clock import system_clock
 from coatcheck.core.settings import Settings
-from coatcheck_worker.boto_transport import Transport
 from coatcheck_worker.supervisor.handler_credentials import HandlerCredentials
 
 SECRET_VARIABLES = frozenset(

@@ -10,12 +10,12 @@ from dataclasses import replace
 from enum import Enum
 from typing import Self
 
+from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core.aws.call import AwsError, AwsUnavailable
 from coatcheck.core.aws.dynamodb import transitions
 from coatcheck.core.clock import SECOND
 from coatcheck.core.job import Job, Progress
 from coatcheck.core.lifecycle import Status
-from coatcheck_worker.boto_transport import Transport
 from coatcheck_worker.ticker import RENEWALS_PER_LEASE, Ticker
 
 log = logging.getLogger(__name__)

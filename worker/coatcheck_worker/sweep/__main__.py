@@ -12,19 +12,20 @@ import threading
 import time
 from collections.abc import Callable
 
+from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core.aws.call import AwsError
 from coatcheck.core.clock import milliseconds, system_clock
 from coatcheck.core.log import configure
 from coatcheck.core.settings import BadSettings, Settings
 from coatcheck.core.shards import MAX_SHARDS
-from coatcheck_worker.boto_transport import BotoTransport, Transport
+from coatcheck_worker.aws import connect
 from coatcheck_worker.dependencies import Dependencies, threaded_map
 from coatcheck_worker.sweep import SWEEP_THREADS, ShardAssignment, shards_of, sweep
 
 log = logging.getLogger(__name__)
 
 
-def main(make_transport: Callable[[], Transport] = BotoTransport) -> None:
+def main(make_transport: Callable[[], Transport] = connect) -> None:
     """Parse the command line and sweep until SIGTERM. `make_transport` makes the transport: tests bring their own."""
     parser = argparse.ArgumentParser(prog="python -m coatcheck_worker.sweep", description="Attend to overdue jobs.")
     parser.add_argument("--every", type=float, default=60.0, help="seconds between two sweeps")

@@ -10,12 +10,13 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 
+from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core.aws.call import AwsError
 from coatcheck.core.aws.sqs import ReceivedMessage, delete, receive
 from coatcheck.core.clock import system_clock
 from coatcheck.core.log import configure, log_context
 from coatcheck.core.settings import WEBHOOKS, BadSettings, Settings
-from coatcheck_worker.boto_transport import BotoTransport, Transport
+from coatcheck_worker.aws import connect
 from coatcheck_worker.dependencies import Dependencies
 from coatcheck_worker.process_signals import drain_on_signals
 from coatcheck_worker.webhooks.delivery_context import DeliveryContext
@@ -107,7 +108,7 @@ class Deliverer:
             self._dependencies.transport.send(delete(received))
 
 
-def main(make_transport: Callable[[], Transport] = BotoTransport) -> None:
+def main(make_transport: Callable[[], Transport] = connect) -> None:
     """Parse the command line and deliver until SIGTERM.
 
     `make_transport` makes the transport to AWS: tests bring their own.

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from coatcheck.aws_transport.protocols import Transport
 from coatcheck.client.exceptions import InvalidArgumentError
 from coatcheck.core.api_keys import (
     KIND,
@@ -25,7 +26,6 @@ from coatcheck.core.aws.dynamodb.key_items import add_imported, end_key, get_key
 from coatcheck.core.clock import system_clock
 from coatcheck.core.ids import is_id
 from coatcheck.core.sanitize import quoted
-from coatcheck_worker.boto_transport import Transport
 
 IMPORTED = "imported"
 """The name of a key that came from the setting."""

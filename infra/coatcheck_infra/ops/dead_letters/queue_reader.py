@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
+from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core.aws.call import AwsError
 from coatcheck.core.aws.sqs import ReceivedMessage, change_visibility, receive
 from coatcheck.core.clock import MINUTE, SECOND, system_clock
-from coatcheck_worker.boto_transport import Transport
 from coatcheck_worker.sweep import dead_letters
 
 VISIBILITY_TIMEOUT = 30

@@ -9,9 +9,10 @@ import io
 from typing import Any
 
 from coatcheck.authoring.retry import Reject
+from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core.aws import s3
 from coatcheck.core.aws.call import AwsUnavailable, Call
-from coatcheck_worker.boto_transport import STREAM_ERRORS, Transport
+from coatcheck_worker.boto_transport import STREAM_ERRORS
 
 READ_AHEAD = 256 * 1024
 """Bytes in the first range request after a seek. Reading on from there uses growing ranges."""

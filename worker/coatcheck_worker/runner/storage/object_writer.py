@@ -7,10 +7,10 @@ import io
 from typing import Any
 
 from coatcheck.authoring.retry import Reject
+from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core.aws import s3
 from coatcheck.core.job import Blob
 from coatcheck.core.pack import pack
-from coatcheck_worker.boto_transport import Transport
 from coatcheck_worker.runner.storage.part_uploader import MAX_PARTS, MAX_SIZE, PartUploader, part_size
 
 _MAX_COMPRESSION_RATIO = 8

@@ -7,8 +7,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from isal.isal_zlib import crc32
 
+from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core.aws import s3
-from coatcheck_worker.boto_transport import Transport
 
 PART_SIZE = 8 * 1024 * 1024
 """Bytes in each of the first thousand parts; the parts of each further thousand are larger by the same amount."""

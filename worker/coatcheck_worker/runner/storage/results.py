@@ -12,13 +12,13 @@ from typing import Any
 from pydantic import BaseModel
 
 from coatcheck.authoring.types import JobType, Result
+from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core import sanitize
 from coatcheck.core.aws import s3_keys
 from coatcheck.core.aws.call import AwsError
 from coatcheck.core.aws.s3_keys import KeyedJob
 from coatcheck.core.job import JSON, Blob
 from coatcheck.core.pack import to_json
-from coatcheck_worker.boto_transport import Transport
 from coatcheck_worker.runner.storage.object_writer import ObjectWriter
 
 _CHUNK_SIZE = 1024 * 1024
