@@ -93,6 +93,17 @@ def test_an_error_that_is_an_answer_is_not_asked_for_again() -> None:
     assert play([refusal(EXPECTED)], policy(), clock()) == ("expected", [0])
 
 
+def test_a_transaction_that_met_another_is_sent_again() -> None:
+    reasons = [{"Code": "None"}, {"Code": "TransactionConflict"}]
+    met = Reply(
+        400, {}, json.dumps({"__type": "x#TransactionCanceledException", "CancellationReasons": reasons}).encode()
+    )
+    answer, pauses = play([met, met, met, GOOD], policy(attempts=1), clock())
+    assert answer == {}
+    assert pauses == sorted(pauses)
+    assert 0 < pauses[1] < 0.1
+
+
 def test_a_process_with_many_failures_tries_once() -> None:
     """Of 100 retries of 10 each, what is left pays for ten; each success gives one back."""
     rule = policy(attempts=2, capacity=100)
