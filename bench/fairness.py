@@ -24,6 +24,7 @@ from pydantic import BaseModel
 
 from coatcheck.authoring.context import Context
 from coatcheck.authoring.types import Handler, JobType
+from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core import due
 from coatcheck.core.aws.dynamodb import job_items
 from coatcheck.core.aws.dynamodb.keys import JobKey
@@ -34,7 +35,6 @@ from coatcheck.core.clock import SECOND, system_clock
 from coatcheck.core.ids import make_id
 from coatcheck.core.job import JSON, Blob, Job
 from coatcheck.core.settings import Settings
-from coatcheck_worker.boto_transport import BotoTransport
 from coatcheck_worker.dependencies import Dependencies
 from coatcheck_worker.supervisor.job_messages import handle
 from tests.aws import emulators
@@ -62,7 +62,7 @@ class Load:
 class Stores:
     """The emulator."""
 
-    aws: BotoTransport
+    aws: Transport
     settings: Settings
 
     def put(self, tenant: str) -> Job:

@@ -21,7 +21,6 @@ def make_handler() -> Callable[[Event, object], Answer]:
     transport = connect(os.environ)
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    loop.run_until_complete(transport.open())
     sources = IdentitySources(settings, transport)
     freeze_heap()
 
