@@ -20,6 +20,7 @@ from coatcheck_service.http.openapi import document_problems
 from coatcheck_service.http.problems import add_problem_handlers
 from coatcheck_service.routes import (
     admin_jobs,
+    admin_limits,
     admin_queues,
     deliveries,
     docs,
@@ -45,7 +46,7 @@ TENANT_ROUTERS = (
     docs.router,
 )
 
-ADMIN_ROUTERS = (admin_jobs.router, admin_queues.router)
+ADMIN_ROUTERS = (admin_jobs.router, admin_queues.router, admin_limits.router)
 """What only operators may call. On AWS they are served by a function of their own, with a role of its own."""
 
 DESCRIPTION = """\

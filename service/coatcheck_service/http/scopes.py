@@ -44,6 +44,9 @@ SCOPES: Mapping[str, Scope | None] = MappingProxyType(
 OPERATOR_SCOPES_OF: Mapping[str, OperatorScope] = MappingProxyType(
     {
         "admin_list_tenants": OperatorScope.READ,
+        "admin_get_limits": OperatorScope.READ,
+        "admin_set_limits": OperatorScope.WRITE,
+        "admin_change_limits": OperatorScope.WRITE,
         "admin_list_jobs": OperatorScope.READ,
         "admin_get_job": OperatorScope.READ,
         "admin_cancel_job": OperatorScope.WRITE,

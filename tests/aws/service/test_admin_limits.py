@@ -19,6 +19,8 @@ from tests.aws.service.running_service import problem
 # both emulators keep the items alike (tests/aws/test_limit_items.py)
 pytestmark = pytest.mark.parametrize("emulator_url", ["ministack"], indirect=True, scope="session")
 
+JOB = {"type": "demo.sleep", "input": {"seconds": 0}}
+
 NONE: dict[str, Any] = {
     "submit_rate": None,
     "submit_burst": None,
@@ -66,15 +68,17 @@ def office(emulator_url: str, settings: Settings, aws: BotoTransport) -> Iterato
 
 def test_limits_are_seen_and_changed_and_hold_in_this_process_at_once(office: Office) -> None:
     tenant = office.limited.api.http
-    assert tenant.post("/v1/jobs", json={"type": "demo.sleep"}).status_code == 202
+    assert tenant.post("/v1/jobs", json=JOB).status_code == 202
     assert office.reader.get(office.url).json() == office.none
     changed = office.operator.patch(office.url, json={"submit_rate": 2.5, "jobs_waiting": 0})
     assert (changed.status_code, changed.json()) == (200, office.none | {"submit_rate": 2.5, "jobs_waiting": 0})
-    problem(tenant.post("/v1/jobs", json={"type": "demo.sleep"}), 429, "too-many-jobs-waiting")
+    problem(tenant.post("/v1/jobs", json=JOB), 429, "too-many-jobs-waiting")
     changed = office.operator.patch(office.url, json={"jobs_waiting": None, "jobs_running_by_type": {"demo.sleep": 1}})
     assert changed.json() == office.none | {"submit_rate": 2.5, "jobs_running_by_type": {"demo.sleep": 1}}
-    assert office.operator.put(office.url, json={"priority_max": "low"}).json() == office.none | {"priority_max": "low"}
-    assert tenant.post("/v1/jobs", json={"type": "demo.sleep"}).status_code == 202
+    assert office.operator.put(office.url, json={"priority_max": "normal"}).json() == office.none | {
+        "priority_max": "normal"
+    }
+    assert tenant.post("/v1/jobs", json=JOB).status_code == 202
     assert office.operator.put(office.url, json={}).json() == office.reader.get(office.url).json() == office.none
 
 

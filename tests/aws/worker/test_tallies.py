@@ -149,6 +149,13 @@ def test_a_full_tally_has_room_again_when_a_part_is_over(tallied: Tallied) -> No
     assert tallied.total(Tally.WAITING) == 1
 
 
+def test_what_is_more_than_all_is_refused_by_an_empty_tally_too(tallied: Tallied) -> None:
+    with pytest.raises(TallyFull) as full:
+        tallied.submit(tallied.harness.transport, most=0)
+    assert (full.value.total, full.value.count.most) == (0, 0)
+    assert tallied.total(Tally.WAITING) == 0
+
+
 def _cancel(harness: WorkerHarness, job: Job) -> None:
     error = JobError(CANCELED.code, "")
     outcome = harness.transport.send(

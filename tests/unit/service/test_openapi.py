@@ -64,6 +64,9 @@ CALLS = {
     ("post", "/v1/admin/tenants/{tenant}/jobs/{job_id}/cancel"): {
         *("200", "202", "401", "403", "404", "409", "410", "422", "503"),
     },
+    ("get", "/v1/admin/tenants/{tenant}/limits"): {"200", "401", "403", "422", "503"},
+    ("put", "/v1/admin/tenants/{tenant}/limits"): {"200", "400", "401", "403", "413", "415", "422", "503"},
+    ("patch", "/v1/admin/tenants/{tenant}/limits"): {"200", "400", "401", "403", "413", "415", "422", "503"},
     ("get", "/v1/admin/queues"): {"200", "401", "403", "503"},
     ("get", "/v1/admin/queues/{lane}/dead-letters"): {"200", "401", "403", "404", "422", "503"},
     ("get", "/v1/admin/queues/{lane}/dead-letters/{message_id}"): {"200", "401", "403", "404", "422", "503"},

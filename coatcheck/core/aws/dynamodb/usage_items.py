@@ -83,7 +83,8 @@ def charge(table: str, tenant: str, demand: Demand, *, now: int, full: bool) -> 
         for name in (total, part):
             e.add(f"{name} = if_not_exists({name}, {e.number(0)}) + {amount}")
         if count.most is not None:
-            holds.append(f"(attribute_not_exists({total}) OR {total} <= {e.number(count.most - count.amount)})")
+            room = f"{total} <= {e.number(count.most - count.amount)}"
+            holds.append(f"(attribute_not_exists({total}) OR {room})" if count.amount <= count.most else room)
     e.assign("ttl", {"N": str((now + RETENTION) // SECOND)})
     params: dict[str, Any] = {
         "TableName": table,
