@@ -184,6 +184,14 @@ def test_a_parked_job_ends_and_is_counted_no_more(name: str, tenant: Tenant) -> 
     assert tenant.counts == SlotCounts()
 
 
+def test_what_was_parked_meanwhile_does_not_expire_as_it_was_read(tenant: Tenant) -> None:
+    read = tenant.queued(queue_deadline=NOW + HOUR)
+    parked = tenant.park(read)
+    expired = tenant.send(lambda t: transitions.expire(t, read, now=NOW + DAY, error=ERROR))
+    assert expired == transitions.TransitionRefused(parked)
+    assert tenant.counts == SlotCounts(parked={Group.of(read): 1})
+
+
 def test_parked_jobs_are_found_in_their_order(tenant: Tenant) -> None:
     made = [
         tenant.park(tenant.queued(now=NOW + after, queue_deadline=deadline, priority=Priority.HIGH))
