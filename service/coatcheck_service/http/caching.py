@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from coatcheck_service.http.scopes import OPERATOR_SCOPES_OF
+
 _Headers = Mapping[str, str]
 
 NO_STORE: _Headers = {"Cache-Control": "no-store"}
@@ -48,6 +50,7 @@ CACHE_POLICIES: Mapping[str, _Headers] = {
     "openapi": _PUBLIC_REVALIDATE,
     "docs": _PUBLIC_REVALIDATE,
     "docs_asset": {"Cache-Control": "public, max-age=86400"},
+    **dict.fromkeys(OPERATOR_SCOPES_OF, NO_STORE),
 }
 """The headers of each operation's responses with a status below 400, except 303."""
 
