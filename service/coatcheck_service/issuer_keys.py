@@ -11,13 +11,12 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-import aiohttp
-
 from coatcheck.core.clock import HOUR, SECOND
 from coatcheck.core.errors import Unavailable
 from coatcheck.core.trust_policy import LOOPBACK_URL, is_fetchable
 
 if TYPE_CHECKING:
+    import aiohttp
     from joserfc.jwk import Key
 
 log = logging.getLogger(__name__)
@@ -118,6 +117,9 @@ def _may_follow(issuer: str, url: str) -> bool:
 
 async def fetch_json(url: str) -> Mapping[str, Any]:
     """Return the JSON object at `url`. Follows no redirect. Raises FetchFailed."""
+    # slow to import, and few deployments have issuers
+    import aiohttp  # noqa: PLC0415
+
     limit = aiohttp.ClientTimeout(total=FETCH_SECONDS)
     # a proxy of the environment is for other machines
     async with aiohttp.ClientSession(timeout=limit, trust_env=not LOOPBACK_URL.fullmatch(url)) as session:
