@@ -65,6 +65,8 @@ BODIES: Mapping[str, Any] = {
     "complete_upload": {},
     "create_webhook_endpoint": {"url": "https://example.com/hook"},
     "change_webhook_endpoint": {"description": "changed"},
+    "admin_set_limits": {},
+    "admin_change_limits": {},
 }
 """A body that is in order, for each operation that takes one."""
 
