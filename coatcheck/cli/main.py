@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
-from coatcheck.cli import exit_codes, job_commands, stdio, webhook_commands
+from coatcheck.cli import admin_commands, exit_codes, job_commands, stdio, webhook_commands
 from coatcheck.cli.command_group import CommandGroup
 from coatcheck.cli.display import print_message
 from coatcheck.cli.init_command import init
@@ -50,7 +50,21 @@ WEBHOOKS: tuple[tuple[str, Callable[..., None]], ...] = (
     ("listen", listen),
 )
 
-GROUPS = {"webhooks": ("Have your own server called when a job changes.", WEBHOOKS)}
+ADMIN: tuple[tuple[str, Callable[..., None]], ...] = (
+    ("tenants", admin_commands.tenants),
+    ("jobs", admin_commands.jobs),
+    ("show", admin_commands.show),
+    ("cancel", admin_commands.cancel),
+    ("queues", admin_commands.queues),
+    ("dead-letters", admin_commands.dead_letters),
+    ("redrive", admin_commands.redrive),
+    ("discard", admin_commands.discard),
+)
+
+GROUPS = {
+    "webhooks": ("Have your own server called when a job changes.", WEBHOOKS),
+    "admin": ("For operators: see the jobs and queues of all tenants, by a key of their own.", ADMIN),
+}
 
 
 def make_app(plugins: Iterable[EntryPoint] = ()) -> typer.Typer:

@@ -114,7 +114,7 @@ def page(schema: str, path: str, query: Mapping[str, str], after: str | None = N
 
 def job_type(name: str) -> Request[Mapping[str, Any]]:
     """The input, output and limits of one job type."""
-    return Request("GET", f"/v1/job-types/{_segment(name)}", responses.document)
+    return Request("GET", f"/v1/job-types/{path_segment(name)}", responses.document)
 
 
 def create_upload(
@@ -203,7 +203,7 @@ def deliveries_path(resource_id: str) -> str:
 
 def resend(resource_id: str, delivery_id: str) -> Request[Mapping[str, Any]]:
     """Send a delivery of a job again, or of an endpoint's tests. Repeatable: one in progress is left alone."""
-    return Request("POST", f"{deliveries_path(resource_id)}/{_segment(delivery_id)}/resend", responses.delivery)
+    return Request("POST", f"{deliveries_path(resource_id)}/{path_segment(delivery_id)}/resend", responses.delivery)
 
 
 def read(request: Request[T], response: Response) -> T:
@@ -252,7 +252,8 @@ def _encode_json(document: Mapping[str, Any]) -> bytes:
         raise InvalidArgumentError("the input is nested too deeply") from error
 
 
-def _segment(text: str) -> str:
+def path_segment(text: str) -> str:
+    """One segment of a path. Raises InvalidArgumentError for text that would make it the path of something else."""
     # an empty segment, or dots, which are removed in transit, would make it the path of something else
     if text in {"", ".", ".."}:
         raise InvalidArgumentError(f"{text!r} is not an id or a name")
@@ -260,11 +261,11 @@ def _segment(text: str) -> str:
 
 
 def _job_path(job_id: str, suffix: str = "") -> str:
-    return f"/v1/jobs/{_segment(job_id)}{suffix}"
+    return f"/v1/jobs/{path_segment(job_id)}{suffix}"
 
 
 def _endpoint_path(endpoint_id: str, suffix: str = "") -> str:
-    return f"{ENDPOINTS}/{_segment(endpoint_id)}{suffix}"
+    return f"{ENDPOINTS}/{path_segment(endpoint_id)}{suffix}"
 
 
 def _resource_path(resource_id: str) -> str:
@@ -273,8 +274,8 @@ def _resource_path(resource_id: str) -> str:
 
 
 def _upload_path(upload_id: str, suffix: str = "") -> str:
-    return f"/v1/uploads/{_segment(upload_id)}{suffix}"
+    return f"/v1/uploads/{path_segment(upload_id)}{suffix}"
 
 
 def _result_path(job_id: str, name: str | None) -> str:
-    return _job_path(job_id, "/result" if name is None else f"/result/{_segment(name)}")
+    return _job_path(job_id, "/result" if name is None else f"/result/{path_segment(name)}")

@@ -72,6 +72,30 @@ class DeliverySchema(Schema):
     attempts: list[dict[str, Any]] | None = None
 
 
+class TenantSchema(Schema):
+    tenant: Id
+
+
+class AdminJobSchema(TenantSchema):
+    job: JobViewSchema
+
+
+class QueueSchema(Schema):
+    waiting: Size
+    in_flight: Size
+    delayed: Size
+
+
+class LaneSchema(Schema):
+    lane: str
+    queue: QueueSchema
+    dead_letters: QueueSchema
+
+
+class DeadLetterSchema(Schema):
+    message_id: Id
+
+
 class JobTypeSchema(Schema):
     name: str
 
@@ -113,6 +137,10 @@ SCHEMAS: Mapping[str, type[Schema]] = MappingProxyType(
         "progress": ProgressSchema,
         "endpoint": EndpointSchema,
         "delivery": DeliverySchema,
+        "tenant": TenantSchema,
+        "admin job": AdminJobSchema,
+        "lane": LaneSchema,
+        "dead letter": DeadLetterSchema,
         "job type": JobTypeSchema,
         "parts": PartLinksSchema,
         "upload ticket": UploadTicketSchema,

@@ -16,6 +16,7 @@ import httpx
 import stamina
 
 from coatcheck.client import file_upload, operations
+from coatcheck.client.admin_client import Admin
 from coatcheck.client.backoff import Backoff
 from coatcheck.client.credentials import Credentials, TokenProvider
 from coatcheck.client.deadline import NO_DEADLINE, Deadline
@@ -77,6 +78,7 @@ class Client:
         self._transport = HttpTransport(self._url)
         self._retry_timeout = retry_timeout
         self.webhooks: Webhooks = Webhooks(self.send, self._paginate)
+        self.admin: Admin = Admin(self.send, self._paginate)
 
     def __enter__(self) -> Self:
         return self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -11,6 +12,8 @@ import httpx
 import pytest
 
 from coatcheck.aws_transport.protocols import Transport
+from coatcheck.cli.main import main
+from coatcheck.client.sync_client import Client
 from coatcheck.core.api_keys import OPERATOR_SCOPES, OperatorScope, Scope
 from coatcheck.core.aws.sqs import receive, send_dead_letter
 from coatcheck.core.clock import HOUR, MINUTE, SECOND, rfc3339, system_clock
@@ -346,3 +349,50 @@ def test_a_dead_letter_is_redriven_or_discarded_and_that_is_recorded(
 def test_a_lane_that_is_not_there(office: Office) -> None:
     answer = problem(office.operator.get("/v1/admin/queues/gpu/dead-letters"), 404, "not-found")
     assert "`gpu`" in answer["detail"]
+
+
+def test_the_client_makes_every_call_of_operators(office: Office, api: Api, letters: Callable[..., str]) -> None:
+    key = office.keys.create("", scopes=OPERATOR_SCOPES).text
+    waiting, letter = api.submit(delay=3600)["id"], letters("not JSON")
+    with Client(office.service.url, key) as client:
+        assert api.tenant in [one["tenant"] for one in client.admin.tenants()]
+        assert [one["job"]["id"] for one in client.admin.jobs(tenant=api.tenant, limit="1")] == [waiting]
+        assert client.admin.job(api.tenant, waiting)["events"][0]["type"] == "job.scheduled"
+        assert client.admin.cancel(api.tenant, waiting)["job"]["status"] == "canceled"
+        assert waiting not in [one["job"]["id"] for one in client.admin.stuck_jobs(overdue="60")]
+        assert {one["lane"] for one in client.admin.queues()} == office.service.settings.queues.keys()
+        assert [one["message_id"] for one in client.admin.dead_letters("default")] == [letter]
+        assert client.admin.redrive("default", letter) == "left"
+        client.admin.discard("default", letter)
+        assert list(client.admin.dead_letters("default")) == []
+
+
+def test_the_command_shows_what_operators_see(
+    office: Office,
+    api: Api,
+    letters: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("COATCHECK_URL", office.service.url)
+    monkeypatch.setenv("COATCHECK_OPERATOR_KEY", office.keys.create("", scopes=OPERATOR_SCOPES).text)
+    waiting, letter = api.submit(delay=3600)["id"], letters("not JSON")
+
+    def typed(*argv: str) -> str:
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main(["admin", *argv])
+        said = capfd.readouterr()
+        assert not ended.value.code, said.err
+        return said.out + said.err
+
+    assert api.tenant in typed("tenants").splitlines()
+    assert waiting in typed("jobs", "--tenant", api.tenant)
+    assert json.loads(typed("jobs", "--tenant", api.tenant, "--json"))["job"]["id"] == waiting
+    assert json.loads(typed("show", api.tenant, waiting))["tenant"] == api.tenant
+    assert typed("cancel", api.tenant, waiting) == f"{waiting} is canceled\n"
+    assert "WHY" in typed("jobs", "--stuck")
+    assert "DEAD LETTERS" in typed("queues")
+    assert letter in typed("dead-letters", "default")
+    assert typed("redrive", "default", letter) == f"{letter}: left\n"
+    assert typed("discard", "default", letter) == f"{letter}: discarded\n"
