@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.hostile.permissions.roles import decisions
 from tests.journeys.up_process import COATCHECK, RunCli, Stack, UpProcess, processes_of
 
 StartUp = Callable[..., UpProcess]
@@ -85,7 +86,11 @@ def run_cli(environ: dict[str, str], tmp_path: Path) -> RunCli:
 
 
 def running(up: UpProcess) -> Iterator[Stack]:
-    """The stack of `up` while it lasts. It ends as it should, whatever the tests did to it."""
+    """The stack of `up` while it lasts. It ends as it should, whatever the tests did to it.
+
+    No function was denied anything: where the code goes on without, nothing else would show a missing permission.
+    """
     yield up.ready()
     assert up.stop() == 0, up.output()
     assert not processes_of(up.home)
+    assert decisions(up.home / "logs" / "ministack.log")["denies"] == []

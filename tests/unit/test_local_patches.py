@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from coatcheck_infra.local.code_cache import unpack
+from coatcheck_infra.local.ministack import iam_patches
 from coatcheck_infra.local.ministack.cloudwatch_patches import accept_metric_math
 from coatcheck_infra.local.ministack.environment_limiter import (
     EAGER_ENVIRONMENTS,
@@ -199,3 +200,36 @@ def test_an_alarm_of_metric_math_is_made_of_its_first_metric() -> None:
     }
     plain = {"Threshold": 1, **metric, "Statistic": "Sum", "Period": 60}
     assert record("a", math) == record("a", plain) == {"AlarmName": "a", **plain}
+
+
+def test_what_a_role_is_denied_is_a_warning_and_each_kind_of_decision_is_logged_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    role_of = {"of-worker": "Worker", "of-owner": ""}.__getitem__
+    enforce = iam_patches.log_decisions(
+        role_of, lambda _key, action, *_: None if action == "s3:GetObject" else "denied"
+    )
+    caplog.set_level("INFO")
+    results = f"arn:aws:s3:::b/results/acme/job_{'0' * 26}"
+    for key, action, resource in (
+        ("of-worker", "s3:GetObject", results),
+        ("of-worker", "s3:GetObject", results.replace("0", "1")),
+        ("of-owner", "s3:GetObject", results),
+        ("of-worker", "s3:PutObject", results),
+    ):
+        assert (enforce(key, action, "s3", "us-east-1", resource) is None) is (action == "s3:GetObject")
+    assert [(one.levelname, one.getMessage()) for one in caplog.records] == [
+        ("INFO", f"IAM allows Worker s3:GetObject on {results}"),
+        ("WARNING", f"IAM denies Worker s3:PutObject on {results}"),
+    ]
+
+
+def test_a_batch_of_messages_needs_the_permission_of_one() -> None:
+    enforce = iam_patches.check_single_actions(lambda _key, action, *_: action)
+    asked = ["sqs:SendMessageBatch", "sqs:DeleteMessageBatch", "sqs:SendMessage", "dynamodb:BatchGetItem"]
+    assert [enforce("key", action, "sqs", "us-east-1") for action in asked] == [
+        "sqs:SendMessage",
+        "sqs:DeleteMessage",
+        "sqs:SendMessage",
+        "dynamodb:BatchGetItem",
+    ]
