@@ -13,15 +13,14 @@ from tests.hostile.queue_events.bodies import VALID, VALUES, make_body
 
 LANES = ("default", WEBHOOKS)
 
-SETTINGS = Settings.from_env(
-    {
-        "COATCHECK_TABLE": "table",
-        "COATCHECK_BUCKET": "bucket",
-        "COATCHECK_QUEUES": json.dumps({lane: f"https://sqs.test/1/{lane}" for lane in LANES}),
-        "COATCHECK_DEAD_LETTERS": json.dumps({lane: f"https://sqs.test/1/{lane}-dead" for lane in LANES}),
-        "COATCHECK_WEBHOOK_KEY": "key",
-    }
-)
+ENVIRONMENT = {
+    "COATCHECK_TABLE": "table",
+    "COATCHECK_BUCKET": "bucket",
+    "COATCHECK_QUEUES": json.dumps({lane: f"https://sqs.test/1/{lane}" for lane in LANES}),
+    "COATCHECK_DEAD_LETTERS": json.dumps({lane: f"https://sqs.test/1/{lane}-dead" for lane in LANES}),
+    "COATCHECK_WEBHOOK_KEY": "key",
+}
+SETTINGS = Settings.from_env(ENVIRONMENT)
 
 RECORD_SHARE = 0.03
 """How many of the records are broken themselves. SQS sends none such, but who may invoke the function can."""

@@ -1,0 +1,104 @@
+"""Gives the API's function hostile events: `python -m tests.hostile.api_events --events 100000`.
+
+In a process of its own: the function is made when its module is imported, from what the environment says.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import hashlib
+import json
+import logging
+import os
+import sys
+import time
+from random import Random
+from typing import Any, TypeVar
+
+from coatcheck.core.aws.call import Call, Presign, PresignedUrl
+from coatcheck.core.settings import Settings
+from tests.example_jobs import CATALOG
+from tests.hostile.api_events.events import KEY, make_event
+from tests.hostile.queue_events.events import ENVIRONMENT
+from tests.hostile.queue_events.offline import OfflineTransport
+
+T = TypeVar("T")
+
+SHOWN = 20
+EXPECTED = range(200, 500)
+UNAVAILABLE = 503
+"""What an error of AWS becomes, of which the transport makes some up."""
+
+
+class AsyncOfflineTransport:
+    """The offline transport, for the service."""
+
+    def __init__(self, random: Random) -> None:
+        self._transport = OfflineTransport(random, refuses=False)
+
+    async def send(self, call: Call[T]) -> T:
+        """Answer. Raises AwsUnavailable."""
+        return self._transport.send(call)
+
+    async def presign(self, presign: Presign) -> PresignedUrl:
+        """Return a URL that leads nowhere."""
+        return PresignedUrl(f"https://s3.test/{presign.operation}", presign.expires_in)
+
+    async def aclose(self) -> None:
+        """Nothing is open."""
+
+
+def main() -> int:
+    """Print what is wrong. Returns 1 if anything is."""
+    parser = argparse.ArgumentParser(prog="python -m tests.hostile.api_events", description=__doc__)
+    parser.add_argument("--events", type=int, default=100_000)
+    arguments = parser.parse_args()
+    handler = _make_handler()
+    began, wrong = time.perf_counter(), list[str]()
+    for seed in range(arguments.events):
+        event = make_event(Random(seed))
+        try:
+            answer = handler(event, None)
+        except Exception as error:  # noqa: BLE001 - this is what is looked for
+            answer = {"statusCode": repr(error)}
+        if found := _wrong(answer):
+            wrong.append(f"seed {seed}: {found}: {json.dumps(event)[:600]}")
+    print("\n".join(wrong[:SHOWN]))
+    print(f"{arguments.events} events, {arguments.events / (time.perf_counter() - began):.0f}/s, {len(wrong)} wrong")
+    return 1 if wrong else 0
+
+
+def _wrong(answer: dict[str, Any]) -> str:
+    status = answer["statusCode"]
+    if status not in EXPECTED and status != UNAVAILABLE:
+        return str(status)
+    headers = {name: str(value) for name, value in answer.get("headers", {}).items()}
+    if any("\n" in value or "\r" in value for value in headers.values()):
+        return f"a header with a line end: {headers}"
+    return "" if headers.get("x-content-type-options") == "nosniff" else f"no nosniff: {headers}"
+
+
+def _make_handler() -> Any:
+    digest = hashlib.sha256(KEY.encode()).hexdigest()
+    aws = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_DEFAULT_REGION": "us-east-1"}
+    os.environ |= {
+        **ENVIRONMENT,
+        **aws,
+        "COATCHECK_API_KEYS": json.dumps({digest: "acme"}),
+        "COATCHECK_JOBS": "jobs.demo",
+    }
+    from mangum import Mangum  # noqa: PLC0415 - as the module below
+
+    from coatcheck_service.app import create_app  # noqa: PLC0415
+    from coatcheck_service.aws_lambda import NO_TEXT_MIME_TYPES, with_root_path  # noqa: PLC0415
+    from coatcheck_service.front_door import LAMBDA  # noqa: PLC0415
+
+    logging.disable()
+    asyncio.set_event_loop(asyncio.new_event_loop())
+    app = create_app(Settings.from_env(os.environ), CATALOG, AsyncOfflineTransport(Random(0)), LAMBDA)
+    return Mangum(with_root_path(app, ""), lifespan="off", text_mime_types=NO_TEXT_MIME_TYPES)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
