@@ -27,13 +27,16 @@ type contains this one, so everything is sent in base64, and `FrontDoor` can com
 
 
 def with_root_path(app: ASGIApp, public_url: str) -> ASGI:
-    """Give `app` the `root_path` that clients see: that of `public_url`, else API Gateway's stage or base path."""
+    """Give `app` the `root_path` that clients see: that of `public_url`, else API Gateway's stage or base path.
+
+    The scheme is https: neither front door has another, and `X-Forwarded-Proto` may be a client's word.
+    """
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         prefix, own_path = split_path(scope["aws.event"], scope["path"])
         root = urlsplit(public_url).path if public_url else prefix
         client_send = without_body(send) if scope["method"] == "HEAD" else send
-        await app({**scope, "root_path": root, "path": root + own_path}, receive, client_send)
+        await app({**scope, "scheme": "https", "root_path": root, "path": root + own_path}, receive, client_send)
 
     return serve
 

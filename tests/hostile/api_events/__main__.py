@@ -16,7 +16,7 @@ import time
 from random import Random
 from typing import Any, TypeVar
 
-from coatcheck.core.aws.call import Call, Presign, PresignedUrl
+from coatcheck.core.aws.call import AwsRefused, AwsUnavailable, Call, Presign, PresignedUrl
 from coatcheck.core.settings import Settings
 from tests.example_jobs import CATALOG
 from tests.hostile.api_events.events import KEY, make_event
@@ -35,11 +35,14 @@ class AsyncOfflineTransport:
     """The offline transport, for the service."""
 
     def __init__(self, random: Random) -> None:
-        self._transport = OfflineTransport(random, refuses=False)
+        self._transport = OfflineTransport(random)
 
     async def send(self, call: Call[T]) -> T:
-        """Answer. Raises AwsUnavailable."""
-        return self._transport.send(call)
+        """Answer. Raises AwsUnavailable, also where no answer can be made up."""
+        try:
+            return self._transport.send(call)
+        except (AwsRefused, KeyError):
+            raise AwsUnavailable(call, "not made up") from None
 
     async def presign(self, presign: Presign) -> PresignedUrl:
         """Return a URL that leads nowhere."""

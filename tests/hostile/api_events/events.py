@@ -130,6 +130,8 @@ def make_event(random: Random) -> dict[str, Any]:
     method = random.choice((method, method, method, method, "HEAD", "OPTIONS", "TRACE", "PURGE", method.lower()))
     path = "/".join(random.choice(SEGMENTS) if part.startswith("{") else part for part in resource.split("/"))
     headers = {random.choice(HEADERS): random.choice(TEXTS) for _ in range(random.randrange(6))}
+    # AWS takes no other Host than that of an API
+    headers |= {"Host": "api.test"} if "Host" in headers else {}
     if random.random() < 0.8:
         headers |= {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
     query = [(random.choice(QUERIES), random.choice((*TEXTS, "%zz", "a&b"))) for _ in range(random.randrange(3))]

@@ -193,8 +193,12 @@ def retention_over(one: Traveller) -> None:
     link = one.get(f"/v1/jobs/{job}/result", link=True).json()["url"]
     past = system_clock() - MINUTE
     one.rewrite(job, expires_at=past, due_at=past)
-    one.sweep()
-    one.until(lambda: httpx.get(link, trust_env=False).status_code == 404, "its result is still there")
+
+    def swept() -> bool:
+        one.sweep()
+        return httpx.get(link, trust_env=False).status_code == 404
+
+    one.until(swept, "its result is still there")
 
 
 def released_job(one: Traveller) -> None:

@@ -36,13 +36,9 @@ _NO_ITEM: dict[str, Any] = {"Error": {"Code": CONDITION_FAILED, "Message": ""}}
 
 @dataclass
 class OfflineTransport:
-    """Answers each call by chance, but refuses nothing to the canary; keeps the bodies that were put aside.
-
-    Without `refuses`, its errors are only those that pass.
-    """
+    """Answers each call by chance, but refuses nothing to the canary; keeps the bodies that were put aside."""
 
     random: Random
-    refuses: bool = True
     put_aside: list[str] = field(default_factory=list)
     canary_seen: bool = False
 
@@ -51,9 +47,7 @@ class OfflineTransport:
         is_canarys = _names_canary(call)
         self.canary_seen |= is_canarys
         if not is_canarys and self.random.random() < ERROR_SHARE:
-            raise self.random.choice((AwsUnavailable, AwsRefused) if self.refuses else (AwsUnavailable,))(
-                call, "made up"
-            )
+            raise self.random.choice((AwsUnavailable, AwsRefused))(call, "made up")
         if call.operation == "SendMessage" and call.params["QueueUrl"].endswith("-dead"):
             self.put_aside.append(call.params["MessageBody"])
         if CONDITION_FAILED in call.expected_errors:
