@@ -1,7 +1,4 @@
-"""Gives the API's function hostile events: `python -m tests.hostile.api_events --events 100000`.
-
-In a process of its own: the function is made when its module is imported, from what the environment says.
-"""
+"""Gives the API's function hostile events: `python -m tests.hostile.api_events --events 100000`."""
 
 from __future__ import annotations
 
@@ -10,14 +7,18 @@ import asyncio
 import hashlib
 import json
 import logging
-import os
 import sys
 import time
 from random import Random
 from typing import Any, TypeVar
 
+from mangum import Mangum
+
 from coatcheck.core.aws.call import AwsRefused, AwsUnavailable, Call, Presign, PresignedUrl
 from coatcheck.core.settings import Settings
+from coatcheck_service.app import create_app
+from coatcheck_service.front_door import LAMBDA
+from coatcheck_service.lambda_adapter import NO_TEXT_MIME_TYPES, with_root_path
 from tests.example_jobs import CATALOG
 from tests.hostile.api_events.events import KEY, make_event
 from tests.hostile.queue_events.events import ENVIRONMENT
@@ -57,6 +58,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.hostile.api_events", description=__doc__)
     parser.add_argument("--events", type=int, default=100_000)
     arguments = parser.parse_args()
+    logging.disable()
     handler = _make_handler()
     began, wrong = time.perf_counter(), list[str]()
     for seed in range(arguments.events):
@@ -84,22 +86,9 @@ def _wrong(answer: dict[str, Any]) -> str:
 
 def _make_handler() -> Any:
     digest = hashlib.sha256(KEY.encode()).hexdigest()
-    aws = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_DEFAULT_REGION": "us-east-1"}
-    os.environ |= {
-        **ENVIRONMENT,
-        **aws,
-        "COATCHECK_API_KEYS": json.dumps({digest: "acme"}),
-        "COATCHECK_JOBS": "jobs.demo",
-    }
-    from mangum import Mangum  # noqa: PLC0415 - as the module below
-
-    from coatcheck_service.app import create_app  # noqa: PLC0415
-    from coatcheck_service.aws_lambda import NO_TEXT_MIME_TYPES, with_root_path  # noqa: PLC0415
-    from coatcheck_service.front_door import LAMBDA  # noqa: PLC0415
-
-    logging.disable()
+    settings = Settings.from_env({**ENVIRONMENT, "COATCHECK_API_KEYS": json.dumps({digest: "acme"})})
     asyncio.set_event_loop(asyncio.new_event_loop())
-    app = create_app(Settings.from_env(os.environ), CATALOG, AsyncOfflineTransport(Random(0)), LAMBDA)
+    app = create_app(settings, CATALOG, AsyncOfflineTransport(Random(0)), LAMBDA)
     return Mangum(with_root_path(app, ""), lifespan="off", text_mime_types=NO_TEXT_MIME_TYPES)
 
 

@@ -37,8 +37,7 @@ def make_batch(random: Random, lane: str, size: int) -> dict[str, Any]:
 CANARY = "canary"
 """The id of the message in each batch that nothing is wrong with."""
 
-CANARY_JOB = "job_canary"
-CANARY_BODY = json.dumps({**VALID[JobMessage], "job": CANARY_JOB})
+CANARY_BODY = json.dumps({**VALID[JobMessage], "tenant": CANARY, "job": f"job_{CANARY}"})
 
 
 def make_sweep_event(random: Random) -> Any:

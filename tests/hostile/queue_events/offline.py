@@ -12,7 +12,7 @@ from coatcheck.core.aws.dynamodb.codec import encode_job
 from coatcheck.core.aws.dynamodb.compatibility import SCHEMA
 from coatcheck.core.job import Job
 from coatcheck.core.lifecycle import Status
-from tests.hostile.queue_events.events import CANARY_BODY, CANARY_JOB
+from tests.hostile.queue_events.events import CANARY, CANARY_BODY
 from tests.job_rows import NOW, make_job
 
 T = TypeVar("T")
@@ -66,8 +66,7 @@ class OfflineTransport:
 
 
 def _names_canary(call: Call[Any]) -> bool:
-    key = call.params.get("Key", {}).get("pk", {}).get("S", "")
-    return bool(key.endswith(f"#{CANARY_JOB}") or call.params.get("MessageBody") == CANARY_BODY)
+    return CANARY in str(call.params.get("Key")) or call.params.get("MessageBody") == CANARY_BODY
 
 
 def _job(status: Status) -> Job:
