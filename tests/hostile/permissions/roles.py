@@ -68,9 +68,11 @@ class Roles:
         self.documents = {key: self._document(*key) for key in self._names()}
 
     def statements(self) -> list[Statement]:
-        """Return all statements, but those for the logs, which Lambda itself writes."""
+        """Return the statements of `TRAVELLED`, but those for the logs, which Lambda itself writes."""
         found = []
         for (role, policy), document in self.documents.items():
+            if not TRAVELLED.intersection(role.split("-")):
+                continue
             for index, one in enumerate(document["Statement"]):
                 statement = Statement(role, policy, index, _listed(one["Action"]), _listed(one["Resource"]))
                 if not statement.actions[0].startswith("logs:"):
@@ -100,6 +102,9 @@ class Roles:
         found: dict[str, Any] = self._iam.get_role_policy(RoleName=role, PolicyName=policy)["PolicyDocument"]
         return found
 
+
+TRAVELLED = frozenset({"ApiRole", "WorkerRole", "DelivererRole", "SweeperRole"})
+"""The roles that the paths need: an operator's has paths of its own to come."""
 
 _NOTHING = {"Effect": "Allow", "Action": "sts:GetCallerIdentity", "Resource": "*"}
 """A policy has at least one statement. This one allows what nobody is denied."""
