@@ -68,6 +68,7 @@ def run_piece(api: Api, scratch: Path, *, examples: int, seed: int, phases: Sequ
         f"--max-examples={examples}",
         f"--seed={seed}",
         "--max-redirects=0",
+        "--request-timeout=60",
         "--suppress-health-check=all",
         "--continue-on-failure",
         "--warnings=off",
