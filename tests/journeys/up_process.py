@@ -17,7 +17,7 @@ from coatcheck_infra.local.environment import Credentials
 from tests.waiting import eventually
 
 COATCHECK = (str(Path(sys.executable).with_name("coatcheck")),)
-READY_LIMIT = 120.0
+READY_LIMIT = 240.0
 STOP_LIMIT = 12.0
 """Seconds: what runs has three, the emulator one more; the rest is for a machine that is busy."""
 
