@@ -46,7 +46,7 @@ def put_job(table: str, job: Job, *, now: int) -> Call[Job | None]:
         read=lambda _: None,
         expected_errors={"ConditionalCheckFailedException": lambda response: decode_job(response["Item"])},
     )
-    created = job.history[0].type
+    created = f"job.{job.status}"
     return audited(call, lambda existing: job_changed(created, job) if existing is None else None)
 
 
