@@ -16,3 +16,7 @@ class Priority(StrEnum):
         """Whether it is more urgent than `most`, if that is not None."""
         order = list(Priority)
         return most is not None and order.index(self) > order.index(most)
+
+    def within(self, most: Priority | None) -> Priority:
+        """This, or `most` if this is more urgent."""
+        return most if most is not None and self.exceeds(most) else self

@@ -43,7 +43,7 @@ def _submit_request(context: RequestContext, job: Job, given: Any, most_urgent: 
         timeout=min(job.timeout_seconds, limits.timeout) if limits else None,
         max_attempts=min(job.counted_max_attempts, limits.max_attempts) if limits else None,
         retention=min(job.retention // SECOND, context.dependencies.settings.max_retention),
-        priority=most_urgent if most_urgent and job.priority.exceeds(most_urgent) else job.priority,
+        priority=job.priority.within(most_urgent),
         metadata=dict(job.metadata),
         webhook=JobWebhook(**job.webhook) if job.webhook else None,
     )

@@ -117,10 +117,11 @@ async def _build_job(
     )
     job = await _with_webhooks(context, submission.request, _new_job(context, submission, job_type, prepared, now))
     limits = await limits_of(context)
-    if submission.request.priority.exceeds(limits.priority_max):
+    # the default is no wish
+    if "priority" in submission.request.model_fields_set and job.priority.exceeds(limits.priority_max):
         detail = f"is more than {limits.priority_max}, the highest that you may ask for"
         raise invalid_request([FieldError("/priority", detail)])
-    job = replace(job, counted=tallies_of(limits))
+    job = replace(job, counted=tallies_of(limits), priority=job.priority.within(limits.priority_max))
     job = with_input(job, prepared.given.text)
     await job_inputs.check_uploads(dependencies, context.tenant, prepared.given.uploads, needed_at=job.start_at or now)
     job_inputs.check_input_is_kept(dependencies, job)

@@ -101,3 +101,9 @@ def test_the_highest_priority(limited: LimitedApi) -> None:
     assert refused["errors"] == [
         {"pointer": "/priority", "detail": "is more than normal, the highest that you may ask for"}
     ]
+
+
+def test_a_job_without_a_priority_has_what_is_allowed(limited: LimitedApi) -> None:
+    limited.limit(priority_max="low")
+    assert limited.api.submit()["priority"] == "low"
+    problem(limited.api.post(priority="normal"), 422, "invalid-request")
