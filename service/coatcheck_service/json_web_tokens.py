@@ -72,7 +72,8 @@ def verify_token(token: UnverifiedToken, key: Key, issuer: Issuer, *, now: int) 
     except (JoseError, ValueError, RecursionError):
         raise Unauthenticated("The token is not signed by its issuer.") from None
     subject = plain_text(claims.get("sub", ""), longest=MAX_SUBJECT_LENGTH) or None
-    return Principal(_tenant(issuer, claims), granted_scopes(issuer, claims), None, subject, _expires_at(issuer, claims))
+    expires_at = _expires_at(issuer, claims)
+    return Principal(_tenant(issuer, claims), granted_scopes(issuer, claims), None, subject, expires_at)
 
 
 def read_keys(document: Mapping[str, Any]) -> Mapping[str, Key]:
@@ -117,8 +118,9 @@ def _check_claims(claims: dict[str, Any], issuer: Issuer, now: int) -> None:
 
 def _expires_at(issuer: Issuer, claims: Mapping[str, Any]) -> int:
     """When a token expires, in milliseconds. Raises Unauthenticated: JSON of Python has infinite numbers, and none."""
+    expires: float = claims["exp"]
     try:
-        return round((claims["exp"] + issuer.leeway) * 1000)
+        return round((expires + issuer.leeway) * 1000)
     except (OverflowError, ValueError):
         raise Unauthenticated("The claim `exp` of the token is missing, or not valid here.") from None
 
