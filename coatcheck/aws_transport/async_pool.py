@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from coatcheck.aws_transport.aws_json import Reply
 from coatcheck.aws_transport.endpoints import Endpoint
-from coatcheck.aws_transport.exchange import Failure
+from coatcheck.aws_transport.exchange import Failure, connect_code
 from coatcheck.aws_transport.http1 import AnswerReader, BadAnswer
 from coatcheck.aws_transport.limits import Limits, Timeouts
 from coatcheck.aws_transport.retries import Trouble
@@ -31,7 +31,7 @@ class AsyncPool:
                 async with asyncio.timeout(timeouts.connect):
                     connection = await self._connect()
             except OSError as error:
-                return Failure(f"Connect{type(error).__name__}")
+                return Failure(connect_code(error))
         else:
             connection = kept
         reader = AnswerReader()
@@ -39,7 +39,7 @@ class AsyncPool:
             async with asyncio.timeout(timeouts.answer):
                 reply = await connection.exchange(data, reader)
         except TimeoutError:
-            return Failure("ReadTimeout")
+            return Failure("ReadTimeoutError")
         except (OSError, BadAnswer) as error:
             return self._broken(kept, reader, type(error).__name__)
         finally:

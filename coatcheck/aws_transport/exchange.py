@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Generator
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -26,6 +27,13 @@ class Failure:
 
     code: str
     trouble: Trouble = Trouble.CONNECTION
+
+
+def connect_code(error: OSError) -> str:
+    """What a connection that cannot be made is called, as by botocore."""
+    if isinstance(error, TimeoutError):
+        return "ConnectTimeoutError"
+    return "SSLError" if isinstance(error, ssl.SSLError) else "EndpointConnectionError"
 
 
 class Clock:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from coatcheck.aws_transport.aws_json import Reply
+from coatcheck.aws_transport.credentials import CredentialSource
 from coatcheck.aws_transport.endpoints import SERVICES, Endpoint
 from coatcheck.aws_transport.environment import AwsEnvironment
 from coatcheck.aws_transport.exchange import Clock, Failure, exchange
@@ -41,8 +42,8 @@ class Links(Generic[PoolT]):
 
     def __init__(self, environment: AwsEnvironment, make_pool: MakePool[PoolT], limits: Limits) -> None:
         self._limits = limits
-        self.credentials = environment.credentials()
-        self.clock = Clock(time.time)
+        self.credentials: CredentialSource = environment.credentials()
+        self.clock: Clock = Clock(time.time)
         budget = RetryBudget()
         self._policy = RetryPolicy(limits.attempts, random.random, budget)
         self._urgent_policy = RetryPolicy(limits.urgent_attempts, random.random, budget)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from coatcheck.aws_transport.aws_json import Reply
 from coatcheck.aws_transport.endpoints import Endpoint
-from coatcheck.aws_transport.exchange import Failure
+from coatcheck.aws_transport.exchange import Failure, connect_code
 from coatcheck.aws_transport.http1 import AnswerReader, BadAnswer
 from coatcheck.aws_transport.limits import Limits, Timeouts
 from coatcheck.aws_transport.retries import Trouble
@@ -38,7 +38,7 @@ class SyncPool:
             try:
                 connection = self._connect(timeouts.connect)
             except OSError as error:
-                return Failure(f"Connect{type(error).__name__}")
+                return Failure(connect_code(error))
         else:
             connection = kept
         reader = AnswerReader()
@@ -47,13 +47,13 @@ class SyncPool:
             reply = _exchange(connection, data, reader, time.monotonic() + timeouts.answer)
             is_good = reply is not None and reader.keeps_alive
         except TimeoutError:
-            return Failure("ReadTimeout")
+            return Failure("ReadTimeoutError")
         except (OSError, BadAnswer) as error:
             return self._broken(kept, reader, type(error).__name__)
         finally:
             # whatever ends an exchange, a signal's exception too, what is half read is not used again
             self._put_back(connection) if is_good else _close(connection)
-        return reply or self._broken(kept, reader, "ConnectionClosed")
+        return reply or self._broken(kept, reader, "ConnectionClosedError")
 
     def close(self) -> None:
         """Close the connections that carry nothing now."""

@@ -61,7 +61,7 @@ ADMIN: tuple[tuple[str, Callable[..., None]], ...] = (
     ("discard", admin_commands.discard),
 )
 
-GROUPS = {
+GROUPS: dict[str, tuple[str, tuple[tuple[str, Callable[..., None]], ...]]] = {
     "webhooks": ("Have your own server called when a job changes.", WEBHOOKS),
     "admin": ("For operators: see the jobs and queues of all tenants, by a key of their own.", ADMIN),
 }

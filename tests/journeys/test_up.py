@@ -85,7 +85,7 @@ def test_each_line_says_which_part_speaks(front_door: Stack) -> None:
     before, ready, after = re.split(banner, front_door.log.read_text())
     assert "coatcheck submit demo.sleep" in ready
     for line in (before + "\n" + after).splitlines():
-        assert re.fullmatch(r"(up|aws|api|worker|deliverer|sweeper|gateway|build) +│ .*", line), line
+        assert re.fullmatch(r"(up|aws|api|admin|worker|deliverer|sweeper|gateway|build) +│ .*", line), line
     assert "\x1b" not in before + ready + after
 
 

@@ -89,3 +89,12 @@ def test_a_full_disk_ends_the_keeping_of_the_log_and_nothing_else() -> None:
     said = written.getvalue().splitlines()
     assert said[0] == "aws       │ the log file cannot be written any more: No space left on device"
     assert said[1:] == [f"aws       │ {line}" for line in NOISE[2:4]]
+
+
+def test_a_function_of_another_name_is_shown_all_the_same(tmp_path: Path) -> None:
+    shown, written = terminal()
+    with (tmp_path / "log").open("wb") as file:
+        emulator_log = EmulatorLog(file, shown, verbose=False)
+        emulator_log.function_labels = {"Stack-Authorizer-1": "authorizer"}
+        emulator_log("lambda Stack-Authorizer-1 hello")
+    assert written.getvalue() == "authorizer │ hello\n"

@@ -12,7 +12,7 @@ from coatcheck.core.clock import SECOND
 from coatcheck.core.tallies import Count
 from coatcheck.core.token_bucket import BucketLevel
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 MAX_TRIES = 5
 """Updates sent for one demand. The second is right, unless others change the item in between."""
@@ -31,7 +31,8 @@ class TallyFull(Exception):
 
     def __init__(self, count: Count, total: int) -> None:
         super().__init__(f"{count.tally} is {total} of {count.most}")
-        self.count, self.total = count, total
+        self.count: Count = count
+        self.total: int = total
 
 
 def charge(table: str, tenant: str, demand: Demand, *, now: int, full: bool = True) -> Flow[Charged]:

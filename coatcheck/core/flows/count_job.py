@@ -15,7 +15,7 @@ from coatcheck.core.flows.charge import give_back
 from coatcheck.core.job import Blob, Job
 from coatcheck.core.tallies import Count, Tally
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 
 def stopped_waiting(table: str, job: Job) -> Flow[None]:

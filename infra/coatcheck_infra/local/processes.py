@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import subprocess
@@ -15,6 +16,8 @@ from pathlib import Path
 from coatcheck_infra.local import reaper
 from coatcheck_infra.local.terminal import LineWriter, Terminal
 from coatcheck_infra.local.up_error import UpError
+
+log = logging.getLogger(__name__)
 
 STOP_GRACE = 3.0
 LONGEST_LINE = 64 * 1024
@@ -155,7 +158,11 @@ async def _forward_lines(read: int, write_line: LineWriter) -> None:
     )
     try:
         async for line in lines(reader):
-            write_line(line)
+            try:
+                write_line(line)
+            except Exception:
+                # whoever stops reading stops the process that writes
+                log.exception("a line of a process could not be shown")
     finally:
         transport.close()
 

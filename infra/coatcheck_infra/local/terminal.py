@@ -15,6 +15,7 @@ COLOURS = {
     "up": "bold",
     "aws": "magenta",
     "api": "cyan",
+    "admin": "cyan",
     "worker": "green",
     "deliverer": "green",
     "sweeper": "yellow",
@@ -35,8 +36,8 @@ class Terminal:
         self._console = console or Console(highlight=False, soft_wrap=True)
 
     def line_writer(self, label: str) -> LineWriter:
-        """Return a function that writes a line under `label`."""
-        name = Text(f"{label:<{WIDTH}} │ ", style=COLOURS[label], end="")
+        """Return a function that writes a line under `label`, in its colour if it has one."""
+        name = Text(f"{label:<{WIDTH}} │ ", style=COLOURS.get(label, ""), end="")
         return lambda line: self._write(name, Text(line))
 
     def show(self, what: RenderableType) -> None:

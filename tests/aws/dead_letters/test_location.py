@@ -56,4 +56,5 @@ class TestPlace:
             finally:
                 process.kill()
         assert (process.returncode, said) == (130, "redriven 1\n")
-        assert (len(dlq.queued()), len(dlq.dead())) == (1, 1)
+        assert len(dlq.queued()) == 1
+        eventually(lambda: dlq.counts() == (1, 0), described=dlq.counts)

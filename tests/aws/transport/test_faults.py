@@ -107,7 +107,7 @@ def test_it_is_given_up_after_three(endpoint: FaultyEndpoint, make_send: MakeSen
 
 def test_an_answer_that_does_not_come_is_not_waited_for(endpoint: FaultyEndpoint, make_send: MakeSend) -> None:
     endpoint.plays(*[Move.SILENCE] * 3)
-    with pytest.raises(AwsUnavailable, match="ReadTimeout"):
+    with pytest.raises(AwsUnavailable, match="ReadTimeoutError"):
         make_send(BRIEF)(CALL)
     assert endpoint.connections == 3, "what is half read is not used again"
 
@@ -151,7 +151,7 @@ def test_nobody_listens() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         transport = LeanTransport(environment(f"http://127.0.0.1:{unused.getsockname()[1]}"), no_sdk, LIMITS)
-        with pytest.raises(AwsUnavailable, match="ConnectConnectionRefusedError"):
+        with pytest.raises(AwsUnavailable, match="EndpointConnectionError"):
             transport.send(CALL)
 
 

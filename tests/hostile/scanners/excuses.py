@@ -30,8 +30,9 @@ CHECKOV: Mapping[str, Excuse] = {
     "CKV_AWS_73": Excuse("Tracing costs money for each request. An owner can switch it on."),
     "CKV_AWS_76": Excuse("Access logs are off until asked for (ADR 24)."),
     "CKV_AWS_115": Excuse(
-        "The mapping's MaximumConcurrency is the limit. A reserved one would push messages to the dead letters.",
-        tuple(f"{_LAMBDA}{name}" for name in ("DefaultWorker", "HeavyWorker", "Deliverer")),
+        "The mapping's MaximumConcurrency is the limit. A reserved one would push messages to the dead letters."
+        " Operators are few.",
+        tuple(f"{_LAMBDA}{name}" for name in ("DefaultWorker", "HeavyWorker", "Deliverer", "AdminFunction")),
     ),
     "CKV_AWS_116": Excuse(
         "SQS keeps the messages of workers, and has dead letters. The API is waited for. The next sweep does what one"

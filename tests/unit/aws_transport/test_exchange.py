@@ -15,8 +15,8 @@ from coatcheck.aws_transport.retries import RetryBudget, RetryPolicy, Trouble
 from coatcheck.core.aws.call import AwsDenied, AwsError, AwsRefused, AwsUnavailable, Call
 
 GOOD = Reply(200, {}, b'{"Item":{}}')
-LOST = Failure("ReadTimeout")
-CLOSED = Failure("ConnectionClosed", Trouble.CLOSED)
+LOST = Failure("ReadTimeoutError")
+CLOSED = Failure("ConnectionClosedError", Trouble.CLOSED)
 NOW = 1_793_957_400.0
 
 
@@ -73,7 +73,7 @@ def test_it_goes_through_in_the_end(outcomes: list[Reply | Failure], pauses: lis
 @pytest.mark.parametrize(
     ("outcomes", "kind", "code"),
     [
-        ([LOST] * 3, AwsUnavailable, "ReadTimeout"),
+        ([LOST] * 3, AwsUnavailable, "ReadTimeoutError"),
         ([THROTTLED] * 3, AwsUnavailable, "ProvisionedThroughputExceededException"),
         ([BROKEN] * 3, AwsUnavailable, "Unknown"),
         ([refusal("ValidationException")], AwsRefused, "ValidationException"),
