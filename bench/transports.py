@@ -65,17 +65,22 @@ def main() -> None:
     """Print the table, or send requests as a child of this."""
     parser = argparse.ArgumentParser(prog="python -m bench.transports")
     parser.add_argument("--child", nargs=4, metavar=("TRANSPORT", "CALL", "NUMBER", "URL"))
+    parser.add_argument("--call", choices=CALLS, help="measure this one alone; all take some ten minutes")
     options = parser.parse_args()
     if options.child:
         transport, name, number, url = options.child
         _send(transport, CALLS[name], int(number), url)
         return
     with _answers() as url:
-        counts = {(one, name): _instructions(one, name, url) for one in TRANSPORTS for name in CALLS}
-    for one in TRANSPORTS:
-        sdk = "aioboto3" if one.endswith(("loop", "aioboto3")) else "boto3"
-        cells = [f"{counts[one, n] / 1e6:5.2f} M ({counts[one, n] / counts[sdk, n]:.3f})" for n in CALLS]
-        sys.stdout.write(f"{one:18}{'   '.join(cells)}\n")
+        for name in [options.call] if options.call else CALLS:
+            counts: dict[str, float] = {}
+            for one in TRANSPORTS:
+                counts[one] = _instructions(one, name, url)
+                sdk = counts["aioboto3" if one.endswith(("loop", "aioboto3")) else "boto3"]
+                sys.stdout.write(
+                    f"{name:12} {one:16} {counts[one] / 1e6:5.2f} M   {counts[one] / sdk:.3f} of the SDK's\n"
+                )
+                sys.stdout.flush()
 
 
 def _instructions(transport: str, name: str, url: str) -> float:
