@@ -110,13 +110,13 @@ def _send(transport: str, call: Call[Any], number: int, url: str) -> None:
     if transport in {"boto3", "lean, threads"}:
         sdk = BotoTransport(boto3.Session(*KEY, **session), endpoint_url=url)
         found = coatcheck_worker.aws.aws_environment(environ)
-        sends = sdk if transport == "boto3" else LeanTransport(found, lambda: sdk, coatcheck_worker.aws.LIMITS)
+        sends = sdk if transport == "boto3" else LeanTransport(found, lambda: sdk, coatcheck_worker.aws.CONFIG)
         for _ in range(number):
             sends.send(call)
         return
     aio = AioBotoTransport(url, aioboto3.Session(*KEY, **session))
     elsewhere = coatcheck_service.aws.aws_environment(environ)
-    lean = AsyncLeanTransport(elsewhere, lambda: aio, coatcheck_service.aws.LIMITS)
+    lean = AsyncLeanTransport(elsewhere, lambda: aio, coatcheck_service.aws.CONFIG)
     asyncio.run(_send_from_a_loop(aio if transport == "aioboto3" else lean, call, number))
 
 

@@ -10,16 +10,16 @@ from collections.abc import Callable
 from coatcheck.aws_transport.aws_json import Reply
 from coatcheck.aws_transport.endpoints import Endpoint
 from coatcheck.aws_transport.exchange import Failure, connect_code
-from coatcheck.aws_transport.http1 import AnswerReader, BadAnswer
-from coatcheck.aws_transport.limits import Limits, Timeouts
+from coatcheck.aws_transport.http1 import AnswerReader, BadHttpAnswer
 from coatcheck.aws_transport.retries import Trouble
+from coatcheck.aws_transport.transport_config import Timeouts, TransportConfig
 
 
 class AsyncPool:
     """Sends requests over connections that it keeps, all from one event loop."""
 
-    def __init__(self, endpoint: Endpoint, make_tls: Callable[[], ssl.SSLContext], limits: Limits) -> None:
-        self._endpoint, self._limits = endpoint, limits
+    def __init__(self, endpoint: Endpoint, make_tls: Callable[[], ssl.SSLContext], config: TransportConfig) -> None:
+        self._endpoint, self._config = endpoint, config
         self._tls = make_tls
         self._idle: list[tuple[float, _Connection]] = []
 
@@ -40,7 +40,7 @@ class AsyncPool:
                 reply = await connection.exchange(data, reader)
         except TimeoutError:
             return Failure("ReadTimeoutError")
-        except (OSError, BadAnswer) as error:
+        except (OSError, BadHttpAnswer) as error:
             return self._broken(kept, reader, type(error).__name__)
         finally:
             self._put_back(connection, reader)
@@ -62,14 +62,14 @@ class AsyncPool:
     def _take(self) -> _Connection | None:
         while self._idle:
             since, connection = self._idle.pop()
-            if connection.is_open and time.time() - since < self._limits.idle_seconds:
+            if connection.is_open and time.time() - since < self._config.idle_seconds:
                 return connection
             connection.close()
         return None
 
     def _put_back(self, connection: _Connection, reader: AnswerReader) -> None:
         """Keep it, unless an answer is half read: whatever ended the exchange, a cancellation too."""
-        if connection.is_open and reader.keeps_alive and len(self._idle) < self._limits.idle_connections:
+        if connection.is_open and reader.keeps_alive and len(self._idle) < self._config.idle_connections:
             # by the clock on the wall: a frozen function's other clock may have stood still
             self._idle.append((time.time(), connection))
         else:
@@ -91,7 +91,7 @@ class _Connection(asyncio.Protocol):
         self._reader: AnswerReader | None = None
 
     async def exchange(self, data: bytes, reader: AnswerReader) -> Reply:
-        """Send a request and wait for the answer. Raises OSError and BadAnswer."""
+        """Send a request and wait for the answer. Raises OSError and BadHttpAnswer."""
         self._answer = asyncio.get_running_loop().create_future()
         self._reader = reader
         self._transport.write(data)
@@ -115,7 +115,7 @@ class _Connection(asyncio.Protocol):
             return
         try:
             reply = self._reader.feed(data)
-        except BadAnswer as error:
+        except BadHttpAnswer as error:
             self._answer.set_exception(error)
             return
         if reply is not None:

@@ -8,12 +8,12 @@ from typing import Any, TypeVar
 
 from coatcheck.aws_transport.async_pool import AsyncPool
 from coatcheck.aws_transport.aws_json import Reply, encode
-from coatcheck.aws_transport.credentials import Credentials, NoCredentials
+from coatcheck.aws_transport.credentials import AwsCredentials, NoCredentials
 from coatcheck.aws_transport.environment import AwsEnvironment
 from coatcheck.aws_transport.exchange import Failure
-from coatcheck.aws_transport.limits import Limits
 from coatcheck.aws_transport.links import Link, Links
 from coatcheck.aws_transport.protocols import OpenableTransport
+from coatcheck.aws_transport.transport_config import TransportConfig
 from coatcheck.core.aws.call import Call, Presign, PresignedUrl
 
 T = TypeVar("T")
@@ -28,9 +28,9 @@ class AsyncLeanTransport:
     """
 
     def __init__(
-        self, environment: AwsEnvironment, make_other: Callable[[], OpenableTransport], limits: Limits
+        self, environment: AwsEnvironment, make_other: Callable[[], OpenableTransport], config: TransportConfig
     ) -> None:
-        self._links: Links[AsyncPool] = Links(environment, AsyncPool, limits)
+        self._links: Links[AsyncPool] = Links(environment, AsyncPool, config)
         self._make_other = make_other
         self._other: OpenableTransport | None = None
 
@@ -79,6 +79,6 @@ class AsyncLeanTransport:
         request = link.writer.write(call, body, credentials, self._links.clock.now())
         return await link.pool.send(request, self._links.timeouts(call))
 
-    async def _credentials(self) -> Credentials:
+    async def _credentials(self) -> AwsCredentials:
         source = self._links.credentials
         return await asyncio.to_thread(source.current) if source.is_blocking else source.current()

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 
 @dataclass(frozen=True, slots=True)
-class Credentials:
+class AwsCredentials:
     """An access key. `token` belongs to one that was issued for a time."""
 
     access_key: str
@@ -23,7 +23,7 @@ class CredentialSource(Protocol):
     def is_blocking(self) -> bool:
         """Whether `current` would send a request now."""
 
-    def current(self) -> Credentials:
+    def current(self) -> AwsCredentials:
         """The credentials to sign with. Raises NoCredentials."""
 
 
@@ -36,15 +36,15 @@ class FixedCredentials:
 
     is_blocking = False
 
-    def __init__(self, credentials: Credentials) -> None:
+    def __init__(self, credentials: AwsCredentials) -> None:
         self._credentials = credentials
 
-    def current(self) -> Credentials:
+    def current(self) -> AwsCredentials:
         """The credentials to sign with."""
         return self._credentials
 
 
-def credentials_of(environ: Mapping[str, str]) -> Credentials | None:
+def credentials_of(environ: Mapping[str, str]) -> AwsCredentials | None:
     """The credentials that the environment holds itself, as that of a Lambda function does; None if it holds none.
 
     They come before all others: https://docs.aws.amazon.com/boto3/latest/guide/credentials.html
@@ -52,7 +52,7 @@ def credentials_of(environ: Mapping[str, str]) -> Credentials | None:
     access_key, secret_key = environ.get("AWS_ACCESS_KEY_ID"), environ.get("AWS_SECRET_ACCESS_KEY")
     if not access_key or not secret_key:
         return None
-    return Credentials(access_key, secret_key, environ.get("AWS_SESSION_TOKEN") or None)
+    return AwsCredentials(access_key, secret_key, environ.get("AWS_SESSION_TOKEN") or None)
 
 
 class SdkCredentials:
@@ -73,7 +73,7 @@ class SdkCredentials:
         refresh_needed = getattr(self._held, "refresh_needed", None)
         return bool(refresh_needed and refresh_needed())
 
-    def current(self) -> Credentials:
+    def current(self) -> AwsCredentials:
         """The credentials to sign with. Raises NoCredentials."""
         try:
             held = self._held or self._find()
@@ -84,4 +84,4 @@ class SdkCredentials:
         if frozen is None:
             raise NoCredentials("no credentials for AWS are configured")
         self._held = held
-        return Credentials(frozen.access_key, frozen.secret_key, frozen.token)
+        return AwsCredentials(frozen.access_key, frozen.secret_key, frozen.token)

@@ -10,7 +10,7 @@ from itertools import count
 from typing import Any, TypeVar
 
 from coatcheck.aws_transport.aws_json import BadReply, Reply, decode
-from coatcheck.aws_transport.retries import RetryPolicy, Trouble, trouble_of
+from coatcheck.aws_transport.retries import AwsRetryPolicy, Trouble, trouble_of
 from coatcheck.core.aws.call import AwsError, AwsResponse, AwsUnavailable, Call, error_from
 from coatcheck.core.aws.conflicts import retry_delay
 
@@ -59,7 +59,7 @@ class Clock:
         return True
 
 
-def exchange(call: Call[T], policy: RetryPolicy, clock: Clock) -> Generator[float, Reply | Failure, T]:
+def exchange(call: Call[T], policy: AwsRetryPolicy, clock: Clock) -> Generator[float, Reply | Failure, T]:
     """Send `call` until it goes through, is refused, or `policy` gives up.
 
     Yields the seconds to wait before each attempt, and wants what came of it: the answer, or why there is none.

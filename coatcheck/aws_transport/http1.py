@@ -14,7 +14,7 @@ MAX_BODY = 64 * 1024 * 1024
 MAX_HEADERS = 100
 
 
-class BadAnswer(Exception):
+class BadHttpAnswer(Exception):
     """What arrived is no HTTP answer, or none of this size."""
 
 
@@ -47,11 +47,11 @@ class AnswerReader:
         return self._messages == 1 and self._may_go_on
 
     def feed(self, data: bytes) -> Reply | None:
-        """Take what arrived; the answer once it is whole. Raises BadAnswer."""
+        """Take what arrived; the answer once it is whole. Raises BadHttpAnswer."""
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            raise BadAnswer(type(error).__name__) from error
+            raise BadHttpAnswer(type(error).__name__) from error
         return self._reply
 
     def on_message_begin(self) -> None:
@@ -59,18 +59,18 @@ class AnswerReader:
         self._messages += 1
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Called by the parser. Raises BadAnswer."""
+        """Called by the parser. Raises BadHttpAnswer."""
         self._lines += 1
         if self._lines > MAX_HEADERS:
-            raise BadAnswer("TooManyHeaders")
+            raise BadHttpAnswer("TooManyHeaders")
         if self._messages == 1:
             self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
 
     def on_body(self, data: bytes) -> None:
-        """Called by the parser. Raises BadAnswer."""
+        """Called by the parser. Raises BadHttpAnswer."""
         self._size += len(data)
         if self._size > MAX_BODY:
-            raise BadAnswer("AnswerTooLarge")
+            raise BadHttpAnswer("AnswerTooLarge")
         if self._messages == 1:
             self._parts.append(data)
 

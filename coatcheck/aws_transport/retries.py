@@ -83,7 +83,7 @@ class RetryBudget:
 
 
 @dataclass(frozen=True, slots=True)
-class RetryPolicy:
+class AwsRetryPolicy:
     """How often a request is sent at most, and what draws the length of the pauses (0 to 1)."""
 
     attempts: int

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from hashlib import sha256
 from urllib.parse import quote
 
-from coatcheck.aws_transport.credentials import Credentials
+from coatcheck.aws_transport.credentials import AwsCredentials
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
+class CredentialScope:
     """What a signature is good for: a service's name in signatures, and a region."""
 
     service: str
@@ -28,12 +28,12 @@ class Scope:
 class Signer:
     """Signs requests within one scope. It keeps the key that it derives for each day."""
 
-    def __init__(self, scope: Scope) -> None:
+    def __init__(self, scope: CredentialScope) -> None:
         self._scope = scope
-        self._derived: tuple[Credentials, str, bytes] | None = None
+        self._derived: tuple[AwsCredentials, str, bytes] | None = None
 
     def sign(
-        self, path: str, headers: Mapping[str, str], body: bytes, credentials: Credentials, now: float
+        self, path: str, headers: Mapping[str, str], body: bytes, credentials: AwsCredentials, now: float
     ) -> dict[str, str]:
         """Return `headers` with what signs them. Their names are in lower case, and `host` is one of them.
 
@@ -57,7 +57,7 @@ class Signer:
         )
         return signed
 
-    def _key(self, credentials: Credentials, day: str) -> bytes:
+    def _key(self, credentials: AwsCredentials, day: str) -> bytes:
         derived = self._derived
         if derived is None or derived[0] != credentials or derived[1] != day:
             key = f"AWS4{credentials.secret_key}".encode()

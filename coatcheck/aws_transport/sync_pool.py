@@ -14,9 +14,9 @@ from collections.abc import Callable
 from coatcheck.aws_transport.aws_json import Reply
 from coatcheck.aws_transport.endpoints import Endpoint
 from coatcheck.aws_transport.exchange import Failure, connect_code
-from coatcheck.aws_transport.http1 import AnswerReader, BadAnswer
-from coatcheck.aws_transport.limits import Limits, Timeouts
+from coatcheck.aws_transport.http1 import AnswerReader, BadHttpAnswer
 from coatcheck.aws_transport.retries import Trouble
+from coatcheck.aws_transport.transport_config import Timeouts, TransportConfig
 
 CHUNK = 64 * 1024
 
@@ -24,8 +24,8 @@ CHUNK = 64 * 1024
 class SyncPool:
     """Sends requests over connections that it keeps. May be used from several threads: each has its own at a time."""
 
-    def __init__(self, endpoint: Endpoint, make_tls: Callable[[], ssl.SSLContext], limits: Limits) -> None:
-        self._endpoint, self._limits = endpoint, limits
+    def __init__(self, endpoint: Endpoint, make_tls: Callable[[], ssl.SSLContext], config: TransportConfig) -> None:
+        self._endpoint, self._config = endpoint, config
         self._tls = make_tls
         self._idle: list[tuple[float, socket.socket]] = []
         self._lock = threading.Lock()
@@ -48,7 +48,7 @@ class SyncPool:
             is_good = reply is not None and reader.keeps_alive
         except TimeoutError:
             return Failure("ReadTimeoutError")
-        except (OSError, BadAnswer) as error:
+        except (OSError, BadHttpAnswer) as error:
             return self._broken(kept, reader, type(error).__name__)
         finally:
             # whatever ends an exchange, a signal's exception too, what is half read is not used again
@@ -73,13 +73,13 @@ class SyncPool:
                 if not self._idle:
                     return None
                 since, connection = self._idle.pop()
-            if time.time() - since < self._limits.idle_seconds and not _is_readable(connection):
+            if time.time() - since < self._config.idle_seconds and not _is_readable(connection):
                 return connection
             _close(connection)
 
     def _put_back(self, connection: socket.socket) -> None:
         with self._lock:
-            if len(self._idle) < self._limits.idle_connections:
+            if len(self._idle) < self._config.idle_connections:
                 # by the clock on the wall: a frozen function's other clock may have stood still
                 self._idle.append((time.time(), connection))
                 return
@@ -99,7 +99,7 @@ class SyncPool:
 
 
 def _exchange(connection: socket.socket, data: bytes, reader: AnswerReader, deadline: float) -> Reply | None:
-    """Send and read. None if the connection ended before the answer did. Raises OSError, TimeoutError and BadAnswer."""
+    """Send and read. None if the connection ended before the answer did. Raises OSError and BadHttpAnswer."""
     connection.settimeout(_left(deadline))
     connection.sendall(data)
     while chunk := connection.recv(CHUNK):

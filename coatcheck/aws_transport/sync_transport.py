@@ -11,10 +11,10 @@ from coatcheck.aws_transport.aws_json import Reply, encode
 from coatcheck.aws_transport.credentials import NoCredentials
 from coatcheck.aws_transport.environment import AwsEnvironment
 from coatcheck.aws_transport.exchange import Failure
-from coatcheck.aws_transport.limits import Limits
 from coatcheck.aws_transport.links import Link, Links
 from coatcheck.aws_transport.protocols import Transport
 from coatcheck.aws_transport.sync_pool import SyncPool
+from coatcheck.aws_transport.transport_config import TransportConfig
 from coatcheck.core.aws.call import Call
 
 T = TypeVar("T")
@@ -26,8 +26,10 @@ class LeanTransport:
     May be used from several threads.
     """
 
-    def __init__(self, environment: AwsEnvironment, make_other: Callable[[], Transport], limits: Limits) -> None:
-        self._links: Links[SyncPool] = Links(environment, SyncPool, limits)
+    def __init__(
+        self, environment: AwsEnvironment, make_other: Callable[[], Transport], config: TransportConfig
+    ) -> None:
+        self._links: Links[SyncPool] = Links(environment, SyncPool, config)
         self._make_other = make_other
         self._other: Transport | None = None
         self._lock = threading.Lock()

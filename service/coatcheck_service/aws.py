@@ -11,17 +11,17 @@ import botocore
 
 from coatcheck.aws_transport.async_transport import AsyncLeanTransport
 from coatcheck.aws_transport.environment import AwsEnvironment
-from coatcheck.aws_transport.limits import Limits, Timeouts
 from coatcheck.aws_transport.protocols import OpenableTransport
+from coatcheck.aws_transport.transport_config import Timeouts, TransportConfig
 
-LIMITS = Limits(Timeouts(connect=2.0, answer=8.0), attempts=3, idle_connections=100)
+CONFIG = TransportConfig(Timeouts(connect=2.0, answer=8.0), attempts=3, idle_connections=100)
 
 
 def connect(environ: Mapping[str, str]) -> OpenableTransport:
     """The transport to AWS: the lean one, or aioboto3 for all if COATCHECK_TRANSPORT is `boto3`."""
     if environ.get("COATCHECK_TRANSPORT") == "boto3":
         return _aioboto3(environ)
-    return AsyncLeanTransport(aws_environment(environ), partial(_aioboto3, environ), LIMITS)
+    return AsyncLeanTransport(aws_environment(environ), partial(_aioboto3, environ), CONFIG)
 
 
 def aws_environment(environ: Mapping[str, str]) -> AwsEnvironment:

@@ -29,7 +29,7 @@ from coatcheck_infra.local.resources import create_stores
 from coatcheck_infra.template import read_template
 from coatcheck_infra.toolchain.environments import MINISTACK
 from coatcheck_service.aioboto_transport import AioBotoTransport
-from coatcheck_worker.aws import LIMITS
+from coatcheck_worker.aws import CONFIG
 from coatcheck_worker.boto_transport import BotoTransport
 from tests.example_jobs import MODULES
 from tests.repository import ROOT
@@ -99,7 +99,7 @@ def connect(url: str, credentials: environment.Credentials = environment.MADE_UP
     sdk = partial(BotoTransport, session(credentials), endpoint_url=url)
     if is_sdk_wanted():
         return sdk()
-    return LeanTransport(coatcheck_worker.aws.aws_environment(environ_of(url, credentials)), sdk, LIMITS)
+    return LeanTransport(coatcheck_worker.aws.aws_environment(environ_of(url, credentials)), sdk, CONFIG)
 
 
 def connect_async(url: str, credentials: environment.Credentials = environment.MADE_UP) -> OpenableTransport:
@@ -109,7 +109,7 @@ def connect_async(url: str, credentials: environment.Credentials = environment.M
     if is_sdk_wanted():
         return sdk()
     found = coatcheck_service.aws.aws_environment(environ_of(url, credentials))
-    return AsyncLeanTransport(found, sdk, coatcheck_service.aws.LIMITS)
+    return AsyncLeanTransport(found, sdk, coatcheck_service.aws.CONFIG)
 
 
 def is_sdk_wanted() -> bool:

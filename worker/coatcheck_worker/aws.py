@@ -11,12 +11,12 @@ from typing import Any
 import botocore
 
 from coatcheck.aws_transport.environment import AwsEnvironment
-from coatcheck.aws_transport.limits import Limits, Timeouts
 from coatcheck.aws_transport.protocols import Transport
 from coatcheck.aws_transport.sync_transport import LeanTransport
+from coatcheck.aws_transport.transport_config import Timeouts, TransportConfig
 from coatcheck_worker.s3_signing import AttemptKeys, Sign
 
-LIMITS = Limits(Timeouts(connect=3.0, answer=30.0), attempts=4, idle_connections=40)
+CONFIG = TransportConfig(Timeouts(connect=3.0, answer=30.0), attempts=4, idle_connections=40)
 """An answer to a long poll takes up to 20 seconds. More connections are kept than the deliverer has threads."""
 
 
@@ -24,7 +24,7 @@ def connect(environ: Mapping[str, str] = os.environ) -> Transport:
     """The transport to AWS: the lean one, or boto3 for all if COATCHECK_TRANSPORT is `boto3`."""
     if environ.get("COATCHECK_TRANSPORT") == "boto3":
         return _boto3()
-    return LeanTransport(aws_environment(environ), _boto3, LIMITS)
+    return LeanTransport(aws_environment(environ), _boto3, CONFIG)
 
 
 def s3_signer(bucket: str) -> Sign:

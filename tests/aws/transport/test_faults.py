@@ -19,19 +19,19 @@ import pytest
 
 from coatcheck.aws_transport.async_transport import AsyncLeanTransport
 from coatcheck.aws_transport.environment import AwsEnvironment
-from coatcheck.aws_transport.limits import Limits, Timeouts
 from coatcheck.aws_transport.sync_transport import LeanTransport
+from coatcheck.aws_transport.transport_config import Timeouts, TransportConfig
 from coatcheck.core.aws.call import AwsUnavailable, Call
 from tests.aws.emulators import environ_of
 from tests.aws.transport.faulty_endpoint import FaultyEndpoint, Move, faulty_endpoint
 
-LIMITS = Limits(Timeouts(connect=5.0, answer=20.0), attempts=3, idle_connections=4)
-BRIEF = replace(LIMITS, timeouts=Timeouts(connect=5.0, answer=0.3))
+CONFIG = TransportConfig(Timeouts(connect=5.0, answer=20.0), attempts=3, idle_connections=4)
+BRIEF = replace(CONFIG, timeouts=Timeouts(connect=5.0, answer=0.3))
 CALL: Call[Any] = Call("dynamodb", "GetItem", {"TableName": "t"}, lambda answer: answer["Item"])
 ITEM = {"n": {"N": "1"}}
 
 Send = Callable[..., Any]
-MakeSend = Callable[[Limits], Send]
+MakeSend = Callable[[TransportConfig], Send]
 
 
 @pytest.fixture(scope="module")
@@ -56,14 +56,14 @@ def environment(url: str) -> AwsEnvironment:
 
 @pytest.fixture(params=["threads", "event loop"])
 def make_send(request: pytest.FixtureRequest, endpoint: FaultyEndpoint) -> Iterator[MakeSend]:
-    """Makes what sends a call with a transport of these limits."""
+    """Makes what sends a call with a transport of this config."""
     if request.param == "threads":
-        yield lambda limits: LeanTransport(environment(endpoint.url), no_sdk, limits).send
+        yield lambda config: LeanTransport(environment(endpoint.url), no_sdk, config).send
         return
     with asyncio.Runner() as runner, ExitStack() as made:
 
-        def make(limits: Limits) -> Send:
-            transport = AsyncLeanTransport(environment(endpoint.url), no_sdk, limits)
+        def make(config: TransportConfig) -> Send:
+            transport = AsyncLeanTransport(environment(endpoint.url), no_sdk, config)
             made.callback(lambda: runner.run(transport.aclose()))
             return lambda call: runner.run(transport.send(call))
 
@@ -71,7 +71,7 @@ def make_send(request: pytest.FixtureRequest, endpoint: FaultyEndpoint) -> Itera
 
 
 def test_a_connection_is_used_again(endpoint: FaultyEndpoint, make_send: MakeSend) -> None:
-    send = make_send(LIMITS)
+    send = make_send(CONFIG)
     assert [send(CALL) for _ in range(5)] == [ITEM] * 5
     assert endpoint.connections == 1
 
@@ -92,7 +92,7 @@ def test_what_breaks_is_sent_again(
     endpoint: FaultyEndpoint, make_send: MakeSend, moves: list[Move], connections: int
 ) -> None:
     endpoint.plays(*moves)
-    assert make_send(LIMITS)(CALL) == ITEM
+    assert make_send(CONFIG)(CALL) == ITEM
     assert len(endpoint.requests) == len(moves) + 1
     assert endpoint.connections == connections
 
@@ -101,7 +101,7 @@ def test_what_breaks_is_sent_again(
 def test_it_is_given_up_after_three(endpoint: FaultyEndpoint, make_send: MakeSend, move: Move) -> None:
     endpoint.plays(*[move] * 5)
     with pytest.raises(AwsUnavailable):
-        make_send(LIMITS)(CALL)
+        make_send(CONFIG)(CALL)
     assert len(endpoint.requests) == 3
 
 
@@ -118,7 +118,7 @@ def test_an_answer_that_does_not_come_is_not_waited_for(endpoint: FaultyEndpoint
 def test_a_connection_that_has_ended_or_said_too_much_is_not_used_again(
     endpoint: FaultyEndpoint, make_send: MakeSend, move: Move
 ) -> None:
-    send = make_send(LIMITS)
+    send = make_send(CONFIG)
     endpoint.plays(move)
     assert send(CALL) == ITEM
     if move is Move.ANSWER_AND_CLOSE:
@@ -130,7 +130,7 @@ def test_a_connection_that_has_ended_or_said_too_much_is_not_used_again(
 
 def test_kept_connections_that_died_cost_no_attempt(endpoint: FaultyEndpoint) -> None:
     """After a night, or a freeze, all of them may be dead, and a load balancer tells of it only when it is asked."""
-    transport = LeanTransport(environment(endpoint.url), no_sdk, LIMITS)
+    transport = LeanTransport(environment(endpoint.url), no_sdk, CONFIG)
     with ThreadPoolExecutor(4) as pool:
         endpoint.plays(*[Move.ANSWER] * 4)
         list(pool.map(transport.send, [CALL] * 4))
@@ -142,7 +142,7 @@ def test_kept_connections_that_died_cost_no_attempt(endpoint: FaultyEndpoint) ->
 
 
 def test_a_connection_that_was_idle_for_long_is_not_used_again(endpoint: FaultyEndpoint, make_send: MakeSend) -> None:
-    send = make_send(replace(LIMITS, idle_seconds=0.0))
+    send = make_send(replace(CONFIG, idle_seconds=0.0))
     assert [send(CALL), send(CALL)] == [ITEM, ITEM]
     assert endpoint.connections == 2
 
@@ -150,13 +150,13 @@ def test_a_connection_that_was_idle_for_long_is_not_used_again(endpoint: FaultyE
 def test_nobody_listens() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
-        transport = LeanTransport(environment(f"http://127.0.0.1:{unused.getsockname()[1]}"), no_sdk, LIMITS)
+        transport = LeanTransport(environment(f"http://127.0.0.1:{unused.getsockname()[1]}"), no_sdk, CONFIG)
         with pytest.raises(AwsUnavailable, match="EndpointConnectionError"):
             transport.send(CALL)
 
 
 def test_threads_have_connections_of_their_own(endpoint: FaultyEndpoint) -> None:
-    transport = LeanTransport(environment(endpoint.url), no_sdk, LIMITS)
+    transport = LeanTransport(environment(endpoint.url), no_sdk, CONFIG)
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(transport.send, [CALL] * 200)) == [ITEM] * 200
     assert endpoint.connections <= 200
@@ -164,7 +164,7 @@ def test_threads_have_connections_of_their_own(endpoint: FaultyEndpoint) -> None
 
 
 async def test_a_canceled_request_leaves_no_answer_behind(endpoint: FaultyEndpoint) -> None:
-    transport = AsyncLeanTransport(environment(endpoint.url), no_sdk, LIMITS)
+    transport = AsyncLeanTransport(environment(endpoint.url), no_sdk, CONFIG)
     await transport.send(CALL)
     endpoint.plays(Move.SILENCE)
     with pytest.raises(TimeoutError):
@@ -179,7 +179,7 @@ class Interrupted(BaseException):
 
 
 def test_a_signal_that_ends_a_request_leaves_no_answer_behind(endpoint: FaultyEndpoint) -> None:
-    transport = LeanTransport(environment(endpoint.url), no_sdk, LIMITS)
+    transport = LeanTransport(environment(endpoint.url), no_sdk, CONFIG)
     transport.send(CALL)
 
     def interrupt(*_: object) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from coatcheck.aws_transport.aws_json import Reply
 from coatcheck.aws_transport.exchange import Clock, Failure, exchange
-from coatcheck.aws_transport.retries import RetryBudget, RetryPolicy, Trouble
+from coatcheck.aws_transport.retries import AwsRetryPolicy, RetryBudget, Trouble
 from coatcheck.core.aws.call import AwsDenied, AwsError, AwsRefused, AwsUnavailable, Call
 
 GOOD = Reply(200, {}, b'{"Item":{}}')
@@ -31,11 +31,11 @@ EXPECTED = "ConditionalCheckFailedException"
 CALL: Call[Any] = Call("dynamodb", "GetItem", {}, lambda answer: answer["Item"], {EXPECTED: lambda _: "expected"})
 
 
-def policy(attempts: int = 3, capacity: int = 500, roll: float = 1.0) -> RetryPolicy:
-    return RetryPolicy(attempts, lambda: roll, RetryBudget(capacity))
+def policy(attempts: int = 3, capacity: int = 500, roll: float = 1.0) -> AwsRetryPolicy:
+    return AwsRetryPolicy(attempts, lambda: roll, RetryBudget(capacity))
 
 
-def play(outcomes: list[Reply | Failure], rule: RetryPolicy, clock: Clock) -> tuple[object, list[float]]:
+def play(outcomes: list[Reply | Failure], rule: AwsRetryPolicy, clock: Clock) -> tuple[object, list[float]]:
     """What the flow ends with, and its pauses."""
     flow = exchange(CALL, rule, clock)
     pauses = [next(flow)]

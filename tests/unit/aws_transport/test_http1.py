@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coatcheck.aws_transport.aws_json import Reply
-from coatcheck.aws_transport.http1 import MAX_HEADERS, AnswerReader, BadAnswer, request_bytes
+from coatcheck.aws_transport.http1 import MAX_HEADERS, AnswerReader, BadHttpAnswer, request_bytes
 
 ANSWER = b"HTTP/1.1 400 Bad Request\r\nDate: now\r\nContent-Length: 2\r\n\r\n{}"
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n1\r\n}\r\n0\r\n\r\n"
@@ -70,7 +70,7 @@ def test_a_connection_that_said_more_or_ends_is_not_kept(answer: bytes) -> None:
     ids=["no HTTP", "two lengths", "another protocol", "one header often", "many headers"],
 )
 def test_what_is_no_answer_is_told(answer: bytes) -> None:
-    with pytest.raises(BadAnswer):
+    with pytest.raises(BadHttpAnswer):
         AnswerReader().feed(answer)
 
 

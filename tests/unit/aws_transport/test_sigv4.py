@@ -10,14 +10,14 @@ from botocore.credentials import Credentials as BotocoreCredentials
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coatcheck.aws_transport.credentials import Credentials
+from coatcheck.aws_transport.credentials import AwsCredentials
 from coatcheck.aws_transport.endpoints import endpoint_at
-from coatcheck.aws_transport.sigv4 import Scope, Signer
+from coatcheck.aws_transport.sigv4 import CredentialScope, Signer
 
 NOW = 1_793_957_400.0
-SCOPE = Scope("dynamodb", "eu-central-1")
+SCOPE = CredentialScope("dynamodb", "eu-central-1")
 visible = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=40)
-secrets = st.builds(Credentials, visible, visible, st.none() | visible)
+secrets = st.builds(AwsCredentials, visible, visible, st.none() | visible)
 urls = st.sampled_from(
     [
         "https://dynamodb.eu-central-1.amazonaws.com",
@@ -29,7 +29,7 @@ urls = st.sampled_from(
 )
 
 
-def botocores(url: str, headers: dict[str, str], body: bytes, credentials: Credentials, now: float) -> str:
+def botocores(url: str, headers: dict[str, str], body: bytes, credentials: AwsCredentials, now: float) -> str:
     """The header Authorization as botocore makes it."""
     request = AWSRequest("POST", url, headers, body)
     request.context["timestamp"] = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
@@ -45,7 +45,9 @@ def botocores(url: str, headers: dict[str, str], body: bytes, credentials: Crede
 
 
 @given(url=urls, body=st.binary(max_size=200), target=visible, credentials=secrets, seconds=st.integers(0, 10**9))
-def test_the_signature_is_botocores(url: str, body: bytes, target: str, credentials: Credentials, seconds: int) -> None:
+def test_the_signature_is_botocores(
+    url: str, body: bytes, target: str, credentials: AwsCredentials, seconds: int
+) -> None:
     endpoint, now = endpoint_at(url), NOW + seconds
     headers = {"content-type": "application/x-amz-json-1.0", "x-amz-target": target}
     signed = Signer(SCOPE).sign(endpoint.path, {"host": endpoint.host, **headers}, body, credentials, now)
@@ -54,14 +56,14 @@ def test_the_signature_is_botocores(url: str, body: bytes, target: str, credenti
 
 
 def test_a_key_is_derived_for_each_day_and_for_each_secret() -> None:
-    signer, headers = Signer(Scope("sqs", "us-east-1")), {"host": "sqs.us-east-1.amazonaws.com"}
-    first, second = Credentials("id", "first"), Credentials("id", "second")
+    signer, headers = Signer(CredentialScope("sqs", "us-east-1")), {"host": "sqs.us-east-1.amazonaws.com"}
+    first, second = AwsCredentials("id", "first"), AwsCredentials("id", "second")
     moments = [(first, NOW), (first, NOW + 86400), (second, NOW + 86400), (first, NOW)]
     kept = [signer.sign("/", headers, b"", who, now)["authorization"] for who, now in moments]
-    fresh = [Signer(Scope("sqs", "us-east-1")).sign("/", headers, b"", who, now) for who, now in moments]
+    fresh = [Signer(CredentialScope("sqs", "us-east-1")).sign("/", headers, b"", who, now) for who, now in moments]
     assert kept == [one["authorization"] for one in fresh]
     assert len(set(kept)) == 3
 
 
 def test_secrets_are_not_shown() -> None:
-    assert "hidden" not in repr(Credentials("id", "hidden", "hidden"))
+    assert "hidden" not in repr(AwsCredentials("id", "hidden", "hidden"))

@@ -14,7 +14,7 @@ class Timeouts:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class TransportConfig:
     """Attempts, and connections that are kept for so many seconds while they carry nothing.
 
     Urgent calls have limits of their own: an answer helps only within a few seconds.
