@@ -3,84 +3,19 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
 
-from coatcheck.core.aws.dynamodb.codec import decode_job, encode_job
-from coatcheck.core.aws.dynamodb.keys import JobKey
 from coatcheck.core.clock import MINUTE, system_clock
 from coatcheck.core.part_plan import MIN_PART_SIZE
-from coatcheck.core.settings import Settings
 from coatcheck_infra.local.home import TENANT
-from coatcheck_infra.local.resources import STACK, client, session
-from coatcheck_infra.ops.target_deployment import from_stack
-from tests.journeys.up_process import Stack
-from tests.journeys.webhook_receiver import WebhookReceiver
-from tests.waiting import eventually
+from tests.hostile.permissions.operator_paths import operator_of_jobs, operator_of_queues
+from tests.hostile.permissions.traveller import Traveller, as_new_tenant
 
-WAIT = 40.0
 MIB = 1024**2
-
-
-@dataclass(frozen=True)
-class Traveller:
-    """A client of a stack, with a receiver of webhooks, and the owner's hand on the stack's AWS."""
-
-    stack: Stack
-    http: httpx.Client
-    receiver: WebhookReceiver
-    settings: Settings
-
-    def post(self, path: str, body: Any = None, status: int = 202, **headers: str) -> Any:
-        """Send a request that has to be answered by this status; returns the body."""
-        answer = self.http.post(path, json=body, headers=headers)
-        assert answer.status_code == status, f"{path}: {answer.status_code} {answer.text[:300]}"
-        return answer.json()
-
-    def get(self, path: str, status: int = 200, **query: Any) -> httpx.Response:
-        """Ask, and get this status."""
-        answer = self.http.get(path, params=query)
-        assert answer.status_code == status, f"{path}: {answer.status_code} {answer.text[:300]}"
-        return answer
-
-    def done(self, job_type: str, given: Any, status: str = "succeeded", **more: Any) -> str:
-        """Submit a job and wait until it has ended in this way; returns its id."""
-        job = str(self.post("/v1/jobs", {"type": job_type, "input": given, **more})["id"])
-        self.until(lambda: self.get(f"/v1/jobs/{job}").json()["status"] == status, f"{job} is not {status}")
-        return job
-
-    def until(self, reached: Callable[[], bool], what: str) -> None:
-        """Wait for it."""
-        eventually(reached, WAIT, lambda: what)
-
-    def aws(self, service: str) -> Any:
-        """A client with the owner's key."""
-        return client(service, self.stack.aws_endpoint_url, self.stack.credentials)
-
-    def rewrite(self, job: str, **changes: Any) -> None:
-        """Change what the table says of a job."""
-        dynamodb, table = self.aws("dynamodb"), self.settings.table
-        key = JobKey(TENANT, job).item()
-        item = dynamodb.get_item(TableName=table, Key=key, ConsistentRead=True)["Item"]
-        dynamodb.put_item(TableName=table, Item=encode_job(replace(decode_job(item), **changes)))
-
-    def sweep(self) -> None:
-        """Have everything swept that is due, now."""
-        functions = self.aws("lambda").list_functions()["Functions"]
-        (sweeper,) = (one["FunctionName"] for one in functions if one["Handler"].endswith(".sweep"))
-        answer = self.aws("lambda").invoke(FunctionName=sweeper, Payload=b"{}")
-        assert "FunctionError" not in answer, answer["Payload"].read()
-
-
-def traveller(stack: Stack, http: httpx.Client, receiver: WebhookReceiver) -> Traveller:
-    """A client of a stack."""
-    found = from_stack(STACK, session(stack.credentials), stack.aws_endpoint_url)
-    return Traveller(stack, http, receiver, found.settings)
-
-
 SLEEP = {"seconds": 0}
 
 
@@ -154,11 +89,11 @@ def webhooks(one: Traveller) -> None:
 
 
 def unreadable_messages(one: Traveller) -> None:
-    before = {lane: _count(one, queue) for lane, queue in one.settings.dead_letters.items()}
+    before = {lane: one.count(queue) for lane, queue in one.settings.dead_letters.items()}
     for queue in one.settings.queues.values():
         one.aws("sqs").send_message(QueueUrl=queue, MessageBody="no message")
     one.until(
-        lambda: all(_count(one, queue) > before[lane] for lane, queue in one.settings.dead_letters.items()),
+        lambda: all(one.count(queue) > before[lane] for lane, queue in one.settings.dead_letters.items()),
         "they are not put aside",
     )
 
@@ -168,7 +103,7 @@ def newer_messages(one: Traveller) -> None:
     for queue in queues:
         one.aws("sqs").send_message(QueueUrl=queue, MessageBody='{"v": 2}')
     hidden = "ApproximateNumberOfMessagesNotVisible"
-    one.until(lambda: all(_count(one, queue, hidden) > 0 for queue in queues), "they are not kept for later")
+    one.until(lambda: all(one.count(queue, hidden) > 0 for queue in queues), "they are not kept for later")
 
 
 def dead_letters_swept(one: Traveller) -> None:
@@ -176,7 +111,7 @@ def dead_letters_swept(one: Traveller) -> None:
     dead = one.settings.dead_letters["default"]
     one.aws("sqs").send_message(QueueUrl=dead, MessageBody=json.dumps({"v": 1, "tenant": TENANT, "job": job}))
     one.sweep()
-    one.until(lambda: "dead" in one.get(f"/v1/jobs/{job}/events").text or not _count(one, dead), "it is not swept")
+    one.until(lambda: "dead" in one.get(f"/v1/jobs/{job}/events").text or not one.count(dead), "it is not swept")
 
 
 def lost_message(one: Traveller) -> None:
@@ -206,6 +141,16 @@ def released_job(one: Traveller) -> None:
     one.until(lambda: one.get(f"/v1/jobs/{job}").json()["done"], "it does not start")
 
 
+def tenant_limits(one: Traveller) -> None:
+    name = f"capped-{secrets.token_hex(4)}"
+    with as_new_tenant(one, name, jobs_running=1, jobs_waiting=100, submit_rate=100) as capped:
+        jobs = [capped.post("/v1/jobs", {"type": "demo.sleep", "input": {"seconds": 0.5}})["id"] for _ in range(6)]
+        # the sweeper would wake one a minute
+        capped.until(
+            lambda: all(capped.get(f"/v1/jobs/{job}").json()["done"] for job in jobs), "who ends a job wakes no other"
+        )
+
+
 def expired_job(one: Traveller) -> None:
     job = one.post("/v1/jobs", {"type": "demo.sleep", "input": SLEEP, "delay": 1, "queue_ttl": 0.1})["id"]
     one.until(lambda: one.get(f"/v1/jobs/{job}").json()["done"], "it does not expire")
@@ -230,6 +175,9 @@ PATHS: Mapping[str, Callable[[Traveller], None]] = {
         retention_over,
         released_job,
         expired_job,
+        tenant_limits,
+        operator_of_jobs,
+        operator_of_queues,
     )
 }
 
@@ -237,8 +185,3 @@ PATHS: Mapping[str, Callable[[Traveller], None]] = {
 def _send(ticket: Mapping[str, Any], content: bytes) -> None:
     sent = httpx.request(ticket["method"], ticket["url"], headers=ticket["headers"], content=content, trust_env=False)
     assert sent.is_success, sent.text
-
-
-def _count(one: Traveller, queue: str, name: str = "ApproximateNumberOfMessages") -> int:
-    found = one.aws("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=[name])["Attributes"]
-    return int(found[name])

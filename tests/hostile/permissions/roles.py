@@ -37,9 +37,9 @@ class Statement:
 
     @property
     def title(self) -> str:
-        """What it is called in a table."""
+        """What it is called in a table: no role has two statements of the same actions."""
         kind = next(part for part in self.role.split("-") if part.endswith("Role"))
-        return f"{kind} {self.policy} {self.index}"
+        return f"{kind} {', '.join(self.actions)}"
 
     def allows(self, request: Request) -> bool:
         """Whether it allows the request."""
@@ -103,8 +103,8 @@ class Roles:
         return found
 
 
-TRAVELLED = frozenset({"ApiRole", "WorkerRole", "DelivererRole", "SweeperRole"})
-"""The roles that the paths need: an operator's has paths of its own to come."""
+TRAVELLED = frozenset({"ApiRole", "AdminRole", "WorkerRole", "DelivererRole", "SweeperRole"})
+"""The roles that the paths need."""
 
 _NOTHING = {"Effect": "Allow", "Action": "sts:GetCallerIdentity", "Resource": "*"}
 """A policy has at least one statement. This one allows what nobody is denied."""
