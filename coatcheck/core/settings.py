@@ -77,6 +77,9 @@ class Settings(BaseModel):
     max_waits: int = Field(
         default=100, ge=0, description="requests that may wait for their jobs in one process; half of them one tenant's"
     )
+    waits_per_minute: int = Field(
+        default=0, ge=0, description="requests of all tenants that may wait for their jobs in a minute; 0 for no limit"
+    )
     longest_stream: int = Field(
         default=60, ge=1, le=3600, description="seconds after which a stream of events ends, and its client resumes it"
     )

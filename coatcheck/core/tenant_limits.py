@@ -24,6 +24,9 @@ MAX_WEBHOOK_ENDPOINTS = 200
 
 MAX_WEBHOOK_TESTS = 100_000
 
+MAX_WAITS = 1_000_000
+"""Waits of a minute."""
+
 WEBHOOK_TESTS_PER_HOUR = 100
 """What holds for a tenant without a limit of its own."""
 
@@ -40,6 +43,7 @@ class TenantLimits:
     many uploads may announce in a day (UTC).
     Webhooks: `webhook_endpoints` is how many there may be, `webhook_tests_per_hour` how many pings and resends a client
     may ask for in an hour.
+    Waits: `waits_per_minute` is how many requests may wait for their jobs (`Prefer: wait`) in a minute.
     """
 
     submit_rate: float | None = None
@@ -52,6 +56,7 @@ class TenantLimits:
     upload_bytes_per_day: int | None = None
     webhook_endpoints: int | None = None
     webhook_tests_per_hour: int | None = None
+    waits_per_minute: int | None = None
 
     @property
     def burst(self) -> int:

@@ -40,6 +40,7 @@ NOT_FOR_ALL: dict[str, set[str]] = {
     "COATCHECK_MAX_JSON_BYTES": {"ApiFunction"},
     "COATCHECK_LONGEST_WAIT": {"ApiFunction"},
     "COATCHECK_MAX_WAITS": {"ApiFunction"},
+    "COATCHECK_WAITS_PER_MINUTE": {"ApiFunction"},
     "COATCHECK_MAX_STREAMS": {"ApiFunction"},
     "COATCHECK_LONGEST_STREAM": {"ApiFunction"},
     "COATCHECK_WEBHOOK_REFUSED": {"Deliverer"},

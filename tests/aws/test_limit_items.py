@@ -26,6 +26,7 @@ ALL = TenantLimits(
     upload_bytes_per_day=10**12,
     webhook_endpoints=0,
     webhook_tests_per_hour=5,
+    waits_per_minute=6,
 )
 
 

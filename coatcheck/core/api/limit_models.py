@@ -14,6 +14,7 @@ from coatcheck.core.tenant_limits import (
     MAX_COUNT,
     MAX_RATE,
     MAX_TYPES,
+    MAX_WAITS,
     MAX_WEBHOOK_ENDPOINTS,
     MAX_WEBHOOK_TESTS,
     MIN_RATE,
@@ -38,6 +39,8 @@ UploadBytes = Annotated[
 Endpoints = Annotated[int, Field(ge=0, le=MAX_WEBHOOK_ENDPOINTS, description="webhook endpoints; null: 50")]
 Tests = Annotated[int, Field(ge=0, le=MAX_WEBHOOK_TESTS, description="test pings and resends in an hour; null: 100")]
 
+Waits = Annotated[int, Field(ge=0, le=MAX_WAITS, description="requests that wait for their jobs, in a minute")]
+
 
 class LimitsChange(RequestModel):
     """Limits of a tenant. Null means that the deployment's default holds, where it has one, and else no limit."""
@@ -56,6 +59,7 @@ class LimitsChange(RequestModel):
     upload_bytes_per_day: UploadBytes | None = None
     webhook_endpoints: Endpoints | None = None
     webhook_tests_per_hour: Tests | None = None
+    waits_per_minute: Waits | None = None
 
     def changes(self) -> Mapping[str, Any]:
         """The limits that were named."""
@@ -80,6 +84,7 @@ class LimitsView(ResponseModel):
     upload_bytes_per_day: int | None
     webhook_endpoints: int | None
     webhook_tests_per_hour: int | None
+    waits_per_minute: int | None
 
 
 def limits_view(tenant: str, limits: TenantLimits) -> LimitsView:

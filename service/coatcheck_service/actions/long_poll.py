@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from fastapi import Request
 
 from coatcheck.core.job import Job
+from coatcheck_service.actions.tenant_limits import charge_wait
 from coatcheck_service.http.authentication import RequestContext
 
 MAX_WAIT_SECONDS = 25
@@ -50,7 +51,8 @@ def requested_wait(request: Request, max_seconds: int) -> int | None:
 async def wait_until_done(context: RequestContext, job: Job, request: Request) -> LongPoll:
     """Return the job when it is done, or as last read when the wait is over, the client is gone or the process stops.
 
-    When as many requests wait as are allowed, this one does not: it returns the job as it is.
+    When as many requests wait as are allowed, in this process or in this minute, this one does not: it returns the job
+    as it is.
     """
     seconds = requested_wait(request, context.dependencies.settings.longest_wait)
     if seconds is None:
@@ -59,7 +61,7 @@ async def wait_until_done(context: RequestContext, job: Job, request: Request) -
         with context.dependencies.long_poll_slots.acquire(
             context.tenant, limit=context.dependencies.settings.max_waits
         ) as granted:
-            seconds = seconds if granted else 0
+            seconds = seconds if granted and await charge_wait(context) else 0
             job = await _wait(context, job, request, seconds)
     return LongPoll(job, {"Preference-Applied": f"wait={seconds}"})
 

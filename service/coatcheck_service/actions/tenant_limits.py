@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 from typing import assert_never
 
 from coatcheck.core import tallies
+from coatcheck.core.aws.call import AwsError
 from coatcheck.core.aws.dynamodb import limit_items
 from coatcheck.core.aws.dynamodb.usage_items import Demand
 from coatcheck.core.aws.flow import run_async
-from coatcheck.core.clock import HOUR, SECOND, milliseconds
+from coatcheck.core.clock import HOUR, MINUTE, SECOND, milliseconds
 from coatcheck.core.errors import (
     ServiceError,
     StorageQuotaExceeded,
@@ -24,9 +26,15 @@ from coatcheck.core.tenant_limits import NO_LIMITS, WEBHOOK_TESTS_PER_HOUR, Tena
 from coatcheck.core.token_bucket import BucketLevel, TokenBucket
 from coatcheck_service.http.authentication import RequestContext
 
+log: logging.Logger = logging.getLogger(__name__)
+
 _SUBMITS = "submits"
 _WEBHOOK_TESTS = "webhook_tests"
+_WAITS = "waits"
 """The names of a tenant's buckets."""
+
+ALL_TENANTS = "*"
+"""What all tenants use together is counted under this name, which no tenant can have."""
 
 WAITING_RETRY, STORED_RETRY = 10, 600
 """Seconds after which it is worth asking again whether jobs have started, or bytes have gone."""
@@ -126,3 +134,29 @@ async def charge_webhook_test(context: RequestContext) -> None:
         await run_async(dependencies.transport, flow)
     except BucketEmpty as empty:
         raise TooManyWebhookTests(detail, retry_after=max(1, empty.level.seconds_until_token)) from None
+
+
+async def charge_wait(context: RequestContext) -> bool:
+    """Count a request that would wait for its job; returns whether it may, by its tenant's limit and by that of all.
+
+    If that cannot be counted, it may not: an answer that comes at once is always right.
+    """
+    of_all = context.dependencies.settings.waits_per_minute or None
+    try:
+        of_tenant = (await limits_of(context)).waits_per_minute
+        return await _may_wait(context, context.tenant, of_tenant) and await _may_wait(context, ALL_TENANTS, of_all)
+    except AwsError as error:
+        log.warning("a request does not wait for its job, as that cannot be counted: %s", error)
+        return False
+
+
+async def _may_wait(context: RequestContext, who: str, allowed: int | None) -> bool:
+    if not allowed:
+        return allowed is None
+    dependencies = context.dependencies
+    demand = Demand((), _WAITS, TokenBucket(allowed * SECOND / MINUTE, allowed))
+    try:
+        await run_async(dependencies.transport, charge(dependencies.table, who, demand, now=dependencies.clock()))
+    except BucketEmpty:
+        return False
+    return True

@@ -32,6 +32,7 @@ NONE: dict[str, Any] = {
     "upload_bytes_per_day": None,
     "webhook_endpoints": None,
     "webhook_tests_per_hour": None,
+    "waits_per_minute": None,
 }
 
 
