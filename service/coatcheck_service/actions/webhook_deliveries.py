@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from coatcheck.core.api.models import Listing
 from coatcheck.core.api.webhook_models import DeliveryView
 from coatcheck.core.api.webhook_views import delivery_view
+from coatcheck.core.audit import AuditRecord
+from coatcheck.core.aws.audited import audited
 from coatcheck.core.aws.dynamodb import webhook_items as table
 from coatcheck.core.aws.enqueue import enqueue_delivery
 from coatcheck.core.aws.flow import run_async
@@ -94,9 +96,8 @@ async def resend(context: RequestContext, source: Job | WebhookEndpoint, which: 
         retention = TEST_RETENTION if delivery.event == TEST_EVENT else DELIVERY_RETENTION
         keep_until = max(delivery.keep_until, now + retention)
         restarted = replace(delivery, status=DeliveryStatus.PENDING, tries=0, keep_until=keep_until)
-        written = await dependencies.transport.send(
-            table.update_delivery(dependencies.table, table.postponed(restarted, now, now=now))
-        )
+        call = table.update_delivery(dependencies.table, table.postponed(restarted, now, now=now))
+        written = await dependencies.transport.send(audited(call, lambda new: _resent(new) if new else None))
         if written is not None:
             await _enqueue(dependencies, written)
             return written
@@ -120,11 +121,19 @@ async def send_test(context: RequestContext, endpoint: WebhookEndpoint) -> Deliv
         keep_until=now + TEST_RETENTION,
     )
     delivery = table.postponed(unscheduled, now, now=now)
-    await dependencies.transport.send(
-        table.put_delivery(dependencies.table, delivery, shards=dependencies.settings.due_shards)
-    )
+    call = table.put_delivery(dependencies.table, delivery, shards=dependencies.settings.due_shards)
+    await dependencies.transport.send(audited(call, lambda is_new: _tested(delivery) if is_new else None))
     await _enqueue(dependencies, delivery)
     return delivery
+
+
+def _resent(delivery: Delivery) -> AuditRecord:
+    job = delivery.key.of if is_id("job", delivery.key.of) else None
+    return AuditRecord(action="delivery.resent", tenant=delivery.key.tenant, job=job, target=delivery.key.id)
+
+
+def _tested(delivery: Delivery) -> AuditRecord:
+    return AuditRecord(action="endpoint.tested", tenant=delivery.key.tenant, target=delivery.endpoint)
 
 
 async def _find(context: RequestContext, source: Job | WebhookEndpoint, which: str) -> Delivery:

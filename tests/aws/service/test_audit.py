@@ -67,12 +67,14 @@ def test_each_change_of_an_endpoint_has_its_line(http: httpx.Client, issued: Iss
         http.patch(path, json={"description": "changed"})
         http.patch(path, json={"description": "changed"})
         rotated = http.post(f"{path}/rotate-secret").json()
+        http.post(f"{path}/test")
         http.delete(path)
         assert http.delete(path).status_code == 404
     assert [entry["action"] for entry in lines.audit(target=made["id"], key=issued.key.id)] == [
         "endpoint.created",
         "endpoint.changed",
         "endpoint.secret_rotated",
+        "endpoint.tested",
         "endpoint.deleted",
     ]
     assert made["secret"] not in lines.text()

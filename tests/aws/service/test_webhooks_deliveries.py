@@ -29,6 +29,7 @@ from coatcheck.core.webhooks import (
 from coatcheck_service.front_door import UVICORN
 from tests.aws.service.running_service import Api, problem
 from tests.aws.service.test_webhooks import ALL, create, item
+from tests.log_lines import log_lines
 from tests.transports import Fault, on, repeat, throttle
 
 # both emulators keep items alike (tests/aws/test_webhook_items.py): what the API does with them is tried on one
@@ -201,7 +202,11 @@ class TestResend:
 
     def test_what_waits_waits_no_longer(self, api: Api, job: Job) -> None:
         made = delivered(api, job, tries=8, try_at=system_clock() + DAY)
-        self.resend(api, made)
+        with log_lines() as lines:
+            self.resend(api, made)
+            # it is on its way now, so nothing changes
+            self.resend(api, made)
+        assert [one["action"] for one in lines.audit(target=made.key.id, job=job.id)] == ["delivery.resent"]
         now = stored_delivery(api, made.key)
         assert now.try_at is not None
         assert (now.tries, now.try_at <= system_clock()) == (0, True)
