@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from typing import Any
 
 from coatcheck.client import responses
-from coatcheck.client.operations import PAGE_SIZE, Request, path_segment
+from coatcheck.client.operations import JSON_HEADERS, PAGE_SIZE, Request, encode_json, path_segment
 from coatcheck.client.webhooks_client import Document, Send
 
 ADMIN = "/v1/admin"
@@ -45,6 +46,18 @@ class Admin:
         """Stop a job of a tenant; it is canceled, or canceling."""
         return self._send(Request("POST", f"{_job_path(tenant, job_id)}/cancel", _admin_job))
 
+    def limits(self, tenant: str) -> Document:
+        """The limits of a tenant, by their names; None is no limit, or the deployment's default."""
+        return self._send(Request("GET", _limits_path(tenant), _limits))
+
+    def change_limits(self, tenant: str, **limits: Any) -> Document:
+        """Change the limits that are named, None for no limit; returns all. They hold within half a minute."""
+        return self._send(_write_limits("PATCH", tenant, limits))
+
+    def set_limits(self, tenant: str, **limits: Any) -> Document:
+        """Set all limits of a tenant: those that are not named are none. Returns them."""
+        return self._send(_write_limits("PUT", tenant, limits))
+
     def queues(self) -> Iterator[Document]:
         """The queues of each lane, with how many messages they have."""
         return self._paginate("lane", f"{ADMIN}/queues", {})
@@ -64,10 +77,19 @@ class Admin:
 
 
 _admin_job = partial(responses.document, schema="admin job")
+_limits = partial(responses.document, schema="tenant")
 
 
 def _job_path(tenant: str, job_id: str) -> str:
     return f"{ADMIN}/tenants/{path_segment(tenant)}/jobs/{path_segment(job_id)}"
+
+
+def _write_limits(method: str, tenant: str, limits: Mapping[str, Any]) -> Request[Document]:
+    return Request(method, _limits_path(tenant), _limits, headers=JSON_HEADERS, body=encode_json(limits))
+
+
+def _limits_path(tenant: str) -> str:
+    return f"{ADMIN}/tenants/{path_segment(tenant)}/limits"
 
 
 def _letters_path(lane: str) -> str:

@@ -62,8 +62,8 @@ def submit(body: Mapping[str, Any], idempotency_key: str) -> Request[Job]:
         "POST",
         "/v1/jobs",
         responses.job,
-        headers={"Idempotency-Key": idempotency_key, **_JSON},
-        body=_encode_json(given),
+        headers={"Idempotency-Key": idempotency_key, **JSON_HEADERS},
+        body=encode_json(given),
     )
 
 
@@ -125,8 +125,8 @@ def create_upload(
     `multipart` asks for parts where the server need not give them; where it must, it does.
     """
     described = {"filename": filename, "content_type": content_type, "size": size, "sha256": sha256}
-    body = _encode_json({**described, "multipart": True} if multipart else described)
-    return Request("POST", "/v1/uploads", responses.upload_ticket, headers=_JSON, body=body)
+    body = encode_json({**described, "multipart": True} if multipart else described)
+    return Request("POST", "/v1/uploads", responses.upload_ticket, headers=JSON_HEADERS, body=body)
 
 
 def upload(upload_id: str) -> Request[UploadStatus]:
@@ -165,7 +165,12 @@ def create_endpoint(body: Mapping[str, Any]) -> Request[Mapping[str, Any]]:
     """Have events sent to a URL; None values of `body` are left out. Not repeatable: each arrival makes an endpoint."""
     given = {name: value for name, value in body.items() if value is not None}
     return Request(
-        "POST", ENDPOINTS, responses.endpoint_with_secret, headers=_JSON, body=_encode_json(given), safe_to_retry=False
+        "POST",
+        ENDPOINTS,
+        responses.endpoint_with_secret,
+        headers=JSON_HEADERS,
+        body=encode_json(given),
+        safe_to_retry=False,
     )
 
 
@@ -176,7 +181,9 @@ def endpoint(endpoint_id: str) -> Request[Mapping[str, Any]]:
 
 def update_endpoint(endpoint_id: str, changes: Mapping[str, Any]) -> Request[Mapping[str, Any]]:
     """Change some fields of an endpoint."""
-    return Request("PATCH", _endpoint_path(endpoint_id), responses.endpoint, headers=_JSON, body=_encode_json(changes))
+    return Request(
+        "PATCH", _endpoint_path(endpoint_id), responses.endpoint, headers=JSON_HEADERS, body=encode_json(changes)
+    )
 
 
 def delete_endpoint(endpoint_id: str) -> Request[None]:
@@ -242,10 +249,11 @@ def poll_interval(job: Job) -> float:
     return 1.0 if job.retry_after is None else min(max(job.retry_after, 0.1), MAX_RETRY_AFTER)
 
 
-_JSON = {"Content-Type": "application/json"}
+JSON_HEADERS = {"Content-Type": "application/json"}
 
 
-def _encode_json(document: Mapping[str, Any]) -> bytes:
+def encode_json(document: Mapping[str, Any]) -> bytes:
+    """A request body. Raises InvalidArgumentError, TypeError or ValueError for what is not JSON."""
     try:
         return json.dumps(document, allow_nan=False).encode()
     except RecursionError as error:

@@ -359,6 +359,9 @@ def test_the_client_makes_every_call_of_operators(office: Office, api: Api, lett
         assert [one["job"]["id"] for one in client.admin.jobs(tenant=api.tenant, limit="1")] == [waiting]
         assert client.admin.job(api.tenant, waiting)["events"][0]["type"] == "job.scheduled"
         assert client.admin.cancel(api.tenant, waiting)["job"]["status"] == "canceled"
+        assert client.admin.set_limits(api.tenant, jobs_running=2, submit_rate=5)["jobs_running"] == 2
+        assert client.admin.change_limits(api.tenant, jobs_running=None)["submit_rate"] == 5
+        assert client.admin.limits(api.tenant)["jobs_running"] is None
         assert waiting not in [one["job"]["id"] for one in client.admin.stuck_jobs(overdue="60")]
         assert {one["lane"] for one in client.admin.queues()} == office.service.settings.queues.keys()
         assert [one["message_id"] for one in client.admin.dead_letters("default")] == [letter]
