@@ -32,7 +32,7 @@ class StopReason(Enum):
 
     CANCELED = "the job was canceled"
     OUT_OF_TIME = "the attempt ran past its timeout"
-    LEASE_LOST = "another worker holds the job"
+    LEASE_LOST = "it has lost its lease"
     HANDED_BACK = "the worker is being stopped"
 
 
