@@ -21,7 +21,7 @@ from coatcheck.core.priority import Priority
 from coatcheck.core.slots import TURNS, Caps
 from coatcheck_worker.dependencies import Ack, Redeliver
 from tests.aws.worker.worker_harness import Number, WorkerHarness, double
-from tests.transports import ProcessDied, crash_at
+from tests.transports import Fault, FaultyTransport, ProcessDied, crash_at, on, send_after
 
 
 @pytest.fixture(name="one_at_a_time")
@@ -187,3 +187,26 @@ def park(harness: WorkerHarness, job: Job) -> Job:
     parked = harness.transport.send(transitions.park(harness.settings.table, job, caps, now=harness.clock()))
     assert isinstance(parked, Job)
     return parked
+
+
+@pytest.mark.parametrize("caps", [{}, {"jobs_running": 1}])
+def test_a_lease_is_whole_however_long_the_limits_took_to_read(harness: WorkerHarness, caps: dict[str, int]) -> None:
+    harness.limited = True
+    if caps:
+        limit(harness, **caps)
+    leases = []
+
+    def handler(value: Number, context: Context) -> Number:
+        row = harness.row(job)
+        leases.append((row.lease_until or 0) - harness.clock())
+        return double(value, context)
+
+    def dawdle() -> None:
+        harness.clock.ahead += 50 * SECOND
+
+    job = harness.submit()
+    slow = FaultyTransport(harness.transport, Fault(send_after(dawdle), on("GetItem"), times=1))
+    assert harness.run(harness.dependencies(handler, slow), job) == Ack()
+    (lease,) = leases
+    assert lease > harness.settings.lease_ms - 10 * SECOND
+    limit(harness, jobs_running=None)

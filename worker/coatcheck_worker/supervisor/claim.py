@@ -64,11 +64,13 @@ def _claim(dependencies: Dependencies, key: JobKey) -> transitions.TransitionOut
 
 
 def _try_claim(dependencies: Dependencies, key: JobKey, owner: str) -> transitions.TransitionOutcome:
-    transport, settings, now = dependencies.transport, dependencies.settings, dependencies.clock()
-    limits = dependencies.limits.get(transport, settings.table, key.tenant, now=now)
+    transport, settings = dependencies.transport, dependencies.settings
+    limits = dependencies.limits.get(transport, settings.table, key.tenant, now=dependencies.clock())
     if limits.caps_running:
         return claim_or_park(dependencies, key, limits, owner=owner)
-    return transport.send(transitions.claim(settings.table, key, now=now, lease=settings.lease_ms, owner=owner))
+    # the lease begins now: reading the limits may have taken as long as one
+    claim = transitions.claim(settings.table, key, now=dependencies.clock(), lease=settings.lease_ms, owner=owner)
+    return transport.send(claim)
 
 
 def _release_if_due(dependencies: Dependencies, key: JobKey, job: Job | None) -> bool:
