@@ -194,7 +194,7 @@ def test_a_lease_is_whole_however_long_the_limits_took_to_read(harness: WorkerHa
     harness.limited = True
     if caps:
         limit(harness, **caps)
-    leases = []
+    leases: list[int] = []
 
     def handler(value: Number, context: Context) -> Number:
         row = harness.row(job)
