@@ -20,8 +20,9 @@ from tests.simulation.trace_format import describe, subject
 
 T = TypeVar("T")
 
-MOST_CALLS = 6000
-"""Calls after which a schedule is taken to go round in circles."""
+MOST_CALLS = 12_000
+"""Calls after which a schedule is taken to go round in circles. Sweeps and heartbeats of two hours and a half, which
+nine attempts of a long job take, are 6,000."""
 
 
 class World:
