@@ -12,11 +12,13 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from coatcheck.authoring.loading import RESERVED_PREFIX, JobTypeError, load_job_types
 from coatcheck.core.log import configure
 from coatcheck.core.settings import WEBHOOKS, BadSettings, Settings
 from coatcheck_worker import memory
+from coatcheck_worker.health_check import report_healthy
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +29,8 @@ A process that was killed by a signal did start, so it is restarted without this
 """
 MAX_RESTART_DELAY = 30.0
 MIN_UPTIME = 10.0
+REPORT_INTERVAL = 5.0
+"""Seconds between two reports that every process is well."""
 
 
 @dataclass(slots=True)
@@ -40,6 +44,11 @@ class ChildProcess:
     next_start: float = 0.0
     restart_delay: float = RESTART_DELAY
     scratch: tempfile.TemporaryDirectory[str] | None = None
+
+    @property
+    def is_well(self) -> bool:
+        """Whether its process runs, and has for a while: one that cannot start ends sooner."""
+        return self.process is not None and time.monotonic() - self.started >= MIN_UPTIME
 
     def ended(self, status: int) -> None:
         """Record that its process has ended: one that cannot start is not restarted in a tight loop."""
@@ -60,17 +69,19 @@ class ChildProcess:
 
 
 class ProcessKeeper:
-    """Keeps each child process running."""
+    """Keeps each child process running, and touches `health_file` while all of them do."""
 
-    def __init__(self, children: Sequence[ChildProcess], grace: float) -> None:
-        self._children, self._grace = children, grace
+    def __init__(self, children: Sequence[ChildProcess], grace: float, health_file: Path | None = None) -> None:
+        self._children, self._grace, self._health_file = children, grace, health_file
         self._draining = False
+        self._report_at = 0.0
 
     def run(self) -> None:
         """Keep every child running until `drain` is called, then wait for each to end."""
         while not self._draining:
             for child in self._children:
                 self._keep_running(child)
+            self._report()
             time.sleep(0.2)
         self._terminate_all()
         kill_at = time.monotonic() + self._grace + 10
@@ -82,6 +93,12 @@ class ProcessKeeper:
         if self._draining:
             self._terminate_all()
         self._draining = True
+
+    def _report(self) -> None:
+        now = time.monotonic()
+        if now >= self._report_at and all(child.is_well for child in self._children):
+            self._report_at = now + REPORT_INTERVAL
+            report_healthy(self._health_file)
 
     def _terminate_all(self) -> None:
         for child in self._children:
@@ -123,6 +140,9 @@ def main(supervisor: str = "coatcheck_worker.supervisor", deliverer: str = "coat
     parser.add_argument(
         "--memory", type=int, help="MB that a runner may take (default: an equal share of what the machine has)"
     )
+    parser.add_argument(
+        "--health-file", type=Path, metavar="FILE", help="touch this file while all is well, for a health check"
+    )
     options = parser.parse_args()
     try:
         settings = Settings.from_env(os.environ)
@@ -148,7 +168,7 @@ def main(supervisor: str = "coatcheck_worker.supervisor", deliverer: str = "coat
         children.append(ChildProcess(WEBHOOKS, [sys.executable, "-m", deliverer]))
     for line in lines:
         log.info("%s", line)
-    keeper = ProcessKeeper(children, options.grace)
+    keeper = ProcessKeeper(children, options.grace, options.health_file)
     signal.signal(signal.SIGTERM, keeper.drain)
     signal.signal(signal.SIGINT, keeper.drain)
     keeper.run()

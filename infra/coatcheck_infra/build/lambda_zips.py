@@ -18,7 +18,7 @@ from coatcheck_infra.build.owner_code import OwnerCode, owner_code
 from coatcheck_infra.build.programs import BuildError, CommandError, uv
 from coatcheck_infra.build.requirements import zip_requirements
 from coatcheck_infra.build.zip_files import SourceFile
-from coatcheck_infra.build.zip_specs import AWS_SERVICES, EXCLUDED, SERVICE, TRIM, WORKER, Target, ZipSpec
+from coatcheck_infra.build.zip_specs import API_IMAGE, AWS_SERVICES, EXCLUDED, SERVICE, TRIM, WORKER, Target, ZipSpec
 from coatcheck_infra.project.config import Project
 
 BUILD_INPUTS = (
@@ -48,26 +48,32 @@ def build_zips(project: Project, target: Target, out: Path, write_line: Callable
     inputs is not built again. Dependencies are kept in a zip of their own below `out`, so that a change of code costs
     seconds. What is not in uv's cache is downloaded. Raises BuildError.
     """
+    build = start_build(project, target, out, write_line)
+    return Zips(service=build.make(SERVICE), worker=build.make(WORKER), lock=build.lock.name)
+
+
+def start_build(project: Project, target: Target, out: Path, write_line: Callable[[str], None]) -> ZipBuild:
+    """Read what the zips of `project` are made from, as `build_zips` does. Raises BuildError."""
     lock = read_lock(project.root)
     if lock is None:
         lock = lock_project(project)
         write_line(f"made {lock.name}: commit it")
-    code = owner_code(project, local=target.platform is None)
-    build = _Build(project, target, out, lock, code, write_line)
-    return Zips(service=build.make(SERVICE), worker=build.make(WORKER), lock=lock.name)
+    return ZipBuild(project, target, out, lock, owner_code(project, local=target.platform is None), write_line)
 
 
 def lock_project(project: Project, constraints: Sequence[Path] = ()) -> Lock:
     """Make the project's requirements.lock, or bring it up to date. Raises BuildError, also if it has a uv.lock."""
     if (project.root / UV_LOCK).exists():
         raise BuildError(f"the project has a {UV_LOCK}, which the build reads: {REMEDIES[UV_LOCK]}")
-    wanted = {one for spec in (SERVICE, WORKER) for one in zip_requirements(spec, project.pyproject)}
+    wanted = {one for spec in (SERVICE, WORKER, API_IMAGE) for one in zip_requirements(spec, project.pyproject)}
     requires_python = project.pyproject.get("project", {}).get("requires-python", "")
     return make_lock(project.root, sorted(wanted), requires_python, constraints)
 
 
 @dataclass(frozen=True)
-class _Build:
+class ZipBuild:
+    """Makes the zips of a project for one target, below `out`."""
+
     project: Project
     target: Target
     out: Path
@@ -76,6 +82,7 @@ class _Build:
     write_line: Callable[[str], None]
 
     def make(self, spec: ZipSpec) -> Path:
+        """Return the path of the zip, which is made and checked unless it is there. Raises BuildError."""
         dependencies = self._dependencies(spec)
         own = [*(file for package in spec.packages for file in our_files(package)), *self.code.files]
         path = self.out / f"{spec.name}.zip"

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from coatcheck_infra.build.images import build_contexts
 from coatcheck_infra.build.lambda_zips import build_zips, lock_project
 from coatcheck_infra.build.programs import BuildError
-from coatcheck_infra.build.zip_specs import LAMBDA, Target
+from coatcheck_infra.build.zip_specs import IMAGES, LAMBDA, Target
 from coatcheck_infra.project.config import Project, ProjectError, find_project
 from coatcheck_infra.project.project_template import write_template
+
+DOCKER_PLATFORMS = {"arm64": "linux/arm64", "x86_64": "linux/amd64"}
+"""What container tools call the architectures of `[tool.coatcheck.containers]`."""
 
 
 def build(folder: Path, target: Target = LAMBDA) -> int:
@@ -36,6 +41,27 @@ def build(folder: Path, target: Target = LAMBDA) -> int:
     return 0
 
 
+def build_images(folder: Path) -> int:
+    """Write what container images of the project in `folder` are built from, after a check. Says how to build them.
+
+    Returns the exit code.
+    """
+    try:
+        project = find_project(folder)
+        if not _is_sound(project, LAMBDA):
+            return 1
+        target = IMAGES[project.config.containers.architecture]
+        made = build_contexts(project, build_folder(project, target), print)
+    except (BuildError, ProjectError) as error:
+        print(f"coatcheck build: {error}", file=sys.stderr)
+        return 1
+    folders = [os.path.relpath(path) for path in made.folders]
+    print(f"built {', '.join(folders)} ({target}, from {made.lock}); make images of them with")
+    for path in folders:
+        print(f"  docker build --platform {DOCKER_PLATFORMS[target.machine]} --tag NAME {path}")
+    return 0
+
+
 def make_lock(folder: Path, constraints: Sequence[Path] = ()) -> int:
     """Bring requirements.lock of the project in `folder` up to date. Returns the exit code."""
     try:
@@ -48,7 +74,7 @@ def make_lock(folder: Path, constraints: Sequence[Path] = ()) -> int:
 
 
 def build_folder(project: Project, target: Target) -> Path:
-    """Return where the zips of `target` are made: `build/lambda` below the project's root."""
+    """Return where what is for `target` is made, as `build/lambda` below the project's root."""
     return project.root / "build" / target.name
 
 

@@ -18,10 +18,10 @@ from coatcheck_infra.project.api_imports import CLIENT_REQUIREMENTS
 def zip_requirements(spec: ZipSpec, pyproject: Mapping[str, Any]) -> list[str]:
     """Return what the zip needs of other makers, sorted: without versions beyond what those who need it ask for.
 
-    That is what our own distributions in it require, and what the project says: `[project] dependencies`, and
-    the dependency groups of the zip. Raises BuildError where the pyproject cannot be read so.
+    That is what our own distributions in it require, what the zip needs besides, and what the project says: `[project]
+    dependencies`, and the dependency groups of the zip. Raises BuildError where the pyproject cannot be read so.
     """
-    wanted = {str(one) for one in _required_by_ours(spec)}
+    wanted = {*spec.requirements, *(str(one) for one in _required_by_ours(spec))}
     wanted |= {str(one) for one in _required_by_project(spec, pyproject) if not _is_ours(one)}
     return sorted(wanted)
 

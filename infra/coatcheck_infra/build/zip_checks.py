@@ -20,11 +20,8 @@ from coatcheck_infra.build.programs import BuildError, CommandError, run
 from coatcheck_infra.build.zip_specs import Target, ZipSpec
 from coatcheck_infra.project.config import Project
 
-UNPACKED_LIMIT = 250 * 1024 * 1024
-"""Bytes of unpacked code that Lambda allows a function."""
-
-AARCH64 = 183
-"""64-bit ARM, as in the header of an ELF file (e_machine)."""
+ELF_MACHINES = {"arm64": (183, "64-bit ARM"), "x86_64": (62, "x86-64")}
+"""What the header of an ELF file says (e_machine), and the name that a person knows, by the machine of a target."""
 
 UNCHECKED_HASH = (1).to_bytes(4, "little")
 """The flags of a .pyc that is trusted without a check of its source (PEP 552)."""
@@ -98,29 +95,31 @@ def find_faults(path: Path, spec: ZipSpec, target: Target, code: OwnerCode, *, l
         if target.platform is None:
             return [*missing]
         return [
-            *_too_large(archive),
+            *_too_large(archive, target),
             *_wrong_libraries(archive, target),
             *_wrong_bytecode(archive, target),
             *missing,
         ]
 
 
-def _too_large(archive: ZipFile) -> Iterator[str]:
+def _too_large(archive: ZipFile, target: Target) -> Iterator[str]:
+    limit = target.unpacked_limit
     sizes: Counter[str] = Counter()
     for info in archive.infolist():
         sizes[info.filename.partition("/")[0]] += info.file_size
-    if sizes.total() > UNPACKED_LIMIT:
+    if limit is not None and sizes.total() > limit:
         largest = ", ".join(f"{name} {size / 1e6:.0f} MB" for name, size in sizes.most_common(3))
-        yield f"unpacks to {sizes.total():,} bytes; Lambda allows {UNPACKED_LIMIT:,}. The largest: {largest}"
+        yield f"unpacks to {sizes.total():,} bytes; Lambda allows {limit:,}. The largest: {largest}"
 
 
 def _wrong_libraries(archive: ZipFile, target: Target) -> Iterator[str]:
+    number, known_as = ELF_MACHINES[target.machine]
     for name in archive.namelist():
         if ".so" in PurePosixPath(name).suffixes:
             with archive.open(name) as library:
                 header = library.read(20)
-            if header[:4] != b"\x7fELF" or int.from_bytes(header[18:20], "little") != AARCH64:
-                yield f"{name}: not a library for 64-bit ARM"
+            if header[:4] != b"\x7fELF" or int.from_bytes(header[18:20], "little") != number:
+                yield f"{name}: not a library for {known_as}"
             elif ".cpython-" in name and f".{_tag(target)}-" not in name:
                 yield f"{name}: not for Python {target.python}"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -12,7 +12,8 @@ class Target:
     """The platform that a zip runs on.
 
     `python` is a version such as "3.13"; `platform` is uv's name of the platform, or None for this machine; `machine`
-    is what its owner calls it; `magic` is the first bytes of a .pyc of that Python.
+    is what its owner calls it; `magic` is the first bytes of a .pyc of that Python; `unpacked_limit` is the most bytes
+    that it takes when unpacked, if there is a limit.
     """
 
     name: str
@@ -20,6 +21,7 @@ class Target:
     platform: str | None
     machine: str
     magic: bytes
+    unpacked_limit: int | None = None
 
     def __str__(self) -> str:
         return f"python{self.python}, {self.machine}"
@@ -32,6 +34,7 @@ LAMBDA = Target(
     platform="aarch64-manylinux_2_34",
     machine="arm64",
     magic=(3571).to_bytes(2, "little") + b"\r\n",
+    unpacked_limit=250 * 1024 * 1024,
 )
 LOCAL = Target(
     "local",
@@ -42,14 +45,21 @@ LOCAL = Target(
 )
 TARGETS = {target.name: target for target in (LAMBDA, LOCAL)}
 
+IMAGES = {
+    machine: replace(LAMBDA, name="image", platform=f"{uv_name}-manylinux_2_34", machine=machine, unpacked_limit=None)
+    for machine, uv_name in (("arm64", "aarch64"), ("x86_64", "x86_64"))
+}
+"""The targets of container images, by the architecture that `[tool.coatcheck.containers]` names."""
+
 
 @dataclass(frozen=True)
 class ZipSpec:
     """One zip.
 
     `packages` are our own packages in it, each installed by the distribution of that name; `groups` the owner's
-    dependency groups, besides `[project] dependencies`; `handlers` what Lambda calls. Functions of the project's job
-    types are called by the zip that `runs_jobs`.
+    dependency groups, besides `[project] dependencies`; `handlers` what is called in it, by Lambda or by the container.
+    Functions of the project's job types are called by the zip that `runs_jobs`. `requirements` is what it needs
+    besides.
     """
 
     name: str
@@ -57,6 +67,7 @@ class ZipSpec:
     groups: tuple[str, ...]
     handlers: tuple[str, ...]
     runs_jobs: bool
+    requirements: tuple[str, ...] = ()
 
 
 SERVICE = ZipSpec(
@@ -82,6 +93,29 @@ WORKER = ZipSpec(
         "coatcheck_worker.aws_lambda.sweep",
     ),
     runs_jobs=True,
+)
+
+API_IMAGE = replace(
+    SERVICE,
+    name="api",
+    handlers=(
+        "coatcheck_service.__main__.main",
+        "coatcheck_service.main.app",
+        "coatcheck_service.health_check.main",
+    ),
+    requirements=("uvicorn>=0.38",),
+)
+WORKER_IMAGE = replace(
+    WORKER,
+    handlers=(
+        "coatcheck_worker.__main__.main",
+        "coatcheck_worker.supervisor.__main__.main",
+        "coatcheck_worker.runner.__main__.main",
+        "coatcheck_worker.runner.forkserver.main",
+        "coatcheck_worker.webhooks.__main__.main",
+        "coatcheck_worker.sweep.__main__.main",
+        "coatcheck_worker.health_check.main",
+    ),
 )
 
 OUR_DISTRIBUTIONS = frozenset({"coatcheck", "coatcheck-service", "coatcheck-worker", "coatcheck-infra"})

@@ -23,10 +23,12 @@ DEFAULT_LANE = "default"
 MODULE = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$"
 LANE = r"^[a-z][a-z0-9]*(-[a-z][a-z0-9]*)*$"
 VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
+BASE_IMAGE = r"^[a-z0-9][A-Za-z0-9._/:-]*@sha256:[0-9a-f]{64}$"
 FORMS = {
     MODULE: "the name of a module, as jobs.words",
     LANE: "lower-case letters and digits, with hyphens between words that begin with a letter, as big-images",
     VARIABLE: "the name of a variable, as PAYMENTS_KEY",
+    BASE_IMAGE: "an image with Python 3.13 and its digest, as python:3.13-slim-trixie@sha256:… (docs/containers.md)",
 }
 """What a name of each form is, for messages."""
 
@@ -94,6 +96,15 @@ class DeployConfig(_Table):
     )
 
 
+class ContainersConfig(_Table):
+    """The container images of the project."""
+
+    base: str | None = Field(
+        default=None, pattern=BASE_IMAGE, description="the image that they are made on, with its digest"
+    )
+    architecture: Literal["arm64", "x86_64"] = Field(default="arm64", description="the machine that they run on")
+
+
 class LocalConfig(_Table):
     """What `coatcheck up` does besides."""
 
@@ -112,6 +123,9 @@ class ProjectConfig(_Table):
     handlers: HandlersConfig = Field(default_factory=HandlersConfig, description="what handlers get on AWS")
     api: ApiConfig = Field(default_factory=ApiConfig, description="which credentials are checked in front of the API")
     deploy: DeployConfig = Field(default_factory=DeployConfig, description="where the project is deployed")
+    containers: ContainersConfig = Field(
+        default_factory=ContainersConfig, description="the container images, for what does not run in Lambda"
+    )
     local: LocalConfig = Field(default_factory=LocalConfig, description="what `coatcheck up` does besides")
 
     @field_validator("lanes", mode="after")

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core.aws.call import AwsError
@@ -20,6 +21,7 @@ from coatcheck.core.settings import BadSettings, Settings
 from coatcheck.core.shards import MAX_SHARDS
 from coatcheck_worker.aws import connect
 from coatcheck_worker.dependencies import Dependencies, threaded_map
+from coatcheck_worker.health_check import report_healthy
 from coatcheck_worker.sweep import SWEEP_THREADS, ShardAssignment, shards_of, sweep
 
 log = logging.getLogger(__name__)
@@ -31,6 +33,9 @@ def main(make_transport: Callable[[], Transport] = connect) -> None:
     parser.add_argument("--every", type=float, default=60.0, help="seconds between two sweeps")
     parser.add_argument(
         "--share", type=_assignment_argument, default=(0, 1), metavar="N/M", help="be the Nth of M sweepers"
+    )
+    parser.add_argument(
+        "--health-file", type=Path, metavar="FILE", help="touch this file after each sweep, for a health check"
     )
     options = parser.parse_args()
     if options.every <= 0:
@@ -54,12 +59,13 @@ def main(make_transport: Callable[[], Transport] = connect) -> None:
         shards = shards_of(settings, now - full_sweep_at)
         if shards == MAX_SHARDS:
             full_sweep_at = now
-        _sweep(
-            dependencies, ShardAssignment.part(index, parts, shards), until=now + milliseconds(max(options.every, 10))
-        )
+        assignment, until = ShardAssignment.part(index, parts, shards), now + milliseconds(max(options.every, 10))
+        if _sweep(dependencies, assignment, until=until):
+            report_healthy(options.health_file)
 
 
-def _sweep(dependencies: Dependencies, assignment: ShardAssignment, *, until: int) -> None:
+def _sweep(dependencies: Dependencies, assignment: ShardAssignment, *, until: int) -> bool:
+    """Sweep once. Returns whether the sweep came to its end."""
     try:
         sweep(dependencies, until=until, assignment=assignment)
     except AwsError as error:
@@ -67,6 +73,9 @@ def _sweep(dependencies: Dependencies, assignment: ShardAssignment, *, until: in
     except Exception:
         # every promise depends on this loop: whatever one sweep fails on, the next one runs
         log.exception("the sweep failed")
+    else:
+        return True
+    return False
 
 
 def _assignment_argument(text: str) -> tuple[int, int]:

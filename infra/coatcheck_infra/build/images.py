@@ -1,0 +1,132 @@
+"""Writes what container images of a project are built from: a folder with a Dockerfile for the API, one for the worker.
+
+The folders hold all that an image has beside its base, installed and compiled as for Lambda's zips. So a Dockerfile
+copies and runs nothing: building needs no network, no pip, and no machine of the image's architecture (docs/adr/0151).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from zipfile import ZipFile
+
+from coatcheck_infra.build.lambda_zips import start_build
+from coatcheck_infra.build.programs import BuildError
+from coatcheck_infra.build.zip_specs import API_IMAGE, IMAGES, WORKER_IMAGE, ZipSpec
+from coatcheck_infra.project.config import Project
+
+APP = "app"
+"""The folder of a context that becomes /app of the image."""
+
+USER = "65532:65532"
+"""Who runs in the image, by number: nobody who is in the base. The files of the image belong to root."""
+
+API_PORT = 8000
+HEALTH_FILE = "/tmp/coatcheck-health"  # noqa: S108 - a path in the image, whose /tmp belongs to one process
+
+EPOCH = 315532800
+"""Seconds: 1980-01-01, as in the zips. The same files make the same layer."""
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image: what is in it, what it runs, with which arguments unless others are given, and its health check."""
+
+    spec: ZipSpec
+    entrypoint: Sequence[str]
+    arguments: Sequence[str]
+    health_check: Sequence[str]
+    port: int | None = None
+
+    @property
+    def name(self) -> str:
+        """`api` or `worker`."""
+        return self.spec.name
+
+
+API = Image(
+    API_IMAGE,
+    entrypoint=("python", "-m", "coatcheck_service"),
+    arguments=("--host", "0.0.0.0", "--port", str(API_PORT)),  # noqa: S104 - a container has a network of its own
+    health_check=("python", "-m", "coatcheck_service.health_check", "--port", str(API_PORT)),
+    port=API_PORT,
+)
+WORKER = Image(
+    WORKER_IMAGE,
+    entrypoint=("python", "-m", "coatcheck_worker", "--health-file", HEALTH_FILE),
+    arguments=(),
+    health_check=("python", "-m", "coatcheck_worker.health_check", HEALTH_FILE),
+)
+
+
+@dataclass(frozen=True)
+class Contexts:
+    """The folders to build images from, and the name of the lock that they are made from."""
+
+    folders: Sequence[Path]
+    lock: str
+
+
+def build_contexts(project: Project, out: Path, write_line: Callable[[str], None]) -> Contexts:
+    """Write the folders `api` and `worker` below `out`, from the project's lock, as `build_zips` makes zips.
+
+    Raises BuildError, also if the project names no base image.
+    """
+    config = project.config.containers
+    if config.base is None:
+        raise BuildError(
+            "tool.coatcheck.containers.base is missing: name the image that yours are made on, with its digest, as "
+            "python:3.13-slim-trixie@sha256:… (docs/containers.md says how to find it)"
+        )
+    build = start_build(project, IMAGES[config.architecture], out, write_line)
+    folders = []
+    for image in (API, WORKER):
+        archive = build.make(image.spec)
+        text = dockerfile(image, config.base, project.config.jobs)
+        folders.append(write_context(archive, text, out / image.name))
+    return Contexts(folders, build.lock.name)
+
+
+def dockerfile(image: Image, base: str, job_modules: Sequence[str]) -> str:
+    """Return the Dockerfile of an image on `base`, which the build argument BASE replaces."""
+    expose = [f"EXPOSE {image.port}"] if image.port else []
+    lines = [
+        f"ARG BASE={base}",
+        "FROM ${BASE}",
+        f"COPY {APP} /{APP}",
+        f"WORKDIR /{APP}",
+        f"ENV PYTHONPATH=/{APP} PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1",
+        f"ENV COATCHECK_LOG=json COATCHECK_JOBS={','.join(job_modules)}",
+        # where a container's own files are read-only, this one folder is not
+        "VOLUME /tmp",
+        f"USER {USER}",
+        *expose,
+        "STOPSIGNAL SIGTERM",
+        f"HEALTHCHECK --interval=15s --timeout=5s --start-period=60s --retries=3 CMD {_words(image.health_check)}",
+        f"ENTRYPOINT {_words(image.entrypoint)}",
+        f"CMD {_words(image.arguments)}",
+    ]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def write_context(archive: Path, text: str, folder: Path) -> Path:
+    """Write a Dockerfile and the unpacked archive to `folder`, which appears whole or not at all. Returns it."""
+    making = folder.with_name(f".making-{folder.name}")
+    shutil.rmtree(making, ignore_errors=True)
+    with ZipFile(archive) as opened:
+        opened.extractall(making / APP)
+    for path in (making / APP).rglob("*"):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+        os.utime(path, (EPOCH, EPOCH))
+    (making / "Dockerfile").write_text(text)
+    shutil.rmtree(folder, ignore_errors=True)
+    making.rename(folder)
+    return folder
+
+
+def _words(words: Sequence[str]) -> str:
+    return json.dumps([*words])
