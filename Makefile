@@ -92,6 +92,9 @@ permissions: setup ## Take one IAM statement after the other from `up --whole`: 
 scan: setup ## Run checkov on the template, bandit on the code, and pip-audit on the locks (which needs the network).
 	@$(BIN)/python -m tests.hostile.scanners
 
+container: setup ## Build the example's images, and run them in a Debian root without a network (needs root, mmdebstrap).
+	@$(BIN)/python -m tests.container.run
+
 SIZE ?= 5G
 
 large: setup ## A result and an upload of SIZE (5G) through real processes; the emulator takes three times as much memory.
@@ -109,4 +112,4 @@ lock: ## Resolve requirements/*.in, those of the tools, and the example's again.
 wheels: setup ## Build the four wheels into dist.
 	@for folder in . service worker infra; do $(BIN)/uv build --wheel --no-build-isolation --quiet --out-dir dist $$folder || exit 1; done
 
-.PHONY: wheels help setup run test check build routes validate deploy simulate model mutants kill load hostile hostile-events permissions scan large lock
+.PHONY: wheels help setup run test check build routes validate deploy simulate model mutants kill load hostile hostile-events permissions scan container large lock

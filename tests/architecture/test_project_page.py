@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from coatcheck_infra.project.config import (
     ApiConfig,
+    ContainersConfig,
     DeployConfig,
     HandlersConfig,
     Lane,
@@ -31,6 +32,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "[tool.coatcheck.handlers]": HandlersConfig,
     "[tool.coatcheck.api]": ApiConfig,
     "[tool.coatcheck.deploy]": DeployConfig,
+    "[tool.coatcheck.containers]": ContainersConfig,
     "[tool.coatcheck.local]": LocalConfig,
 }
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -155,3 +157,13 @@ def test_the_host_of_a_request_is_in_no_answer_where_the_public_url_is_known() -
                 lines = (b"host: evil.example", b"x-forwarded-host: evil.example", b"connection: close")
                 connection.sendall(b"GET " + path + b" HTTP/1.1\r\n" + b"\r\n".join(lines) + b"\r\n\r\n")
                 assert b"evil.example" not in answer(connection)
+
+
+def test_a_health_check_tells_whether_the_api_answers() -> None:
+    check = [sys.executable, "-m", "coatcheck_service.health_check", "--port"]
+    with served() as (_, port):
+        assert subprocess.run([*check, str(port)], check=False).returncode == 0
+    done = subprocess.run([*check, str(port)], check=False, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"port {port} does not answer: ")
+    assert done.stderr.count("\n") == 1

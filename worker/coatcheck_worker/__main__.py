@@ -58,11 +58,13 @@ class ChildProcess:
             RESTART_DELAY if killed or uptime >= MIN_UPTIME else min(2 * self.restart_delay, MAX_RESTART_DELAY)
         )
         self.next_start = self.started + self.restart_delay
-        self.process = None
-        self.remove_scratch()
+        self.clear_away()
 
-    def remove_scratch(self) -> None:
-        """Remove the files of its last process, which did not remove them itself if it was killed."""
+    def clear_away(self) -> None:
+        """Remove what is left of its last process: its files, which it did not remove itself if it was killed."""
+        if self.process is not None and self.process.stdin is not None:
+            self.process.stdin.close()
+        self.process = None
         if self.scratch is not None:
             self.scratch.cleanup()
             self.scratch = None
@@ -124,7 +126,7 @@ class ProcessKeeper:
         except subprocess.TimeoutExpired:
             child.process.kill()
             child.process.wait()
-        child.remove_scratch()
+        child.clear_away()
 
 
 def main(supervisor: str = "coatcheck_worker.supervisor", deliverer: str = "coatcheck_worker.webhooks") -> None:

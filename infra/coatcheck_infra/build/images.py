@@ -99,7 +99,8 @@ def dockerfile(image: Image, base: str, job_modules: Sequence[str]) -> str:
         "FROM ${BASE}",
         f"COPY {APP} /{APP}",
         f"WORKDIR /{APP}",
-        f"ENV PYTHONPATH=/{APP} PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1",
+        # a home that nobody writes to: what a handler left there would configure the worker's AWS SDK
+        f"ENV HOME=/{APP} PYTHONPATH=/{APP} PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1",
         f"ENV COATCHECK_LOG=json COATCHECK_JOBS={','.join(job_modules)}",
         # where a container's own files are read-only, this one folder is not
         "VOLUME /tmp",

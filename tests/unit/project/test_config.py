@@ -75,7 +75,10 @@ tenants = ["acme"]
             '[tool.coatcheck]\njobs = ["jobs/words.py"]\n',
             "tool.coatcheck.jobs.0: must be the name of a module, as jobs.words",
         ),
-        (f"{SMALL}colour = 1\n", "unknown key `colour`; the keys are jobs, lanes, handlers, api, deploy, local"),
+        (
+            f"{SMALL}colour = 1\n",
+            "unknown key `colour`; the keys are jobs, lanes, handlers, api, deploy, containers, local",
+        ),
         (f"{SMALL}[tool.coatcheck.lanes]\nSlow_1 = {{}}", "tool.coatcheck.lanes.Slow_1: must be lower-case letters"),
         (f"{SMALL}lane = 1\n", "tool.coatcheck: unknown key `lane`; did you mean `lanes`?"),
         (f"{SMALL}[tool.coatcheck.lanes]\nheavy = {{ memmory = 1 }}", "unknown key `memmory`; did you mean `memory`?"),
