@@ -19,6 +19,7 @@ from coatcheck.core.log import configure
 from coatcheck.core.settings import WEBHOOKS, BadSettings, Settings
 from coatcheck_worker import memory
 from coatcheck_worker.health_check import report_healthy
+from coatcheck_worker.process_isolation import hide_memory
 
 log = logging.getLogger(__name__)
 
@@ -151,6 +152,7 @@ def main(supervisor: str = "coatcheck_worker.supervisor", deliverer: str = "coat
     except BadSettings as error:
         sys.exit(str(error))
     configure(settings.log)
+    hide_memory()
     lanes = options.lane or sorted(settings.queues)
     if unknown := [lane for lane in lanes if lane not in settings.queues]:
         parser.error(f"no lane {', '.join(unknown)}; COATCHECK_QUEUES has: {', '.join(sorted(settings.queues))}")

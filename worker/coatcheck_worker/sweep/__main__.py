@@ -22,6 +22,7 @@ from coatcheck.core.shards import MAX_SHARDS
 from coatcheck_worker.aws import connect
 from coatcheck_worker.dependencies import Dependencies, threaded_map
 from coatcheck_worker.health_check import report_healthy
+from coatcheck_worker.process_isolation import hide_memory
 from coatcheck_worker.sweep import SWEEP_THREADS, ShardAssignment, shards_of, sweep
 
 log = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ def main(make_transport: Callable[[], Transport] = connect) -> None:
     except BadSettings as error:
         sys.exit(str(error))
     configure(settings.log)
+    hide_memory()
     parallel_map = threaded_map(SWEEP_THREADS)
     dependencies = Dependencies(
         make_transport(), settings, clock=system_clock, roll=random.random, parallel_map=parallel_map

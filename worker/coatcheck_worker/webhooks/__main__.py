@@ -18,6 +18,7 @@ from coatcheck.core.log import configure, log_context
 from coatcheck.core.settings import WEBHOOKS, BadSettings, Settings
 from coatcheck_worker.aws import connect
 from coatcheck_worker.dependencies import Dependencies
+from coatcheck_worker.process_isolation import hide_memory
 from coatcheck_worker.process_signals import drain_on_signals
 from coatcheck_worker.webhooks.delivery_context import DeliveryContext
 from coatcheck_worker.webhooks.fair_pool import ConcurrencyLimits, FairPool
@@ -129,6 +130,7 @@ def main(make_transport: Callable[[], Transport] = connect) -> None:
     except BadSettings as error:
         sys.exit(str(error))
     configure(settings.log)
+    hide_memory()
     dependencies = Dependencies(make_transport(), settings, clock=system_clock, roll=random.random)
     deliverer = Deliverer(DeliveryContext.of(dependencies, os.environ), options.threads)
     drain_on_signals(deliverer.drain)
