@@ -48,7 +48,7 @@ class Settings(BaseModel):
     )
     webhook_refused: str = Field(
         default="",
-        pattern=r"^([A-Za-z0-9.-]+(,[A-Za-z0-9.-]+)*)?$",
+        pattern=r"^[A-Za-z0-9.,-]*$",
         description="hosts that no webhook may go to besides that of the public URL, with commas between them",
     )
     api_keys: Json[dict[Sha256Hex, Tenant]] = Field(
@@ -59,6 +59,11 @@ class Settings(BaseModel):
     )
     public_url: str = Field(
         default="", pattern=r"^(https?://.*[^/])?$", description="what clients reach the API by, without /v1"
+    )
+    cors_origins: str = Field(
+        default="",
+        pattern=r"^(\*|https?://[A-Za-z0-9.:\[\]-]+(,https?://[A-Za-z0-9.:\[\]-]+)*)?$",
+        description="origins whose pages may call the API, with commas between them; * for all, empty for none",
     )
     default_retention: int = Field(default=7 * 86_400, ge=60, description="seconds a job is kept if it does not say")
     max_retention: int = Field(default=30 * 86_400, ge=60, description="the most seconds a job may ask to be kept")
@@ -111,6 +116,11 @@ class Settings(BaseModel):
         if not self.jobs:
             raise BadSettings(f"settings: {PREFIX}JOBS: name the modules with the job types, as jobs.words,jobs.images")
         return self.jobs.split(",")
+
+    @property
+    def browser_origins(self) -> list[str]:
+        """The origins whose pages may call the API."""
+        return [origin for origin in self.cors_origins.split(",") if origin]
 
     @property
     def refused_hosts(self) -> list[str]:

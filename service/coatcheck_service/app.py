@@ -15,6 +15,7 @@ from coatcheck.core.clock import system_clock
 from coatcheck.core.settings import WEBHOOKS, BadSettings, Settings
 from coatcheck_service.dependencies import Dependencies
 from coatcheck_service.front_door import FrontDoor
+from coatcheck_service.http.cors import cors_for
 from coatcheck_service.http.middleware import RequestMiddleware
 from coatcheck_service.http.openapi import document_problems
 from coatcheck_service.http.problems import add_problem_handlers
@@ -113,7 +114,7 @@ def build_app(
         app.include_router(router)
     app.state.routes = [route for router in routers for route in router.routes]
     add_problem_handlers(app)
-    app.add_middleware(RequestMiddleware, entropy=entropy)
+    app.add_middleware(RequestMiddleware, entropy=entropy, cors=cors_for(settings.browser_origins))
     return app
 
 

@@ -1,16 +1,18 @@
-"""Makes the handler of a Lambda function behind API Gateway or a function URL, for the routes that it serves."""
+"""Makes the handler of a Lambda function behind any of its front doors, for the routes that it serves."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter
 from mangum import Mangum
-from mangum.types import ASGI
+from mangum.handlers import ALB
+from mangum.types import ASGI, LambdaConfig, LambdaContext, LambdaEvent
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from coatcheck.authoring.loading import load_job_types
@@ -18,7 +20,7 @@ from coatcheck.core.log import configure
 from coatcheck.core.settings import Settings
 from coatcheck_service.app import build_app
 from coatcheck_service.aws import connect
-from coatcheck_service.front_door import LAMBDA
+from coatcheck_service.front_door import FRONT_DOOR, LAMBDA, client_address, front_door_of
 from coatcheck_service.gc_freeze import freeze_heap
 
 NO_TEXT_MIME_TYPES = ["\n"]
@@ -26,23 +28,56 @@ NO_TEXT_MIME_TYPES = ["\n"]
 type contains this one, so everything is sent in base64, and `FrontDoor` can compute how long it gets."""
 
 
-def with_root_path(app: ASGIApp, public_url: str) -> ASGI:
-    """Give `app` the `root_path` that clients see: that of `public_url`, else API Gateway's stage or base path.
+_HOST = re.compile(r"[A-Za-z0-9._-]+(:[0-9]{1,5})?")
 
-    The scheme is https: neither front door has another, and `X-Forwarded-Proto` may be a client's word.
+NO_HOST = "unknown.invalid"
+"""In place of a Host that is none."""
+
+
+class LoadBalancer(ALB):
+    """Mangum's handler, for the Host of any client: others than a load balancer take their own names alone."""
+
+    def __init__(self, event: LambdaEvent, context: LambdaContext, config: LambdaConfig) -> None:
+        super().__init__({**event, **_with_plain_host(event)}, context, config)
+
+
+def _with_plain_host(event: LambdaEvent) -> Mapping[str, Any]:
+    """Return the headers of `event`, by the member that holds them, with a Host that can be read."""
+    if "multiValueHeaders" in event:
+        hosts: Sequence[str] = event["multiValueHeaders"].get("host", [])
+        if len(hosts) == 1 and _HOST.fullmatch(hosts[0]):
+            return {}
+        return {"multiValueHeaders": {**event["multiValueHeaders"], "host": [NO_HOST]}}
+    if _HOST.fullmatch(event["headers"].get("host", "")):
+        return {}
+    return {"headers": {**event["headers"], "host": NO_HOST}}
+
+
+def with_front_door(app: ASGIApp, public_url: str) -> ASGI:
+    """Give `app` the front door of each event, and the `root_path` that clients see.
+
+    That is the path of `public_url`, else API Gateway's stage or base path. The scheme is https: no front door has
+    another, and `X-Forwarded-Proto` may be a client's word.
     """
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-        prefix, own_path = split_path(scope["aws.event"], scope["path"])
+        event = scope["aws.event"]
+        prefix, own_path = split_path(event, scope["path"])
         root = urlsplit(public_url).path if public_url else prefix
-        client_send = without_body(send) if scope["method"] == "HEAD" else send
-        await app({**scope, "scheme": "https", "root_path": root, "path": root + own_path}, receive, client_send)
+        seen = {
+            FRONT_DOOR: front_door_of(event),
+            "client": (client_address(event) or "", 0),
+            "scheme": "https",
+            "root_path": root,
+            "path": root + own_path,
+        }
+        await app({**scope, **seen}, receive, without_body(send) if scope["method"] == "HEAD" else send)
 
     return serve
 
 
 def split_path(event: Mapping[str, Any], path: str) -> tuple[str, str]:
-    """Return what comes before our own part of a path, and that part. A function URL has nothing before it."""
+    """Return what comes before our own part of a path, and that part. Only API Gateway has something before it."""
     if "resource" not in event:
         return "", path
     # the resource has as many segments as the part of the path that is ours
@@ -53,7 +88,7 @@ def split_path(event: Mapping[str, Any], path: str) -> tuple[str, str]:
 
 
 def without_body(send: Send) -> Send:
-    """Wrap `send` for HEAD: servers leave the body out, and behind API Gateway there is no server."""
+    """Wrap `send` for HEAD: servers leave the body out, and in Lambda there is no server."""
 
     async def send_without_body(message: Message) -> None:
         await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
@@ -73,4 +108,14 @@ def make_handler(routers: Sequence[APIRouter]) -> Mangum:
         loop.run_until_complete(transport.open())
     app = build_app(routers, settings, load_job_types(settings.job_modules), transport, LAMBDA)
     freeze_heap()
-    return Mangum(with_root_path(app, settings.public_url), lifespan="off", text_mime_types=NO_TEXT_MIME_TYPES)
+    return make_mangum(app, settings.public_url)
+
+
+def make_mangum(app: ASGIApp, public_url: str) -> Mangum:
+    """Make what gives `app` the requests in events, and answers as the door of each wants it."""
+    return Mangum(
+        with_front_door(app, public_url),
+        lifespan="off",
+        custom_handlers=[LoadBalancer],
+        text_mime_types=NO_TEXT_MIME_TYPES,
+    )

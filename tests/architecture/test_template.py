@@ -35,6 +35,7 @@ NOT_FOR_ALL: dict[str, set[str]] = {
     # of versions before keys were in the table; containers may still have it
     "COATCHECK_API_KEYS": set(),
     "COATCHECK_AUTHORIZER": {"ApiFunction"},
+    "COATCHECK_CORS_ORIGINS": {"ApiFunction", "AdminFunction"},
     "COATCHECK_PUBLIC_URL": {"ApiFunction", "AdminFunction", "Deliverer"},
     "COATCHECK_UPLOAD_GB_PER_DAY": {"ApiFunction"},
     "COATCHECK_MAX_JSON_BYTES": {"ApiFunction"},
@@ -64,6 +65,8 @@ layers = ["arn:aws:lambda:eu-central-1:123456789012:layer:fonts:3"]
 vpc = { subnets = ["subnet-0a1b2c3d"], security-groups = ["sg-0a1b2c3d"] }
 
 [tool.coatcheck.api]
+front-door = "rest+function-url"
+cors-origins = ["https://app.example.com", "https://admin.example.com"]
 iam = "submit"
 """
 
@@ -418,8 +421,10 @@ def test_cfn_lint_finds_nothing_in_what_a_project_adds(tmp_path: Path) -> None:
         '[{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:${AWS::Partition}:s3:::models/*"}]'
     )
     (tmp_path / "pyproject.toml").write_text(EVERYTHING)
-    file = tmp_path / "translated.json"
-    file.write_text(json.dumps(translate_template(template=project_template(find_project(tmp_path)))))
+    templates = [project_template(find_project(tmp_path)), with_api(**{"front-door": "alb"})]
+    files = [tmp_path / f"{number}.json" for number in range(len(templates))]
+    for file, template in zip(files, templates, strict=True):
+        file.write_text(json.dumps(translate_template(template=template)))
     command = (Path(sys.executable).with_name("cfn-lint"), "--regions", "eu-central-1", "--ignore-checks", "E2530")
-    linted = subprocess.run([*command, "--", file], capture_output=True, text=True, check=False, timeout=240)
+    linted = subprocess.run([*command, "--", *files], capture_output=True, text=True, check=False, timeout=240)
     assert (linted.returncode, linted.stdout, linted.stderr) == (0, "", "")

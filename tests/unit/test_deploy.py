@@ -19,7 +19,8 @@ from coatcheck_infra.ops.deploy.destroy_project import Doomed, ask
 from coatcheck_infra.ops.deploy.lanes import project_parameters
 from coatcheck_infra.ops.deploy.plan import Change, DeployRefused, LiveStack, make_plan, parse_parameters, warnings
 from coatcheck_infra.ops.deploy.target import StackTarget, project_of, target_of
-from coatcheck_infra.project.config import ProjectConfig
+from coatcheck_infra.project.config import ApiConfig, ProjectConfig
+from coatcheck_infra.project.template_api import render_api
 from coatcheck_infra.project.template_lanes import render_lanes
 from coatcheck_infra.template import read_template
 
@@ -177,9 +178,52 @@ def test_what_the_project_says_is_asked_for_and_options_go_before_it() -> None:
         "DefaultLaneConcurrency": "5",
         "GpuLargeLaneMemory": "4096",
         "DefaultRetentionDays": "14",
+        "FrontDoor": "rest",
     }
     request = Request(Path("t"), DECLARED, project, {"DefaultLaneConcurrency": "9"})
     assert request.values == {**project, "DefaultLaneConcurrency": "9"}
+
+
+BALANCED = {
+    "PublicUrl": "https://jobs.example.com",
+    "LoadBalancerSubnets": "subnet-0a1b2c3d,subnet-1a1b2c3d",
+    "LoadBalancerSecurityGroups": "sg-0a1b2c3d",
+    "LoadBalancerCertificate": "arn:aws:acm:eu-west-1:123456789012:certificate/1",
+}
+
+
+def declared_with(front_door: str) -> dict[str, Any]:
+    api = ApiConfig.model_validate({"front-door": front_door})
+    declared: dict[str, Any] = render_api(read_template(), api)["Parameters"]
+    return declared
+
+
+@pytest.mark.parametrize("missing", BALANCED)
+def test_a_load_balancer_without_what_it_needs_is_refused(missing: str) -> None:
+    given = {name: value for name, value in BALANCED.items() if name != missing}
+    with pytest.raises(DeployRefused, match=f"FrontDoor=rest.alb needs {missing} too"):
+        make_plan(declared_with("rest+alb"), None, given)
+    assert make_plan(declared_with("rest+alb"), None, BALANCED).values["FrontDoor"] == "rest+alb"
+
+
+def test_the_doors_are_the_projects_to_choose() -> None:
+    with pytest.raises(DeployRefused, match=r"FrontDoor=alb: set front-door in \[tool.coatcheck.api\]"):
+        make_plan(DECLARED, None, {"FrontDoor": "alb"})
+
+
+def test_a_deploy_warns_of_a_door_that_goes_and_of_limits_that_another_does_not_have() -> None:
+    only = make_plan(declared_with("function-url"), live(), {"FrontDoor": "function-url"})
+    assert Change("FrontDoor", "rest", "function-url") in only.changes
+    assert [one.split(":")[0] for one in warnings(only)] == [
+        "The front door rest is removed",
+        "RequestsPerSecond limits a REST API alone",
+    ]
+    beside = {"FrontDoor": "rest+alb", "MaxJsonMegabytes": "2", "ApiReservedConcurrency": "20", **BALANCED}
+    said = list(warnings(make_plan(declared_with("rest+alb"), live(), beside)))
+    assert said == ["MaxJsonMegabytes=2, and alb carries 1,048,576 bytes."]
+    # a stack of an earlier version has no such parameter
+    older = {name: value for name, value in live().parameters.items() if name != "FrontDoor"}
+    assert not list(warnings(make_plan(DECLARED, LiveStack("UPDATE_COMPLETE", older), {})))
 
 
 def test_a_parameter_that_the_project_gives_twice_is_refused() -> None:

@@ -25,8 +25,8 @@ def local_template(project: Project, inherited: Mapping[str, str]) -> dict[str, 
     """
     secrets = {name: inherited[name] for name in project.config.handlers.secrets if name in inherited}
     handlers = project.config.handlers.model_copy(update=NOT_LOCAL)
-    # the emulator knows no callers inside AWS
-    api = project.config.api.model_copy(update={"iam": "none"})
+    # the emulator knows no callers inside AWS; the gateway of `up --whole` is a REST API
+    api = project.config.api.model_copy(update={"iam": "none", "front_door": "rest"})
     config = project.config.model_copy(update={"handlers": handlers, "api": api})
     try:
         template = project_template(replace(project, config=config))

@@ -28,12 +28,13 @@ async def prepare_process_stack(stack: StackContext) -> PreparedStack:
         return (sys.executable, "-m", name, *command)
 
     listener = stack.listener
+    api_env = env | {"COATCHECK_CORS_ORIGINS": ",".join(stack.project.config.api.cors_origins)}
     workers = ("--runners", str(stack.workers), "--grace", str(DRAIN_SECONDS))
     specs = [
         ProcessSpec(
             "api",
             python("coatcheck_infra.local.serve", "coatcheck_service.main:app", str(listener)),
-            env,
+            api_env,
             (listener,),
         ),
         ProcessSpec("worker", python("coatcheck_worker", *lanes, *workers), worker_env),

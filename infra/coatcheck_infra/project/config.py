@@ -24,17 +24,23 @@ MODULE = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$"
 LANE = r"^[a-z][a-z0-9]*(-[a-z][a-z0-9]*)*$"
 VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
 BASE_IMAGE = r"^[a-z0-9][A-Za-z0-9._/:-]*@sha256:[0-9a-f]{64}$"
+ORIGIN = r"^https?://[A-Za-z0-9.:\[\]-]+$"
 FORMS = {
     MODULE: "the name of a module, as jobs.words",
     LANE: "lower-case letters and digits, with hyphens between words that begin with a letter, as big-images",
     VARIABLE: "the name of a variable, as PAYMENTS_KEY",
     BASE_IMAGE: "an image with Python 3.13 and its digest, as python:3.13-slim-trixie@sha256:… (docs/containers.md)",
+    ORIGIN: "the origin of a page, as https://app.example.com",
 }
 """What a name of each form is, for messages."""
 
 ModuleName = Annotated[str, Field(pattern=MODULE)]
 LaneName = Annotated[str, Field(pattern=LANE, max_length=20)]
 VariableName = Annotated[str, Field(pattern=VARIABLE)]
+Origin = Annotated[str, Field(pattern=ORIGIN)]
+
+FrontDoors = Literal["rest", "function-url", "alb", "rest+function-url", "rest+alb"]
+"""The doors of a deployment: one, or a REST API and another."""
 
 
 class ProjectError(Exception):
@@ -76,8 +82,10 @@ class HandlersConfig(_Table):
 
 
 class ApiConfig(_Table):
-    """Which credentials are checked in front of the API, on AWS."""
+    """What clients reach the API by, and which credentials are checked in front of it, on AWS."""
 
+    front_door: FrontDoors = Field(default="rest", description="what clients reach the API by")
+    cors_origins: list[Origin] = Field(default_factory=list, description="origins whose pages may call the API")
     authorizer: bool = Field(default=False, description="whether a function in front of the API checks bearer tokens")
     iam: Literal["none", "submit", "all"] = Field(
         default="none", description="the methods that take AWS signatures in place of bearer tokens"
@@ -121,7 +129,7 @@ class ProjectConfig(_Table):
         description="the lanes and their sizes; `default` always exists",
     )
     handlers: HandlersConfig = Field(default_factory=HandlersConfig, description="what handlers get on AWS")
-    api: ApiConfig = Field(default_factory=ApiConfig, description="which credentials are checked in front of the API")
+    api: ApiConfig = Field(default_factory=ApiConfig, description="what clients reach the API by")
     deploy: DeployConfig = Field(default_factory=DeployConfig, description="where the project is deployed")
     containers: ContainersConfig = Field(
         default_factory=ContainersConfig, description="the container images, for what does not run in Lambda"

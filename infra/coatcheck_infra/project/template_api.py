@@ -1,4 +1,4 @@
-"""Which credentials the API's methods take in front of the API: what a project adds to the template for that."""
+"""What clients reach the API by, and which credentials are checked in front of it: what a project adds for that."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import Any
 
 from samtranslator.yaml_helper import yaml_parse  # type: ignore[import-untyped]
 
-from coatcheck_infra.project.config import ApiConfig
+from coatcheck_infra.project.config import ApiConfig, ProjectError
+from coatcheck_infra.project.template_doors import render_front_doors
 from coatcheck_infra.template import TEMPLATE
+from coatcheck_service.front_door import REST
 
 Json = dict[str, Any]
 
@@ -30,7 +32,11 @@ IAM_SCHEME: Json = {
 
 
 def render_api(template: Json, config: ApiConfig) -> Json:
-    """Return `template`, changed, with the authorizer of `config` and its methods that take AWS signatures."""
+    """Return `template`, changed, with the doors of `config`, the origins of pages, and what authenticates in front.
+
+    Raises ProjectError where nothing could.
+    """
+    _check_authentication(config)
     properties = template["Resources"]["Api"]["Properties"]
     schemes: Json = {}
     takes_iam = TAKES_IAM[config.iam]
@@ -52,7 +58,30 @@ def render_api(template: Json, config: ApiConfig) -> Json:
             operation["security"] = [{"bearer": []}]
     if schemes:
         properties["DefinitionBody"]["components"] = {"securitySchemes": schemes}
-    return template
+    if config.cors_origins:
+        _render_origins(template, config.cors_origins)
+    return render_front_doors(template, config.front_door)
+
+
+def _check_authentication(config: ApiConfig) -> None:
+    if REST.name in config.front_door.split("+"):
+        return
+    for key, asked in (("authorizer", config.authorizer), ("iam", config.iam != "none")):
+        if asked:
+            raise ProjectError(
+                f"tool.coatcheck.api: {key} is for a REST API, and front-door is {config.front_door}: "
+                f"remove {key}, or set front-door to rest+{config.front_door}"
+            )
+
+
+def _render_origins(template: Json, origins: list[str]) -> None:
+    for function in ("ApiFunction", "AdminFunction"):
+        variables = template["Resources"][function]["Properties"]["Environment"]["Variables"]
+        variables["COATCHECK_CORS_ORIGINS"] = ",".join(origins)
+    # it can name one origin alone, and what API Gateway itself answers is nobody's secret
+    allowed = origins[0] if len(origins) == 1 else "*"
+    for response in template["Resources"]["Api"]["Properties"]["GatewayResponses"].values():
+        response["ResponseParameters"]["Headers"]["Access-Control-Allow-Origin"] = f"'{allowed}'"
 
 
 def _operations(body: Json) -> Iterator[tuple[str, Json]]:

@@ -26,7 +26,7 @@ def parameter_error(declared: Mapping[str, Any], value: str) -> str | None:
     """Return why CloudFormation would refuse a parameter's value, or None. This runs before anything is uploaded."""
     allowed = [str(one) for one in declared.get("AllowedValues", ())]
     if allowed and value not in allowed:
-        return f"must be one of {', '.join(allowed)}"
+        return str(declared.get("ConstraintDescription", f"must be one of {', '.join(allowed)}"))
     if declared["Type"] == "Number":
         least, most = declared.get("MinValue", 0), declared.get("MaxValue", 2**31)
         in_range = value.isdecimal() and least <= int(value) <= most

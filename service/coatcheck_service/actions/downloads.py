@@ -66,7 +66,7 @@ async def download_response(context: RequestContext, request: Request, download:
     blob, etag = download.blob, response.headers["etag"]
     if etags.matches_etag(request, etag):
         return etags.not_modified(response)
-    if blob.inline is None and blob.size > context.dependencies.front_door.inline_limit:
+    if blob.inline is None and blob.size > context.front_door.inline_limit:
         signed = await _presign(context, download, head=request.state.head)
         return Response(status_code=303, headers={"Location": signed.url})
     if request.state.head:
@@ -157,6 +157,6 @@ async def _stream(
         raise Gone("The stored file is no longer kept.")
     body = chunks(s3_object, CHUNK_SIZE)
     status, headers = response.status_code, dict(response.headers)
-    if context.dependencies.front_door.buffers:
+    if context.front_door.buffers:
         return Response(b"".join([chunk async for chunk in body]), status, headers=headers)
     return StreamingResponse(body, status, headers=headers)

@@ -109,7 +109,7 @@ async def list_jobs(context: RequestContext, query: JobQuery) -> Listing[JobView
 
 async def _views(context: RequestContext, jobs: Sequence[Job]) -> list[JobView]:
     """Return the first of the jobs, as many as fit in one response: each may have a thousand artifacts."""
-    budget, views = PageBudget(context.dependencies.front_door), list[JobView]()
+    budget, views = PageBudget(context.front_door), list[JobView]()
     for start in range(0, len(jobs), MAX_CONCURRENT_READS):
         for view in await asyncio.gather(
             *(load_job_view(context, job) for job in jobs[start : start + MAX_CONCURRENT_READS])

@@ -69,7 +69,7 @@ async def list_deliveries(
             after=query.after,
         )
     )
-    now, budget = context.dependencies.clock(), PageBudget(context.dependencies.front_door)
+    now, budget = context.dependencies.clock(), PageBudget(context.front_door)
     views = {one.key.id: delivery_view(one) for one in page.deliveries if one.keep_until > now}
     # the next page continues by id, not by age
     shown_ids = list(takewhile(lambda which: budget.fits(views[which]), sorted(views)))

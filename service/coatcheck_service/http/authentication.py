@@ -17,6 +17,7 @@ from coatcheck.core.errors import MissingScope, ServiceError, Unauthenticated
 from coatcheck.core.log import add_to_log_context
 from coatcheck.core.principal import Principal
 from coatcheck_service.dependencies import Dependencies
+from coatcheck_service.front_door import FRONT_DOOR, FrontDoor
 from coatcheck_service.http.authenticators import identify
 from coatcheck_service.http.gateway_identity import identify_by_gateway
 from coatcheck_service.http.scopes import SCOPES
@@ -37,8 +38,9 @@ async def _always() -> bool:
 class RequestContext:
     """The tenant of a request, the dependencies that serve it, and the URL, without /v1, of the service for the caller.
 
-    `host` is the Host of this request, which need not be the one in that URL. An answer that takes long asks
-    `is_still_allowed` whether the credentials are still good.
+    `host` is the Host of this request, which need not be the one in that URL. `own_door` is the door that it came
+    through, unless that is the process's only one. An answer that takes long asks `is_still_allowed` whether the
+    credentials are still good.
     """
 
     tenant: str
@@ -46,6 +48,12 @@ class RequestContext:
     dependencies: Dependencies
     host: str = ""
     is_still_allowed: Callable[[], Awaitable[bool]] = _always
+    own_door: FrontDoor | None = None
+
+    @property
+    def front_door(self) -> FrontDoor:
+        """The door that the request came through."""
+        return self.own_door or self.dependencies.front_door
 
 
 async def authenticate(
@@ -66,6 +74,7 @@ async def authenticate(
         dependencies=dependencies,
         host=request.base_url.netloc,
         is_still_allowed=partial(_is_allowed, request.scope, credentials, dependencies.identities),
+        own_door=request.scope.get(FRONT_DOOR),
     )
 
 

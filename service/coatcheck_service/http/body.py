@@ -12,7 +12,6 @@ from fastapi import Request
 from pydantic import BaseModel, ValidationError
 
 from coatcheck.core.errors import MalformedJson, PayloadTooLarge
-from coatcheck_service.dependencies import Dependencies
 from coatcheck_service.http.authentication import RequestContext
 from coatcheck_service.http.field_errors import invalid_request_from
 from coatcheck_service.http.json_size import check_value_count
@@ -41,14 +40,14 @@ async def read_json(context: RequestContext, request: Request, model: type[M]) -
     Raises UnsupportedMediaType, PayloadTooLarge, MalformedJson, or InvalidRequest with the field errors.
     """
     require_json(request)
-    body = await _read(request, max_body_size(context.dependencies))
+    body = await _read(request, max_body_size(context))
     parsed = await context.dependencies.offload.run(context.tenant, len(body), partial(parse, model, body))
     return JsonBody(parsed, len(body))
 
 
 async def read_json_if_any(context: RequestContext, request: Request, model: type[M]) -> JsonBody[M]:
     """Do as `read_json`, but take a missing body as an empty object."""
-    body = await _read(request, max_body_size(context.dependencies))
+    body = await _read(request, max_body_size(context))
     if not body:
         return JsonBody(model(), 0)
     require_json(request)
@@ -71,9 +70,9 @@ def parse(model: type[M], body: bytes) -> M:
     return parsed
 
 
-def max_body_size(dependencies: Dependencies) -> int:
+def max_body_size(context: RequestContext) -> int:
     """Bytes that a body may have: the deployment's limit, or the front door's if that is less."""
-    return min(dependencies.settings.max_json_bytes, dependencies.front_door.max_body)
+    return min(context.dependencies.settings.max_json_bytes, context.front_door.max_body)
 
 
 async def _read(request: Request, limit: int) -> bytes:
@@ -89,7 +88,7 @@ async def _read(request: Request, limit: int) -> bytes:
 
 
 def _too_large(limit: int) -> PayloadTooLarge:
-    return PayloadTooLarge(f"A body may have {limit:,} bytes at most here.")
+    return PayloadTooLarge(f"A body may have {limit:,} bytes at most here: send what is larger as an upload.")
 
 
 def _check_unambiguous(body: bytes) -> None:

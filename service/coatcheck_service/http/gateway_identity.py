@@ -15,6 +15,7 @@ from coatcheck.core.ids import TENANT_PATTERN
 from coatcheck.core.principal import Principal
 from coatcheck.core.sanitize import plain_text, quoted
 from coatcheck.core.trust_policy import MAX_SUBJECT_LENGTH
+from coatcheck_service.front_door import front_door_of
 from coatcheck_service.http.authenticators import trust_policy
 from coatcheck_service.identity_sources import IdentitySources
 
@@ -27,11 +28,12 @@ async def identify_by_gateway(event: Mapping[str, Any], sources: IdentitySources
     Raises Forbidden for a caller inside AWS whom the trust policy does not name, and for a token without a tenant, and
     Unauthenticated for credentials that have expired since the authorizer saw them.
     """
+    vouches = front_door_of(event).vouches
     context: Mapping[str, Any] = event.get("requestContext") or {}
     authorizer: Mapping[str, Any] = context.get("authorizer") or {}
-    if arn := _signer(context.get("identity"), authorizer.get("iam")):
+    if "iam" in vouches and (arn := _signer(context.get("identity"), authorizer.get("iam"))):
         return await _caller(arn, sources)
-    if sources.settings.authorizer == "on":
+    if "authorizer" in vouches and sources.settings.authorizer == "on":
         return read_verdict(authorizer, sources.clock())
     return None
 

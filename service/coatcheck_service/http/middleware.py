@@ -22,10 +22,14 @@ REQUEST_ID = "X-Request-Id"
 
 
 class RequestMiddleware:
-    """The outermost ASGI middleware of the app itself."""
+    """The outermost ASGI middleware of the app itself.
 
-    def __init__(self, app: ASGIApp, entropy: Callable[[int], bytes]) -> None:
-        self._app = app
+    `cors` wraps what answers, so that pages of other origins may read it, unexpected errors too.
+    """
+
+    def __init__(self, app: ASGIApp, entropy: Callable[[int], bytes], cors: Callable[[ASGIApp], ASGIApp]) -> None:
+        self._app = cors(app)
+        self._cors = cors
         self._entropy = entropy
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -48,7 +52,7 @@ class RequestMiddleware:
             log.exception("unexpected")
             if recorder.status is not None:
                 raise
-            await unexpected_response(Request(inner_scope))(inner_scope, receive, recorder.send)
+            await self._cors(unexpected_response(Request(inner_scope)))(inner_scope, receive, recorder.send)
         finally:
             _log(inner_scope, method, recorder, time.perf_counter() - started)
 

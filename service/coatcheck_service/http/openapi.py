@@ -38,7 +38,7 @@ EndpointId = Annotated[str, Path(description="a webhook endpoint's id", examples
 
 DeliveryId = Annotated[str, Path(description="a delivery's id", examples=["dlv_0h2j4kq8c5v1m9d3s7n6p0r4t0"])]
 
-_REQUEST_HEADERS = {
+REQUEST_HEADERS = {
     "Prefer": "`wait=N`: hold the answer until the job is done, or N seconds have passed (0 to 25; a deployment may"
     " wait less, or not at all when too many wait)",
     "Idempotency-Key": "1 to 255 visible ASCII characters; the same key and the same body are the same job",
@@ -47,7 +47,7 @@ _REQUEST_HEADERS = {
     "Last-Event-ID": "the `id` of the last event that is known already: the stream goes on after it",
     "If-Range": "the ETag of the bytes that are there already: if it is another by now, all of them come",
 }
-_RESPONSE_HEADERS = {
+RESPONSE_HEADERS = {
     "Location": "where the job, the result or the endpoint is",
     "Content-Location": "where the job is that this answer shows",
     "Retry-After": "seconds until it is worth asking again; while the job is not done",
@@ -72,7 +72,7 @@ def response_doc(
     entry: dict[str, Any] = {"description": description}
     if headers:
         entry["headers"] = {
-            name: {"description": _RESPONSE_HEADERS[name], "schema": {"type": "string"}} for name in headers
+            name: {"description": RESPONSE_HEADERS[name], "schema": {"type": "string"}} for name in headers
         }
     if model is not None:
         entry["model"] = model
@@ -101,7 +101,7 @@ def request_doc(*headers: str, body: type[BaseModel] | None = None, required: bo
                 "name": name,
                 "in": "header",
                 "required": False,
-                "description": _REQUEST_HEADERS[name],
+                "description": REQUEST_HEADERS[name],
                 "schema": {"type": "string"},
             }
             for name in headers

@@ -16,7 +16,13 @@ from coatcheck.core.errors import MissingScope, Unauthenticated
 from coatcheck.core.ids import TENANT_PATTERN
 from coatcheck.core.log import add_to_log_context
 from coatcheck_service.dependencies import Dependencies
-from coatcheck_service.http.authentication import RequestContext, base_url, dependencies_of, refuse_several_credentials
+from coatcheck_service.front_door import FRONT_DOOR, FrontDoor
+from coatcheck_service.http.authentication import (
+    RequestContext,
+    base_url,
+    dependencies_of,
+    refuse_several_credentials,
+)
 from coatcheck_service.http.authenticators import active_key
 from coatcheck_service.http.scopes import OPERATOR_SCOPES_OF
 
@@ -27,15 +33,19 @@ _bearer = HTTPBearer(auto_error=False, scheme_name="OperatorKey", description="A
 
 @dataclass(frozen=True, slots=True)
 class OperatorContext:
-    """An operator's key, the dependencies that serve the request, and the URL, without /v1, of the service."""
+    """An operator's key, the dependencies that serve the request, and the URL, without /v1, of the service.
+
+    `own_door` is as that of a RequestContext.
+    """
 
     key: ApiKey
     dependencies: Dependencies
     base_url: str
+    own_door: FrontDoor | None = None
 
     def of_tenant(self, tenant: str) -> RequestContext:
         """Return the context of what is done to a tenant's things for the operator."""
-        return RequestContext(tenant, self.base_url, self.dependencies)
+        return RequestContext(tenant, self.base_url, self.dependencies, own_door=self.own_door)
 
 
 async def authenticate_operator(
@@ -54,7 +64,7 @@ async def authenticate_operator(
     needed = OPERATOR_SCOPES_OF[request.scope["route"].operation_id]
     if needed not in key.scopes:
         raise MissingScope(f"These credentials lack the scope `{needed}`.", needed)
-    return OperatorContext(key, dependencies, base_url(request))
+    return OperatorContext(key, dependencies, base_url(request), request.scope.get(FRONT_DOOR))
 
 
 Operator = Annotated[OperatorContext, Depends(authenticate_operator)]

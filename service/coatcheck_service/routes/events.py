@@ -30,7 +30,7 @@ async def get_tenant_events(
 ) -> Response | Listing[TenantEventView]:
     """The events of your newest jobs, the first event first; with `Accept: text/event-stream`, those from now on."""
     if wants_stream(request):
-        if can_stream(context.dependencies.front_door, context.dependencies.settings.max_streams):
+        if can_stream(context.front_door, context.dependencies.settings.max_streams):
             return follow_tenant(context, request)
         response.headers.update(STREAM_UNAVAILABLE)
     return await list_tenant_events(context, query.after)

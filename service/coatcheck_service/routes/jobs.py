@@ -159,7 +159,7 @@ async def get_events(
     """The job's history, the first event first; with `Accept: text/event-stream`, also what happens from now on."""
     job = await find_retained(context, job_id)
     if wants_stream(request):
-        if can_stream(context.dependencies.front_door, context.dependencies.settings.max_streams):
+        if can_stream(context.front_door, context.dependencies.settings.max_streams):
             return follow_events(context, request, job)
         response.headers.update(STREAM_UNAVAILABLE)
     return await list_events(context, job, query)

@@ -130,7 +130,7 @@ def test_a_body_that_is_too_large_is_413(api: Api) -> None:
     reply = problem(api.http.post("/v1/jobs", content=body, headers=headers), 413, "payload-too-large")
     pieces = (body[at : at + 65536] for at in range(0, len(body), 65536))
     assert problem(api.http.post("/v1/jobs", content=pieces, headers=headers), 413, "payload-too-large")
-    assert reply["detail"] == "A body may have 1,048,576 bytes at most here."
+    assert reply["detail"] == "A body may have 1,048,576 bytes at most here: send what is larger as an upload."
     edge = b'{"type":"demo.sleep","input":"' + b"x" * (1024**2 - 32) + b'"}'
     problem(api.http.post("/v1/jobs", content=edge, headers=headers), 422, "invalid-request")
     problem(api.http.post("/v1/jobs", content=edge + b" ", headers=headers), 413, "payload-too-large")

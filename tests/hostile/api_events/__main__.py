@@ -12,13 +12,11 @@ import time
 from random import Random
 from typing import Any, TypeVar
 
-from mangum import Mangum
-
 from coatcheck.core.aws.call import AwsRefused, AwsUnavailable, Call, Presign, PresignedUrl
 from coatcheck.core.settings import Settings
 from coatcheck_service.app import create_app
 from coatcheck_service.front_door import LAMBDA
-from coatcheck_service.lambda_adapter import NO_TEXT_MIME_TYPES, with_root_path
+from coatcheck_service.lambda_adapter import make_mangum
 from tests.example_jobs import CATALOG
 from tests.hostile.api_events.events import KEY, make_event
 from tests.hostile.queue_events.events import ENVIRONMENT
@@ -78,7 +76,8 @@ def _wrong(answer: dict[str, Any]) -> str:
     status = answer["statusCode"]
     if status not in EXPECTED and status != UNAVAILABLE:
         return str(status)
-    headers = {name: str(value) for name, value in answer.get("headers", {}).items()}
+    several = {name: ", ".join(values) for name, values in (answer.get("multiValueHeaders") or {}).items()}
+    headers = {name: str(value) for name, value in (answer.get("headers") or {}).items()} | several
     if any("\n" in value or "\r" in value for value in headers.values()):
         return f"a header with a line end: {headers}"
     return "" if headers.get("x-content-type-options") == "nosniff" else f"no nosniff: {headers}"
@@ -89,7 +88,7 @@ def _make_handler() -> Any:
     settings = Settings.from_env({**ENVIRONMENT, "COATCHECK_API_KEYS": json.dumps({digest: "acme"})})
     asyncio.set_event_loop(asyncio.new_event_loop())
     app = create_app(settings, CATALOG, AsyncOfflineTransport(Random(0)), LAMBDA)
-    return Mangum(with_root_path(app, ""), lifespan="off", text_mime_types=NO_TEXT_MIME_TYPES)
+    return make_mangum(app, "")
 
 
 if __name__ == "__main__":

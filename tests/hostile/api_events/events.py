@@ -1,4 +1,4 @@
-"""Events of API Gateway and of function URLs: what a client can put into one."""
+"""Events of API Gateway, function URLs and load balancers: what a client can put into one."""
 
 from __future__ import annotations
 
@@ -80,6 +80,20 @@ HEADERS = (
     "X-HTTP-Method-Override",
     "Authorization",
 )
+HOSTS = (
+    "api.test",
+    "api.test:443",
+    "api.test:x",
+    "a:b:c",
+    "[::1]:443",
+    "[::1]",
+    "",
+    ":",
+    "\u00e9",
+    "a b",
+    "a/b",
+    "a@b?c#d",
+)
 TEXTS = (
     "",
     " ",
@@ -125,7 +139,7 @@ class Sent:
 
 
 def make_event(random: Random) -> dict[str, Any]:
-    """Return an event of one of the two."""
+    """Return an event of one of the three."""
     method, resource = random.choice(RESOURCES)
     method = random.choice((method, method, method, method, "HEAD", "OPTIONS", "TRACE", "PURGE", method.lower()))
     path = "/".join(random.choice(SEGMENTS) if part.startswith("{") else part for part in resource.split("/"))
@@ -135,7 +149,7 @@ def make_event(random: Random) -> dict[str, Any]:
     if random.random() < 0.8:
         headers |= {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
     query = [(random.choice(QUERIES), random.choice((*TEXTS, "%zz", "a&b"))) for _ in range(random.randrange(3))]
-    make = random.choice((_of_api_gateway, _of_function_url))
+    make = random.choice((_of_api_gateway, _of_function_url, _of_load_balancer))
     return make(random, Sent(method, resource, path, headers, query, _body(random)))
 
 
@@ -181,6 +195,20 @@ def _of_function_url(random: Random, sent: Sent) -> dict[str, Any]:
         "requestContext": {"requestId": "id", "http": http},
         **_encoded(sent.body),
     }
+
+
+def _of_load_balancer(random: Random, sent: Sent) -> dict[str, Any]:
+    """https://docs.aws.amazon.com/elasticloadbalancing/latest/application/lambda-functions.html"""
+    headers = {name.lower(): value for name, value in sent.headers.items()}
+    # it takes any name, and the target group's health check sends none
+    headers |= {"host": random.choice(HOSTS)} if random.random() < 0.8 else {}
+    parts: dict[str, Any] = {"headers": headers, "queryStringParameters": dict(sent.query)}
+    if random.random() < 0.8:
+        repeated = {name: [value] * random.choice((1, 1, 1, 2)) for name, value in headers.items()}
+        parts = {"multiValueHeaders": repeated, "multiValueQueryStringParameters": {k: [v, v] for k, v in sent.query}}
+    context = {"elb": {"targetGroupArn": "arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/t/1"}}
+    encoded = _encoded(sent.body) if sent.body else {"body": "", "isBase64Encoded": False}
+    return {"requestContext": context, "httpMethod": sent.method, "path": sent.path, **parts, **encoded}
 
 
 def _encoded(body: bytes | None) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Events of API Gateway and of function URLs that no honest client makes."""
+"""Events of API Gateway, function URLs and load balancers that no honest client makes."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ _CONCURRENCY = re.compile(r"(\w+)LaneConcurrency")
 
 
 def project_parameters(config: ProjectConfig) -> dict[str, str]:
-    """Return the parameters of the template that the project gives: the sizes of its lanes, and those it lists.
+    """Return the parameters of the template that the project gives: its doors, its lanes' sizes, those it lists.
 
     Raises DeployRefused if it gives one twice.
     """
@@ -23,12 +23,15 @@ def project_parameters(config: ProjectConfig) -> dict[str, str]:
         for size, number in (("Memory", lane.memory), ("Concurrency", lane.concurrency))
         if number is not None
     }
+    doors: dict[str, str] = {"FrontDoor": config.api.front_door}
     listed = {name: str(value) for name, value in config.deploy.parameters.items()}
-    for name in sizes.keys() & listed.keys():
-        raise DeployRefused(
-            f"{name} is in [tool.coatcheck.lanes] and in the parameters of [tool.coatcheck.deploy]: leave it in one"
-        )
-    return sizes | listed
+    for table, given in (("lanes", sizes), ("api", doors)):
+        for name in given.keys() & listed.keys():
+            raise DeployRefused(
+                f"{name} is in [tool.coatcheck.{table}] and in the parameters of [tool.coatcheck.deploy]: "
+                "leave it in one"
+            )
+    return {**sizes, **doors, **listed}
 
 
 def lanes_of(parameters: Iterable[str]) -> list[str]:

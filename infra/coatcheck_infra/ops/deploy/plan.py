@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from coatcheck_infra.ops.deploy.front_doors import front_door_problem, front_door_warnings
 from coatcheck_infra.project.template_parameters import parameter_error, unknown_parameter
 
 IMMUTABLE_PARAMETERS = ("ExistingTable", "ExistingBucket", "ExistingWebhookKey")
@@ -73,6 +74,8 @@ def make_plan(declared: Mapping[str, Any], live: LiveStack | None, requested: Ma
             raise DeployRefused(f"{change.name} can only be set on a new stack: create one with it (docs/deploy.md)")
     if int(values["DefaultRetentionDays"]) > int(values["MaxRetentionDays"]):
         raise DeployRefused("DefaultRetentionDays is more than MaxRetentionDays: no function would start")
+    if problem := front_door_problem(values):
+        raise DeployRefused(problem)
     return Plan(live, values, changes)
 
 
@@ -86,6 +89,7 @@ def warnings(plan: Plan) -> Iterator[str]:
             f"ApiKeys is a parameter no longer: its {len(keys)} keys of the live stack will get 401, unless "
             "`coatcheck keys import` has copied them into the table (docs/keys.md)."
         )
+    yield from front_door_warnings(values, plan.live.parameters if plan.live else None)
     longest, longest_before = values["MaxRetentionDays"], before.get("MaxRetentionDays", "0")
     if int(longest) < int(longest_before):
         yield (

@@ -1,0 +1,43 @@
+"""The front doors that a deploy asks for: what each needs, and what is easily overlooked when they change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from coatcheck_service.front_door import ALB, FRONT_DOORS, MIB, REST, FrontDoor
+
+NEEDED = ("PublicUrl", "LoadBalancerSubnets", "LoadBalancerSecurityGroups", "LoadBalancerCertificate")
+"""The parameters that a load balancer needs. It takes requests for any name, so no link can be made of one's own."""
+
+
+def doors_of(values: Mapping[str, str]) -> list[FrontDoor]:
+    """Return the doors of a stack with the parameters `values`. One from before there was a choice has a REST API."""
+    return [FRONT_DOORS[name] for name in values.get("FrontDoor", REST.name).split("+")]
+
+
+def front_door_problem(values: Mapping[str, str]) -> str | None:
+    """Return why CloudFormation would refuse the doors of `values`, or None."""
+    missing = [name for name in NEEDED if not values.get(name)]
+    if ALB in doors_of(values) and missing:
+        return f"FrontDoor={values['FrontDoor']} needs {' and '.join(missing)} too (docs/front-doors.md)"
+    return None
+
+
+def front_door_warnings(values: Mapping[str, str], before: Mapping[str, str] | None) -> Iterator[str]:
+    """Yield warnings for the doors of `values`; `before` are the live stack's own parameters, if there is one."""
+    doors = doors_of(values)
+    if before is not None:
+        for door in doors_of(before):
+            if door not in doors:
+                yield (
+                    f"The front door {door.name} is removed: clients that still use its URL get no answer. "
+                    "Have both for a while, where both can be (docs/front-doors.md)."
+                )
+    if any(door is not REST for door in doors) and values["ApiReservedConcurrency"] == "0":
+        yield (
+            "RequestsPerSecond limits a REST API alone: at the other door nothing but the account's concurrency limits "
+            "requests. Set ApiReservedConcurrency, where the account allows it."
+        )
+    for door in doors:
+        if int(values["MaxJsonMegabytes"]) * MIB > door.max_body:
+            yield f"MaxJsonMegabytes={values['MaxJsonMegabytes']}, and {door.name} carries {door.max_body:,} bytes."
