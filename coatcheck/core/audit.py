@@ -8,7 +8,7 @@ answer. The row is the truth.
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 
 from coatcheck.core.job import Job
 
@@ -36,11 +36,14 @@ class AuditRecord:
     target: str | None = None
 
 
+_MEMBERS = tuple(field.name for field in fields(AuditRecord))
+
+
 def record(what: AuditRecord) -> None:
     """Write a line to the audit log."""
     if _log.isEnabledFor(logging.INFO):
-        members = {name: value for name, value in asdict(what).items() if value is not None}
-        _log.info(what.action, extra=members)
+        members = {name: getattr(what, name) for name in _MEMBERS}
+        _log.info(what.action, extra={name: value for name, value in members.items() if value is not None})
 
 
 def job_changed(action: str, job: Job) -> AuditRecord:

@@ -28,7 +28,7 @@ def milliseconds(seconds: float) -> int:
 def rfc3339(at: int) -> str:
     """`at` as RFC 3339 in UTC, with milliseconds."""
     whole, rest = divmod(at, SECOND)
-    return f"{datetime.fromtimestamp(whole, UTC):%Y-%m-%dT%H:%M:%S}.{rest:03d}Z"
+    return f"{datetime.fromtimestamp(whole, UTC).isoformat()[:19]}.{rest:03d}Z"
 
 
 def from_datetime(moment: datetime) -> int:

@@ -24,6 +24,9 @@ _CONTEXT: ContextVar[Mapping[str, Any]] = ContextVar("about", default=MappingPro
 
 _LINE_END = re.compile(r"\r?\n")
 
+# `json.dumps` would make an encoder for each line
+_TO_JSON = json.JSONEncoder(default=str).encode
+
 _PLAIN = re.compile(r"[\w.:/@+-]+")
 
 _STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName", "color_message"}
@@ -61,7 +64,7 @@ class JsonFormatter(logging.Formatter):
         }
         if trace := _trace(self, record):
             entry["trace"] = trace
-        return json.dumps(entry, default=str)
+        return _TO_JSON(entry)
 
 
 _FORMATTERS: Mapping[str, type[logging.Formatter]] = {"text": TextFormatter, "json": JsonFormatter}
@@ -72,6 +75,8 @@ def configure(style: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_FORMATTERS[style]())
     # replaces Lambda's own handler, which would write each line a second time
+    # no line shows these, and each costs a call: https://docs.python.org/3/howto/logging.html#optimization
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     for name in QUIET_LIBRARIES:
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -8,20 +8,28 @@ from typing import Any
 
 _PLAIN, _DEFLATED = b"j", b"z"
 
+SHORTEST_DEFLATED = 48
+"""Bytes of the shortest text that is worth trying: to begin to deflate costs as much as a signature."""
+
+# `json.dumps` would make them anew each time
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+_CANONICAL = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True)
+
 
 def to_json(value: Any) -> bytes:
     """Compact UTF-8 JSON. Raises ValueError for NaN and infinities, which JSON does not have."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    return _ENCODER.encode(value).encode()
 
 
 def canonical_json(value: Any) -> bytes:
     """The same bytes for the same value, whatever the order of its keys."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True)
-    return text.encode()
+    return _CANONICAL.encode(value).encode()
 
 
 def pack(text: bytes) -> bytes:
-    """`text` with a mark, deflated where that is shorter."""
+    """`text` with a mark, deflated where that is shorter and the text is not short already."""
+    if len(text) < SHORTEST_DEFLATED:
+        return _PLAIN + text
     deflated = zlib.compress(text, 9)
     return _DEFLATED + deflated if len(deflated) < len(text) else _PLAIN + text
 

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
 
 from coatcheck.authoring.types import Catalog
 from coatcheck.aws_transport.protocols import AsyncTransport
@@ -16,6 +17,7 @@ from coatcheck.core.settings import WEBHOOKS, BadSettings, Settings
 from coatcheck_service.dependencies import Dependencies
 from coatcheck_service.front_door import FrontDoor
 from coatcheck_service.http.cors import cors_for
+from coatcheck_service.http.direct_routes import DIRECT, DirectRoutesMiddleware
 from coatcheck_service.http.middleware import RequestMiddleware
 from coatcheck_service.http.openapi import document_problems
 from coatcheck_service.http.problems import add_problem_handlers
@@ -112,8 +114,10 @@ def build_app(
     app.state.dependencies = dependencies
     for router in routers:
         app.include_router(router)
-    app.state.routes = [route for router in routers for route in router.routes]
+    app.state.routes = routes = [route for router in routers for route in router.routes]
     add_problem_handlers(app)
+    direct = [route for route in routes if isinstance(route, APIRoute) and route.operation_id in DIRECT]
+    app.add_middleware(DirectRoutesMiddleware, routes=direct)
     app.add_middleware(RequestMiddleware, entropy=entropy, cors=cors_for(settings.browser_origins))
     return app
 

@@ -64,6 +64,8 @@ async def check_uploads(
 
     Raises InvalidRequest with every upload that is not there, or will not be at `needed_at`.
     """
+    if not references:
+        return
     messages = await asyncio.gather(
         *(_upload_error(dependencies, tenant, upload, needed_at) for _, upload in references)
     )

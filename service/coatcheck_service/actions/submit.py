@@ -24,6 +24,7 @@ from coatcheck.core.job import JSON, Blob, Job, JobEvent
 from coatcheck.core.lifecycle import SUBMIT, SUBMIT_FOR_LATER
 from coatcheck.core.shards import ShardKind, due_shard
 from coatcheck.core.suggestions import unknown
+from coatcheck.core.tenant_limits import TenantLimits
 from coatcheck.core.token_bucket import BucketLevel
 from coatcheck.core.webhooks import sorted_events
 from coatcheck_service.actions import idempotency, job_inputs
@@ -100,7 +101,7 @@ async def _charge(context: RequestContext, idempotency_key: str | None, job: Job
     """
     limits = await limits_of(context)
     if not limits.limits_submits or await _find_existing(context, idempotency_key):
-        return replace(job, counted=()), None
+        return (replace(job, counted=()) if job.counted else job), None
     return job, await charge_submit(context, limits, job)
 
 
@@ -115,17 +116,20 @@ async def _build_job(
     prepared = await dependencies.offload.run(
         context.tenant, submission.size, partial(_prepare, submission, job_type, written_digest)
     )
-    job = await _with_webhooks(context, submission.request, _new_job(context, submission, job_type, prepared, now))
     limits = await limits_of(context)
-    # the default is no wish
-    if "priority" in submission.request.model_fields_set and job.priority.exceeds(limits.priority_max):
-        detail = f"is more than {limits.priority_max}, the highest that you may ask for"
-        raise invalid_request([FieldError("/priority", detail)])
-    job = replace(job, counted=tallies_of(limits), priority=job.priority.within(limits.priority_max))
-    job = with_input(job, prepared.given.text)
+    _check_priority(submission.request, limits)
+    job = _new_job(context, submission, job_type, prepared, limits=limits, now=now)
+    job = with_input(await _with_webhooks(context, submission.request, job), prepared.given.text)
     await job_inputs.check_uploads(dependencies, context.tenant, prepared.given.uploads, needed_at=job.start_at or now)
     job_inputs.check_input_is_kept(dependencies, job)
     return job, prepared.given.text
+
+
+def _check_priority(request: SubmitRequest, limits: TenantLimits) -> None:
+    # the default is no wish
+    if "priority" in request.model_fields_set and request.priority.exceeds(limits.priority_max):
+        detail = f"is more than {limits.priority_max}, the highest that you may ask for"
+        raise invalid_request([FieldError("/priority", detail)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +205,13 @@ def _field_errors(
 
 
 def _new_job(
-    context: RequestContext, submission: Submission, job_type: JobType[Any, Any], prepared: _Prepared, now: int
+    context: RequestContext,
+    submission: Submission,
+    job_type: JobType[Any, Any],
+    prepared: _Prepared,
+    *,
+    limits: TenantLimits,
+    now: int,
 ) -> Job:
     dependencies, request, key = context.dependencies, submission.request, submission.idempotency_key
     run_at = request.run_at if request.delay is None else now + milliseconds(request.delay)
@@ -234,7 +244,8 @@ def _new_job(
         start_at=start_at,
         queue_deadline=deadline,
         metadata=request.metadata,
-        priority=request.priority,
+        priority=request.priority.within(limits.priority_max),
+        counted=tallies_of(limits),
         replayed_from=submission.replayed_from,
         history=(JobEvent(transition.event, now),),
     )

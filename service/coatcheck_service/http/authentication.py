@@ -23,7 +23,7 @@ from coatcheck_service.http.gateway_identity import identify_by_gateway
 from coatcheck_service.http.scopes import SCOPES
 from coatcheck_service.identity_sources import IdentitySources
 
-_bearer = HTTPBearer(
+bearer = HTTPBearer(
     auto_error=False,
     scheme_name="ApiKey",
     description="An API key of this service, or a token of an issuer that it trusts.",
@@ -57,7 +57,7 @@ class RequestContext:
 
 
 async def authenticate(
-    request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+    request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
 ) -> RequestContext:
     """Return the caller's context. Raises Unauthenticated without valid credentials, and MissingScope or Forbidden."""
     dependencies = dependencies_of(request)
@@ -68,11 +68,12 @@ async def authenticate(
     needed = SCOPES[request.scope["route"].operation_id]
     if needed is not None and needed not in principal.scopes:
         raise MissingScope(f"These credentials lack the scope `{needed}`.", needed)
+    own_url = str(request.base_url)
     return RequestContext(
         tenant=principal.tenant,
-        base_url=base_url(request),
+        base_url=dependencies.settings.public_url or own_url.rstrip("/"),
         dependencies=dependencies,
-        host=request.base_url.netloc,
+        host=own_url.partition("://")[2].partition("/")[0],
         is_still_allowed=partial(_is_allowed, request.scope, credentials, dependencies.identities),
         own_door=request.scope.get(FRONT_DOOR),
     )

@@ -3,11 +3,12 @@ error."""
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -18,7 +19,7 @@ from coatcheck_service.http.problems import unexpected_response
 
 log = logging.getLogger(__name__)
 
-REQUEST_ID = "X-Request-Id"
+REQUEST_ID = b"x-request-id"
 
 
 class RequestMiddleware:
@@ -80,12 +81,18 @@ class _ResponseRecorder:
         if message["type"] == "http.response.start":
             self.status = status = message["status"]
             operation = getattr(self._scope.get("route"), "operation_id", None)
-            headers = MutableHeaders(raw=list(message["headers"]))
-            headers[REQUEST_ID] = self.request_id
-            for name, value in {"X-Content-Type-Options": "nosniff", **cache_headers(operation, status)}.items():
-                headers.setdefault(name, value)
-            message = {**message, "headers": headers.raw}
+            there = {name for name, _ in message["headers"]}
+            added = [header for header in _common_headers(operation, status) if header[0] not in there]
+            headers = [*message["headers"], (REQUEST_ID, self.request_id.encode()), *added]
+            message = {**message, "headers": headers}
         await self._send(message)
+
+
+@functools.cache
+def _common_headers(operation: str | None, status: int) -> Sequence[tuple[bytes, bytes]]:
+    """The headers of each response of an operation with this status, unless it has its own, as a server sends them."""
+    headers = {"X-Content-Type-Options": "nosniff", **cache_headers(operation, status)}
+    return [(name.lower().encode(), value.encode()) for name, value in headers.items()]
 
 
 def _log(scope: Scope, method: str, recorder: _ResponseRecorder, seconds: float) -> None:

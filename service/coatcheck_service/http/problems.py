@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 from urllib.parse import quote
 
 from fastapi import FastAPI, Request, Response
@@ -98,11 +99,14 @@ HEADERS: Mapping[type[ServiceError], Mapping[str, str]] = {
 
 def add_problem_handlers(app: FastAPI) -> None:
     """Make `app` answer every known error with a problem. Unexpected errors are left to `middleware`."""
-    app.add_exception_handler(ServiceError, _on_service_error)
-    app.add_exception_handler(AwsError, _on_aws_error)
-    app.add_exception_handler(NewerRow, _on_newer_row)
-    app.add_exception_handler(RequestValidationError, _on_invalid_parameters)
-    app.add_exception_handler(HTTPException, _on_http_exception)
+    for known in _PROBLEMS:
+        app.add_exception_handler(known, _on_error)
+
+
+def problem_of(request: Request, error: Exception) -> Response | None:
+    """Build the response to an error; None if it is unexpected."""
+    make = next((_PROBLEMS[kind] for kind in type(error).__mro__ if kind in _PROBLEMS), None)
+    return None if make is None else make(request, error)
 
 
 def problem_response(request: Request, error: ServiceError, headers: Mapping[str, str] | None = None) -> Response:
@@ -133,12 +137,13 @@ def unexpected_response(request: Request) -> Response:
     return problem_response(request, ServiceError("An unexpected error ended this request."))
 
 
-async def _on_service_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, ServiceError)
-    return problem_response(request, error)
+async def _on_error(request: Request, error: Exception) -> Response:
+    response = problem_of(request, error)
+    assert response is not None
+    return response
 
 
-async def _on_aws_error(request: Request, error: Exception) -> Response:
+def _aws_problem(request: Request, error: AwsError) -> Response:
     unavailable = isinstance(error, AwsUnavailable)
     level = logging.WARNING if unavailable else logging.ERROR
     log.log(level, "%s", error, exc_info=None if unavailable else error)
@@ -147,22 +152,20 @@ async def _on_aws_error(request: Request, error: Exception) -> Response:
     return unexpected_response(request)
 
 
-async def _on_newer_row(request: Request, error: Exception) -> Response:
+def _newer_row_problem(request: Request, error: NewerRow) -> Response:
     log.warning("%s", error)
     return problem_response(
         request, Unavailable("A newer version of the service wrote this, and is being deployed: try again.")
     )
 
 
-async def _on_invalid_parameters(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
+def _parameters_problem(request: Request, error: RequestValidationError) -> Response:
     errors = [{**found, "loc": found["loc"][1:]} for found in error.errors()]
     return problem_response(request, invalid_request(field_errors(errors)))
 
 
-async def _on_http_exception(request: Request, error: Exception) -> Response:
+def _framework_problem(request: Request, error: HTTPException) -> Response:
     """Answer what the framework itself refuses, such as an unknown path or method."""
-    assert isinstance(error, HTTPException)
     if error.status_code == 405:
         allowed = _allowed(request, error)
         not_allowed = MethodNotAllowed(f"The path does not have this method: use {allowed}.")
@@ -180,3 +183,12 @@ def _allowed(request: Request, error: HTTPException) -> str:
         (error.headers or {}).get("Allow", "GET")
     }
     return ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))
+
+
+_PROBLEMS: Mapping[type[Exception], Callable[[Request, Any], Response]] = {
+    ServiceError: problem_response,
+    AwsError: _aws_problem,
+    NewerRow: _newer_row_problem,
+    RequestValidationError: _parameters_problem,
+    HTTPException: _framework_problem,
+}

@@ -26,7 +26,7 @@ KEY = {"Idempotency-Key": "order-66"}
 
 def test_a_submit_is_two_calls_once_limits_and_listeners_are_known(api: Api) -> None:
     views = [api.submit(), api.submit()]
-    assert api.spy.operations == ["Query", "GetItem", "PutItem", "SendMessage", "PutItem", "SendMessage"]
+    assert api.spy.operations == ["GetItem", "Query", "PutItem", "SendMessage", "PutItem", "SendMessage"]
     assert sorted(message.job for message in api.messages()) == sorted(view["id"] for view in views)
 
 

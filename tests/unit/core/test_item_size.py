@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from coatcheck.core.aws.dynamodb.codec import encode_job
 from coatcheck.core.aws.dynamodb.item_size import (
+    GROWTH_BYTES,
     HOT_ROW_BYTES,
     MAX_RESULT_IN_ROW,
     free_bytes_for_checkpoint,
@@ -19,6 +20,8 @@ from coatcheck.core.aws.dynamodb.item_size import (
 )
 from coatcheck.core.job import JSON, Blob, Job, JobEvent, Progress
 from coatcheck.core.lifecycle import Status
+from coatcheck.core.priority import Priority
+from coatcheck.core.tallies import Tally
 from tests.job_rows import NOW, make_job
 
 QUEUED, STARTED, ENDED = (JobEvent(f"job.{name}", NOW) for name in ("queued", "started", "succeeded"))
@@ -85,6 +88,35 @@ def test_a_row_that_waits_or_runs_is_under_1_kb_whatever_its_input(size: int, me
     if job != bare:
         assert job == replace(bare, input=Blob.of(text, JSON))
         assert item_size(encode_job(running(job))) <= HOT_ROW_BYTES
+
+
+NAME = st.integers(1, 64).map("x".__mul__)
+
+
+@given(
+    size=st.integers(0, 700),
+    names=st.fixed_dictionaries(dict.fromkeys(("tenant", "id", "type", "lane"), NAME)),
+    more=st.fixed_dictionaries(
+        {},
+        optional={
+            **dict.fromkeys(("run_at", "start_at", "queue_deadline", "due_at"), st.integers(0, 10**13 - 1)),
+            **dict.fromkeys(("timeout", "retention", "max_attempts"), st.integers(1, 10**13 - 1)),
+            "meant": st.just(b"m" * 16),
+            "counted": st.just(tuple(Tally)),
+            "priority": st.sampled_from(Priority),
+            "replayed_from": st.just("job_" + "q" * 26),
+            "status": st.just(Status.SCHEDULED),
+            "history": st.just((JobEvent("job.scheduled", NOW),)),
+        },
+    ),
+)
+def test_an_input_is_in_the_row_of_a_new_job_only_if_there_is_room_to_grow(
+    size: int, names: dict[str, str], more: dict[str, object]
+) -> None:
+    job = with_input(waiting(noise(size), **names | more), noise(size))
+    room = HOT_ROW_BYTES - GROWTH_BYTES
+    within = replace(job, input=Blob.of(noise(size), JSON))
+    assert (job.input.inline is not None) is (item_size(encode_job(within)) <= room)
 
 
 @pytest.mark.parametrize("size", [0, 1, 400])

@@ -159,7 +159,8 @@ def attribute_name(field: str) -> str:
     return _ATTRIBUTES.get(field, field)
 
 
-_FIELDS = tuple((field, attribute_name(field), codec) for field, codec in _CODECS.items())
+_FIELDS = tuple((field, attribute_name(field), codec, _DEFAULTS.get(field)) for field, codec in _CODECS.items())
+_BY_ATTRIBUTE = {name: (field, codec.decode) for field, name, codec, _ in _FIELDS}
 
 
 def unset(field: str) -> Any:
@@ -175,10 +176,10 @@ def encode_field(field: str, value: Any) -> AttributeValue:
 def encode_job(job: Job) -> Item:
     """The row of a new job. Fields that are unset or as they are by default are left out."""
     item = JobKey(job.tenant, job.id).item()
-    for field in _CODECS:
+    for field, name, codec, default in _FIELDS:
         value = getattr(job, field)
-        if value is not None and value != _DEFAULTS.get(field):
-            item[attribute_name(field)] = encode_field(field, value)
+        if value is not None and value is not default and value != default:
+            item[name] = codec.encode(value)
     return item
 
 
@@ -187,5 +188,5 @@ def decode_job(item: Item) -> Job:
     key = JobKey.of(require_known(item))
     if item["status"]["S"] not in _STATUSES:
         raise NewerRow(f"{key.id} was written by a newer version of the service")
-    values = {field: codec.decode(item[name]) for field, name, codec in _FIELDS if name in item}
-    return Job(id=key.id, **values)
+    known = ((_BY_ATTRIBUTE[name], value) for name, value in item.items() if name in _BY_ATTRIBUTE)
+    return Job(id=key.id, **{field: decode(value) for (field, decode), value in known})

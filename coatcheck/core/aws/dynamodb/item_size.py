@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 
 from coatcheck.core.aws.dynamodb.codec import encode_job
 from coatcheck.core.aws.dynamodb.keys import AttributeValue, Item
-from coatcheck.core.job import Blob, Job
+from coatcheck.core.job import JSON, Blob, Job, JobEvent
+from coatcheck.core.lifecycle import SUBMIT_FOR_LATER, Status
 from coatcheck.core.pack import pack
+from coatcheck.core.priority import Priority
+from coatcheck.core.tallies import Tally
 
 HOT_ROW_BYTES = 1024
 """Bytes of the row of a job that waits or runs: each claim and each lease renewal costs one write unit."""
@@ -38,8 +42,50 @@ def with_input(job: Job, text: bytes) -> Job:
     # text that deflates to this little is short; longer text is too long without deflating it
     if len(text) > 64 * HOT_ROW_BYTES:
         return job
-    within = replace(job, input=Blob.of(text, job.input.content_type))
-    return within if free_bytes(within) >= 0 else job
+    within = replace(job, input=replace(job.input, inline=text))
+    return within if _surely_fits(within, text) or free_bytes(within) >= 0 else job
+
+
+def _surely_fits(job: Job, text: bytes) -> bool:
+    """Whether there is room for all that the row of such a new job can hold, so that it need not be encoded to see."""
+    if job.webhook or job.notify or job.metadata:
+        return False
+    # ids and names are ASCII; the tenant is in the key too
+    names = (job.tenant, job.tenant, job.id, job.type, job.lane, job.due_shard, job.replayed_from or "")
+    return _size_but_for_names() + sum(map(len, names)) + len(text) <= HOT_ROW_BYTES - GROWTH_BYTES
+
+
+@functools.cache
+def _size_but_for_names() -> int:
+    """The size of the row of a new job that has all it may have, but empty names and no text."""
+    late, digest = 10**13 - 1, bytes(32)
+    job = Job(
+        tenant="",
+        id="",
+        type="",
+        lane="",
+        due_shard="",
+        replayed_from="",
+        status=Status.SCHEDULED,
+        version=1,
+        attempt=0,
+        created_at=late,
+        updated_at=late,
+        due_at=late,
+        run_at=late,
+        start_at=late,
+        queue_deadline=late,
+        max_attempts=late,
+        timeout=late,
+        retention=late,
+        digest=digest,
+        meant=digest,
+        input=Blob.of(b"", JSON),
+        counted=tuple(Tally),
+        priority=Priority.HIGH,
+        history=(JobEvent(str(SUBMIT_FOR_LATER.event), late),),
+    )
+    return item_size(encode_job(job))
 
 
 def free_bytes_for_checkpoint(job: Job) -> int:

@@ -21,6 +21,8 @@ from coatcheck.core.job import Artifact, Blob, Job
 from coatcheck.core.lifecycle import Status
 from coatcheck.core.pack import pack, to_json, unpack
 
+_FINAL = sorted(Status.all_final())
+
 
 def put_job(table: str, job: Job, *, now: int) -> Call[Job | None]:
     """Create the row, unless one exists whose retention is not over. Returns that one, or None when created.
@@ -29,7 +31,7 @@ def put_job(table: str, job: Job, *, now: int) -> Call[Job | None]:
     never replaced, whatever this one reads in it.
     """
     e = Expression()
-    ended = f"{e.name('status')} IN ({', '.join(e.text(status) for status in sorted(Status.all_final()))})"
+    ended = f"{e.name('status')} IN ({', '.join(e.text(status) for status in _FINAL)})"
     over = f"attribute_not_exists({e.name(SCHEMA)}) AND {ended} AND {e.name('expires_at')} <= {e.number(now)}"
     unless = f"attribute_not_exists({e.name('pk')}) OR ({over})"
     params = {

@@ -1,0 +1,52 @@
+"""A server on this machine that gives the same answers in place of DynamoDB and SQS, as fast as may be."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+Answer = Callable[[str, Mapping[str, Any]], Mapping[str, Any]]
+"""What is answered to an operation (`GetItem`) with these parameters."""
+
+_LENGTH = re.compile(rb"content-length: (\d+)", re.IGNORECASE)
+_OPERATION = re.compile(rb"x-amz-target: \w+\.(\w+)", re.IGNORECASE)
+
+
+@contextmanager
+def aws_answers(answer: Answer) -> Iterator[str]:
+    """The address of a server that answers, until the block ends."""
+    loop = asyncio.new_event_loop()
+    server = loop.run_until_complete(loop.create_server(lambda: _Connection(answer), "127.0.0.1", 0))
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        server.close()
+        loop.close()
+
+
+class _Connection(asyncio.Protocol):
+    def __init__(self, answer: Answer) -> None:
+        self._answer, self._held = answer, b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._held += data
+        head, found, body = self._held.partition(b"\r\n\r\n")
+        length, operation = _LENGTH.search(head), _OPERATION.search(head)
+        if found and length and operation and len(body) >= int(length[1]):
+            self._held = b""
+            said = json.dumps(self._answer(operation[1].decode(), json.loads(body))).encode()
+            start = "HTTP/1.1 200 OK\r\nContent-Type: application/x-amz-json-1.0\r\nContent-Length: "
+            self._transport.write(f"{start}{len(said)}\r\n\r\n".encode() + said)
