@@ -13,6 +13,8 @@ from coatcheck.aws_transport.aws_json import BadReply, Reply, decode
 from coatcheck.aws_transport.retries import AwsRetryPolicy, Trouble, trouble_of
 from coatcheck.core.aws.call import AwsError, AwsResponse, AwsUnavailable, Call, error_from
 from coatcheck.core.aws.conflicts import retry_delay
+from coatcheck.core.metrics.definitions import AWS_RETRIES, AWS_THROTTLES
+from coatcheck.core.metrics.recorder import record
 
 T = TypeVar("T")
 
@@ -68,6 +70,8 @@ def exchange(call: Call[T], policy: AwsRetryPolicy, clock: Clock) -> Generator[f
     pause = 0.0
     trouble: Trouble | None = None
     for attempt in count(1):
+        if attempt > 1:
+            record(AWS_RETRIES, 1, call.service)
         outcome = yield pause
         failure, response = _read(call, outcome)
         if failure is None:
@@ -88,6 +92,8 @@ def exchange(call: Call[T], policy: AwsRetryPolicy, clock: Clock) -> Generator[f
             error: AwsError = error_from(call, response)
             status = response["ResponseMetadata"]["HTTPStatusCode"]
             trouble = trouble_of(response["Error"]["Code"], status)
+            if trouble is Trouble.THROTTLED:
+                record(AWS_THROTTLES, 1, call.service)
         else:
             error, trouble = AwsUnavailable(call, failure.code), failure.trouble
         wait = policy.pause_before(attempt + 1, trouble) if trouble else None

@@ -103,6 +103,20 @@ class Settings(BaseModel):
     handler_role: str | None = Field(
         default=None, description="ARN of the role whose credentials handlers get; without it they get none"
     )
+    metrics: Literal["off", "emf"] = Field(
+        default="off", description="whether lines in the embedded metric format, for CloudWatch, are written to stdout"
+    )
+    metrics_namespace: str = Field(
+        default="Coatcheck",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.#-]{0,254}$",
+        description="the namespace of the metrics in CloudWatch",
+    )
+    metrics_port: int = Field(
+        default=0, ge=0, le=65535, description="port on which Prometheus is told the metrics; 0 for none"
+    )
+    metrics_tenants: Literal["off", "on"] = Field(
+        default="off", description="whether there are metrics of each tenant: as many as there are tenants"
+    )
     log: str = Field(default="text", pattern=r"^(text|json)$", description="how log lines look")
 
     @property

@@ -16,6 +16,7 @@ from botocore.config import Config
 from botocore.credentials import RefreshableCredentials
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
+from coatcheck.aws_transport.sdk_metrics import ATTEMPT_EVENT, count_sdk_attempt
 from coatcheck.core.aws.call import AwsRefused, AwsUnavailable, Call, Presign, PresignedUrl, Service, error_from
 from coatcheck.core.aws.conflicts import RETRY_EVENT, retry_delay
 
@@ -107,6 +108,7 @@ class AioBotoTransport:
         client = self._session.client(service, endpoint_url=self.endpoint_url, config=self._config(service))
         opened = await self._exit_stack.enter_async_context(client)
         opened.meta.events.register(RETRY_EVENT, partial(retry_delay, roll=random.random))
+        opened.meta.events.register(f"{ATTEMPT_EVENT}.{service}", partial(count_sdk_attempt, service))
         return opened
 
     def _config(self, service: Service) -> Config:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from coatcheck.authoring.loading import load_job_types
 from coatcheck.core.log import configure
 from coatcheck.core.settings import Settings
+from coatcheck.telemetry.pump import pump_for_lambda
 from coatcheck_service.app import build_app
 from coatcheck_service.aws import connect
 from coatcheck_service.front_door import FRONT_DOOR, LAMBDA, client_address, front_door_of
@@ -96,10 +97,11 @@ def without_body(send: Send) -> Send:
     return send_without_body
 
 
-def make_handler(routers: Sequence[APIRouter]) -> Mangum:
+def make_handler(routers: Sequence[APIRouter]) -> Callable[[LambdaEvent, LambdaContext], dict[str, Any]]:
     """Make the handler of a function that serves `routers`, with its own event loop and its AWS clients."""
     settings = Settings.from_env(os.environ)
     configure(settings.log)
+    pump = pump_for_lambda(settings)
     transport = connect(os.environ)
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
@@ -108,7 +110,13 @@ def make_handler(routers: Sequence[APIRouter]) -> Mangum:
         loop.run_until_complete(transport.open())
     app = build_app(routers, settings, load_job_types(settings.job_modules), transport, LAMBDA)
     freeze_heap()
-    return make_mangum(app, settings.public_url)
+    serve = make_mangum(app, settings.public_url)
+
+    def handle(event: LambdaEvent, context: LambdaContext) -> dict[str, Any]:
+        with pump.flushing():
+            return serve(event, context)
+
+    return handle
 
 
 def make_mangum(app: ASGIApp, public_url: str) -> Mangum:

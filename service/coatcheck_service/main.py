@@ -14,6 +14,7 @@ from coatcheck.authoring.loading import JobTypeError, load_job_types
 from coatcheck.aws_transport.protocols import OpenableTransport
 from coatcheck.core.log import configure
 from coatcheck.core.settings import BadSettings, Settings
+from coatcheck.telemetry.pump import start_pump
 from coatcheck_service.app import create_app
 from coatcheck_service.aws import connect
 from coatcheck_service.front_door import UVICORN
@@ -28,6 +29,7 @@ def app() -> FastAPI:
         settings = Settings.from_env(os.environ)
         transport = connect(os.environ)
         catalog = load_job_types(settings.job_modules)
+        start_pump(settings)
         application = create_app(settings, catalog, transport, UVICORN, on_start=partial(_warm_up, transport))
     except (BadSettings, JobTypeError) as error:
         print(error, file=sys.stderr)  # noqa: T201 - there is no log yet, and nobody to log for

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,13 +33,16 @@ MIN_UPTIME = 10.0
 REPORT_INTERVAL = 5.0
 """Seconds between two reports that every process is well."""
 
+METRICS_PORT = "COATCHECK_METRICS_PORT"
+
 
 @dataclass(slots=True)
 class ChildProcess:
-    """One process to keep running for a lane, started by `command`."""
+    """One process to keep running for a lane, started by `command`, with `variables` besides those of this process."""
 
     lane: str
     command: Sequence[str]
+    variables: Mapping[str, str]
     process: subprocess.Popen[bytes] | None = None
     started: float = 0.0
     next_start: float = 0.0
@@ -115,7 +118,7 @@ class ProcessKeeper:
             child.ended(status)
         if child.process is None and time.monotonic() >= child.next_start:
             child.scratch = tempfile.TemporaryDirectory(prefix="coatcheck-worker-", ignore_cleanup_errors=True)
-            env = {**os.environ, "TMPDIR": child.scratch.name}
+            env = {**os.environ, **child.variables, "TMPDIR": child.scratch.name}
             child.process = subprocess.Popen(child.command, stdin=subprocess.PIPE, env=env)  # noqa: S603 - our own module
             child.started = time.monotonic()
 
@@ -167,15 +170,25 @@ def main(supervisor: str = "coatcheck_worker.supervisor", deliverer: str = "coat
     except (BadSettings, JobTypeError) as error:
         sys.exit(str(error))
     limits = ["--grace", str(options.grace), "--memory", str(megabytes), "--runners", str(options.runners)]
-    children = [ChildProcess(lane, [sys.executable, "-m", supervisor, *limits, "--lane", lane]) for lane in job_lanes]
+    commands = {lane: [sys.executable, "-m", supervisor, *limits, "--lane", lane] for lane in job_lanes}
     if WEBHOOKS in lanes:
-        children.append(ChildProcess(WEBHOOKS, [sys.executable, "-m", deliverer]))
-    for line in lines:
+        commands[WEBHOOKS] = [sys.executable, "-m", deliverer]
+    ports = metrics_ports(settings, list(commands))
+    children = [
+        ChildProcess(lane, command, {METRICS_PORT: str(ports[lane])} if ports else {})
+        for lane, command in commands.items()
+    ]
+    for line in [*lines, *(f"metrics of lane {lane} at port {port}" for lane, port in ports.items())]:
         log.info("%s", line)
     keeper = ProcessKeeper(children, options.grace, options.health_file)
     signal.signal(signal.SIGTERM, keeper.drain)
     signal.signal(signal.SIGINT, keeper.drain)
     keeper.run()
+
+
+def metrics_ports(settings: Settings, lanes: Sequence[str]) -> Mapping[str, int]:
+    """Return the port on which the process of each lane serves its metrics: those after the setting; none without it."""
+    return {lane: settings.metrics_port + index for index, lane in enumerate(lanes)} if settings.metrics_port else {}
 
 
 def serving_lines(settings: Settings, lanes: Sequence[str], runners: int) -> list[str]:

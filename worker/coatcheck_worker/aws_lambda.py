@@ -21,6 +21,7 @@ from coatcheck.core.log import configure, log_context
 from coatcheck.core.settings import Settings
 from coatcheck.core.shards import ShardKind
 from coatcheck.core.trace import trace_id
+from coatcheck.telemetry.pump import MetricsPump, pump_for_lambda
 from coatcheck_worker import memory
 from coatcheck_worker.aws import connect, s3_signer
 from coatcheck_worker.dependencies import Dependencies, threaded_map
@@ -63,7 +64,8 @@ def run(event: dict[str, Any], context: Any) -> BatchReport:
     """SQS event source: run each record's job."""
     dependencies = _worker_dependencies()
     deadline = dependencies.clock() + context.get_remaining_time_in_millis() - MARGIN
-    return run_batch(dependencies, event, deadline=deadline)
+    with _metrics().flushing():
+        return run_batch(dependencies, event, deadline=deadline)
 
 
 def run_batch(dependencies: Dependencies, event: object, *, deadline: int) -> BatchReport:
@@ -81,7 +83,8 @@ def deliver(event: dict[str, Any], context: Any) -> BatchReport:
         return report(())
     delivery_context = _delivery_context()
     remaining = context.get_remaining_time_in_millis() - ATTEMPT_MARGIN
-    return deliver_batch(delivery_context, event, begin_until=delivery_context.dependencies.clock() + remaining)
+    with _metrics().flushing():
+        return deliver_batch(delivery_context, event, begin_until=delivery_context.dependencies.clock() + remaining)
 
 
 def deliver_batch(delivery_context: DeliveryContext, event: object, *, begin_until: int) -> BatchReport:
@@ -117,7 +120,8 @@ def sweep(event: dict[str, Any], context: Any) -> dict[str, int]:
     """
     dependencies = _sweeper_dependencies()
     until = dependencies.clock() + context.get_remaining_time_in_millis() - SWEEP_MARGIN
-    return sweep_part(dependencies, event, until=until, function_arn=context.invoked_function_arn)
+    with _metrics().flushing():
+        return sweep_part(dependencies, event, until=until, function_arn=context.invoked_function_arn)
 
 
 def sweep_part(dependencies: Dependencies, event: object, *, until: int, function_arn: str) -> dict[str, int]:
@@ -196,6 +200,12 @@ def _worker_dependencies() -> Dependencies:
 
 def _runner_megabytes(environ: Mapping[str, str]) -> int:
     return max(memory.MIN_MEMORY, int(environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "1024")) - SUPERVISOR_MEMORY)
+
+
+@functools.cache
+def _metrics() -> MetricsPump:
+    """What writes the metrics of this container, at the end of each invocation."""
+    return pump_for_lambda(Settings.from_env(os.environ))
 
 
 @functools.cache

@@ -14,6 +14,7 @@ from botocore import xform_name
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
+from coatcheck.aws_transport.sdk_metrics import ATTEMPT_EVENT, count_sdk_attempt
 from coatcheck.core.aws.call import AwsRefused, AwsUnavailable, Call, Service, error_from
 from coatcheck.core.aws.conflicts import RETRY_EVENT, retry_delay
 
@@ -59,10 +60,12 @@ class BotoTransport:
 
     def _make_client(self, service: Service, urgent: bool) -> Any:  # noqa: FBT001 - a part of the key
         if service == "s3":
-            return _s3(self._session, self._endpoint_url)
-        config = client_config().merge(_urgent()) if urgent else client_config()
-        client = self._session.client(service, endpoint_url=self._endpoint_url, config=config)
-        client.meta.events.register(RETRY_EVENT, functools.partial(retry_delay, roll=random.random))
+            client = _s3(self._session, self._endpoint_url)
+        else:
+            config = client_config().merge(_urgent()) if urgent else client_config()
+            client = self._session.client(service, endpoint_url=self._endpoint_url, config=config)
+            client.meta.events.register(RETRY_EVENT, functools.partial(retry_delay, roll=random.random))
+        client.meta.events.register(f"{ATTEMPT_EVENT}.{service}", functools.partial(count_sdk_attempt, service))
         return client
 
 

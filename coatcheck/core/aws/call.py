@@ -7,6 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
+from coatcheck.core.metrics.definitions import AWS_REFUSALS
+from coatcheck.core.metrics.recorder import record
+
 T = TypeVar("T")
 
 log: logging.Logger = logging.getLogger(__name__)
@@ -133,6 +136,7 @@ def log_denial(service: Service, operation: str, code: str) -> None:
     of a batch, may go on without it. So it is logged where the answer is read.
     """
     wrong = "the credentials are not good" if code in CREDENTIAL_CODES else "a permission is missing"
+    record(AWS_REFUSALS, 1, service)
     log.error("AWS refuses %s %s: %s", service, operation, f"{code}: {wrong}")
 
 

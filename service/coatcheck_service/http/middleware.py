@@ -13,6 +13,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from coatcheck.core.log import log_context
+from coatcheck.core.metrics.requests import request_answered
 from coatcheck.core.trace import trace_id
 from coatcheck_service.http.caching import cache_headers
 from coatcheck_service.http.problems import unexpected_response
@@ -20,6 +21,9 @@ from coatcheck_service.http.problems import unexpected_response
 log = logging.getLogger(__name__)
 
 REQUEST_ID = b"x-request-id"
+
+PREFERENCE_APPLIED = b"preference-applied"
+"""A response that has it was held back because its client wanted to wait (RFC 7240)."""
 
 
 class RequestMiddleware:
@@ -56,6 +60,7 @@ class RequestMiddleware:
             await self._cors(unexpected_response(Request(inner_scope)))(inner_scope, receive, recorder.send)
         finally:
             _log(inner_scope, method, recorder, time.perf_counter() - started)
+            _count(inner_scope, recorder, started)
 
     def _inner_scope(self, scope: Scope) -> Scope:
         """Build the scope that the routes see. HEAD becomes GET; the server leaves the body out (RFC 9110, 9.3.2)."""
@@ -69,19 +74,23 @@ class RequestMiddleware:
 
 
 class _ResponseRecorder:
-    """Records the status of a response, and adds the headers that every response has."""
+    """Records the status of a response, when it begins, and whether it waited for a job; adds the headers of all."""
 
     def __init__(self, send: Send, scope: Scope) -> None:
         self._send = send
         self._scope = scope
         self.request_id: str = scope["state"]["request_id"]
         self.status: int | None = None
+        self.begun: float | None = None
+        self.waited = False
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = status = message["status"]
+            self.begun = time.perf_counter()
             operation = getattr(self._scope.get("route"), "operation_id", None)
             there = {name for name, _ in message["headers"]}
+            self.waited = PREFERENCE_APPLIED in there
             added = [header for header in _common_headers(operation, status) if header[0] not in there]
             headers = [*message["headers"], (REQUEST_ID, self.request_id.encode()), *added]
             message = {**message, "headers": headers}
@@ -107,6 +116,20 @@ def _log(scope: Scope, method: str, recorder: _ResponseRecorder, seconds: float)
             "ms": round(seconds * 1000, 1),
             "tenant": getattr(principal, "tenant", None),
         },
+    )
+
+
+def _count(scope: Scope, recorder: _ResponseRecorder, started: float) -> None:
+    """Record the metrics of the request. Which endpoints there are is bounded; what a client sends is not."""
+    method, route = scope["method"], scope.get("route")
+    known = route is not None and method in (getattr(route, "methods", None) or ())
+    begun = None if recorder.waited else recorder.begun
+    request_answered(
+        method=method,
+        route=scope["route"].path if known else None,
+        status=recorder.status,
+        tenant=getattr(scope["state"]["principal"], "tenant", None),
+        seconds=None if begun is None else begun - started,
     )
 
 

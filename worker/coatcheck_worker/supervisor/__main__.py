@@ -16,6 +16,7 @@ from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core.clock import system_clock
 from coatcheck.core.log import configure
 from coatcheck.core.settings import WEBHOOKS, BadSettings, Settings
+from coatcheck.telemetry.pump import start_pump
 from coatcheck_worker.aws import connect, s3_signer
 from coatcheck_worker.dependencies import Dependencies
 from coatcheck_worker.process_isolation import hide_memory
@@ -46,9 +47,10 @@ def main(forkserver: str = FORKSERVER, make_transport: Callable[[], Transport] =
     hide_memory()
     transport = make_transport()
     try:
+        start_pump(settings)
         client = ForkserverClient(handler_environment(transport, settings), megabytes=options.memory, module=forkserver)
         pool = RunnerPool(client)
-    except (JobTypeError, OSError) as error:
+    except (BadSettings, JobTypeError, OSError) as error:
         sys.exit(str(error))
     dependencies = Dependencies(
         transport, settings, clock=system_clock, roll=random.random, runners=pool, sign=s3_signer(settings.bucket)

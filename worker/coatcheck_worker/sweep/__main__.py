@@ -19,6 +19,7 @@ from coatcheck.core.clock import milliseconds, system_clock
 from coatcheck.core.log import configure
 from coatcheck.core.settings import BadSettings, Settings
 from coatcheck.core.shards import MAX_SHARDS
+from coatcheck.telemetry.pump import start_pump
 from coatcheck_worker.aws import connect
 from coatcheck_worker.dependencies import Dependencies, threaded_map
 from coatcheck_worker.health_check import report_healthy
@@ -43,6 +44,7 @@ def main(make_transport: Callable[[], Transport] = connect) -> None:
         parser.error("--every must be more than 0")
     try:
         settings = Settings.from_env(os.environ)
+        start_pump(settings)
     except BadSettings as error:
         sys.exit(str(error))
     configure(settings.log)

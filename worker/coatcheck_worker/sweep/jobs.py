@@ -22,6 +22,7 @@ from coatcheck_worker.sweep import dispatch, recovery
 from coatcheck_worker.sweep.dispatch import PendingDispatch
 from coatcheck_worker.sweep.due_pages import DuePages
 from coatcheck_worker.sweep.due_rows import due_rows, in_time
+from coatcheck_worker.sweep.lateness import Lateness
 
 log = logging.getLogger(__name__)
 
@@ -54,8 +55,10 @@ def process_due(dependencies: Dependencies, pages: DuePages[JobKey], *, until: i
     held: list[PendingDispatch] = []
     lost_attempts: list[Job] = []
     alone = True
+    lateness = Lateness(dependencies.settings.lanes)
     for jobs in due_rows(dependencies, pages):
         now = dependencies.clock()
+        lateness.see(jobs, now)
         actions = [(job, what) for job in jobs if (what := action_for(job, now)) is not None]
         urgent = [UrgentAction(job, what) for job, what in actions if not isinstance(what, PendingDispatch)]
         outcomes = dependencies.parallel_map(partial(in_time, dependencies, until, _perform), urgent)
@@ -68,6 +71,7 @@ def process_due(dependencies: Dependencies, pages: DuePages[JobKey], *, until: i
             alone = not pages.delegated
             done += dispatch.dispatch_all(dependencies, held, until=until, fraction=fraction)
             held.clear()
+    lateness.record()
     done += dispatch.dispatch_all(dependencies, held, until=until, fraction=fraction)
     dependencies.parallel_map(partial(in_time, dependencies, until, _discard), lost_attempts[:MAX_HELD])
     return done

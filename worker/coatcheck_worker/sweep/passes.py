@@ -11,6 +11,9 @@ from typing import Any
 from coatcheck.core.aws.dynamodb.due_index import due_jobs
 from coatcheck.core.aws.dynamodb.slot_items import due_tenants
 from coatcheck.core.aws.dynamodb.webhook_items import due_deliveries
+from coatcheck.core.clock import SECOND
+from coatcheck.core.metrics.definitions import SWEEP_LEFT, SWEEP_ROWS, SWEEP_TIME, SWEEP_TIME_USED
+from coatcheck.core.metrics.recorder import record
 from coatcheck.core.shards import ShardKind
 from coatcheck_worker.dependencies import Dependencies
 from coatcheck_worker.sweep import dead_letters, deliveries, jobs, parked, removals
@@ -27,7 +30,7 @@ LEFT = "left"
 """Name for what a sweep had no time for, or could not read: the next one finds it."""
 
 UNDONE = (LEFT, FAILED, removals.NOT_REMOVED)
-"""The names that count as left in the line that the metric is made from."""
+"""The names that count as left in the metric `SweepLeft`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,15 +106,29 @@ def sweep(
             failed = error
     done = +done
     _log_summary(done)
+    _count(done, took=dependencies.clock() - began, allowed=until - began)
     if failed is not None:
         raise failed
     return done
 
 
 def _log_summary(done: Counter[str]) -> None:
-    """Write the line that the sweeper's metrics are made from; a sweep that found nothing writes none."""
+    """Write what was done in one line; a sweep that found nothing writes none."""
     if not done:
         return
     what = ", ".join(f"{count} {name}" for name, count in sorted(done.items()))
-    left = sum(done[name] for name in UNDONE)
+    left = _left(done)
     log.info("swept: %s", what, extra={"swept": sum(done.values()) - left, LEFT: left})
+
+
+def _left(done: Counter[str]) -> int:
+    return sum(done[name] for name in UNDONE)
+
+
+def _count(done: Counter[str], *, took: int, allowed: int) -> None:
+    """Record the metrics of a sweep, also of one that found nothing: that it left nothing is news to an alarm."""
+    left = _left(done)
+    record(SWEEP_ROWS, sum(done.values()) - left)
+    record(SWEEP_LEFT, left)
+    record(SWEEP_TIME, took / SECOND)
+    record(SWEEP_TIME_USED, 100 * took / max(allowed, 1))

@@ -16,6 +16,7 @@ from coatcheck.core.aws.sqs import ReceivedMessage, delete, receive
 from coatcheck.core.clock import system_clock
 from coatcheck.core.log import configure, log_context
 from coatcheck.core.settings import WEBHOOKS, BadSettings, Settings
+from coatcheck.telemetry.pump import start_pump
 from coatcheck_worker.aws import connect
 from coatcheck_worker.dependencies import Dependencies
 from coatcheck_worker.process_isolation import hide_memory
@@ -127,6 +128,7 @@ def main(make_transport: Callable[[], Transport] = connect) -> None:
         parser.error("--threads must be 1 or more")
     try:
         settings = Settings.from_env(os.environ)
+        start_pump(settings)
     except BadSettings as error:
         sys.exit(str(error))
     configure(settings.log)

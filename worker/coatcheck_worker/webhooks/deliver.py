@@ -18,6 +18,8 @@ from coatcheck.core.aws.dynamodb.webhook_items import (
 )
 from coatcheck.core.clock import SECOND
 from coatcheck.core.messages import DeliveryMessage
+from coatcheck.core.metrics.definitions import WEBHOOK_ATTEMPTS, WEBHOOK_LAG, WEBHOOK_TIME, WEBHOOKS_GIVEN_UP
+from coatcheck.core.metrics.recorder import record
 from coatcheck.core.webhooks import (
     SCHEDULE,
     TEST_EVENT,
@@ -113,12 +115,27 @@ def _try(delivery_context: DeliveryContext, delivery: Delivery, endpoint: Webhoo
         None if gone else next_attempt_time(begun.tries, now=now, roll=dependencies.roll(), retry_after=retry_after)
     )
     ended = dependencies.transport.send(end_attempt(table, begun, attempt, next_at=next_at))
+    _count_attempt(delivery, attempt, ended)
     if not is_for_job_url(delivery):
         _update_health(dependencies, endpoint, attempt, gone=gone)
     if ended is None:
         # our own write whose reply was lost, or another deliverer took over: the row says what comes next
         return Redeliver(0)
     return Ack() if ended.try_at is None else _wait_for(dependencies, ended.try_at)
+
+
+def _count_attempt(delivery: Delivery, attempt: DeliveryAttempt, ended: Delivery | None) -> None:
+    failure = "unanswered" if attempt.status_code is None else "refused"
+    outcome = "delivered" if attempt.succeeded else failure
+    record(WEBHOOK_ATTEMPTS, 1, outcome)
+    record(WEBHOOK_TIME, attempt.latency / SECOND, outcome)
+    record(WEBHOOK_LAG, max(0, attempt.at - (delivery.try_at or delivery.created_at)) / SECOND, outcome)
+    _count_given_up(ended)
+
+
+def _count_given_up(written: Delivery | None) -> None:
+    if written is not None and written.status is DeliveryStatus.FAILED:
+        record(WEBHOOKS_GIVEN_UP, 1)
 
 
 def _update_health(
@@ -156,7 +173,7 @@ def _fail_delivery(dependencies: Dependencies, delivery: Delivery, *attempts: De
         try_at=None,
         due_at=None,
     )
-    dependencies.transport.send(update_delivery(dependencies.settings.table, failed))
+    _count_given_up(dependencies.transport.send(update_delivery(dependencies.settings.table, failed)))
     return Ack()
 
 

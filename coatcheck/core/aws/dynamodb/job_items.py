@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from coatcheck.core.audit import job_changed
-from coatcheck.core.aws.audited import audited
+from coatcheck.core.aws.audited import job_changing
 from coatcheck.core.aws.call import AwsResponse, Call
 from coatcheck.core.aws.dynamodb.codec import decode_job, encode_job
 from coatcheck.core.aws.dynamodb.compatibility import SCHEMA, NewerRow, require_known
@@ -48,8 +47,7 @@ def put_job(table: str, job: Job, *, now: int) -> Call[Job | None]:
         read=lambda _: None,
         expected_errors={"ConditionalCheckFailedException": lambda response: decode_job(response["Item"])},
     )
-    created = f"job.{job.status}"
-    return audited(call, lambda existing: job_changed(created, job) if existing is None else None)
+    return job_changing(call, f"job.{job.status}", lambda existing: job if existing is None else None)
 
 
 def get_job(table: str, key: JobKey) -> Call[Job | None]:

@@ -6,11 +6,11 @@ import hashlib
 from collections.abc import Sequence
 
 from coatcheck.core import due
-from coatcheck.core.aws.audited import audited
+from coatcheck.core.aws.audited import job_changing
 from coatcheck.core.aws.call import Call
 from coatcheck.core.aws.dynamodb.codec import encode_events, encode_field
 from coatcheck.core.aws.dynamodb.expressions import Expression
-from coatcheck.core.aws.dynamodb.row_writes import TransitionOutcome, change_by, ttl, update_if
+from coatcheck.core.aws.dynamodb.row_writes import TransitionOutcome, changed_job, ttl, update_if
 from coatcheck.core.aws.dynamodb.transitions import must_spill
 from coatcheck.core.job import Blob, Job, JobError, JobEvent
 from coatcheck.core.lifecycle import Status
@@ -77,7 +77,7 @@ def record_dead_letter(table: str, job: Job, message_id: str, error: JobError, *
     e.assign("updated_at", {"N": str(now)})
     e.assign("dead_letter", {"S": message_id})
     e.append("history", encode_events([JobEvent("job.dead_lettered", now, error)]))
-    return audited(update_if(table, job, e, unchanged), change_by("job.dead_lettered"))
+    return job_changing(update_if(table, job, e, unchanged), "job.dead_lettered", changed_job)
 
 
 _PURGED_ATTRIBUTES = (
@@ -117,4 +117,4 @@ def purge_job(table: str, job: Job, *, now: int) -> Call[TransitionOutcome]:
     e.assign("input", encode_field("input", _PURGED_INPUT))
     for attribute in _PURGED_ATTRIBUTES:
         e.assign(attribute, None)
-    return audited(update_if(table, job, e, kept), change_by("job.deleted"))
+    return job_changing(update_if(table, job, e, kept), "job.deleted", changed_job)

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self, TypeVar
 
-from coatcheck.core.audit import AuditRecord, job_changed
 from coatcheck.core.aws.call import AwsResponse, AwsUnavailable, Call
 from coatcheck.core.aws.dynamodb.codec import attribute_name, decode_job, encode_events, encode_field, unset
 from coatcheck.core.aws.dynamodb.compatibility import SCHEMA, SLOTS_SCHEMA, is_known
@@ -104,13 +103,9 @@ def applied(
     return replace(job, **{**fields, "status": status, "version": job.version + 1, "updated_at": now})
 
 
-def change_by(event: str | None) -> Callable[[object], AuditRecord | None]:
-    """What the audit log says of a write that made this event happen; nothing of one that is none, as a heartbeat."""
-
-    def describe(outcome: object) -> AuditRecord | None:
-        return job_changed(event, outcome) if event and isinstance(outcome, Job) else None
-
-    return describe
+def changed_job(outcome: object) -> Job | None:
+    """The row after a write that took effect; None for any other outcome."""
+    return outcome if isinstance(outcome, Job) else None
 
 
 def update_if(table: str, job: Job, e: Expression, holds: str) -> Call[TransitionOutcome]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from coatcheck.core import due
-from coatcheck.core.aws.audited import audited
+from coatcheck.core.aws.audited import job_changing
 from coatcheck.core.aws.call import Call
 from coatcheck.core.aws.dynamodb import slot_items
 from coatcheck.core.aws.dynamodb.conditions import OF_COUNTS, Actor, condition
@@ -19,8 +19,8 @@ from coatcheck.core.aws.dynamodb.row_writes import (
     TransitionOutcome,
     TransitionRefused,
     applied,
-    change_by,
     changed,
+    changed_job,
     update,
     update_by_room,
     update_with_counts,
@@ -70,10 +70,10 @@ def _make(
     changes = {**_of_slot(job, slot), **changes}
     write = _row_write(table, job, transition, now=now, changes=changes, sweeper=sweeper, error=error)
     if slot is job.slot:
-        return audited(update(write), change_by(transition.event))
+        return job_changing(update(write), transition.event, changed_job)
     counting = slot_items.count_change(table, job, slot, now=now)
     after = applied(job, transition, now=now, changes=changes, error=error)
-    return audited(update_with_counts(write, counting, after), change_by(transition.event))
+    return job_changing(update_with_counts(write, counting, after), transition.event, changed_job)
 
 
 def _make_by_room(
@@ -86,7 +86,7 @@ def _make_by_room(
     guards = transition.sources.get(job.status, frozenset()) & OF_COUNTS
     counting = slot_items.count_change(table, job, slot, now=now, guards=guards, caps=caps)
     after = applied(job, transition, now=now, changes=changes)
-    return audited(update_by_room(write, counting, after), change_by(transition.event))
+    return job_changing(update_by_room(write, counting, after), transition.event, changed_job)
 
 
 def _slot_after(job: Job, transition: Transition) -> Slot:
@@ -130,7 +130,7 @@ def _start(
     for clause in sets:
         e.add(clause(e))
     write = RowWrite(table, key, e, (f"({condition(e, transition, Actor(now))})",))
-    return audited(update(write), change_by(transition.event))
+    return job_changing(update(write), transition.event, changed_job)
 
 
 def release(table: str, key: JobKey, *, now: int) -> Call[TransitionOutcome]:
