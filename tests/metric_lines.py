@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from coatcheck.core.metrics.recorder import RECORDER
 from coatcheck.telemetry.pump import EmfLines, MetricsPump

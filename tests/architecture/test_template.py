@@ -45,6 +45,8 @@ NOT_FOR_ALL: dict[str, set[str]] = {
     "COATCHECK_MAX_STREAMS": {"ApiFunction"},
     "COATCHECK_LONGEST_STREAM": {"ApiFunction"},
     "COATCHECK_WEBHOOK_REFUSED": {"Deliverer"},
+    # nobody reaches a port of a function
+    "COATCHECK_METRICS_PORT": set[str](),
     "COATCHECK_SECRETS": {"DefaultWorker", "HeavyWorker"},
     # where a project has policies
     "COATCHECK_HANDLER_ROLE": set[str](),

@@ -187,7 +187,7 @@ def main(supervisor: str = "coatcheck_worker.supervisor", deliverer: str = "coat
 
 
 def metrics_ports(settings: Settings, lanes: Sequence[str]) -> Mapping[str, int]:
-    """Return the port on which the process of each lane serves its metrics: those after the setting; none without it."""
+    """Return on which port the process of each lane serves its metrics: from the setting on; none without it."""
     return {lane: settings.metrics_port + index for index, lane in enumerate(lanes)} if settings.metrics_port else {}
 
 

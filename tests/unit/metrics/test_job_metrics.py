@@ -23,7 +23,12 @@ def test_every_event_of_a_job_has_its_metrics() -> None:
 
 
 def started(**changes: Any) -> Job:
-    running = {"status": Status.RUNNING, "attempt": 1, "started_at": NOW + 3 * SECOND, "claimed_at": NOW + 3 * SECOND}
+    running: dict[str, Any] = {
+        "status": Status.RUNNING,
+        "attempt": 1,
+        "started_at": NOW + 3 * SECOND,
+        "claimed_at": NOW + 3 * SECOND,
+    }
     return make_job(**(running | changes))
 
 
