@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import itertools
 import json
 import logging
 import re
@@ -13,11 +14,13 @@ import pytest
 
 from coatcheck.core.aws.call import log_denial
 from coatcheck.core.log import JsonFormatter
+from coatcheck.core.metrics.definitions import METRICS
 from coatcheck_infra.build.translate_template import translate_template
 from coatcheck_infra.project.config import ApiConfig
 from coatcheck_infra.project.template_api import render_api
 from coatcheck_infra.template import read_template
 from coatcheck_worker.webhooks import endpoint_health
+from tests.alarm_states import evaluate, metrics_of
 from tests.repository import ROOT
 
 
@@ -63,8 +66,8 @@ def test_errors_and_throttles_of_every_function_are_heard() -> None:
     assert of_function("Errors") == functions - {"ApiFunction", "AdminFunction"}
     # an operator who finds no room is told so
     assert of_function("Throttles") == functions - {"Sweeper", "AdminFunction"}
-    assert alarms()["ApiFails"]["MetricName"] == "5XXError"
-    assert alarms()["SweeperStopped"]["MetricName"] == "Invocations"
+    assert {metric["MetricName"] for metric in metrics_of(alarms()["ApiFails"])} == {"5XXError", "Requests"}
+    assert alarms()["SweeperStopped"]["MetricName"] == "SweepTime"
 
 
 @pytest.mark.parametrize("source", resources("Lambda::EventSourceMapping"))
@@ -74,9 +77,9 @@ def test_a_lane_that_no_worker_attends_to_is_noticed_within_five_minutes(source:
     (alarm,) = (
         alarm
         for alarm in alarms().values()
-        if "Metrics" in alarm and {"Fn::GetAtt": [queue, "QueueName"]} in dimensions(alarm)
+        if "Metrics" in alarm and {"Fn::GetAtt": [queue, "QueueName"]} in dimension_values(alarm)
     )
-    assert {"Ref": function} in dimensions(alarm)
+    assert {"Ref": function} in dimension_values(alarm)
     # CloudWatch has the metrics of a queue a minute late
     assert alarm["EvaluationPeriods"] * 60 + 60 <= 300
 
@@ -87,18 +90,80 @@ def test_a_lane_that_no_worker_attends_to_is_noticed_within_five_minutes(source:
     assert not value_of(expression, waiting=0, taken=0, busy=None), "nothing to do"
 
 
-def dimensions(alarm: dict[str, Any]) -> list[Any]:
-    stats = [metric["MetricStat"]["Metric"] for metric in alarm["Metrics"] if "MetricStat" in metric]
-    return [dimension["Value"] for stat in stats for dimension in stat["Dimensions"]]
+def dimension_values(alarm: dict[str, Any]) -> list[Any]:
+    return [dimension["Value"] for metric in metrics_of(alarm) for dimension in metric.get("Dimensions", ())]
+
+
+OURS = {"Ref": "AWS::StackName"}
+
+
+@pytest.mark.parametrize("name", alarms())
+def test_an_alarm_names_the_paragraph_that_says_what_to_do(name: str) -> None:
+    described = alarms()[name]["AlarmDescription"]
+    link = re.search(r" docs/operate\.md#([a-z0-9-]+)$", described)
+    assert link, described
+    assert len(described) <= 1024
+    assert link[1] in anchors()
+    page = (ROOT / "docs" / "operate.md").read_text()
+    assert re.search(rf"^\| [^|]*`{name}`.*\(#{link[1]}\) \|$", page, re.MULTILINE), (
+        "the table of the page links it too"
+    )
+
+
+@functools.cache
+def anchors() -> set[str]:
+    """The anchors of the headings of docs/operate.md, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", (ROOT / "docs" / "operate.md").read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("name", alarms())
+def test_an_alarm_hears_metrics_that_are_told_in_that_way(name: str) -> None:
+    """A wrong name or another set of dimensions is another metric, which never has a value."""
+    for metric in metrics_of(alarms()[name]):
+        if metric["Namespace"] == OURS:
+            names = {one["Name"] for one in metric.get("Dimensions", ())}
+            assert is_told(metric["MetricName"], names), metric
+
+
+def is_told(name: str, dimensions: set[str]) -> bool:
+    if name in {"EndpointsDisabled", "Refusals"}:
+        # metric filters
+        return not dimensions
+    return any(metric.name == name and dimensions in map(set, metric.sets) for metric in METRICS)
+
+
+def test_the_dashboard_is_json_and_shows_metrics_that_are_told() -> None:
+    (dashboard,) = resources("CloudWatch::Dashboard").values()
+    text = re.sub(r"\$\{[\w:]+\}", "mine", dashboard["DashboardBody"]["Fn::Sub"][0])
+    widgets = json.loads(text)["widgets"]
+    assert len({(one["x"], one["y"]) for one in widgets}) == len(widgets)
+    shown = set[str]()
+    for metric in itertools.chain.from_iterable(one["properties"]["metrics"] for one in widgets):
+        match metric:
+            case [{"expression": str(search)}]:
+                found = re.match(r"SEARCH\('\{(\"?)([\w/-]+)\1,([\w,]+)\} MetricName=\"(\w+)\"", search)
+                assert found, search
+                assert not found[1] or is_told(found[4], set(found[3].split(","))), search
+                shown.add(found[4])
+            case ["mine", str(name), *_]:
+                assert is_told(name, set()), name
+                shown.add(name)
+    dull = {
+        "InputBytes",
+        "AttemptsStarted",
+        "Attempts",
+        "WebhookTime",
+        "SweepTime",
+        "TenantRequests",
+        "TenantJobsEnded",
+    }
+    assert {metric.name for metric in METRICS} - shown == dull
 
 
 def value_of(expression: str, **metrics: float | None) -> Any:
-    """What CloudWatch makes of `expression` at one moment, for the functions that the template uses."""
-    functions: dict[str, Callable[..., Any]] = {
-        "IF": lambda holds, then, otherwise: then if holds else otherwise,
-        "FILL": lambda metric, value: value if metric is None else metric,
-    }
-    return eval(expression.replace(" AND ", " and "), functions | metrics)
+    """What CloudWatch makes of `expression` at one moment."""
+    return evaluate(expression, metrics)
 
 
 def test_no_alarm_is_raised_by_a_stack_in_which_nothing_has_happened_yet() -> None:

@@ -16,6 +16,9 @@ Json = dict[str, Any]
 SECTIONS = ("Parameters", "Resources", "Outputs")
 """The sections that have entries for each lane."""
 
+PATTERN = "heavy"
+"""The lane itself, where a value is its name alone: a dimension of a metric."""
+
 _PATTERN_NAME = re.compile(r"\bHeavy(?=[A-Z])")
 _PATTERN_WORDS = re.compile(r"\blane heavy\b")
 _PATTERN_QUEUE = re.compile(r', "heavy": "[^"]*"')
@@ -99,6 +102,8 @@ def _elements(element: Any, lanes: Sequence[str]) -> list[Any]:
 def _renamed(value: Any, lane: str) -> Any:
     """Return a value of the pattern as the lane's."""
     match value:
+        case str() if value == PATTERN:
+            return lane
         case str():
             return _PATTERN_WORDS.sub(f"lane {lane}", _PATTERN_NAME.sub(lane_id(lane), value))
         case dict():

@@ -54,7 +54,7 @@ def queues(template: Json, variable: str = "COATCHECK_QUEUES") -> Json:
 def rest(template: Json, lanes: set[str]) -> Json:
     """What a project must not change of a template: all but its `lanes`, and what handlers get."""
     ids = "|".join(lane_id(lane) for lane in lanes) or "-"
-    of_lane = re.compile(rf"({ids})(Queue|DeadLetters|Worker|Lane)")
+    of_lane = re.compile(rf"({ids})(Queue|DeadLetters|Worker|Lane|Jobs|Handlers)")
     left = copy.deepcopy(template)
     for section in ("Parameters", "Resources", "Outputs"):
         left[section] = {name: one for name, one in left[section].items() if not of_lane.match(name)}
@@ -131,6 +131,14 @@ def test_another_lane_is_like_heavy_under_its_own_names() -> None:
     # read backwards it is the template that we began with
     text = json.dumps(rendered).replace("GpuLarge", "Heavy").replace("gpu-large", "heavy")
     assert json.loads(text) == base()
+
+
+def test_the_alarms_of_a_lane_hear_its_own_metrics() -> None:
+    resources = render_lanes(base(), config(lanes={"gpu-large": {}}).lanes)["Resources"]
+    for name in ("QueueWaits", "JobsFail", "WorkersLost", "HandlersCrash"):
+        alarm = json.dumps(resources[f"GpuLarge{name}"])
+        assert '{"Name": "Lane", "Value": "gpu-large"}' in alarm
+        assert "lane gpu-large" in alarm
 
 
 def test_the_workers_role_allows_each_lanes_queues() -> None:
