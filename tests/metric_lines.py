@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -11,6 +11,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
+from coatcheck.core.clock import system_clock
 from coatcheck.core.metrics.recorder import RECORDER
 from coatcheck.telemetry.pump import EmfLines, MetricsPump
 from tests.repository import ROOT
@@ -73,10 +74,10 @@ class MetricLines:
 
 
 @contextmanager
-def metric_lines(*, by_tenant: bool = False) -> Iterator[MetricLines]:
+def metric_lines(*, by_tenant: bool = False, clock: Callable[[], int] = system_clock) -> Iterator[MetricLines]:
     """Collect the metrics of this process as lines, as a Lambda function writes them."""
     collected: list[str] = []
-    pump = MetricsPump([EmfLines(NAMESPACE, write=lambda text: collected.extend(text.splitlines()))])
+    pump = MetricsPump([EmfLines(NAMESPACE, write=lambda text: collected.extend(text.splitlines()), clock=clock)])
     RECORDER.switch_off()
     RECORDER.switch_on(by_tenant=by_tenant)
     try:

@@ -25,10 +25,19 @@ class Move(Enum):
     SILENCE = "nothing"
     CHANGED = "an answer that was changed on its way"
     BUSY = "503, in the words of a load balancer"
+    THROTTLED = "400, as DynamoDB answers too many requests"
+    DENIED = "400, as AWS answers who lacks a permission"
 
 
 BODY = b'{"Item":{"n":{"N":"1"}}}'
 GOOD = b"HTTP/1.1 200 OK\r\nx-amz-crc32: 4170802822\r\ncontent-length: %d\r\n\r\n%s" % (len(BODY), BODY)
+
+
+def _error(code: str) -> bytes:
+    body = b'{"__type":"com.amazonaws#%s","message":"no"}' % code.encode()
+    return b"HTTP/1.1 400 Bad Request\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body)
+
+
 _BYTES = {
     Move.ANSWER: GOOD,
     Move.ANSWER_AND_CLOSE: GOOD,
@@ -39,6 +48,8 @@ _BYTES = {
     Move.HALF: GOOD[:-5],
     Move.SILENCE: b"",
     Move.CHANGED: GOOD.replace(b'"1"', b'"2"'),
+    Move.THROTTLED: _error("ProvisionedThroughputExceededException"),
+    Move.DENIED: _error("AccessDeniedException"),
     Move.BUSY: b"HTTP/1.1 503 Busy\r\ncontent-length: 4\r\n\r\nbusy",
 }
 _ENDING = {Move.ANSWER_AND_CLOSE, Move.ANSWER_AS_THE_LAST, Move.CLOSE, Move.RESET, Move.HALF}
@@ -46,10 +57,11 @@ _ENDING = {Move.ANSWER_AND_CLOSE, Move.ANSWER_AS_THE_LAST, Move.CLOSE, Move.RESE
 
 @dataclass
 class FaultyEndpoint:
-    """Takes one move of its script for each request, in the order in which they come; then it answers."""
+    """Takes one move of its script for each request, in the order in which they come; then always the other."""
 
     url: str
     script: list[Move] = field(default_factory=list)
+    otherwise: Move = Move.ANSWER
     requests: list[bytes] = field(default_factory=list)
     connections: int = 0
     closed: threading.Event = field(default_factory=threading.Event)
@@ -83,7 +95,7 @@ def _serve(connection: socket.socket, endpoint: FaultyEndpoint) -> None:
     with connection, suppress(OSError):
         for request in _requests(connection):
             endpoint.requests.append(request)
-            move = endpoint.script.pop(0) if endpoint.script else Move.ANSWER
+            move = endpoint.script.pop(0) if endpoint.script else endpoint.otherwise
             connection.sendall(_BYTES[move])
             if move is Move.RESET:
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
