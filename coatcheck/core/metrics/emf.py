@@ -6,9 +6,9 @@ https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedd
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from coatcheck.core.metrics.definitions import Dimensions, Kind, Metric
 from coatcheck.core.metrics.recorder import Sample
@@ -31,18 +31,12 @@ def lines(samples: Iterable[Sample], *, namespace: str, now: int) -> Iterator[st
     for metric, value, dimensions in samples:
         of_root = roots.setdefault((metric.dimensions, dimensions), {})
         of_root.setdefault(metric, []).append(value)
-    for (names, dimensions), values in roots.items():
-        root = dict(zip(names, dimensions, strict=True))
-        for part in _parts(values):
-            yield _line(namespace, now, root, part)
-
-
-def _parts(values: _Values) -> Iterator[Mapping[Metric, list[float]]]:
-    """The values of a line, and of more lines as long as a metric has more values than one may hold."""
-    combined = {metric: _combined(metric, given) for metric, given in values.items()}
-    while combined:
-        yield {metric: given[:MAX_VALUES] for metric, given in combined.items()}
-        combined = {metric: given[MAX_VALUES:] for metric, given in combined.items() if len(given) > MAX_VALUES}
+    for root, values in roots.items():
+        combined = {metric: _combined(metric, given) for metric, given in values.items()}
+        for part in _parts(combined):
+            head, tail = _frame(namespace, root, tuple(part))
+            numbers = ",".join([f'"{metric.name}":{_text(given)}' for metric, given in part.items()])
+            yield f"{head}{now}{tail}{numbers}}}"
 
 
 def _combined(metric: Metric, values: list[float]) -> list[float]:
@@ -55,20 +49,23 @@ def _combined(metric: Metric, values: list[float]) -> list[float]:
             return values
 
 
-def _line(namespace: str, now: int, root: Mapping[str, str], values: Mapping[Metric, list[float]]) -> str:
-    members: dict[str, Any] = dict(root)
-    for metric, given in values.items():
-        rounded = [round(value, _DIGITS) for value in given]
-        members[metric.name] = rounded[0] if len(rounded) == 1 else rounded
-    directives = _directives(namespace, tuple(values))
-    # what does not change from line to line is encoded once
-    head = f'{{"_aws":{{"Timestamp":{now},"CloudWatchMetrics":{directives}}},'
-    return head + json.dumps(members, separators=(",", ":"))[1:]
+def _parts(values: _Values) -> Iterator[_Values]:
+    """The values of a line, and of more lines as long as a metric has more values than one may hold."""
+    while any(len(given) > MAX_VALUES for given in values.values()):
+        yield {metric: given[:MAX_VALUES] for metric, given in values.items()}
+        values = {metric: given[MAX_VALUES:] for metric, given in values.items() if len(given) > MAX_VALUES}
+    yield values
 
 
-@lru_cache(maxsize=256)
-def _directives(namespace: str, metrics: tuple[Metric, ...]) -> str:
-    """Which members of a line are metrics: one directive for those that have the same sets of dimensions."""
+def _text(values: list[float]) -> str:
+    """One number, or an array of them, as JSON."""
+    rounded = [repr(round(value, _DIGITS)) for value in values]
+    return rounded[0] if len(rounded) == 1 else f"[{','.join(rounded)}]"
+
+
+@lru_cache(maxsize=1024)
+def _frame(namespace: str, root: _Root, metrics: tuple[Metric, ...]) -> tuple[str, str]:
+    """A line up to its time, and from there up to its values: what all lines of an endpoint or a job type share."""
     by_sets: dict[tuple[Dimensions, ...], list[Metric]] = {}
     for metric in metrics:
         by_sets.setdefault(tuple(metric.sets), []).append(metric)
@@ -80,4 +77,7 @@ def _directives(namespace: str, metrics: tuple[Metric, ...]) -> str:
         }
         for sets, same in by_sets.items()
     ]
-    return json.dumps(directives, separators=(",", ":"))
+    names = dict(zip(*root, strict=True))
+    told = json.dumps({"CloudWatchMetrics": directives}, separators=(",", ":"))[1:]
+    dimensions = json.dumps(names, separators=(",", ":"))[1:-1]
+    return '{"_aws":{"Timestamp":', f",{told},{dimensions}{',' if dimensions else ''}"
