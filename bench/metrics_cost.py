@@ -149,7 +149,8 @@ def main() -> None:
     options = parser.parse_args()
     write = sys.stdout.write
     log, lines = Lines(), Lines()
-    sys.stderr = log  # type: ignore[assignment]  # the lines of requests are there anyway
+    # where the lines of requests go, which are there anyway
+    sys.stderr = log
     configure("json")
     sys.stderr = sys.__stderr__
     pump = MetricsPump([EmfLines("bench", write=lines.write)])

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from coatcheck.authoring.loading import RESERVED_PREFIX, JobTypeError, load_job_types
@@ -42,7 +42,7 @@ class ChildProcess:
 
     lane: str
     command: Sequence[str]
-    variables: Mapping[str, str]
+    variables: Mapping[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
     started: float = 0.0
     next_start: float = 0.0
