@@ -19,8 +19,6 @@ from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any, TypeVar
 
-from mangum import Mangum
-
 from bench.worker_stack import worker_stack
 from bench.worker_throughput import NOOP, of_worker
 from coatcheck.core.aws.call import Call, Presign, PresignedUrl
@@ -34,7 +32,7 @@ from coatcheck.core.settings import Settings
 from coatcheck.telemetry.pump import EmfLines, MetricsPump
 from coatcheck_service.app import TENANT_ROUTERS, build_app
 from coatcheck_service.front_door import LAMBDA
-from coatcheck_service.lambda_adapter import NO_TEXT_MIME_TYPES, with_root_path
+from coatcheck_service.lambda_adapter import make_mangum
 from tests.example_jobs import CATALOG
 from tests.job_rows import NOW, make_job
 from tests.unit.service.in_process import KEY, KEY_DIGEST, QUEUES
@@ -89,7 +87,7 @@ def get_handler() -> Callable[[], object]:
     settings = Settings.model_validate({**given, "api_keys": json.dumps({KEY_DIGEST: "alpha"})})
     asyncio.set_event_loop(asyncio.new_event_loop())
     app = build_app(TENANT_ROUTERS, settings, CATALOG, OneRow(ENDED), LAMBDA)
-    serve = Mangum(with_root_path(app, ""), lifespan="off", text_mime_types=NO_TEXT_MIME_TYPES)
+    serve = make_mangum(app, "")
     event, context = _event(), SimpleNamespace(aws_request_id="r")
     answer = serve(event, context)  # type: ignore[arg-type]
     assert answer["statusCode"] == 200, answer
