@@ -19,7 +19,7 @@ JOB = "/v1/jobs/{job_id}"
         ("HEAD", "/v1/health", "GET /v1/health", "2xx"),
         ("GET", "/v1/jobs/job_1", f"GET {JOB}", "5xx"),
         ("DELETE", "/v1/jobs/job_1", f"DELETE {JOB}", "5xx"),
-        ("GET", "/v1/job-types/made.up", "GET /v1/", "4xx"),
+        ("GET", "/v1/job-types/made.up", "GET /v1/job-types/{name}", "4xx"),
         # whatever a client makes up is one value
         ("GET", "/v1/made/up", "none", "4xx"),
         ("MADEUP", "/v1/jobs/job_1", "none", "4xx"),
