@@ -86,6 +86,9 @@ EVENTS ?= 1000000
 hostile-events: setup ## Give the Lambda functions EVENTS hostile records of queues: make hostile-events EVENTS=1000000
 	@$(BIN)/python -m tests.hostile.queue_events --events $(EVENTS)
 
+doors: setup ## Go the journeys through each front door, each with a stack of its own, and print which pass.
+	@$(BIN)/python -m tests.journeys.doors
+
 permissions: setup ## Take one IAM statement after the other from `up --whole`: something has to fail each time.
 	@$(BIN)/python -m tests.hostile.permissions --remove
 
@@ -112,4 +115,4 @@ lock: ## Resolve requirements/*.in, those of the tools, and the example's again.
 wheels: setup ## Build the four wheels into dist.
 	@for folder in . service worker infra; do $(BIN)/uv build --wheel --no-build-isolation --quiet --out-dir dist $$folder || exit 1; done
 
-.PHONY: wheels help setup run test check build routes validate deploy simulate model mutants kill load hostile hostile-events permissions scan container large lock
+.PHONY: wheels help setup run test check build routes validate deploy simulate model mutants kill load hostile hostile-events doors permissions scan container large lock

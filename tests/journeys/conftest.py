@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.hostile.permissions.roles import decisions
+from tests.journeys.results import DOOR
 from tests.journeys.up_process import COATCHECK, RunCli, Stack, UpProcess, processes_of
 
 StartUp = Callable[..., UpProcess]
@@ -54,8 +55,8 @@ def stack(start_shared_up: StartUp) -> Iterator[Stack]:
 
 @pytest.fixture(scope="session")
 def full_stack(start_shared_up: StartUp) -> Iterator[Stack]:
-    """A stack as `coatcheck up --whole` makes it: through API Gateway to Lambda functions."""
-    yield from running(start_shared_up("--whole"))
+    """A stack as `coatcheck up --whole` makes it: through a front door, API Gateway, to Lambda functions."""
+    yield from running(start_shared_up("--whole", "--front-door", DOOR))
 
 
 @pytest.fixture(params=["stack", "full_stack"], ids=["up", "whole"])

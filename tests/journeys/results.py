@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import Any
 
@@ -14,6 +15,11 @@ from coatcheck_infra.local.resources import client
 from tests.aws import emulators
 from tests.finished_job import FinishedJob
 from tests.journeys.up_process import Stack
+
+DOOR_VARIABLE = "COATCHECK_JOURNEYS_DOOR"
+
+DOOR = os.environ.get(DOOR_VARIABLE, "rest")
+"""The front door of the whole stack: `python -m tests.journeys.doors` goes through each of them."""
 
 
 def submitted(http: httpx.Client, job_type: str, payload: dict[str, Any]) -> str:

@@ -9,17 +9,17 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from coatcheck_service.front_door import LAMBDA, UVICORN, FrontDoor
+from coatcheck_service.front_door import FRONT_DOORS, UVICORN, FrontDoor
 from jobs.demo import deterministic_bytes
 from tests.boundary_sizes import KINDS, around
 from tests.finished_job import FinishedJob
-from tests.journeys.results import finished_job_on, submitted
+from tests.journeys.results import DOOR, finished_job_on, submitted
 from tests.journeys.up_process import Stack
 from tests.waiting import eventually
 
-SIZES = around(LAMBDA.inline_limit, UVICORN.inline_limit)
+LIMITS = {"stack": UVICORN, "full_stack": FRONT_DOORS[DOOR]}
 
-LIMITS = {"stack": UVICORN, "full_stack": LAMBDA}
+SIZES = around(*(door.inline_limit for door in LIMITS.values()))
 
 
 @pytest.fixture(params=LIMITS, ids=["up", "whole"])

@@ -75,7 +75,7 @@ def test_the_template_of_a_project_is_made_fit_for_this_machine(tmp_path: Path) 
         },
     }
     project = Project(tmp_path, tmp_path / ".coatcheck", ProjectConfig.model_validate(table), {})
-    template = local_template(project, {"KEY": "s3cret", "HOME": "/home/me"})
+    template = local_template(project, {"KEY": "s3cret", "HOME": "/home/me"}, "rest")
     functions = [one["Properties"] for one in template["Resources"].values() if "Handler" in one.get("Properties", {})]
     workers = [one for one in functions if one["Handler"] == "coatcheck_worker.aws_lambda.run"]
     assert len(workers) == 2

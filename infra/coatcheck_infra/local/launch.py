@@ -45,7 +45,7 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @dataclass(frozen=True)
 class LaunchOptions:
-    """The options of the command line. `port` 0 means any free port."""
+    """The options of the command line. `port` 0 means any free port. Without `front_door` it is the project's first."""
 
     port: int
     home: Path
@@ -55,6 +55,12 @@ class LaunchOptions:
     reload: bool
     fresh: bool
     verbose: bool
+    front_door: str | None = None
+
+    @property
+    def door(self) -> str:
+        """The front door that clients are led to."""
+        return self.front_door or self.project.config.api.front_door.split("+")[0]
 
 
 async def launch(options: LaunchOptions, inherited: Mapping[str, str], terminal: Terminal) -> None:
@@ -73,7 +79,7 @@ async def launch(options: LaunchOptions, inherited: Mapping[str, str], terminal:
         lock_home(options.home) as home,
         process_manager(terminal, options.project.root, home.endpoint, home.environment, home.scratch) as started,
     ):
-        template = local_template(options.project, inherited)
+        template = local_template(options.project, inherited, options.door)
         open_state(home.state, origin_of(template), write_line, fresh=options.fresh)
         env = code_environment(options.project, inherited, home.scratch)
         for name in missing_secrets(options.project, inherited):
@@ -134,6 +140,7 @@ def stack_context(
         template=template,
         process_manager=processes,
         write_line=processes.terminal.line_writer("up"),
+        front_door=options.door,
     )
 
 

@@ -18,15 +18,17 @@ NOT_LOCAL: dict[str, Any] = {"layers": [], "vpc": None, "secrets": {}}
 """What handlers get on AWS alone: the emulator has neither layers nor networks, secrets are environment variables."""
 
 
-def local_template(project: Project, inherited: Mapping[str, str]) -> dict[str, Any]:
-    """Return the template of the project, with its local job types, for this machine.
+def local_template(project: Project, inherited: Mapping[str, str], door: str) -> dict[str, Any]:
+    """Return the template of the project for this machine, with its local job types and the front door `door`.
 
     The handlers' secrets are variables of the environment `inherited`. Raises `UpError`.
     """
     secrets = {name: inherited[name] for name in project.config.handlers.secrets if name in inherited}
     handlers = project.config.handlers.model_copy(update=NOT_LOCAL)
-    # the emulator knows no callers inside AWS; the gateway of `up --whole` is a REST API
-    api = project.config.api.model_copy(update={"iam": "none", "front_door": "rest"})
+    # the emulator knows no callers inside AWS
+    own = project.config.api.front_door
+    doors = own if door in own.split("+") else door
+    api = project.config.api.model_copy(update={"iam": "none", "front_door": doors})
     config = project.config.model_copy(update={"handlers": handlers, "api": api})
     try:
         template = project_template(replace(project, config=config))

@@ -17,7 +17,8 @@ from coatcheck_infra.project.config import Project
 class StackContext:
     """`listener` is the open socket of `url`; `env` is the environment of every process, with the emulator's URL.
 
-    `api_keys` are those of the tenants, `template` is the project's for this machine.
+    `api_keys` are those of the tenants, `template` is the project's for this machine. `front_door` is the name of the
+    door that `--whole` leads clients to.
     """
 
     url: str
@@ -31,6 +32,7 @@ class StackContext:
     template: Mapping[str, Any]
     process_manager: ProcessManager
     write_line: LineWriter
+    front_door: str
 
     @property
     def api_key(self) -> str:

@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -23,8 +23,12 @@ def up(
         ),
     ] = None,
     full_stack: Annotated[
-        bool, typer.Option("--whole", help="Deploy the whole template: API Gateway and Lambda functions.")
+        bool, typer.Option("--whole", help="Deploy the whole template: the front door and Lambda functions.")
     ] = False,
+    front_door: Annotated[
+        Literal["rest", "function-url", "alb"] | None,
+        typer.Option(help="The front door of --whole. Default: the project's, or the first of its two."),
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Jobs that run at the same time.")] = 2,
     reload: Annotated[bool, typer.Option(help="Restart parts when their code changes.")] = True,
     fresh: Annotated[bool, typer.Option("--fresh", help="Discard the jobs and files kept from before.")] = False,
@@ -44,6 +48,9 @@ def up(
     except ProjectError as error:
         print(f"coatcheck up: {error}", file=sys.stderr)
         raise typer.Exit(1) from None
+    if front_door and not full_stack:
+        print("coatcheck up: --front-door needs --whole: without it there is no front door", file=sys.stderr)
+        raise typer.Exit(1)
     home = home or project.home
     options = LaunchOptions(
         port=port,
@@ -54,6 +61,7 @@ def up(
         reload=reload,
         fresh=fresh,
         verbose=verbose,
+        front_door=front_door,
     )
     failed: BaseException | None = None
     try:

@@ -187,7 +187,7 @@ def run_service(
     """The service under uvicorn on a free port until the block ends, with queues and tenants of its own."""
     settings = stores.model_copy(update={"queues": _make_queues(endpoint_url, list(stores.queues)), "api_keys": {}})
     spy = AsyncFaultyTransport(emulators.connect_async(endpoint_url))
-    with _served(create_app(settings, catalog, spy, front_door, clock=clock)) as url:
+    with served(create_app(settings, catalog, spy, front_door, clock=clock)) as url:
         yield RunningService(url, spy, worker, settings, endpoint_url)
 
 
@@ -226,7 +226,8 @@ def _make_queues(endpoint_url: str, lanes: list[str]) -> dict[str, str]:
 
 
 @contextmanager
-def _served(app: Any) -> Iterator[str]:
+def served(app: Any) -> Iterator[str]:
+    """Serve an app in a thread until the block ends; yields its URL."""
     listener = socket.create_server((environment.LOOPBACK, 0), backlog=512)
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, ws="none", timeout_graceful_shutdown=5))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})

@@ -29,6 +29,7 @@ CHECKOV: Mapping[str, Excuse] = {
     "CKV_AWS_21": Excuse("What a tenant deletes is to be gone. Versions would keep it."),
     "CKV_AWS_73": Excuse("Tracing costs money for each request. An owner can switch it on."),
     "CKV_AWS_76": Excuse("Access logs are off until asked for (ADR 24)."),
+    "CKV_AWS_91": Excuse("Access logs are off until asked for, and need a bucket of the owner's (ADR 24)."),
     "CKV_AWS_115": Excuse(
         "The mapping's MaximumConcurrency is the limit. A reserved one would push messages to the dead letters."
         " Operators are few.",
@@ -44,6 +45,10 @@ CHECKOV: Mapping[str, Excuse] = {
     "CKV_AWS_149": _AWS_KEYS,
     "CKV_AWS_158": _AWS_KEYS,
     "CKV_AWS_173": Excuse("No secret is in a variable: names of resources, and numbers."),
+    "CKV_AWS_258": Excuse(
+        "Whoever has a key or a token may call from anywhere: the service finds out who it is, as behind the REST API."
+        " FunctionUrlAuth=AWS_IAM closes both."
+    ),
     "CKV_AWS_27": Excuse("The check wants a key of one's own. Every queue has SqsManagedSseEnabled."),
 }
 """By the id of the check: https://www.checkov.io/5.Policy%20Index/cloudformation.html"""

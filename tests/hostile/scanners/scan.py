@@ -9,6 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from coatcheck_infra.build.translate_template import translate_template
+from coatcheck_infra.project.config import ApiConfig
+from coatcheck_infra.project.template_api import render_api
+from coatcheck_infra.project.template_doors import ADDED
+from coatcheck_infra.template import read_template
 from tests.hostile.scanners.excuses import BANDIT, CHECKOV, Excuse
 from tests.hostile.tools import BANDIT_TOOL, CHECKOV_TOOL, PIP_AUDIT_TOOL, run_tool
 from tests.repository import ROOT
@@ -49,10 +53,12 @@ class Scanner:
 
 def _checkov(scratch: Path) -> Iterator[Finding]:
     """Look at the template as CloudFormation gets it: in a SAM source, scanners miss what they do not know."""
-    template = scratch / "translated.json"
-    template.write_text(json.dumps(translate_template()))
+    files = [scratch / f"{door}.json" for door in ADDED]
+    for file in files:
+        api = ApiConfig.model_validate({"front-door": f"rest+{file.stem}"})
+        file.write_text(json.dumps(translate_template(template=render_api(read_template(), api))))
     options = ("--framework=cloudformation", "--skip-download", "--quiet", "--compact", "--output=json")
-    report = _json(run_tool(CHECKOV_TOOL, f"--file={template}", *options).stdout)
+    report = _json(run_tool(CHECKOV_TOOL, *(f"--file={file}" for file in files), *options).stdout)
     if report["summary"]["parsing_errors"] or not report["summary"]["passed"]:
         raise AssertionError(report["summary"])
     for one in report["results"]["failed_checks"]:
