@@ -53,6 +53,13 @@ class Context(Protocol):
         """A logger whose lines carry job, tenant and attempt."""
 
     @property
+    def traceparent(self) -> str | None:
+        """The trace of this attempt, as the value of a W3C `traceparent` header; None without one.
+
+        Send it along with requests that belong to the job. Where OpenTelemetry is installed, it is current already.
+        """
+
+    @property
     def workdir(self) -> Path:
         """An empty folder of this attempt's own, removed when it ends."""
 

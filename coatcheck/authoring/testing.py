@@ -63,6 +63,7 @@ class LocalContext:
     checkpoint: Any = None
     job_id: str = "job_test"
     tenant: str = "test"
+    traceparent: str | None = None
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:

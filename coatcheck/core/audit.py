@@ -19,10 +19,11 @@ _log = logging.getLogger(LOGGER)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditRecord:
-    """What has changed. Whose request changed it is in the log context: `request_id`, `key` and `trace_id`.
+    """What has changed. Whose request changed it is in the log context: `request_id` and `key`.
 
     `action` is the event of a job (`job.started`), or what was done to a thing (`key.revoked`). `target` is the id of
-    that thing, if it is no job. It holds ids and codes alone, no text that a client or a handler chose freely.
+    that thing, if it is no job. `trace_id` is the trace of the request that made the job; without one, that of the log
+    context holds. It holds ids and codes alone, no text that a client or a handler chose freely.
     """
 
     action: str
@@ -34,6 +35,7 @@ class AuditRecord:
     version: int | None = None
     error: str | None = None
     target: str | None = None
+    trace_id: str | None = None
 
 
 _MEMBERS = tuple(field.name for field in fields(AuditRecord))
@@ -58,4 +60,5 @@ def job_changed(action: str, job: Job) -> AuditRecord:
         attempt=job.counted_attempt,
         version=job.version,
         error=error.code if error else None,
+        trace_id=job.trace.trace_id if job.trace else None,
     )

@@ -10,6 +10,7 @@ from typing import Any, Self
 from coatcheck.core.clock import SECOND
 from coatcheck.core.lifecycle import Slot, Status
 from coatcheck.core.priority import Priority
+from coatcheck.core.trace import TraceContext
 
 JSON = "application/json"
 
@@ -104,6 +105,7 @@ class Job:
     worker without a handler for its type first received the job; all workers since then have lacked one too. `counted`
     names the tallies of its tenant that the job is part of (`coatcheck.core.tallies`).
     `slot` is what it has of its tenant's slots; while it is parked, `home_shard` is its usual partition of `due`.
+    `trace` is that of the request that made it.
     """
 
     tenant: str
@@ -153,6 +155,7 @@ class Job:
     priority: Priority = Priority.NORMAL
     slot: Slot = Slot.NONE
     home_shard: str | None = None
+    trace: TraceContext | None = None
 
     @property
     def done(self) -> bool:

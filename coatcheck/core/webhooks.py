@@ -14,6 +14,7 @@ from coatcheck.core.clock import DAY, HOUR, MINUTE, SECOND
 from coatcheck.core.ids import make_id
 from coatcheck.core.job import Job, Legs
 from coatcheck.core.lifecycle import CLAIM, TRANSITIONS, Status
+from coatcheck.core.trace import TraceContext
 
 STARTED = CLAIM.event or ""
 FINAL_EVENTS: Mapping[Status, str] = {
@@ -140,7 +141,7 @@ class Delivery:
 
     `body` is what is sent; it never changes. `tries` is how many attempts of the schedule are used up; `trying_since`
     is set while one is in progress. `try_at` is when the next attempt is due, immediately if it is None. `due_at` is
-    when the sweeper has to check, as for a job. `version` is the fence.
+    when the sweeper has to check, as for a job. `version` is the fence. `trace` is that of its job.
     """
 
     key: DeliveryKey
@@ -158,6 +159,7 @@ class Delivery:
     due_at: int | None = None
     version: int = 1
     attempts: tuple[DeliveryAttempt, ...] = ()
+    trace: TraceContext | None = None
 
     @property
     def next_attempt_at(self) -> int | None:

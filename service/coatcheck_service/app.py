@@ -14,6 +14,7 @@ from coatcheck.authoring.types import Catalog
 from coatcheck.aws_transport.protocols import AsyncTransport
 from coatcheck.core.clock import system_clock
 from coatcheck.core.settings import WEBHOOKS, BadSettings, Settings
+from coatcheck.core.tracer import NO_TRACER, Tracer
 from coatcheck_service.dependencies import Dependencies
 from coatcheck_service.front_door import FrontDoor
 from coatcheck_service.http.cors import cors_for
@@ -78,6 +79,7 @@ def build_app(
     clock: Callable[[], int] = system_clock,
     entropy: Callable[[int], bytes] = secrets.token_bytes,
     on_start: Callable[[], Awaitable[None]] | None = None,
+    tracer: Tracer = NO_TRACER,
 ) -> FastAPI:
     """Build the API of `settings` with the routes of `routers`.
 
@@ -118,7 +120,8 @@ def build_app(
     add_problem_handlers(app)
     direct = [route for route in routes if isinstance(route, APIRoute) and route.operation_id in DIRECT]
     app.add_middleware(DirectRoutesMiddleware, routes=direct)
-    app.add_middleware(RequestMiddleware, entropy=entropy, cors=cors_for(settings.browser_origins))
+    cors = cors_for(settings.browser_origins)
+    app.add_middleware(RequestMiddleware, entropy=entropy, cors=cors, tracer=tracer)
     return app
 
 

@@ -12,7 +12,9 @@ import botocore
 from coatcheck.aws_transport.async_transport import AsyncLeanTransport
 from coatcheck.aws_transport.environment import AwsEnvironment
 from coatcheck.aws_transport.protocols import OpenableTransport
+from coatcheck.aws_transport.traced import traced_async
 from coatcheck.aws_transport.transport_config import Timeouts, TransportConfig
+from coatcheck.core.tracing import installed_tracer
 
 CONFIG = TransportConfig(Timeouts(connect=2.0, answer=8.0), attempts=3, idle_connections=100)
 
@@ -20,8 +22,9 @@ CONFIG = TransportConfig(Timeouts(connect=2.0, answer=8.0), attempts=3, idle_con
 def connect(environ: Mapping[str, str]) -> OpenableTransport:
     """The transport to AWS: the lean one, or aioboto3 for all if COATCHECK_TRANSPORT is `boto3`."""
     if environ.get("COATCHECK_TRANSPORT") == "boto3":
-        return _aioboto3(environ)
-    return AsyncLeanTransport(aws_environment(environ), partial(_aioboto3, environ), CONFIG)
+        return traced_async(_aioboto3(environ), installed_tracer())
+    lean = AsyncLeanTransport(aws_environment(environ), partial(_aioboto3, environ), CONFIG)
+    return traced_async(lean, installed_tracer())
 
 
 def aws_environment(environ: Mapping[str, str]) -> AwsEnvironment:

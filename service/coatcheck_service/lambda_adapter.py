@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from coatcheck.authoring.loading import load_job_types
 from coatcheck.core.log import configure
 from coatcheck.core.settings import Settings
+from coatcheck.core.tracing import installed_tracer
 from coatcheck.telemetry.pump import pump_for_lambda
 from coatcheck_service.app import build_app
 from coatcheck_service.aws import connect
@@ -108,7 +109,8 @@ def make_handler(routers: Sequence[APIRouter]) -> Callable[[LambdaEvent, LambdaC
     if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
         # what is loaded now is in the snapshot; without one, the first request that needs an SDK loads it
         loop.run_until_complete(transport.open())
-    app = build_app(routers, settings, load_job_types(settings.job_modules), transport, LAMBDA)
+    catalog = load_job_types(settings.job_modules)
+    app = build_app(routers, settings, catalog, transport, LAMBDA, tracer=installed_tracer())
     freeze_heap()
     serve = make_mangum(app, settings.public_url)
 

@@ -14,6 +14,7 @@ from coatcheck.authoring.loading import JobTypeError, load_job_types
 from coatcheck.aws_transport.protocols import OpenableTransport
 from coatcheck.core.log import configure
 from coatcheck.core.settings import BadSettings, Settings
+from coatcheck.core.tracing import installed_tracer
 from coatcheck.telemetry.pump import start_pump
 from coatcheck_service.app import create_app
 from coatcheck_service.aws import connect
@@ -30,7 +31,9 @@ def app() -> FastAPI:
         transport = connect(os.environ)
         catalog = load_job_types(settings.job_modules)
         start_pump(settings)
-        application = create_app(settings, catalog, transport, UVICORN, on_start=partial(_warm_up, transport))
+        application = create_app(
+            settings, catalog, transport, UVICORN, on_start=partial(_warm_up, transport), tracer=installed_tracer()
+        )
     except (BadSettings, JobTypeError) as error:
         print(error, file=sys.stderr)  # noqa: T201 - there is no log yet, and nobody to log for
         raise SystemExit(2) from None

@@ -10,7 +10,7 @@ import pytest
 from fastapi import Request
 
 from coatcheck.core.errors import ServiceError
-from coatcheck.core.trace import trace_id
+from coatcheck.core.trace import incoming
 from coatcheck_service.actions.long_poll import requested_wait
 from coatcheck_service.http.etags import matches_etag
 from coatcheck_service.http.event_stream import wants_stream
@@ -28,8 +28,8 @@ READERS: Mapping[str, Callable[[Request], object]] = {
     "if-none-match": lambda request: matches_etag(request, '"etag"'),
     "accept": wants_stream,
     "content-type": require_json,
-    "x-amzn-trace-id": lambda request: trace_id(xray=request.headers["x-amzn-trace-id"]),
-    "traceparent": lambda request: trace_id(traceparent=request.headers["traceparent"]),
+    "x-amzn-trace-id": lambda request: incoming(xray=request.headers["x-amzn-trace-id"]),
+    "traceparent": lambda request: incoming(traceparent=request.headers["traceparent"]),
     "range": lambda request: requested_range(request, '"etag"', 10),
 }
 """What reads a header of clients, by its name."""

@@ -13,7 +13,9 @@ import botocore
 from coatcheck.aws_transport.environment import AwsEnvironment
 from coatcheck.aws_transport.protocols import Transport
 from coatcheck.aws_transport.sync_transport import LeanTransport
+from coatcheck.aws_transport.traced import traced
 from coatcheck.aws_transport.transport_config import Timeouts, TransportConfig
+from coatcheck.core.tracing import installed_tracer
 from coatcheck_worker.s3_signing import AttemptKeys, Sign
 
 CONFIG = TransportConfig(Timeouts(connect=3.0, answer=30.0), attempts=4, idle_connections=40)
@@ -22,9 +24,8 @@ CONFIG = TransportConfig(Timeouts(connect=3.0, answer=30.0), attempts=4, idle_co
 
 def connect(environ: Mapping[str, str] = os.environ) -> Transport:
     """The transport to AWS: the lean one, or boto3 for all if COATCHECK_TRANSPORT is `boto3`."""
-    if environ.get("COATCHECK_TRANSPORT") == "boto3":
-        return _boto3()
-    return LeanTransport(aws_environment(environ), _boto3, CONFIG)
+    boto3 = environ.get("COATCHECK_TRANSPORT") == "boto3"
+    return traced(_boto3() if boto3 else LeanTransport(aws_environment(environ), _boto3, CONFIG), installed_tracer())
 
 
 def s3_signer(bucket: str) -> Sign:

@@ -20,7 +20,8 @@ from coatcheck.core.clock import MINUTE, SECOND, system_clock
 from coatcheck.core.log import configure, log_context
 from coatcheck.core.settings import Settings
 from coatcheck.core.shards import ShardKind
-from coatcheck.core.trace import trace_id
+from coatcheck.core.trace import parse_xray
+from coatcheck.core.tracing import installed_tracer
 from coatcheck.telemetry.pump import MetricsPump, pump_for_lambda
 from coatcheck_worker import memory
 from coatcheck_worker.aws import connect, s3_signer
@@ -155,7 +156,8 @@ def sweep_part(dependencies: Dependencies, event: object, *, until: int, functio
 
 def _handled(dependencies: Dependencies, received: ReceivedMessage, deadline: int) -> bool:
     """Process a message. Returns True if Lambda may delete it."""
-    with log_context_of(dependencies, received), log_context(trace_id=trace_id(xray=os.environ.get(TRACE_HEADER))):
+    trace = parse_xray(os.environ.get(TRACE_HEADER, ""))
+    with log_context_of(dependencies, received), log_context(trace_id=trace.trace_id if trace else None):
         try:
             return handle(dependencies, received, deadline=deadline)
         except AwsError:
@@ -213,4 +215,4 @@ def _dependencies() -> Dependencies:
     """The dependencies of a function that runs no handlers, made once per container."""
     settings = Settings.from_env(os.environ)
     configure(settings.log)
-    return Dependencies(connect(), settings, clock=system_clock, roll=random.random)
+    return Dependencies(connect(), settings, clock=system_clock, roll=random.random, tracer=installed_tracer())

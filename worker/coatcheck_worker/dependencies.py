@@ -9,6 +9,7 @@ from typing import Protocol, TypeAlias, TypeVar
 
 from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core.settings import Settings
+from coatcheck.core.tracer import NO_TRACER, Tracer
 from coatcheck_worker.limits_cache import LimitsCache
 from coatcheck_worker.runners import NoRunners, Runners
 from coatcheck_worker.s3_signing import Sign, sign_nothing
@@ -48,7 +49,7 @@ class Dependencies:
 
     `runners` run the handlers, `sign` signs their requests to S3. `ticker` drives the heartbeat of an attempt. The
     sweeper processes rows through `parallel_map`. `secrets` keeps those that handlers asked for.
-    `limits` are those of tenants.
+    `limits` are those of tenants. `tracer` makes spans of attempts and webhooks.
     """
 
     transport: Transport
@@ -61,6 +62,7 @@ class Dependencies:
     parallel_map: ParallelMap = sequential_map
     secrets: SecretCache = field(default_factory=SecretCache)
     limits: LimitsCache = field(default_factory=LimitsCache)
+    tracer: Tracer = NO_TRACER
 
 
 @dataclass(frozen=True, slots=True)

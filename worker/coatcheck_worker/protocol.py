@@ -120,6 +120,7 @@ class RunJob(_Message):
     input_size: int
     has_checkpoint: bool
     inline_checkpoint: int
+    traceparent: str | None = None
 
 
 class StopAttempt(_Message):

@@ -248,6 +248,7 @@ def _new_job(
         counted=tallies_of(limits),
         replayed_from=submission.replayed_from,
         history=(JobEvent(transition.event, now),),
+        trace=context.trace,
     )
 
 

@@ -119,6 +119,7 @@ async def send_test(context: RequestContext, endpoint: WebhookEndpoint) -> Deliv
         body=to_json(body),
         created_at=now,
         keep_until=now + TEST_RETENTION,
+        trace=context.trace,
     )
     delivery = table.postponed(unscheduled, now, now=now)
     call = table.put_delivery(dependencies.table, delivery, shards=dependencies.settings.due_shards)

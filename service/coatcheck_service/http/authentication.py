@@ -16,6 +16,7 @@ from coatcheck.core.aws.dynamodb.compatibility import NewerRow
 from coatcheck.core.errors import MissingScope, ServiceError, Unauthenticated
 from coatcheck.core.log import add_to_log_context
 from coatcheck.core.principal import Principal
+from coatcheck.core.trace import TraceContext
 from coatcheck_service.dependencies import Dependencies
 from coatcheck_service.front_door import FRONT_DOOR, FrontDoor
 from coatcheck_service.http.authenticators import identify
@@ -40,7 +41,7 @@ class RequestContext:
 
     `host` is the Host of this request, which need not be the one in that URL. `own_door` is the door that it came
     through, unless that is the process's only one. An answer that takes long asks `is_still_allowed` whether the
-    credentials are still good.
+    credentials are still good. `trace` is what jobs made by it continue.
     """
 
     tenant: str
@@ -49,6 +50,7 @@ class RequestContext:
     host: str = ""
     is_still_allowed: Callable[[], Awaitable[bool]] = _always
     own_door: FrontDoor | None = None
+    trace: TraceContext | None = None
 
     @property
     def front_door(self) -> FrontDoor:
@@ -76,6 +78,7 @@ async def authenticate(
         host=own_url.partition("://")[2].partition("/")[0],
         is_still_allowed=partial(_is_allowed, request.scope, credentials, dependencies.identities),
         own_door=request.scope.get(FRONT_DOOR),
+        trace=request.state.trace,
     )
 
 

@@ -8,17 +8,19 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 
-from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from coatcheck.core.log import log_context
 from coatcheck.core.metrics.requests import request_answered
-from coatcheck.core.trace import trace_id
+from coatcheck.core.trace import TraceContext, incoming
+from coatcheck.core.tracer import Tracer
 from coatcheck_service.http.caching import cache_headers
 from coatcheck_service.http.problems import unexpected_response
 
 log = logging.getLogger(__name__)
+
+_TRACE_HEADERS = frozenset({b"traceparent", b"x-amzn-trace-id"})
 
 REQUEST_ID = b"x-request-id"
 
@@ -32,23 +34,27 @@ class RequestMiddleware:
     `cors` wraps what answers, so that pages of other origins may read it, unexpected errors too.
     """
 
-    def __init__(self, app: ASGIApp, entropy: Callable[[int], bytes], cors: Callable[[ASGIApp], ASGIApp]) -> None:
+    def __init__(
+        self, app: ASGIApp, entropy: Callable[[int], bytes], cors: Callable[[ASGIApp], ASGIApp], tracer: Tracer
+    ) -> None:
         self._app = cors(app)
         self._cors = cors
         self._entropy = entropy
+        self._tracer = tracer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        inner_scope = self._inner_scope(scope)
-        with log_context(request_id=inner_scope["state"]["request_id"], trace_id=_trace_id(scope)):
+        inner_scope, trace = self._inner_scope(scope), self._trace(scope)
+        inner_scope["state"]["trace"] = trace
+        with log_context(request_id=inner_scope["state"]["request_id"], trace_id=trace.trace_id if trace else None):
             await self._serve(inner_scope, scope["method"], receive, send)
 
     async def _serve(self, inner_scope: Scope, method: str, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
-        recorder = _ResponseRecorder(send, inner_scope)
+        recorder = _ResponseRecorder(send, inner_scope, self._tracer)
         try:
             await self._app(inner_scope, receive, recorder.send)
         except ClientDisconnect:
@@ -68,15 +74,27 @@ class RequestMiddleware:
         state = {**scope.get("state", {}), "request_id": self._request_id(scope), "head": head, "principal": None}
         return {**scope, "method": "GET" if head else scope["method"], "state": state}
 
+    def _trace(self, scope: Scope) -> TraceContext | None:
+        """What jobs of this request continue: the span that FastAPI makes of it, if it is configured to, else what the
+        client's headers say."""
+        if (current := self._tracer.current()) is not None:
+            return current
+        brought = {name: value.decode("latin-1") for name, value in scope["headers"] if name in _TRACE_HEADERS}
+        return incoming(traceparent=brought.get(b"traceparent"), xray=brought.get(b"x-amzn-trace-id"))
+
     def _request_id(self, scope: Scope) -> str:
         context = scope.get("aws.event", {}).get("requestContext", {})
         return str(context.get("requestId") or self._entropy(16).hex())
 
 
 class _ResponseRecorder:
-    """Records the status of a response, when it begins, and whether it waited for a job; adds the headers of all."""
+    """Records the status of a response, when it begins, and whether it waited for a job; adds the headers of all.
 
-    def __init__(self, send: Send, scope: Scope) -> None:
+    It names the request's span by its route, as FastAPI does with routes that it has found itself.
+    """
+
+    def __init__(self, send: Send, scope: Scope, tracer: Tracer) -> None:
+        self._tracer = tracer
         self._send = send
         self._scope = scope
         self.request_id: str = scope["state"]["request_id"]
@@ -88,7 +106,10 @@ class _ResponseRecorder:
         if message["type"] == "http.response.start":
             self.status = status = message["status"]
             self.begun = time.perf_counter()
-            operation = getattr(self._scope.get("route"), "operation_id", None)
+            route = self._scope.get("route")
+            if route is not None:
+                self._tracer.describe_current(f"{self._scope['method']} {route.path}", {"http.route": route.path})
+            operation = getattr(route, "operation_id", None)
             there = {name for name, _ in message["headers"]}
             self.waited = PREFERENCE_APPLIED in there
             added = [header for header in _common_headers(operation, status) if header[0] not in there]
@@ -131,8 +152,3 @@ def _count(scope: Scope, recorder: _ResponseRecorder, started: float) -> None:
         tenant=getattr(scope["state"]["principal"], "tenant", None),
         seconds=None if begun is None else begun - started,
     )
-
-
-def _trace_id(scope: Scope) -> str | None:
-    headers = Headers(scope=scope)
-    return trace_id(traceparent=headers.get("traceparent"), xray=headers.get("x-amzn-trace-id"))

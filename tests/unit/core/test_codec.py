@@ -13,6 +13,7 @@ from coatcheck.core.aws.dynamodb.item_size import item_size
 from coatcheck.core.job import JSON, Blob, Job, JobError, JobEvent, Legs, Progress
 from coatcheck.core.lifecycle import Slot, Status
 from coatcheck.core.priority import Priority
+from coatcheck.core.trace import TraceContext
 
 NAMES = st.text(string.ascii_letters + string.digits + "_-", min_size=1, max_size=60)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
@@ -58,6 +59,13 @@ JOBS = st.builds(
     base_url=st.none() | TEXT,
     started_version=st.none() | TIMES,
     replayed_from=st.none() | NAMES,
+    trace=st.none()
+    | st.builds(
+        TraceContext,
+        st.binary(min_size=16, max_size=16).map(bytes.hex),
+        st.binary(min_size=8, max_size=8).map(bytes.hex),
+        st.booleans(),
+    ),
     dispatches=TIMES,
     history=st.lists(EVENTS, max_size=5).map(tuple),
     history_from=st.integers(1, 1000),
@@ -139,4 +147,5 @@ FULL = Job(
     priority=Priority.HIGH,
     slot=Slot.HELD,
     home_shard="due-12",
+    trace=TraceContext("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", sampled=True),
 )

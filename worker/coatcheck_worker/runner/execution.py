@@ -22,6 +22,8 @@ from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core import sanitize
 from coatcheck.core.aws.dynamodb.item_size import MAX_RESULT_IN_ROW
 from coatcheck.core.job import Blob
+from coatcheck.core.trace import parse_traceparent
+from coatcheck.core.tracing import installed_tracer
 from coatcheck_worker.protocol import MAX_LOG_TEXT, Artifact, Continued, Outcome, Raised, Returned, RunJob, StoredBlob
 from coatcheck_worker.runner.handler_errors import decisive, reason_of, wait_of
 from coatcheck_worker.runner.job_context import JobContext
@@ -56,8 +58,10 @@ def run_handler(
     `transport` reaches S3 alone. An attempt whose process ends within the handler returns nothing.
     """
     context = JobContext(transport, job, port, workdir=Path(job.workdir), clock=clock)
+    trace = parse_traceparent(job.traceparent or "")
     try:
-        return _store(handler, job, _call(handler, job, body, context, port), context, transport)
+        with installed_tracer().continued(trace) if trace else contextlib.nullcontext():
+            return _store(handler, job, _call(handler, job, body, context, port), context, transport)
     except BaseException as error:  # noqa: BLE001 - whatever a handler raises ends its attempt, and not more
         return _raised(error, handler, stop_requested=port.stop_reason is not None)
 

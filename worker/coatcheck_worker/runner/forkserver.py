@@ -24,7 +24,9 @@ from typing import Any, NoReturn
 
 from coatcheck.authoring.loading import JobTypeError, load_handlers, load_job_types
 from coatcheck.authoring.types import Catalog, Handlers
+from coatcheck.aws_transport.traced import traced
 from coatcheck.core.clock import system_clock
+from coatcheck.core.tracing import installed_tracer
 from coatcheck_worker.process_isolation import adopt_orphans
 from coatcheck_worker.protocol import CHANNEL_CLOSED_EXIT_STATUS, ChannelClosed, runner_end
 from coatcheck_worker.runner.log_handler import log_to
@@ -182,7 +184,7 @@ def run_as_runner(options: RunnerOptions, handlers: Handlers, transport: SignedS
         to_supervisor,
         port,
         handlers,
-        transport=transport,
+        transport=traced(transport, installed_tracer()),
         clock=system_clock,
         # its handler may not look; the forkserver ends what it started
         on_closed=lambda: os._exit(CHANNEL_CLOSED_EXIT_STATUS),
@@ -250,6 +252,8 @@ def main(job_types: Catalog | None = None, make_transport: Callable[[], SignedS3
     adopt_orphans()
     try:
         handlers = load_handlers(load_job_types(named_modules()) if job_types is None else job_types)
+        # what it imports is imported once, and not by each runner
+        installed_tracer()
     except JobTypeError as error:
         _say(control, {"kind": "unusable", "error": str(error)})
         return

@@ -44,6 +44,7 @@ class JobContext:
         self._artifacts: dict[str, Blob | None] = {}
         self.job_id, self.tenant = job.id, job.tenant
         self.attempt, self.max_attempts = job.counted_attempt, job.counted_max_attempts
+        self.traceparent = job.traceparent
         self.checkpoint: Any = None
         self.unconfirmed = False
         """Whether S3 may hold an artifact that was given up: a handler may go on without it."""

@@ -16,6 +16,7 @@ from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core.clock import system_clock
 from coatcheck.core.log import configure
 from coatcheck.core.settings import WEBHOOKS, BadSettings, Settings
+from coatcheck.core.tracing import installed_tracer
 from coatcheck.telemetry.pump import start_pump
 from coatcheck_worker.aws import connect, s3_signer
 from coatcheck_worker.dependencies import Dependencies
@@ -53,7 +54,13 @@ def main(forkserver: str = FORKSERVER, make_transport: Callable[[], Transport] =
     except (BadSettings, JobTypeError, OSError) as error:
         sys.exit(str(error))
     dependencies = Dependencies(
-        transport, settings, clock=system_clock, roll=random.random, runners=pool, sign=s3_signer(settings.bucket)
+        transport,
+        settings,
+        clock=system_clock,
+        roll=random.random,
+        runners=pool,
+        sign=s3_signer(settings.bucket),
+        tracer=installed_tracer(),
     )
     poller = Poller(dependencies, settings.queues[options.lane], grace=options.grace, runners=options.runners)
     drain_on_signals(poller.drain)

@@ -17,6 +17,8 @@ from coatcheck.core.flows.notify import notify_deliverer
 from coatcheck.core.job import Blob, Job, Progress
 from coatcheck.core.log import log_context
 from coatcheck.core.pack import pack
+from coatcheck.core.trace import TraceContext
+from coatcheck.core.tracer import Span, SpanKind, described
 from coatcheck_worker.dependencies import Dependencies, Disposition
 from coatcheck_worker.orphans import discard_attempt
 from coatcheck_worker.protocol import Continued, Outcome, Raised, Returned, RunJob
@@ -62,13 +64,20 @@ class JobAttempt:
 
     def run(self) -> Disposition:
         """Run the handler and settle. Raises AwsError when a write cannot be sent: the lease decides."""
-        context = log_context(tenant=self._job.tenant, attempt=self._job.counted_attempt)
-        with context, self.heartbeat:
+        job = self._job
+        attributes = described(job=job.id, type=job.type, tenant=job.tenant, attempt=job.counted_attempt, lane=job.lane)
+        with self._dependencies.tracer.span(f"run {job.type}", SpanKind.CONSUMER, job.trace, attributes) as span:
+            trace_id = span.context.trace_id if span.context else None
+            with log_context(tenant=job.tenant, attempt=job.counted_attempt, trace_id=trace_id):
+                return self._run(span)
+
+    def _run(self, span: Span) -> Disposition:
+        with self.heartbeat:
             run(self._dependencies.transport, notify_deliverer(self._dependencies.settings, self._job))
             if self.heartbeat.stop is not None:
                 return self._stop()
             try:
-                ended = self._run_in_runner()
+                ended = self._run_in_runner(span.context)
             except (OSError, RunnerNotStarted) as error:
                 return settle.not_begun(self._dependencies, self._job, error)
             except InputGone as gone:
@@ -76,9 +85,13 @@ class JobAttempt:
                 return self._failed(rejected)
             except AwsError as error:
                 return self._failed(Raised(error="error", name=type(error).__name__))
+            if isinstance(ended, Died):
+                span.fail("crashed")
+            elif isinstance(ended.outcome, Raised):
+                span.fail(ended.outcome.error)
             return self._settle(ended)
 
-    def _run_in_runner(self) -> Ended | Died:
+    def _run_in_runner(self, trace: TraceContext | None) -> Ended | Died:
         job = self._job
         given = self._load(job.input, s3_keys.input_key(job))
         saved = job.checkpoint
@@ -88,7 +101,7 @@ class JobAttempt:
             self._connect(runner)
             try:
                 return runner.run(
-                    self._request(len(given), workdir),
+                    self._request(len(given), workdir, trace),
                     given + checkpoint,
                     _Port(self._dependencies, self.heartbeat, keys),
                 )
@@ -106,7 +119,7 @@ class JobAttempt:
         self.heartbeat.call_when_unresponsive(end)
         self.heartbeat.call_when_stopped(lambda stop: runner.stop(stop.value))
 
-    def _request(self, input_size: int, workdir: Path) -> RunJob:
+    def _request(self, input_size: int, workdir: Path, trace: TraceContext | None) -> RunJob:
         job = self._job
         return RunJob(
             tenant=job.tenant,
@@ -124,6 +137,7 @@ class JobAttempt:
             input_size=input_size,
             has_checkpoint=job.checkpoint is not None,
             inline_checkpoint=free_bytes_for_checkpoint(job),
+            traceparent=trace.traceparent if trace else None,
         )
 
     def _load(self, blob: Blob, key: str) -> bytes:

@@ -16,6 +16,7 @@ from coatcheck.core.aws.sqs import ReceivedMessage, delete, receive
 from coatcheck.core.clock import system_clock
 from coatcheck.core.log import configure, log_context
 from coatcheck.core.settings import WEBHOOKS, BadSettings, Settings
+from coatcheck.core.tracing import installed_tracer
 from coatcheck.telemetry.pump import start_pump
 from coatcheck_worker.aws import connect
 from coatcheck_worker.dependencies import Dependencies
@@ -133,7 +134,9 @@ def main(make_transport: Callable[[], Transport] = connect) -> None:
         sys.exit(str(error))
     configure(settings.log)
     hide_memory()
-    dependencies = Dependencies(make_transport(), settings, clock=system_clock, roll=random.random)
+    dependencies = Dependencies(
+        make_transport(), settings, clock=system_clock, roll=random.random, tracer=installed_tracer()
+    )
     deliverer = Deliverer(DeliveryContext.of(dependencies, os.environ), options.threads)
     drain_on_signals(deliverer.drain)
     with log_context(lane=WEBHOOKS):

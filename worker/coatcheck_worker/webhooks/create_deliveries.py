@@ -86,6 +86,7 @@ def _create_for_event(dependencies: Dependencies, job: Job, event: str, subscrib
             created_at=now,
             keep_until=max(job.expires_at or 0, now + DELIVERY_RETENTION),
             due_at=due.for_dispatch(now=now, start_at=None, queue_deadline=None, dispatches=0),
+            trace=job.trace,
         )
         if dependencies.transport.send(put_delivery(table, delivery, shards=dependencies.settings.due_shards)):
             dependencies.transport.send(enqueue_delivery(dependencies.settings, delivery))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from coatcheck.core import due
@@ -20,6 +21,7 @@ from coatcheck.core.clock import SECOND
 from coatcheck.core.messages import DeliveryMessage
 from coatcheck.core.metrics.definitions import WEBHOOK_ATTEMPTS, WEBHOOK_LAG, WEBHOOK_TIME, WEBHOOKS_GIVEN_UP
 from coatcheck.core.metrics.recorder import record
+from coatcheck.core.tracer import SpanKind, described
 from coatcheck.core.webhooks import (
     SCHEDULE,
     TEST_EVENT,
@@ -108,7 +110,7 @@ def _try(delivery_context: DeliveryContext, delivery: Delivery, endpoint: Webhoo
     if begun is None:
         # another attempt has begun, or the sweeper that sent this message has postponed it: the row says which
         return Redeliver(0)
-    attempt, retry_after = delivery_context.sender.attempt(begun, secrets, now=begun.trying_since or 0)
+    attempt, retry_after = _attempt(delivery_context, begun, secrets)
     gone = attempt.status_code == HTTP_GONE
     now = dependencies.clock()
     next_at = (
@@ -136,6 +138,19 @@ def _count_attempt(delivery: Delivery, attempt: DeliveryAttempt, ended: Delivery
 def _count_given_up(written: Delivery | None) -> None:
     if written is not None and written.status is DeliveryStatus.FAILED:
         record(WEBHOOKS_GIVEN_UP, 1)
+
+
+def _attempt(
+    delivery_context: DeliveryContext, begun: Delivery, secrets: Sequence[str]
+) -> tuple[DeliveryAttempt, int | None]:
+    attributes = described(delivery=begun.key.id, event=begun.event, endpoint=begun.endpoint, tenant=begun.key.tenant)
+    tracer = delivery_context.dependencies.tracer
+    with tracer.span(f"webhook {begun.event}", SpanKind.CLIENT, begun.trace, attributes) as span:
+        traced = replace(begun, trace=span.context)
+        attempt, retry_after = delivery_context.sender.attempt(traced, secrets, now=begun.trying_since or 0)
+        if not attempt.succeeded:
+            span.fail(str(attempt.status_code or "no answer"))
+        return attempt, retry_after
 
 
 def _update_health(

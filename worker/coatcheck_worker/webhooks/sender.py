@@ -42,6 +42,7 @@ class HttpWebhookSender:
         headers = {
             "Content-Type": "application/json",
             "User-Agent": "coatcheck-webhooks/1",
+            **({"traceparent": delivery.trace.traceparent} if delivery.trace else {}),
             **sign(secrets, delivery.event_id, now // SECOND, delivery.body),
         }
         begun = monotonic()

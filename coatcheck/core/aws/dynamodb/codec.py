@@ -13,6 +13,7 @@ from coatcheck.core.job import JSON, Blob, Job, JobError, JobEvent, Legs, Progre
 from coatcheck.core.lifecycle import Slot, Status
 from coatcheck.core.pack import pack, to_json, unpack
 from coatcheck.core.priority import Priority
+from coatcheck.core.trace import TraceContext
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +138,7 @@ _CODECS: Mapping[str, Codec] = {
     "priority": Codec(lambda v: {"S": str(v)}, lambda a: Priority(a["S"])),
     "slot": Codec(lambda v: {"S": str(v)}, lambda a: Slot(a["S"])),
     "home_shard": _TEXT,
+    "trace": Codec(lambda v: {"B": v.pack()}, lambda a: TraceContext.unpack(bytes(a["B"]))),
 }
 
 _STATUSES = frozenset(Status)

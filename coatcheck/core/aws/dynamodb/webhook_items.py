@@ -18,6 +18,7 @@ from coatcheck.core.aws.dynamodb.keys import Item, JobKey
 from coatcheck.core.clock import SECOND
 from coatcheck.core.pack import pack, to_json, unpack
 from coatcheck.core.shards import SHARDS, ShardKind, due_shard
+from coatcheck.core.trace import TraceContext
 from coatcheck.core.webhooks import (
     ATTEMPT_LEASE,
     MAX_ATTEMPTS_KEPT,
@@ -251,6 +252,8 @@ def _delivery_item(delivery: Delivery) -> Item:
     }
     if delivery.attempts:
         item["attempts"] = {"B": pack(to_json([to_saved(attempt) for attempt in delivery.attempts]))}
+    if delivery.trace is not None:
+        item["trace"] = {"B": delivery.trace.pack()}
     for name in _TIMES:
         if (at := getattr(delivery, name)) is not None:
             item[name] = {"N": str(at)}
@@ -284,5 +287,6 @@ def _delivery(item: Item) -> Delivery:
         tries=int(item["tries"]["N"]),
         version=int(item["version"]["N"]),
         attempts=tuple(DeliveryAttempt(**from_saved(DeliveryAttempt, one)) for one in attempts),
+        trace=TraceContext.unpack(bytes(item["trace"]["B"])) if "trace" in item else None,
         **times,
     )
