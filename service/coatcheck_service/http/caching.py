@@ -49,7 +49,7 @@ CACHE_POLICIES: Mapping[str, _Headers] = {
     "root": NO_STORE,
     "openapi": _PUBLIC_REVALIDATE,
     "docs": _PUBLIC_REVALIDATE,
-    "docs_asset": {"Cache-Control": "public, max-age=86400"},
+    "docs_asset": {"Cache-Control": "public, max-age=86400", "Vary": "Accept-Encoding"},
     **dict.fromkeys(OPERATOR_SCOPES_OF, NO_STORE),
 }
 """The headers of each operation's responses with a status below 400, except 303."""

@@ -6,8 +6,10 @@ it works without the internet.
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
@@ -17,6 +19,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from coatcheck.core.errors import NotFound
+from coatcheck_service.front_door import FRONT_DOOR
 from coatcheck_service.http import etags
 from coatcheck_service.http.authentication import base_url, dependencies_of
 
@@ -34,6 +37,8 @@ SwaggerUIBundle({
 """
 """Swagger UI on the document beside the page. It would show a badge of a validator elsewhere, unless told not to:
 https://swagger.io/docs/open-source-tools/swagger-ui/usage/configuration/"""
+
+_GZIP = re.compile(r"(?i)\bgzip\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))")
 
 ASSETS: Mapping[str, str] = {
     "favicon-32x32.png": "image/png",
@@ -103,7 +108,18 @@ async def docs_asset(request: Request, asset: str) -> Response:
     """What the page loads."""
     if asset not in ASSETS:
         raise NotFound("There is no such path: see /docs for the API.")
-    return _with_etag(request, _content(asset), ASSETS[asset])
+    content = _content(asset)
+    door = request.scope.get(FRONT_DOOR) or dependencies_of(request).front_door
+    if _accepts_gzip(request) or len(content) > door.inline_limit:
+        # the script alone is more than a load balancer carries
+        response = _with_etag(request, _compressed(asset), ASSETS[asset])
+        response.headers["Content-Encoding"] = "gzip"
+        return response
+    return _with_etag(request, content, ASSETS[asset])
+
+
+def _accepts_gzip(request: Request) -> bool:
+    return bool(_GZIP.search(request.headers.get("accept-encoding", "")))
 
 
 def _with_etag(request: Request, content: bytes, media_type: str) -> Response:
@@ -115,6 +131,11 @@ def _with_etag(request: Request, content: bytes, media_type: str) -> Response:
 @cache
 def _content(asset: str) -> bytes:
     return START.encode() if asset == "start.js" else (files("fastapi_swagger") / "resources" / asset).read_bytes()
+
+
+@cache
+def _compressed(asset: str) -> bytes:
+    return gzip.compress(_content(asset), mtime=0)
 
 
 @cache

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 
+from coatcheck_service.front_door import ALB
 from coatcheck_service.routes.docs import ASSETS
 from tests.unit.service.in_process import app, client
 
@@ -52,6 +54,37 @@ async def test_the_page_may_run_no_script_but_the_services() -> None:
     assert "frame-ancestors 'none'" in policy
     assert "unsafe" not in policy
     assert "http" not in policy
+
+
+SCRIPT = "/docs/swagger-ui-bundle.js"
+
+
+@pytest.mark.parametrize(
+    ("accepted", "encoding"),
+    [
+        ("gzip, br", "gzip"),
+        ("br, GZIP;q=0.5", "gzip"),
+        ("", None),
+        ("br", None),
+        ("gzip;q=0, br", None),
+        ("gzip; q=0.00", None),
+    ],
+)
+async def test_what_the_page_loads_is_compressed_for_who_takes_it(accepted: str, encoding: str | None) -> None:
+    async with client(app()) as http:
+        answer = await http.get(SCRIPT, headers={"Accept-Encoding": accepted})
+    assert (answer.headers.get("content-encoding"), answer.headers["vary"]) == (encoding, "Accept-Encoding")
+    assert "SwaggerUIBundle" in answer.text
+    assert (int(answer.headers["content-length"]) < ALB.inline_limit) == (encoding == "gzip")
+
+
+async def test_every_page_and_asset_fits_through_a_load_balancer_whoever_asks() -> None:
+    served = app()
+    served.state.dependencies = replace(served.state.dependencies, front_door=ALB)
+    async with client(served) as http:
+        for path in ("/docs", "/openapi.json", *(f"/docs/{asset}" for asset in ASSETS)):
+            answer = await http.get(path, headers={"Accept-Encoding": "identity"})
+            assert int(answer.headers["content-length"]) <= ALB.inline_limit, path
 
 
 @pytest.mark.parametrize("path", ["/docs", "/openapi.json", *(f"/docs/{asset}" for asset in ASSETS)])
