@@ -72,6 +72,20 @@ cors-origins = ["https://app.example.com", "https://admin.example.com"]
 iam = "submit"
 """
 
+FUNCTIONS = """\
+default = { memory = 512 }
+gpu-large = { memory = 4096, concurrency = 9 }
+"""
+IN_CONTAINERS = """\
+default = { memory = 512 }
+gpu-large = { kind = "container", cpu = 4, memory = 16384, concurrency = 9, ready = 0 }
+
+[tool.coatcheck.containers]
+services = ["deliverer", "sweeper"]
+subnets = ["subnet-0a1b2c3d", "subnet-1a1b2c3d"]
+security-groups = ["sg-0a1b2c3d"]
+"""
+
 
 EXAMPLE = find_project(Path(__file__).parents[2])
 PROJECT = project_template(EXAMPLE)
@@ -424,9 +438,12 @@ def test_cfn_lint_finds_nothing_in_what_a_project_adds(tmp_path: Path) -> None:
     )
     (tmp_path / "pyproject.toml").write_text(EVERYTHING)
     templates = [project_template(find_project(tmp_path)), with_api(**{"front-door": "alb"})]
+    (tmp_path / "pyproject.toml").write_text(EVERYTHING.replace(FUNCTIONS, IN_CONTAINERS))
+    templates.append(project_template(find_project(tmp_path)))
+    image = {"WorkerImage": f"words@sha256:{'0' * 64}"}
     files = [tmp_path / f"{number}.json" for number in range(len(templates))]
     for file, template in zip(files, templates, strict=True):
-        file.write_text(json.dumps(translate_template(template=template)))
+        file.write_text(json.dumps(translate_template(image, template)))
     command = (Path(sys.executable).with_name("cfn-lint"), "--regions", "eu-central-1", "--ignore-checks", "E2530")
     linted = subprocess.run([*command, "--", *files], capture_output=True, text=True, check=False, timeout=240)
     assert (linted.returncode, linted.stdout, linted.stderr) == (0, "", "")

@@ -169,7 +169,9 @@ def main(supervisor: str = "coatcheck_worker.supervisor", deliverer: str = "coat
         lines = serving_lines(settings, job_lanes, options.runners)
     except (BadSettings, JobTypeError) as error:
         sys.exit(str(error))
-    limits = ["--grace", str(options.grace), "--memory", str(megabytes), "--runners", str(options.runners)]
+    # one lane alone: others would take back what it asks for
+    spare = ["--spare"] if len(lanes) == 1 else []
+    limits = [*spare, "--grace", str(options.grace), "--memory", str(megabytes), "--runners", str(options.runners)]
     commands = {lane: [sys.executable, "-m", supervisor, *limits, "--lane", lane] for lane in job_lanes}
     if WEBHOOKS in lanes:
         commands[WEBHOOKS] = [sys.executable, "-m", deliverer]

@@ -14,9 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from zipfile import ZipFile
 
+from coatcheck_infra import container_programs
 from coatcheck_infra.build.lambda_zips import start_build
 from coatcheck_infra.build.programs import BuildError
 from coatcheck_infra.build.zip_specs import API_IMAGE, IMAGES, WORKER_IMAGE, ZipSpec
+from coatcheck_infra.container_programs import ContainerProgram
 from coatcheck_infra.project.config import Project
 
 APP = "app"
@@ -25,22 +27,16 @@ APP = "app"
 USER = "65532:65532"
 """Who runs in the image, by number: nobody who is in the base. The files of the image belong to root."""
 
-API_PORT = 8000
-HEALTH_FILE = "/tmp/coatcheck-health"  # noqa: S108 - a path in the image, whose /tmp belongs to one process
-
 EPOCH = 315532800
 """Seconds: 1980-01-01, as in the zips. The same files make the same layer."""
 
 
 @dataclass(frozen=True)
 class Image:
-    """An image: what is in it, what it runs, with which arguments unless others are given, and its health check."""
+    """An image: what is in it, and what it runs."""
 
     spec: ZipSpec
-    entrypoint: Sequence[str]
-    arguments: Sequence[str]
-    health_check: Sequence[str]
-    port: int | None = None
+    program: ContainerProgram
 
     @property
     def name(self) -> str:
@@ -48,19 +44,8 @@ class Image:
         return self.spec.name
 
 
-API = Image(
-    API_IMAGE,
-    entrypoint=("python", "-m", "coatcheck_service"),
-    arguments=("--host", "0.0.0.0", "--port", str(API_PORT)),  # noqa: S104 - a container has a network of its own
-    health_check=("python", "-m", "coatcheck_service.health_check", "--port", str(API_PORT)),
-    port=API_PORT,
-)
-WORKER = Image(
-    WORKER_IMAGE,
-    entrypoint=("python", "-m", "coatcheck_worker", "--health-file", HEALTH_FILE),
-    arguments=(),
-    health_check=("python", "-m", "coatcheck_worker.health_check", HEALTH_FILE),
-)
+API = Image(API_IMAGE, container_programs.API)
+WORKER = Image(WORKER_IMAGE, container_programs.WORKER)
 
 
 @dataclass(frozen=True)
@@ -93,7 +78,8 @@ def build_contexts(project: Project, out: Path, write_line: Callable[[str], None
 
 def dockerfile(image: Image, base: str, job_modules: Sequence[str]) -> str:
     """Return the Dockerfile of an image on `base`, which the build argument BASE replaces."""
-    expose = [f"EXPOSE {image.port}"] if image.port else []
+    program = image.program
+    expose = [f"EXPOSE {program.port}"] if program.port else []
     lines = [
         f"ARG BASE={base}",
         "FROM ${BASE}",
@@ -107,9 +93,9 @@ def dockerfile(image: Image, base: str, job_modules: Sequence[str]) -> str:
         f"USER {USER}",
         *expose,
         "STOPSIGNAL SIGTERM",
-        f"HEALTHCHECK --interval=15s --timeout=5s --start-period=60s --retries=3 CMD {_words(image.health_check)}",
-        f"ENTRYPOINT {_words(image.entrypoint)}",
-        f"CMD {_words(image.arguments)}",
+        f"HEALTHCHECK --interval=15s --timeout=5s --start-period=60s --retries=3 CMD {_words(program.health_check)}",
+        f"ENTRYPOINT {_words(program.entrypoint)}",
+        f"CMD {_words(program.arguments)}",
     ]
     return "".join(f"{line}\n" for line in lines)
 

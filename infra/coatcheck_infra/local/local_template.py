@@ -8,7 +8,7 @@ from typing import Any
 
 from coatcheck.authoring import ping
 from coatcheck_infra.local.up_error import UpError
-from coatcheck_infra.project.config import Project, ProjectConfig, ProjectError
+from coatcheck_infra.project.config import ContainersConfig, Lane, Project, ProjectConfig, ProjectError
 from coatcheck_infra.project.project_template import project_template
 
 WEBHOOK_TARGETS = {"COATCHECK_WEBHOOK_TARGETS": "local"}
@@ -29,7 +29,10 @@ def local_template(project: Project, inherited: Mapping[str, str], door: str) ->
     own = project.config.api.front_door
     doors = own if door in own.split("+") else door
     api = project.config.api.model_copy(update={"iam": "none", "front_door": doors})
-    config = project.config.model_copy(update={"handlers": handlers, "api": api})
+    # nor has it Fargate: what runs in containers on AWS are functions here
+    lanes = {name: lane if lane.kind == "lambda" else Lane() for name, lane in project.config.lanes.items()}
+    changes = {"handlers": handlers, "api": api, "lanes": lanes, "containers": ContainersConfig()}
+    config = project.config.model_copy(update=changes)
     try:
         template = project_template(replace(project, config=config))
     except ProjectError as error:

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from coatcheck.core.messages import Tenant
 from coatcheck.core.suggestions import unknown
@@ -19,6 +19,25 @@ if TYPE_CHECKING:
 
 PYPROJECT = "pyproject.toml"
 DEFAULT_LANE = "default"
+
+MAX_FUNCTION_MEMORY = 10_240
+MIN_FUNCTION_CONCURRENCY = 2
+"""What an event source mapping of SQS takes as its maximum concurrency, at least."""
+
+DEFAULT_CPU, DEFAULT_TASKS = 1.0, 2
+FARGATE_MEMORY = {
+    0.25: (512, 2048, 512),
+    0.5: (1024, 4096, 1024),
+    1.0: (2048, 8192, 1024),
+    2.0: (4096, 16_384, 1024),
+    4.0: (8192, 30_720, 1024),
+    8.0: (16_384, 61_440, 4096),
+    16.0: (32_768, 122_880, 8192),
+}
+"""MB of memory by CPUs: the least, the most, and the step.
+
+https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-tasks-services.html#fargate-tasks-size
+"""
 
 MODULE = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$"
 LANE = r"^[a-z][a-z0-9]*(-[a-z][a-z0-9]*)*$"
@@ -56,10 +75,60 @@ class _Table(BaseModel):
 
 
 class Lane(_Table):
-    """A queue and the Lambda functions that work it off."""
+    """A queue and the Lambda functions, or the containers, that work it off."""
 
-    memory: int | None = Field(default=None, ge=256, le=10_240, description="MB of a function; 1769 is one whole CPU")
-    concurrency: int | None = Field(default=None, ge=2, le=1000, description="jobs that run at the same time, at most")
+    kind: Literal["lambda", "container"] = Field(default="lambda", description="what runs its jobs")
+    memory: int | None = Field(
+        default=None, ge=256, le=122_880, description="MB of a function or a container; 1769 is one CPU of a function"
+    )
+    cpu: float | None = Field(default=None, description="CPUs of a container")
+    concurrency: int | None = Field(default=None, ge=1, le=1000, description="jobs that run at the same time, at most")
+    ready: int | None = Field(default=None, ge=0, le=1000, description="containers that run even when no job waits")
+
+    @model_validator(mode="after")
+    def _fits_its_kind(self) -> Lane:
+        if problem := container_problem(self) if self.kind == "container" else function_problem(self):
+            raise ValueError(problem)
+        return self
+
+    @property
+    def parameters(self) -> Mapping[str, int | None]:
+        """The parameters of the template that the lane sets, by how their names end."""
+        if self.kind == "container":
+            return {"Tasks": self.concurrency, "ReadyTasks": self.ready}
+        return {"Memory": self.memory, "Concurrency": self.concurrency}
+
+    @property
+    def size(self) -> tuple[float, int]:
+        """The CPUs and MB of its containers."""
+        cpu = self.cpu or DEFAULT_CPU
+        return cpu, self.memory or FARGATE_MEMORY[cpu][0]
+
+
+def function_problem(lane: Lane) -> str | None:
+    """Return why Lambda cannot run the lane, or None."""
+    for key in ("cpu", "ready"):
+        if getattr(lane, key) is not None:
+            return f'{key} is for lanes of kind = "container"'
+    if lane.memory is not None and lane.memory > MAX_FUNCTION_MEMORY:
+        return f'memory: a function has {MAX_FUNCTION_MEMORY} MB at most; kind = "container" has more'
+    if lane.concurrency is not None and lane.concurrency < MIN_FUNCTION_CONCURRENCY:
+        return f"concurrency: Lambda runs {MIN_FUNCTION_CONCURRENCY} or more"
+    return None
+
+
+def container_problem(lane: Lane) -> str | None:
+    """Return why Fargate has no such container, or None."""
+    if (lane.cpu or DEFAULT_CPU) not in FARGATE_MEMORY:
+        return f"cpu: Fargate has {', '.join(f'{one:g}' for one in FARGATE_MEMORY)}"
+    cpu, memory = lane.size
+    least, most, step = FARGATE_MEMORY[cpu]
+    fits = (memory - least) % step == 0 and (cpu, memory) != (0.25, 1536)
+    if not least <= memory <= most or not fits:
+        return f"memory: with {cpu:g} CPUs, Fargate has {least} to {most} MB, in steps of {step}"
+    if (lane.ready or 0) > (lane.concurrency or DEFAULT_TASKS):
+        return "ready is more than concurrency"
+    return None
 
 
 class Vpc(_Table):
@@ -105,12 +174,20 @@ class DeployConfig(_Table):
 
 
 class ContainersConfig(_Table):
-    """The container images of the project."""
+    """The container images of the project, and what runs in containers on AWS."""
 
     base: str | None = Field(
         default=None, pattern=BASE_IMAGE, description="the image that they are made on, with its digest"
     )
     architecture: Literal["arm64", "x86_64"] = Field(default="arm64", description="the machine that they run on")
+    services: list[Literal["deliverer", "sweeper"]] = Field(
+        default_factory=list, description="what runs in containers in place of a function, besides lanes"
+    )
+    subnets: list[str] = Field(default_factory=list, description="ids of the containers' subnets")
+    security_groups: list[str] = Field(
+        default_factory=list, max_length=5, description="ids of the containers' security groups"
+    )
+    public_ip: bool = Field(default=False, description="whether containers get a public address")
 
 
 class LocalConfig(_Table):

@@ -27,8 +27,10 @@ def deployment_problems(project: Project, declared: Sequence[Declaration]) -> It
             yield f"tool.coatcheck.deploy.parameters.{name}: {wrong}"
     for one in declared:
         job_type, modules = one.job_type, project.config.jobs
-        if job_type.timeout > LAMBDA_SECONDS and one.module in modules:
+        in_lambda = project.config.lanes[job_type.lane].kind == "lambda"
+        if in_lambda and job_type.timeout > LAMBDA_SECONDS and one.module in modules:
             yield (
                 f"{one.where} {job_type.name}: timeout {job_type.timeout:g} s is more than a Lambda function runs "
-                f"({LAMBDA_SECONDS} s): lower it, and return Continue for longer work"
+                f"({LAMBDA_SECONDS} s): lower it, and return Continue for longer work, or give it a lane of "
+                'kind = "container" (docs/containers.md)'
             )

@@ -12,6 +12,7 @@ from coatcheck_infra.project.config import Project, ProjectConfig, ProjectError
 from coatcheck_infra.project.environment_size import MAX_ENVIRONMENT, environment_size
 from coatcheck_infra.project.iam_statements import read_statements
 from coatcheck_infra.project.template_api import render_api
+from coatcheck_infra.project.template_containers import render_containers
 from coatcheck_infra.project.template_handlers import render_handlers
 from coatcheck_infra.project.template_lanes import render_lanes
 from coatcheck_infra.template import read_template
@@ -32,6 +33,7 @@ def render_template(template: Json, config: ProjectConfig, statements: Sequence[
     rendered["Globals"]["Function"]["Environment"]["Variables"]["COATCHECK_JOBS"] = ",".join(config.jobs)
     rendered = render_api(rendered, config.api)
     rendered = render_handlers(render_lanes(rendered, config.lanes), config.handlers, statements)
+    rendered = render_containers(rendered, config)
     for name, resource in rendered["Resources"].items():
         if resource["Type"] == FUNCTION:
             size = environment_size(rendered, resource["Properties"])

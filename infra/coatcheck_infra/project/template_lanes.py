@@ -46,8 +46,8 @@ def render_lanes(template: Json, lanes: Mapping[str, Lane]) -> Json:
         for section, value in template.items()
     }
     for name, lane in lanes.items():
-        for size, number in (("Memory", lane.memory), ("Concurrency", lane.concurrency)):
-            if number is not None:
+        for size, number in lane.parameters.items():
+            if number is not None and lane.kind == "lambda":
                 rendered["Parameters"][f"{lane_id(name)}Lane{size}"]["Default"] = number
     return rendered
 
@@ -56,7 +56,7 @@ def _check_names(template: Json, lanes: Sequence[str]) -> None:
     names = [name for section in SECTIONS for name in template[section]]
     owners = {name: "one of Coatcheck's own" for name in names if not _PATTERN_NAME.match(name)}
     for lane in lanes:
-        for made in (_renamed(name, lane) for name in names if _PATTERN_NAME.match(name)):
+        for made in (renamed(name, lane) for name in names if _PATTERN_NAME.match(name)):
             if made in owners:
                 raise ProjectError(
                     f'tool.coatcheck.lanes: the lane "{lane}" needs the name {made} in the template, which is '
@@ -70,7 +70,7 @@ def _entries(section: Json, lanes: Sequence[str]) -> Json:
     entries: Json = {}
     for name, value in section.items():
         if _PATTERN_NAME.match(name):
-            entries |= {_renamed(name, lane): _renamed(value, lane) for lane in lanes}
+            entries |= {renamed(name, lane): renamed(value, lane) for lane in lanes}
         else:
             entries[name] = _with_lanes(value, lanes)
     return entries
@@ -89,25 +89,25 @@ def _with_lanes(value: Any, lanes: Sequence[str]) -> Any:
 
 
 def _queues(pattern: str, lanes: Sequence[str]) -> str:
-    return "".join(_renamed(pattern, lane).replace('"heavy"', f'"{lane}"') for lane in lanes)
+    return "".join(renamed(pattern, lane).replace('"heavy"', f'"{lane}"') for lane in lanes)
 
 
 def _elements(element: Any, lanes: Sequence[str]) -> list[Any]:
     match element:
         case {"Fn::GetAtt": [str(name), "Arn"]} if _PATTERN_NAME.match(name):
-            return [_renamed(element, lane) for lane in lanes]
+            return [renamed(element, lane) for lane in lanes]
     return [_with_lanes(element, lanes)]
 
 
-def _renamed(value: Any, lane: str) -> Any:
-    """Return a value of the pattern as the lane's."""
+def renamed(value: Any, lane: str) -> Any:
+    """Return a value of the pattern, `heavy`, as the lane's."""
     match value:
         case str() if value == PATTERN:
             return lane
         case str():
             return _PATTERN_WORDS.sub(f"lane {lane}", _PATTERN_NAME.sub(lane_id(lane), value))
         case dict():
-            return {_renamed(key, lane): _renamed(inner, lane) for key, inner in value.items()}
+            return {renamed(key, lane): renamed(inner, lane) for key, inner in value.items()}
         case list():
-            return [_renamed(inner, lane) for inner in value]
+            return [renamed(inner, lane) for inner in value]
     return value

@@ -55,11 +55,16 @@ CHECKOV: Mapping[str, Excuse] = {
 
 BANDIT: Mapping[str, Excuse] = {
     "B101": Excuse("Asserts tell mypy what a table guarantees. Nothing depends on them."),
+    "B104": Excuse("A container has a network of its own.", ("infra/coatcheck_infra/container_programs.py:*",)),
     "B105": Excuse(
         "The prefix of webhooks' secrets, and the emulator's made-up credentials.",
         ("coatcheck/core/signature.py:*", "infra/coatcheck_infra/local/environment.py:*"),
     ),
     "B107": Excuse("The default of the local gateway's key is none.", ("infra/coatcheck_infra/local/*",)),
+    "B108": Excuse("The /tmp of an image belongs to one process.", ("infra/coatcheck_infra/container_programs.py:*",)),
+    "B310": Excuse(
+        "ECS itself sets the URL of its agent.", ("worker/coatcheck_worker/supervisor/task_protection.py:*",)
+    ),
     "B311": Excuse("The jitter of retries is no secret."),
     "B404": Excuse("The launcher, the build and the supervisor start processes. B602 and B605 look at how."),
     "B406": Excuse("`escape` writes XML and reads none.", ("infra/coatcheck_infra/local/ministack/*",)),

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from coatcheck_infra.build.translate_template import translate_template
-from coatcheck_infra.project.config import ApiConfig
+from coatcheck_infra.project.config import ApiConfig, ProjectConfig
+from coatcheck_infra.project.project_template import render_template
 from coatcheck_infra.project.template_api import render_api
 from coatcheck_infra.project.template_doors import ADDED
 from coatcheck_infra.template import read_template
@@ -57,12 +58,31 @@ def _checkov(scratch: Path) -> Iterator[Finding]:
     for file in files:
         api = ApiConfig.model_validate({"front-door": f"rest+{file.stem}"})
         file.write_text(json.dumps(translate_template(template=render_api(read_template(), api))))
+    files.append(scratch / "containers.json")
+    files[-1].write_text(json.dumps(_in_containers()))
     options = ("--framework=cloudformation", "--skip-download", "--quiet", "--compact", "--output=json")
     report = _json(run_tool(CHECKOV_TOOL, *(f"--file={file}" for file in files), *options).stdout)
     if report["summary"]["parsing_errors"] or not report["summary"]["passed"]:
         raise AssertionError(report["summary"])
     for one in report["results"]["failed_checks"]:
         yield Finding(one["check_id"], one["resource"], one["check_name"])
+
+
+def _in_containers() -> dict[str, Any]:
+    """Return what CloudFormation gets of a project that runs in containers what it can."""
+    config = ProjectConfig.model_validate(
+        {
+            "jobs": ["jobs.tables"],
+            "lanes": {"default": {"kind": "container"}},
+            "containers": {
+                "services": ["deliverer", "sweeper"],
+                "subnets": ["subnet-0a1b2c3d"],
+                "security-groups": ["sg-0a1b2c3d"],
+            },
+        }
+    )
+    image = f"words@sha256:{'0' * 64}"
+    return translate_template({"WorkerImage": image}, render_template(read_template(), config))
 
 
 def _bandit(_: Path) -> Iterator[Finding]:

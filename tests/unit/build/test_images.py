@@ -10,7 +10,6 @@ import pytest
 from coatcheck_infra.build.images import (
     API,
     EPOCH,
-    HEALTH_FILE,
     WORKER,
     Image,
     build_contexts,
@@ -21,6 +20,7 @@ from coatcheck_infra.build.owner_code import OwnerCode
 from coatcheck_infra.build.programs import BuildError
 from coatcheck_infra.build.zip_checks import find_faults
 from coatcheck_infra.build.zip_specs import IMAGES, ZipSpec
+from coatcheck_infra.container_programs import HEALTH_FILE
 from coatcheck_infra.project.config import find_project
 from tests.container.dockerfile import UnknownInstruction, read_dockerfile
 from tests.container.rootfs import build_image, inside

@@ -26,6 +26,7 @@ from coatcheck_worker.supervisor.forkserver_client import FORKSERVER, Forkserver
 from coatcheck_worker.supervisor.handler_environment import handler_environment
 from coatcheck_worker.supervisor.poller import Poller
 from coatcheck_worker.supervisor.runner_pool import RunnerPool
+from coatcheck_worker.supervisor.task_protection import TASK_AGENT, TaskProtection
 
 
 def main(forkserver: str = FORKSERVER, make_transport: Callable[[], Transport] = connect) -> None:
@@ -35,6 +36,7 @@ def main(forkserver: str = FORKSERVER, make_transport: Callable[[], Transport] =
     parser.add_argument("--runners", type=int, default=1, help="jobs that run at a time, each in a process")
     parser.add_argument("--grace", type=float, default=25.0, help="seconds that jobs are given on SIGTERM")
     parser.add_argument("--memory", type=int, required=True, help="MB that a runner may take")
+    parser.add_argument("--spare", action="store_true", help="have ECS spare this container while a job runs")
     options = parser.parse_args()
     try:
         settings = Settings.from_env(os.environ)
@@ -64,6 +66,8 @@ def main(forkserver: str = FORKSERVER, make_transport: Callable[[], Transport] =
     )
     poller = Poller(dependencies, settings.queues[options.lane], grace=options.grace, runners=options.runners)
     drain_on_signals(poller.drain)
+    if options.spare and TASK_AGENT in os.environ:
+        TaskProtection(os.environ[TASK_AGENT], lambda: not poller.idle).start()
     try:
         poller.work()
     finally:

@@ -18,9 +18,10 @@ SECRET_VARIABLES = frozenset(
         *("AWS_CONTAINER_AUTHORIZATION_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"),
         *("AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ROLE_ARN", "AWS_ROLE_SESSION_NAME"),
         *("AWS_LAMBDA_RUNTIME_API", "_X_AMZN_TRACE_ID"),
+        *("ECS_AGENT_URI", "ECS_CONTAINER_METADATA_URI", "ECS_CONTAINER_METADATA_URI_V4"),
     }
 )
-"""Variables by which a process gets the worker's own credentials, or speaks to Lambda in its name."""
+"""Variables by which a process gets the worker's own credentials, or speaks to Lambda or ECS in its name."""
 
 KEPT_SETTINGS = frozenset({"COATCHECK_JOBS"})
 """The settings of ours that a runner needs."""

@@ -38,7 +38,7 @@ def concurrency_warnings(account: Account, values: Mapping[str, str], before: Ma
             f"{MIN_UNRESERVED} unreserved. Set {' and '.join(f'{name}=0' for name in RESERVED)}, or {ASK_FOR_MORE}."
         )
     lanes = {name: int(value) for name, value in values.items() if LANE_PARAMETER.fullmatch(name)}
-    left = free - sum(needed for name, needed in RESERVED.items() if not int(values[name]))
+    left = free - sum(needed for name, needed in RESERVED.items() if values.get(name) == "0")
     if sum(lanes.values()) > left:
         yield (
             f"The lanes run up to {sum(lanes.values())} at once, and this account can run {free} in all: "

@@ -9,7 +9,7 @@ from coatcheck_infra.ops.deploy.plan import DeployRefused
 from coatcheck_infra.project.config import ProjectConfig
 from coatcheck_infra.project.template_lanes import lane_id, lane_of_id
 
-_CONCURRENCY = re.compile(r"(\w+)LaneConcurrency")
+_OF_A_LANE = re.compile(r"(\w+)Lane(Concurrency|Tasks)")
 
 
 def project_parameters(config: ProjectConfig) -> dict[str, str]:
@@ -20,7 +20,7 @@ def project_parameters(config: ProjectConfig) -> dict[str, str]:
     sizes = {
         f"{lane_id(name)}Lane{size}": str(number)
         for name, lane in config.lanes.items()
-        for size, number in (("Memory", lane.memory), ("Concurrency", lane.concurrency))
+        for size, number in lane.parameters.items()
         if number is not None
     }
     doors: dict[str, str] = {"FrontDoor": config.api.front_door}
@@ -36,7 +36,7 @@ def project_parameters(config: ProjectConfig) -> dict[str, str]:
 
 def lanes_of(parameters: Iterable[str]) -> list[str]:
     """Return the lanes of a stack, of which these are the names of its parameters."""
-    return [lane_of_id(found[1]) for name in parameters if (found := _CONCURRENCY.fullmatch(name))]
+    return [lane_of_id(found[1]) for name in parameters if (found := _OF_A_LANE.fullmatch(name))]
 
 
 def lane_warnings(declared: Iterable[str], before: Iterable[str]) -> Iterator[str]:

@@ -14,6 +14,9 @@ from coatcheck_infra.project.template_parameters import parameter_error, unknown
 IMMUTABLE_PARAMETERS = ("ExistingTable", "ExistingBucket", "ExistingWebhookKey")
 """Parameters that are fixed when a stack is created. The API's published version would go on with the old store."""
 
+IMAGE = "WorkerImage"
+"""The parameter with the image of what runs in containers."""
+
 
 class DeployRefused(Exception):
     """The deploy is refused. The message gives the reason to whoever started it."""
@@ -67,7 +70,10 @@ def make_plan(declared: Mapping[str, Any], live: LiveStack | None, requested: Ma
         if wrong := parameter_error(declared[name], value):
             raise DeployRefused(f"{name}={value}: {wrong}")
     before = live.parameters if live else {}
-    values = {name: requested.get(name, before.get(name, str(one["Default"]))) for name, one in declared.items()}
+    values = {name: requested.get(name, before.get(name, one.get("Default"))) for name, one in declared.items()}
+    if missing := [name for name, value in values.items() if value is None]:
+        raise DeployRefused(f"{missing[0]} has no value: give it with --set {missing[0]}=… (docs/containers.md)")
+    values = {name: str(value) for name, value in values.items()}
     changes = [Change(name, before.get(name), value) for name, value in values.items() if before.get(name) != value]
     for change in changes:
         if live and change.name in IMMUTABLE_PARAMETERS and (change.before or "") != change.after:
@@ -84,6 +90,8 @@ def warnings(plan: Plan) -> Iterator[str]:
     values, before = plan.values, plan.live.parameters if plan.live else {}
     if not values["AlarmTopicArn"]:
         yield "AlarmTopicArn is empty: nobody is notified of alarms. Give the ARN of an SNS topic."
+    if IMAGE in before and before[IMAGE] == values.get(IMAGE):
+        yield f"{IMAGE} stays as it is: containers go on with the code of that image. Build another after a change."
     if keys := json.loads(before.get("ApiKeys") or "{}"):
         yield (
             f"ApiKeys is a parameter no longer: its {len(keys)} keys of the live stack will get 401, unless "
