@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 SECTIONS: Mapping[str, tuple[str, ...]] = {
     "Your project": ("init", "check", "test", "up", "build", "deploy", "destroy"),
     "Jobs": ("run", "submit", "status", "result", "cancel", "list", "types", "events", "webhooks"),
-    "Operation": ("admin", "keys", "trust", "limits", "dlq"),
+    "Operation": ("admin", "logs", "keys", "trust", "limits", "dlq"),
 }
 """The commands in the order in which they are shown. Commands of other packages follow under `OTHER`."""
 

@@ -25,6 +25,12 @@ def print_message(line: str) -> None:
     sys.stderr.write(f"{printable(line)}\n")
 
 
+def print_lines(text: str) -> None:
+    """Lines that anybody may have written, each fit for a terminal."""
+    for line in text.splitlines():
+        print(printable(line), flush=True)  # noqa: T201 - this is what stdout is for
+
+
 def print_json(document: Mapping[str, Any]) -> None:
     """One document, indented."""
     print(json.dumps(document, indent=2))  # noqa: T201 - this is what stdout is for

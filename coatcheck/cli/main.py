@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 PLUGINS = "coatcheck.commands"
 
-EXTRAS = dict.fromkeys(("up", "check", "test", "build", "deploy", "destroy", "dlq", "keys", "trust", "limits"), "local")
+EXTRAS = dict.fromkeys(
+    ("up", "check", "test", "build", "deploy", "destroy", "dlq", "keys", "trust", "limits", "logs"), "local"
+)
 """The extra that brings a command of another package."""
 
 COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (

@@ -51,6 +51,17 @@ def test_a_result_too_large_for_the_front_door(run_cli: RunCli, tmp_path: Path) 
     assert {"url", "expires_at", "size", "sha256", "content_type"} <= link.keys()
 
 
+def test_what_was_logged_of_a_job_is_shown(run_cli: RunCli) -> None:
+    job = submitted(run_cli, "demo.sleep", "-i", '{"seconds": 0}', "--wait")
+    eventually(lambda: "job.succeeded" in run_cli("logs", job).stdout, 60)
+    shown = run_cli("logs", job)
+    assert shown.returncode == 0
+    assert [label in shown.stdout for label in ("api  ", "worker  ", "job.queued", "job.started")] == [True] * 4
+    nothing = run_cli("logs", "job_" + "0" * 26)
+    assert (nothing.returncode, nothing.stdout) == (3, "")
+    assert nothing.stderr == f"no line that `coatcheck up` has kept names job_{'0' * 26}\n"
+
+
 def test_one_key_makes_one_job(run_cli: RunCli) -> None:
     first = submitted(run_cli, "demo.sleep", "-i", '{"seconds": 0}', "--idempotency-key", "cli-once")
     assert submitted(run_cli, "demo.sleep", "-i", '{"seconds": 0}', "--idempotency-key", "cli-once") == first

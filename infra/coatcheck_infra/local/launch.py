@@ -26,6 +26,7 @@ from coatcheck_infra.local.full_stack import prepare_full_stack
 from coatcheck_infra.local.home import Home, StackEndpoint, lock_home, refuse_home_in_use
 from coatcheck_infra.local.kept_state import open_state, origin_of, send_messages_again
 from coatcheck_infra.local.local_template import local_template
+from coatcheck_infra.local.log_file import open_log
 from coatcheck_infra.local.process_stack import prepare_process_stack
 from coatcheck_infra.local.process_supervisor import ProcessSupervisor
 from coatcheck_infra.local.processes import ProcessManager, process_manager
@@ -77,8 +78,10 @@ async def launch(options: LaunchOptions, inherited: Mapping[str, str], terminal:
         contextlib.suppress(asyncio.CancelledError),
         open_listener(options.port) as listener,
         lock_home(options.home) as home,
+        open_log(home.logs) as keep,
         process_manager(terminal, options.project.root, home.endpoint, home.environment, home.scratch) as started,
     ):
+        terminal.also_keep(keep)
         template = local_template(options.project, inherited, options.door)
         open_state(home.state, origin_of(template), write_line, fresh=options.fresh)
         env = code_environment(options.project, inherited, home.scratch)

@@ -34,11 +34,21 @@ class Terminal:
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(highlight=False, soft_wrap=True)
+        self._keep: LineWriter = lambda _: None
+
+    def also_keep(self, keep: LineWriter) -> None:
+        """Give each further line with its label to `keep` as well."""
+        self._keep = keep
 
     def line_writer(self, label: str) -> LineWriter:
         """Return a function that writes a line under `label`, in its colour if it has one."""
         name = Text(f"{label:<{WIDTH}} │ ", style=COLOURS.get(label, ""), end="")
-        return lambda line: self._write(name, Text(line))
+
+        def write(line: str) -> None:
+            self._write(name, Text(line))
+            self._keep(f"{name}{line}")
+
+        return write
 
     def show(self, what: RenderableType) -> None:
         """Write `what` as it is, without a label."""
