@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 API_PORT = 8000
 HEALTH_FILE = "/tmp/coatcheck-health"  # noqa: S108 - a path in the image, whose /tmp belongs to one process
@@ -25,6 +25,12 @@ API = ContainerProgram(
     health_check=("python", "-m", "coatcheck_service.health_check", "--port", str(API_PORT)),
     port=API_PORT,
 )
+BEHIND_LOAD_BALANCER = replace(API, arguments=(*API.arguments, "--keep-alive", "75"))
+"""A connection is kept longer than a load balancer keeps it idle, 60 s: else requests meet closed ones.
+
+https://docs.aws.amazon.com/elasticloadbalancing/latest/application/edit-load-balancer-attributes.html#connection-idle-timeout
+"""
+
 WORKER = ContainerProgram(
     entrypoint=("python", "-m", "coatcheck_worker", "--health-file", HEALTH_FILE),
     arguments=(),

@@ -81,7 +81,8 @@ default = { memory = 512 }
 gpu-large = { kind = "container", cpu = 4, memory = 16384, concurrency = 9, ready = 0 }
 
 [tool.coatcheck.containers]
-services = ["deliverer", "sweeper"]
+services = ["api", "deliverer", "sweeper"]
+vpc = "vpc-0a1b2c3d"
 subnets = ["subnet-0a1b2c3d", "subnet-1a1b2c3d"]
 security-groups = ["sg-0a1b2c3d"]
 """
@@ -438,9 +439,11 @@ def test_cfn_lint_finds_nothing_in_what_a_project_adds(tmp_path: Path) -> None:
     )
     (tmp_path / "pyproject.toml").write_text(EVERYTHING)
     templates = [project_template(find_project(tmp_path)), with_api(**{"front-door": "alb"})]
-    (tmp_path / "pyproject.toml").write_text(EVERYTHING.replace(FUNCTIONS, IN_CONTAINERS))
+    (tmp_path / "pyproject.toml").write_text(
+        EVERYTHING.replace(FUNCTIONS, IN_CONTAINERS).replace("rest+function-url", "rest+alb")
+    )
     templates.append(project_template(find_project(tmp_path)))
-    image = {"WorkerImage": f"words@sha256:{'0' * 64}"}
+    image = dict.fromkeys(("ApiImage", "WorkerImage"), f"words@sha256:{'0' * 64}")
     files = [tmp_path / f"{number}.json" for number in range(len(templates))]
     for file, template in zip(files, templates, strict=True):
         file.write_text(json.dumps(translate_template(image, template)))

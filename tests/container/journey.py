@@ -21,7 +21,7 @@ from coatcheck import Client
 from coatcheck.core.api_keys import TENANT_SCOPES, ApiKey, make_key, read_key
 from coatcheck.core.aws.dynamodb.key_items import put_key
 from coatcheck.core.clock import system_clock
-from coatcheck_infra.container_programs import API_PORT, SWEEPER
+from coatcheck_infra.container_programs import API_PORT, BEHIND_LOAD_BALANCER, SWEEPER
 from coatcheck_infra.project.config import Lane
 from coatcheck_infra.project.template_containers import lane_part
 from tests.aws.emulators import environ_of
@@ -89,7 +89,12 @@ class Stage:
 
 def journey(stage: Stage) -> None:
     """Run each container, and fail at the first thing that is not as it should be."""
-    with stage.run(stage.api, "api") as api, Client(f"http://127.0.0.1:{API_PORT}", _key(stage.aws)) as client:
+    # as the template starts it
+    arguments = BEHIND_LOAD_BALANCER.arguments
+    with (
+        stage.run(stage.api, "api", *arguments) as api,
+        Client(f"http://127.0.0.1:{API_PORT}", _key(stage.aws)) as client,
+    ):
         _say("the API is healthy", _seconds_until(api.is_healthy, api))
         _check(api, CONFINED)
         _jobs_run(stage, client)

@@ -180,8 +180,11 @@ class ContainersConfig(_Table):
         default=None, pattern=BASE_IMAGE, description="the image that they are made on, with its digest"
     )
     architecture: Literal["arm64", "x86_64"] = Field(default="arm64", description="the machine that they run on")
-    services: list[Literal["deliverer", "sweeper"]] = Field(
+    services: list[Literal["api", "deliverer", "sweeper"]] = Field(
         default_factory=list, description="what runs in containers in place of a function, besides lanes"
+    )
+    vpc: str | None = Field(
+        default=None, pattern=r"^vpc-[0-9a-f]+$", description="id of the VPC of the API's containers"
     )
     subnets: list[str] = Field(default_factory=list, description="ids of the containers' subnets")
     security_groups: list[str] = Field(

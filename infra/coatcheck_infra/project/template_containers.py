@@ -1,4 +1,4 @@
-"""What of a project runs in containers, in the template: lanes of kind `container`, the deliverer, the sweeper.
+"""What of a project runs in containers, in the template: lanes of kind `container`, deliverer, sweeper and API.
 
 Each takes the place of its Lambda function, and has what the function has: variables, role, log. Nothing is said twice.
 """
@@ -12,7 +12,14 @@ from typing import Any
 
 from samtranslator.yaml_helper import yaml_parse  # type: ignore[import-untyped]
 
-from coatcheck_infra.container_programs import DELIVERER, SWEEPER, WORKER, ContainerProgram
+from coatcheck_infra.container_programs import (
+    API_PORT,
+    BEHIND_LOAD_BALANCER,
+    DELIVERER,
+    SWEEPER,
+    WORKER,
+    ContainerProgram,
+)
 from coatcheck_infra.project.config import ContainersConfig, Lane, ProjectConfig, ProjectError
 from coatcheck_infra.project.template_handlers import IDENTIFIERS
 from coatcheck_infra.project.template_lanes import lane_id, renamed
@@ -21,8 +28,15 @@ from coatcheck_infra.template import TEMPLATE
 Json = dict[str, Any]
 
 CONTAINERS = TEMPLATE.with_name("containers.yaml")
-WORKER_IMAGE = "WorkerImage"
-"""The parameter with the image of all parts that are here."""
+API = "api"
+
+OF_A_FUNCTION = frozenset(
+    {
+        *("COATCHECK_AUTHORIZER", "COATCHECK_LONGEST_WAIT", "COATCHECK_MAX_WAITS"),
+        *("COATCHECK_LONGEST_STREAM", "COATCHECK_MAX_STREAMS"),
+    }
+)
+"""Settings that a function of the API has because it is one: it serves a request at a time, behind API Gateway."""
 
 ECS_ARCHITECTURES = {"arm64": "ARM64", "x86_64": "X86_64"}
 
@@ -54,9 +68,11 @@ class Part:
     memory: int
     settings: Sequence[str]
     tasks: int | None = None
+    image: str = "WorkerImage"
 
 
 SERVICES = {
+    API: Part("Api", "ApiFunction", BEHIND_LOAD_BALANCER, 1, 2048, [], image="ApiImage"),
     "deliverer": Part("Deliverer", "Deliverer", DELIVERER, 0.5, 1024, ["WebhookConcurrency"], tasks=1),
     "sweeper": Part(
         "Sweeper", "Sweeper", SWEEPER, 1, 2048, ["SweeperReservedConcurrency", "ReservesForSweeper"], tasks=1
@@ -85,6 +101,10 @@ def check_containers(config: ProjectConfig) -> None:
         for value in values:
             if not pattern.fullmatch(value):
                 raise ProjectError(f'{where}.{key}: "{value}" is not {what}')
+    if API in containers.services and "alb" not in config.api.front_door.split("+"):
+        raise ProjectError(f'{where}.services: "api" needs a load balancer: front-door = "alb" in [tool.coatcheck.api]')
+    if API in containers.services and containers.vpc is None:
+        raise ProjectError(f"{where}.vpc is missing: a load balancer finds the API's containers in a VPC")
 
 
 def needs_containers(config: ProjectConfig) -> bool:
@@ -106,7 +126,9 @@ def render_containers(template: Json, config: ProjectConfig) -> Json:
         _replace(rendered, lane_part(name, lane), sections, config.containers)
         _size_lane(rendered, renamed(sections["Lane"], name), name, lane)
         _add(rendered, renamed(sections["Stopped"], name))
-    for service in sorted(set(config.containers.services)):
+    if API in config.containers.services:
+        _add_api(rendered, sections, config.containers)
+    for service in sorted(set(config.containers.services) - {API}):
         _replace(rendered, SERVICES[service], sections, config.containers)
         if service == "deliverer":
             _add(rendered, renamed(sections["Stopped"], "webhooks"))
@@ -126,6 +148,31 @@ def _size_lane(template: Json, section: Json, name: str, lane: Lane) -> None:
 
 def _replace(template: Json, part: Part, sections: Json, config: ContainersConfig) -> None:
     """Put a service of ECS in the place of the part's function."""
+    _add_service(template, part, sections, config)
+    _add(template, sections["Worker"])
+    _remove_function(template, part)
+
+
+def _add_api(template: Json, sections: Json, config: ContainersConfig) -> None:
+    """Put containers of the API behind the load balancer. The function stays, for other doors."""
+    _add_service(template, SERVICES[API], sections, config)
+    resources = template["Resources"]
+    del resources["LoadBalancerMayInvokeApi"]
+    _add(template, sections["Api"])
+    resources["ApiTargets"]["Properties"] |= {"VpcId": config.vpc, "Port": API_PORT}
+    container = resources["ApiTask"]["Properties"]["ContainerDefinitions"][0]
+    container["PortMappings"] = [{"ContainerPort": API_PORT}]
+    container["Environment"] = [one for one in container["Environment"] if one["Name"] not in OF_A_FUNCTION]
+    resources["ApiService"] |= {"DependsOn": "Listener"}
+    resources["ApiService"]["Properties"] |= {
+        "HealthCheckGracePeriodSeconds": 60,
+        "LoadBalancers": [
+            {"ContainerName": "main", "ContainerPort": API_PORT, "TargetGroupArn": {"Ref": "ApiTargets"}}
+        ],
+    }
+
+
+def _add_service(template: Json, part: Part, sections: Json, config: ContainersConfig) -> None:
     function = template["Resources"][part.function]["Properties"]
     section = _named(sections["Part"], part.name)
     task = section["Resources"][f"{part.name}Task"]["Properties"]
@@ -139,7 +186,7 @@ def _replace(template: Json, part: Part, sections: Json, config: ContainersConfi
         "TaskRoleArn": function["Role"],
     }
     task["ContainerDefinitions"][0] |= {
-        "Image": {"Ref": WORKER_IMAGE},
+        "Image": {"Ref": part.image},
         "EntryPoint": [*part.program.entrypoint],
         "Command": [*part.program.arguments],
         "Environment": _environment(template, function),
@@ -152,7 +199,6 @@ def _replace(template: Json, part: Part, sections: Json, config: ContainersConfi
     if part.tasks is not None:
         service["DesiredCount"] = part.tasks
     _trust_tasks(template["Resources"][function["Role"]["Fn::GetAtt"][0]])
-    _remove_function(template, part)
     _add(template, section)
 
 

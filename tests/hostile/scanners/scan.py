@@ -74,15 +74,17 @@ def _in_containers() -> dict[str, Any]:
         {
             "jobs": ["jobs.tables"],
             "lanes": {"default": {"kind": "container"}},
+            "api": {"front-door": "alb"},
             "containers": {
-                "services": ["deliverer", "sweeper"],
+                "services": ["api", "deliverer", "sweeper"],
+                "vpc": "vpc-0a1b2c3d",
                 "subnets": ["subnet-0a1b2c3d"],
                 "security-groups": ["sg-0a1b2c3d"],
             },
         }
     )
-    image = f"words@sha256:{'0' * 64}"
-    return translate_template({"WorkerImage": image}, render_template(read_template(), config))
+    images = dict.fromkeys(("ApiImage", "WorkerImage"), f"words@sha256:{'0' * 64}")
+    return translate_template(images, render_template(read_template(), config))
 
 
 def _bandit(_: Path) -> Iterator[Finding]:

@@ -16,12 +16,13 @@ from coatcheck_infra.ops.deploy.lanes import lanes_of, project_parameters
 from coatcheck_infra.ops.deploy.plan import DeployRefused, LiveStack, make_plan, warnings
 from coatcheck_infra.project.config import Lane, ProjectConfig, ProjectError
 from coatcheck_infra.project.project_template import render_template
-from coatcheck_infra.project.template_containers import GRACE, lane_part
+from coatcheck_infra.project.template_containers import GRACE, OF_A_FUNCTION, lane_part
 from coatcheck_infra.template import read_template
 
 Json = dict[str, Any]
 
-NETWORK = {"subnets": ["subnet-0a1b2c3d"], "security-groups": ["sg-0a1b2c3d"]}
+ALB = {"front-door": "alb"}
+NETWORK = {"vpc": "vpc-0a1b2c3d", "subnets": ["subnet-0a1b2c3d"], "security-groups": ["sg-0a1b2c3d"]}
 HEAVY = {"kind": "container", "cpu": 4, "memory": 16384, "concurrency": 5}
 IMAGE = f"123456789012.dkr.ecr.eu-central-1.amazonaws.com/words@sha256:{'a' * 64}"
 STATEMENT = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::models/*"}
@@ -75,11 +76,18 @@ ALL = {"default": {"kind": "container"}, "heavy": HEAVY, "gpu-large": {"kind": "
 
 @pytest.mark.parametrize(
     ("lanes", "services"),
-    [({"heavy": HEAVY}, []), (ALL, []), ({}, ["deliverer"]), ({}, ["sweeper"]), (ALL, ["sweeper", "deliverer"])],
-    ids=["a lane", "all lanes", "deliverer", "sweeper", "everything"],
+    [
+        ({"heavy": HEAVY}, []),
+        (ALL, []),
+        ({}, ["deliverer"]),
+        ({}, ["sweeper"]),
+        ({}, ["api"]),
+        (ALL, ["sweeper", "deliverer", "api"]),
+    ],
+    ids=["a lane", "all lanes", "deliverer", "sweeper", "api", "everything"],
 )
 def test_nothing_refers_to_what_is_gone(lanes: Json, services: list[str]) -> None:
-    template = rendered(lanes, services)
+    template = rendered(lanes, services, api=ALB if "api" in services else {})
     there = {name for section in ("Parameters", "Resources", "Conditions") for name in template[section]}
     missing = {name for name in named(template["Resources"]) if name not in there and not name.startswith("AWS")}
     assert not missing
@@ -168,6 +176,37 @@ def test_each_part_has_a_name_of_its_own_for_its_log_and_its_tasks() -> None:
         if one["Type"] == "AWS::ApplicationAutoScaling::ScalingPolicy"
     ]
     assert len(set(policies)) == len(policies) == 6
+
+
+@pytest.mark.parametrize("front_door", ["alb", "rest+alb"])
+def test_the_load_balancer_is_in_front_of_the_apis_containers(front_door: str) -> None:
+    doors = {"front-door": front_door}
+    before, after = rendered(api=doors), rendered(services=["api"], api=doors)
+    targets = after["Resources"]["ApiTargets"]["Properties"]
+    assert (targets["TargetType"], targets["VpcId"], targets["Port"]) == ("ip", "vpc-0a1b2c3d", 8000)
+    service = after["Resources"]["ApiService"]["Properties"]
+    assert service["LoadBalancers"][0]["TargetGroupArn"] == {"Ref": "ApiTargets"}
+    assert main_container(after, "Api")["PortMappings"] == [{"ContainerPort": 8000}]
+    # containers stream, and serve many requests at once
+    lacks = of_function(before, "ApiFunction").keys() - environment(after, "Api").keys()
+    assert lacks == OF_A_FUNCTION
+    assert after["Resources"]["AdminTargets"] == before["Resources"]["AdminTargets"]
+    assert after["Resources"]["ApiFunction"] == before["Resources"]["ApiFunction"]
+    assert "WorkerImage" not in after["Parameters"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "front_door", "said"),
+    [
+        ({}, "rest", 'containers.services: "api" needs a load balancer: front-door = "alb"'),
+        ({"vpc": None}, "alb", "containers.vpc is missing"),
+    ],
+    ids=["no load balancer", "no vpc"],
+)
+def test_containers_of_the_api_need_a_load_balancer(changes: Json, front_door: str, said: str) -> None:
+    containers = {**NETWORK, "services": ["api"], **changes}
+    with pytest.raises(ProjectError, match=re.escape(said)):
+        rendered(api={"front-door": front_door}, containers=containers)
 
 
 @pytest.mark.parametrize(

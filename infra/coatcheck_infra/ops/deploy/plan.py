@@ -14,8 +14,8 @@ from coatcheck_infra.project.template_parameters import parameter_error, unknown
 IMMUTABLE_PARAMETERS = ("ExistingTable", "ExistingBucket", "ExistingWebhookKey")
 """Parameters that are fixed when a stack is created. The API's published version would go on with the old store."""
 
-IMAGE = "WorkerImage"
-"""The parameter with the image of what runs in containers."""
+IMAGES = ("ApiImage", "WorkerImage")
+"""The parameters with the images of what runs in containers."""
 
 
 class DeployRefused(Exception):
@@ -90,8 +90,9 @@ def warnings(plan: Plan) -> Iterator[str]:
     values, before = plan.values, plan.live.parameters if plan.live else {}
     if not values["AlarmTopicArn"]:
         yield "AlarmTopicArn is empty: nobody is notified of alarms. Give the ARN of an SNS topic."
-    if IMAGE in before and before[IMAGE] == values.get(IMAGE):
-        yield f"{IMAGE} stays as it is: containers go on with the code of that image. Build another after a change."
+    for image in IMAGES:
+        if image in before and before[image] == values.get(image):
+            yield f"{image} stays as it is: containers go on with the code of that image. Build another after a change."
     if keys := json.loads(before.get("ApiKeys") or "{}"):
         yield (
             f"ApiKeys is a parameter no longer: its {len(keys)} keys of the live stack will get 401, unless "
