@@ -80,10 +80,11 @@ def build_app(
     entropy: Callable[[int], bytes] = secrets.token_bytes,
     on_start: Callable[[], Awaitable[None]] | None = None,
     tracer: Tracer = NO_TRACER,
+    on_stop: Callable[[], None] = lambda: None,
 ) -> FastAPI:
     """Build the API of `settings` with the routes of `routers`.
 
-    It awaits `on_start` before the first request and closes `transport` at shutdown.
+    It awaits `on_start` before the first request; after the last it calls `on_stop` and closes `transport`.
 
     `clock` returns milliseconds since the epoch, `entropy(n)` returns n random bytes. Raises BadSettings when a job
     type's lane has no queue, or is the lane of the webhooks.
@@ -103,6 +104,7 @@ def build_app(
         call_on_stop(dependencies.close_feeds)
         yield
         dependencies.close_feeds()
+        on_stop()
         await transport.aclose()
 
     app = _CoatcheckApi(

@@ -30,9 +30,16 @@ def app() -> FastAPI:
         settings = Settings.from_env(os.environ)
         transport = connect(os.environ)
         catalog = load_job_types(settings.job_modules)
-        start_pump(settings)
+        pump = start_pump(settings)
         application = create_app(
-            settings, catalog, transport, UVICORN, on_start=partial(_warm_up, transport), tracer=installed_tracer()
+            settings,
+            catalog,
+            transport,
+            UVICORN,
+            on_start=partial(_warm_up, transport),
+            # uvicorn ends the process by the signal that it got: nothing that is left to the interpreter's end is done
+            on_stop=pump.flush,
+            tracer=installed_tracer(),
         )
     except (BadSettings, JobTypeError) as error:
         print(error, file=sys.stderr)  # noqa: T201 - there is no log yet, and nobody to log for
