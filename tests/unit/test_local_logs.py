@@ -80,6 +80,15 @@ def test_a_function_speaks_in_the_name_of_its_part() -> None:
     assert written.getvalue() == "sweeper   │ swept 3\naws       │ hello\n"
 
 
+@pytest.mark.parametrize("verbose", [False, True])
+def test_the_metrics_of_a_function_are_shown_only_when_all_is_asked_for(*, verbose: bool) -> None:
+    log, kept, written = emulator_log(verbose=verbose)
+    line = 'lambda coatcheck-Api {"_aws":{"Timestamp":1,"CloudWatchMetrics":[]}}'
+    log(line)
+    assert kept.getvalue().decode() == f"{line}\n"
+    assert bool(written.getvalue()) is verbose
+
+
 def test_a_full_disk_ends_the_keeping_of_the_log_and_nothing_else() -> None:
     shown, written = terminal()
     with Path("/dev/full").open("wb", buffering=0) as full:

@@ -33,6 +33,9 @@ TAIL = 5
 
 _LEVEL = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d (?P<level>[A-Z]+) ")
 _LAMBDA = re.compile(r"^lambda (?P<function>\S+) (?P<text>.*)$")
+_METRICS = '{"_aws":'
+"""Begins a line that tells CloudWatch metrics, and nobody else anything."""
+
 SHOWN_LEVELS = {"WARNING", "ERROR", "CRITICAL"}
 
 
@@ -40,7 +43,7 @@ class EmulatorLog:
     """Writes the emulator's full log to a file, and shows the important lines on the terminal.
 
     It shows warnings and errors with their continuation lines, or everything with `verbose`. It always shows the
-    output of a Lambda function, under the label that `function_labels` has for it.
+    output of a Lambda function, under the label that `function_labels` has for it, but for its metrics.
     """
 
     def __init__(self, file: BinaryIO, terminal: Terminal, *, verbose: bool) -> None:
@@ -56,6 +59,8 @@ class EmulatorLog:
         self.tail.append(line)
         self._keep(line)
         if function_line := _LAMBDA.match(line):
+            if function_line["text"].startswith(_METRICS) and not self._verbose:
+                return
             label = self.function_labels.get(function_line["function"], "aws")
             self._terminal.line_writer(label)(function_line["text"])
             return
