@@ -21,7 +21,8 @@ _OPERATION = re.compile(rb"x-amz-target: \w+\.(\w+)", re.IGNORECASE)
 def aws_answers(answer: Answer) -> Iterator[str]:
     """The address of a server that answers, until the block ends."""
     loop = asyncio.new_event_loop()
-    server = loop.run_until_complete(loop.create_server(lambda: _Connection(answer), "127.0.0.1", 0))
+    open_connections: set[asyncio.Transport] = set()
+    server = loop.run_until_complete(loop.create_server(lambda: _Connection(answer, open_connections), "127.0.0.1", 0))
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     try:
@@ -30,16 +31,25 @@ def aws_answers(answer: Answer) -> Iterator[str]:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         server.close()
+        for connection in open_connections:
+            connection.abort()
+        # what they have to do at their end is done by the loop
+        loop.run_until_complete(asyncio.sleep(0))
         loop.close()
 
 
 class _Connection(asyncio.Protocol):
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: Answer, open_connections: set[asyncio.Transport]) -> None:
         self._answer, self._held = answer, b""
+        self._open = open_connections
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        self._open.add(transport)
+
+    def connection_lost(self, _: Exception | None) -> None:
+        self._open.discard(self._transport)
 
     def data_received(self, data: bytes) -> None:
         self._held += data

@@ -19,22 +19,15 @@ from typing import Any
 
 import uvicorn
 
+from bench.api_requests import JOB, KEY, ROUTES, TENANT, event
 from bench.aws_answers import aws_answers
 from bench.callgrind import COUNTED, WARM_UP, counting, instructions_each, repeat
-from coatcheck.core.api_keys import TENANT_SCOPES, ApiKey, make_key, read_key
+from coatcheck.core.api_keys import TENANT_SCOPES, ApiKey, read_key
 from coatcheck.core.aws.dynamodb.codec import encode_job
 from coatcheck.core.aws.dynamodb.key_items import put_key
 from coatcheck.core.clock import system_clock
 from tests.job_rows import make_job
 
-TENANT = "acme"
-KEY = make_key(bytes)
-JOB = "job_0h2j4kq8c5v1m9d3s7n6p0r4t0"
-SUBMIT = {"type": "bench.noop", "input": {}}
-ROUTES: Mapping[str, tuple[str, str, Any]] = {
-    "GET": ("/v1/jobs/{job_id}", f"/v1/jobs/{JOB}", None),
-    "POST": ("/v1/jobs", "/v1/jobs", SUBMIT),
-}
 DOORS = ("lambda", "uvicorn")
 HANDLERS = {"coatcheck": "coatcheck_service.aws_lambda", "by hand": "bench.peers.api"}
 QUEUE = "https://sqs.us-east-1.amazonaws.com/1/default"
@@ -90,35 +83,6 @@ def service_environment() -> Iterator[dict[str, str]]:
             "PEER_QUEUE": QUEUE,
             "PEER_KEYS": json.dumps({read_key(KEY).digest.hex(): TENANT}),
         }
-
-
-def event(method: str) -> dict[str, Any]:
-    """What a REST API invokes a function with."""
-    resource, path, body = ROUTES[method]
-    headers = {
-        "Accept": "*/*",
-        "Authorization": f"Bearer {KEY}",
-        "Content-Type": "application/json",
-        "Host": "abc.execute-api.us-east-1.amazonaws.com",
-        "User-Agent": "python-httpx/0.28",
-        "X-Amzn-Trace-Id": "Root=1-67891233-abcdef012345678912345678",
-        "X-Forwarded-For": "192.0.2.1",
-        "X-Forwarded-Port": "443",
-        "X-Forwarded-Proto": "https",
-    }
-    return {
-        "resource": resource,
-        "path": path,
-        "httpMethod": method,
-        "headers": headers,
-        "multiValueHeaders": {name: [value] for name, value in headers.items()},
-        "queryStringParameters": None,
-        "multiValueQueryStringParameters": None,
-        "pathParameters": {"job_id": JOB} if method == "GET" else None,
-        "requestContext": {"requestId": "id", "path": f"/live{path}", "identity": {"sourceIp": "192.0.2.1"}},
-        "body": None if body is None else base64.b64encode(json.dumps(body).encode()).decode(),
-        "isBase64Encoded": body is not None,
-    }
 
 
 def _ask_as_lambda(who: str, method: str) -> None:

@@ -21,10 +21,14 @@ FIRST = ("stacks", "ministack", "moto")
 """The long ones, so that no process is left alone with one at the end."""
 
 
-def pytest_configure() -> None:
-    """Let examples take their time on a busy machine (`bench/` is what measures), and let Ctrl-C be heard."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Let examples take their time on a busy machine (`bench/` is what measures), and let Ctrl-C be heard.
+
+    `--hypothesis-profile long` tries a hundred times as many.
+    """
     settings.register_profile("patient", settings(), deadline=None)
-    settings.load_profile("patient")
+    settings.register_profile("long", settings(), deadline=None, max_examples=10_000)
+    settings.load_profile(config.getoption("--hypothesis-profile") or "patient")
     # a shell that starts the tests in the background has SIGINT ignored, by what they start and interrupt as well
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -23,9 +23,6 @@ from coatcheck_service.http.middleware import RequestMiddleware
 from coatcheck_service.http.openapi import document_problems
 from coatcheck_service.http.problems import add_problem_handlers
 from coatcheck_service.routes import (
-    admin_jobs,
-    admin_limits,
-    admin_queues,
     deliveries,
     docs,
     events,
@@ -50,9 +47,6 @@ TENANT_ROUTERS = (
     docs.router,
 )
 
-ADMIN_ROUTERS = (admin_jobs.router, admin_queues.router, admin_limits.router)
-"""What only operators may call. On AWS they are served by a function of their own, with a role of its own."""
-
 DESCRIPTION = """\
 Hand in work that does not fit in an HTTP request, and come back for the result.
 
@@ -66,6 +60,8 @@ def create_app(
     settings: Settings, catalog: Catalog, transport: AsyncTransport, front_door: FrontDoor, **options: Any
 ) -> FastAPI:
     """Build the whole API: see `build_app`."""
+    from coatcheck_service.admin_routers import ADMIN_ROUTERS  # noqa: PLC0415 - functions of Lambda do not load both
+
     return build_app((*TENANT_ROUTERS, *ADMIN_ROUTERS), settings, catalog, transport, front_door, **options)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from coatcheck_service.app import ADMIN_ROUTERS
+from coatcheck_service.admin_routers import ADMIN_ROUTERS
 from coatcheck_service.lambda_adapter import make_handler
 
 handler = make_handler(ADMIN_ROUTERS)

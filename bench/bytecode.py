@@ -1,0 +1,91 @@
+"""Bytecode instructions of one warm request: `python -m bench.bytecode`; `--record` writes them to bytecode.json.
+
+Python counts them the same on every machine, however busy it is and whatever its CPU; minor versions of Python differ.
+What C code does is not counted: `bench.service_requests` counts that too, but for one kind of CPU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from bench.api_requests import ROUTES, event
+
+RECORD = Path(__file__).with_name("bytecode.json")
+VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
+WARM_UP = 20
+TRIES = 5
+"""The least of so many counts: in one of them, something may be done that is done once in a while."""
+
+
+def main() -> None:
+    """Print what is counted as JSON, and record it."""
+    parser = argparse.ArgumentParser(prog="python -m bench.bytecode", description=__doc__)
+    parser.add_argument("--record", action="store_true")
+    parser.add_argument("--child", choices=ROUTES)
+    options = parser.parse_args()
+    if options.child:
+        sys.stdout.write(f"{_of_requests(options.child)}\n")
+        return
+    counted = measure()
+    sys.stdout.write(json.dumps(counted) + "\n")
+    if options.record:
+        RECORD.write_text(json.dumps({**recorded(), VERSION: counted}, indent=2, sort_keys=True) + "\n")
+
+
+def recorded() -> Mapping[str, Mapping[str, int]]:
+    """Return what was recorded, by version of Python."""
+    record: Mapping[str, Mapping[str, int]] = json.loads(RECORD.read_text())
+    return record
+
+
+def measure() -> dict[str, int]:
+    """Return the bytecode instructions of each request to the API's function, by method."""
+    from bench.service_requests import service_environment  # noqa: PLC0415 - the child needs nothing of it
+
+    child = [sys.executable, "-m", "bench.bytecode", "--child"]
+    with service_environment() as env:
+        return {method: int(subprocess.check_output([*child, method], env=env, text=True)) for method in ROUTES}  # noqa: S603
+
+
+def _of_requests(method: str) -> int:
+    handler = importlib.import_module("coatcheck_service.aws_lambda").handler
+
+    def ask() -> None:
+        assert handler(event(method), None)["statusCode"] in {200, 202}
+
+    for _ in range(WARM_UP):
+        ask()
+    return min(count(ask) for _ in range(TRIES))
+
+
+def count(act: Callable[[], object]) -> int:
+    """Return how many bytecode instructions this thread executes to `act`."""
+    executed = 0
+
+    def in_frame(_frame: FrameType, what: str, _value: Any) -> Any:
+        nonlocal executed
+        executed += what == "opcode"
+        return in_frame
+
+    def on_call(frame: FrameType, _what: str, _value: Any) -> Any:
+        frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        return in_frame
+
+    sys.settrace(on_call)
+    try:
+        act()
+    finally:
+        sys.settrace(None)
+    return executed
+
+
+if __name__ == "__main__":
+    main()
