@@ -6,6 +6,7 @@ The worker's function until it can take a message, beside a process that makes c
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Mapping
 
@@ -41,7 +42,7 @@ def measure(name: str) -> tuple[int, int]:
     with service_environment() as env:
         # the first writes the .pyc files
         for arguments in (ours, beside):
-            instructions(arguments, "--instr-atstart=no", env=env)
+            subprocess.run([sys.executable, *arguments], env=env, check=True, capture_output=True)  # noqa: S603 - ours
         return instructions(ours, env=env), instructions(beside, env=env)
 
 

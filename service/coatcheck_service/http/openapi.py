@@ -9,7 +9,6 @@ from fastapi import Path
 from pydantic import BaseModel
 
 from coatcheck.core.api.base_models import ResponseModel
-from coatcheck.core.api.models import Problem
 from coatcheck.core.errors import Forbidden, MissingScope, ServiceError, Unauthenticated, Unavailable
 from coatcheck_service.http.problems import MEDIA_TYPE, STATUS
 from coatcheck_service.http.scopes import OPERATOR_SCOPES_OF, SCOPES
@@ -83,7 +82,8 @@ def public_problem_docs(*errors: type[ServiceError]) -> dict[int | str, Any]:
     """Build the `responses` entries of errors; errors that share a status share an entry."""
     entries: dict[int | str, Any] = {}
     for error in errors:
-        entry = entries.setdefault(STATUS[error], {"description": "", "model": Problem})
+        # without its model, which is that of all: FastAPI would make a validator for each
+        entry = entries.setdefault(STATUS[error], {"description": ""})
         entry["description"] = "; ".join(filter(None, [entry["description"], f"{error.title} (`{error.code}`)"]))
     return entries
 

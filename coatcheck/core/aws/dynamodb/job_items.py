@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,13 +15,11 @@ from coatcheck.core.aws.dynamodb.codec import decode_job, encode_job
 from coatcheck.core.aws.dynamodb.compatibility import SCHEMA, NewerRow, require_known
 from coatcheck.core.aws.dynamodb.expressions import Expression
 from coatcheck.core.aws.dynamodb.history import HISTORY_RETENTION
-from coatcheck.core.aws.dynamodb.keys import TENANT_INDEX, Item, JobKey, artifacts, job_created_at
+from coatcheck.core.aws.dynamodb.keys import TENANT_INDEX, AttributeValue, Item, JobKey, artifacts, job_created_at
 from coatcheck.core.aws.dynamodb.row_writes import ttl
 from coatcheck.core.job import Artifact, Blob, Job
 from coatcheck.core.lifecycle import Status
 from coatcheck.core.pack import pack, to_json, unpack
-
-_FINAL = sorted(Status.all_final())
 
 
 def put_job(table: str, job: Job, *, now: int) -> Call[Job | None]:
@@ -29,15 +28,13 @@ def put_job(table: str, job: Job, *, now: int) -> Call[Job | None]:
     One write provides both creation and idempotency. Reading the answer raises NewerRow: what a newer version wrote is
     never replaced, whatever this one reads in it.
     """
-    e = Expression()
-    ended = f"{e.name('status')} IN ({', '.join(e.text(status) for status in _FINAL)})"
-    over = f"attribute_not_exists({e.name(SCHEMA)}) AND {ended} AND {e.name('expires_at')} <= {e.number(now)}"
-    unless = f"attribute_not_exists({e.name('pk')}) OR ({over})"
+    condition, names, values, moment = _unless_kept()
     params = {
         "TableName": table,
         "Item": encode_job(job),
-        "ConditionExpression": unless,
-        **e.placeholders(),
+        "ConditionExpression": condition,
+        "ExpressionAttributeNames": names,
+        "ExpressionAttributeValues": {**values, moment: {"N": str(now)}},
         "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
     }
     call: Call[Job | None] = Call(
@@ -48,6 +45,18 @@ def put_job(table: str, job: Job, *, now: int) -> Call[Job | None]:
         expected_errors={"ConditionalCheckFailedException": lambda response: decode_job(response["Item"])},
     )
     return job_changing(call, f"job.{job.status}", lambda existing: job if existing is None else None)
+
+
+@functools.cache
+def _unless_kept() -> tuple[str, Mapping[str, str], Mapping[str, AttributeValue], str]:
+    """The condition of `put_job`, its names and values, and the placeholder of the time: the same for each job."""
+    e = Expression()
+    moment = e.number(0)
+    ended = f"{e.name('status')} IN ({', '.join(e.text(status) for status in sorted(Status.all_final()))})"
+    over = f"attribute_not_exists({e.name(SCHEMA)}) AND {ended} AND {e.name('expires_at')} <= {moment}"
+    condition = f"attribute_not_exists({e.name('pk')}) OR ({over})"
+    placeholders = e.placeholders()
+    return condition, placeholders["ExpressionAttributeNames"], placeholders["ExpressionAttributeValues"], moment
 
 
 def get_job(table: str, key: JobKey) -> Call[Job | None]:
