@@ -11,13 +11,13 @@ from bench.service_requests import service_environment
 
 SDKS = ("aioboto3", "aiobotocore", "aiohttp", "boto3", "botocore.client", "botocore.session", "urllib3")
 BUDGETS = {
-    "coatcheck_service.authorizer": 125,
-    "coatcheck_service.aws_lambda": 405,
-    "coatcheck_service.aws_admin_lambda": 420,
-    "coatcheck_worker.aws_lambda": 250,
-    "coatcheck_worker.supervisor.__main__": 212,
-    "coatcheck_worker.sweep.__main__": 185,
-    "coatcheck_worker.webhooks.__main__": 200,
+    "coatcheck_service.authorizer": 132,
+    "coatcheck_service.aws_lambda": 415,
+    "coatcheck_service.aws_admin_lambda": 430,
+    "coatcheck_worker.aws_lambda": 260,
+    "coatcheck_worker.supervisor.__main__": 225,
+    "coatcheck_worker.sweep.__main__": 196,
+    "coatcheck_worker.webhooks.__main__": 210,
 }
 """Modules that each entry point may load, besides those of Python itself: as many as it does, and some more.
 
