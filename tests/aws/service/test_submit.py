@@ -184,7 +184,7 @@ def test_a_large_input_lies_in_the_bucket(api: Api) -> None:
     assert row.input.inline is None
     text = api.running_service.worker.send(s3.get(api.running_service.settings.bucket, s3_keys.input_key(row))).read()
     assert json.loads(text) == {"sql": sql}
-    assert api.spy.operations == ["Query", "GetItem", "PutObject", "PutItem", "SendMessage"]
+    assert api.spy.operations == ["GetItem", "Query", "PutObject", "PutItem", "SendMessage"]
 
 
 def test_another_large_input_under_the_key_leaves_the_first_as_it_was(api: Api) -> None:
