@@ -103,7 +103,7 @@ def run_transfers(emulator: Emulator, sizes: tuple[int, ...]) -> Iterator[Transf
     """Each way with each size, one after the other."""
     with ExitStack() as stack:
         url = stack.enter_context(api(emulator))
-        client = stack.enter_context(Client(url, TENANT, retry_timeout=60))
+        client = stack.enter_context(Client(url, TENANT, retry_timeout=600))
         for way in TRANSFERS.values():
             for size in sizes:
                 yield way(emulator, client, size)
