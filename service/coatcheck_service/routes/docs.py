@@ -114,8 +114,10 @@ async def docs_asset(request: Request, asset: str) -> Response:
         # the script alone is more than a load balancer carries
         response = _with_etag(request, _compressed(asset), ASSETS[asset])
         response.headers["Content-Encoding"] = "gzip"
-        return response
-    return _with_etag(request, content, ASSETS[asset])
+    else:
+        response = _with_etag(request, content, ASSETS[asset])
+    response.headers.add_vary_header("Accept-Encoding")
+    return response
 
 
 def _accepts_gzip(request: Request) -> bool:

@@ -76,6 +76,7 @@ async def test_what_the_page_loads_is_compressed_for_who_takes_it(accepted: str,
     assert (answer.headers.get("content-encoding"), answer.headers["vary"]) == (encoding, "Accept-Encoding")
     assert "SwaggerUIBundle" in answer.text
     assert (int(answer.headers["content-length"]) < ALB.inline_limit) == (encoding == "gzip")
+    assert "Accept-Encoding" in answer.headers["vary"]
 
 
 async def test_every_page_and_asset_fits_through_a_load_balancer_whoever_asks() -> None:
