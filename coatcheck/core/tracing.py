@@ -12,8 +12,8 @@ from coatcheck.core.tracer import NO_TRACER, Tracer
 def installed_tracer() -> Tracer:
     """OpenTelemetry's, if a tracer provider was set before this is called first; else none, which costs nothing.
 
-    `opentelemetry-instrument` and the Lambda layers of OpenTelemetry set one before any code of ours runs. Where
-    OpenTelemetry is not installed, or nobody has set a provider, its spans would go nowhere.
+    `opentelemetry-instrument` sets one before any code of ours runs. Where OpenTelemetry is not installed, or nobody
+    has set a provider, its spans would go nowhere.
     """
     if not _has_provider():
         return NO_TRACER
