@@ -15,7 +15,7 @@ from coatcheck.core.aws.dynamodb.limit_items import change_limits
 from coatcheck.core.aws.dynamodb.slot_items import get_slots
 from coatcheck.core.aws.sqs import delete, receive
 from coatcheck.core.clock import HOUR, MINUTE, SECOND
-from coatcheck.core.job import Job
+from coatcheck.core.job import Job, JobError
 from coatcheck.core.lifecycle import Slot, Status
 from coatcheck.core.priority import Priority
 from coatcheck.core.slots import TURNS, Caps
@@ -210,3 +210,26 @@ def test_a_lease_is_whole_however_long_the_limits_took_to_read(harness: WorkerHa
     (lease,) = leases
     assert lease > harness.settings.lease_ms - 10 * SECOND
     limit(harness, jobs_running=None)
+
+
+def test_a_slot_that_was_given_back_between_the_look_and_the_claim_is_not_used(one_at_a_time: WorkerHarness) -> None:
+    harness = one_at_a_time
+    table, transport, lease = harness.settings.table, harness.transport, harness.settings.lease_ms
+    job, other = harness.submit(), harness.submit()
+
+    def take(one: Job) -> None:
+        call = transitions.claim_slot(table, one, Caps(tenant=1), now=harness.clock(), lease=lease, owner="holder")
+        assert isinstance(transport.send(call), Job)
+
+    def end_and_take() -> None:
+        now, error = harness.clock(), JobError("handler-error", "It failed.")
+        ended = transitions.retry(table, harness.row(job), now=now, start_at=now, error=error)
+        assert isinstance(transport.send(ended), Job)
+        take(other)
+
+    take(job)
+    harness.clock.ahead += lease
+    overtaken = FaultyTransport(transport, Fault(send_after(end_and_take), on("UpdateItem"), times=1))
+    assert harness.run(harness.dependencies(double, overtaken), job) == Ack()
+    assert (harness.row(job).status, harness.row(job).slot) == (Status.QUEUED, Slot.AWAITED)
+    assert held(harness) == 1

@@ -29,8 +29,14 @@ def claim_or_park(
             return transitions.TransitionRefused(job)
         now, caps = dependencies.clock(), Caps.of(limits, job.type)
         if not caps or job.slot is Slot.HELD or job.status is not Status.QUEUED:
-            # it needs no slot, or was woken with one, or keeps that of the attempt whose lease has run out
-            return transport.send(transitions.claim(settings.table, key, now=now, lease=settings.lease_ms, owner=owner))
+            # it needs no slot, or was woken with one, or keeps that of the attempt whose lease has run out: as it was
+            # read, since whoever ends the attempt meanwhile gives its slot back
+            lease, version = settings.lease_ms, job.version
+            claim = transitions.claim(settings.table, key, now=now, lease=lease, owner=owner, version=version)
+            outcome = transport.send(claim)
+            if _has_changed(outcome, version, owner):
+                continue
+            return outcome
         claimed = transport.send(
             transitions.claim_slot(settings.table, job, caps, now=now, lease=settings.lease_ms, owner=owner)
         )
@@ -40,3 +46,10 @@ def claim_or_park(
         if isinstance(parked, Job):
             return transitions.TransitionRefused(parked)
     return transitions.TransitionRefused(job)
+
+
+def _has_changed(outcome: transitions.TransitionOutcome, version: int, owner: str) -> bool:
+    """Whether a claim was refused because somebody else has changed the row since it was read."""
+    if not isinstance(outcome, transitions.TransitionRefused) or outcome.job is None:
+        return False
+    return outcome.job.version != version and outcome.job.owner != owner

@@ -119,18 +119,27 @@ def _row_write(
 
 
 def _start(
-    table: str, key: JobKey, transition: Transition, *, now: int, changes: Mapping[str, Any], sets: Sets = ()
+    table: str,
+    key: JobKey,
+    transition: Transition,
+    *,
+    now: int,
+    changes: Mapping[str, Any],
+    sets: Sets = (),
+    version: int | None = None,
 ) -> Call[TransitionOutcome]:
     """The write of a transition of whichever job has the key now: a message names no more than the key.
 
     Only for transitions that start a job, and leave it the slot that it has. They start what is due, whichever job the
-    message is for; the answer says which.
+    message is for; the answer says which. With a `version`, the row must still have it.
     """
     e = changed(transition, now=now, changes=changes, error=None)
     for clause in sets:
         e.add(clause(e))
-    write = RowWrite(table, key, e, (f"({condition(e, transition, Actor(now))})",))
-    return job_changing(update(write), transition.event, changed_job)
+    conditions = [f"({condition(e, transition, Actor(now))})"]
+    if version is not None:
+        conditions.append(f"{e.name('version')} = {e.number(version)}")
+    return job_changing(update(RowWrite(table, key, e, conditions)), transition.event, changed_job)
 
 
 def release(table: str, key: JobKey, *, now: int) -> Call[TransitionOutcome]:
@@ -138,8 +147,10 @@ def release(table: str, key: JobKey, *, now: int) -> Call[TransitionOutcome]:
     return _start(table, key, RELEASE, now=now, changes={})
 
 
-def claim(table: str, key: JobKey, *, now: int, lease: int, owner: str) -> Call[TransitionOutcome]:
-    """Start the next attempt and hold it for `lease` milliseconds.
+def claim(
+    table: str, key: JobKey, *, now: int, lease: int, owner: str, version: int | None = None
+) -> Call[TransitionOutcome]:
+    """Start the next attempt and hold it for `lease` milliseconds; with a `version`, only if the row still has it.
 
     `owner` is unique to this try. When the reply is lost and the write repeated, it distinguishes the claimant from
     others.
@@ -150,7 +161,7 @@ def claim(table: str, key: JobKey, *, now: int, lease: int, owner: str) -> Call[
         lambda e: f"{e.name('started_at')} = if_not_exists({e.name('started_at')}, {e.number(now)})",
         lambda e: f"{e.name('started_version')} = if_not_exists({e.name('started_version')}, {e.name('version')})",
     )
-    return _start(table, key, CLAIM, now=now, changes=changes, sets=sets)
+    return _start(table, key, CLAIM, now=now, changes=changes, sets=sets, version=version)
 
 
 def _held(*, now: int, lease: int, owner: str) -> dict[str, Any]:
