@@ -212,6 +212,7 @@ def checkout(tmp_path: Path) -> Path:
 def test_reloads_changed_code(start_up: StartUp, checkout: Path) -> None:
     up = start_up(command=FROM_CHECKOUT, cwd=checkout)
     stack = up.ready()
+    eventually(lambda: all(processes(stack, name) for name in PARTS), described=up.output)
     parts = {name: processes(stack, name) for name in PARTS}
     declared = checkout / "example" / "jobs" / "demo.py"
     code = declared.read_text()

@@ -73,7 +73,7 @@ class TestSubmit:
     def test_a_store_that_does_not_say_who_listens_is_503(self, api: Api) -> None:
         api.spy.faults.append(Fault(throttle, on("Query")))
         problem(api.post(), 503, "unavailable")
-        assert api.spy.operations == ["Query"]
+        assert api.spy.operations == ["GetItem", "Query"]
 
     def test_the_webhook_is_part_of_the_request_of_a_key(self, api: Api) -> None:
         key = {"Idempotency-Key": "once"}

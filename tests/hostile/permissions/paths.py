@@ -144,7 +144,8 @@ def released_job(one: Traveller) -> None:
 def tenant_limits(one: Traveller) -> None:
     name = f"capped-{secrets.token_hex(4)}"
     with as_new_tenant(one, name, jobs_running=1, jobs_waiting=100, submit_rate=100) as capped:
-        jobs = [capped.post("/v1/jobs", {"type": "demo.sleep", "input": {"seconds": 0.5}})["id"] for _ in range(6)]
+        # long enough that some are parked, however slowly they are submitted
+        jobs = [capped.post("/v1/jobs", {"type": "demo.sleep", "input": {"seconds": 3}})["id"] for _ in range(5)]
         # the sweeper would wake one a minute
         capped.until(
             lambda: all(capped.get(f"/v1/jobs/{job}").json()["done"] for job in jobs), "who ends a job wakes no other"
