@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -20,7 +20,7 @@ try:
 except ImportError:
     raise BadSettings("settings: COATCHECK_METRICS_PORT needs: pip install 'coatcheck[prometheus]'") from None
 
-BUCKETS = {
+BUCKETS: Mapping[Unit, tuple[float, ...]] = {
     Unit.SECONDS: (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0),
     Unit.BYTES: (1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9),
     Unit.COUNT: (1.0, 2.0, 3.0, 5.0, 10.0),

@@ -15,7 +15,7 @@ from coatcheck.core.metrics import emf
 from coatcheck.core.metrics.recorder import RECORDER, Recorder, Sample
 from coatcheck.core.settings import Settings
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 10.0
 """Seconds between two flushes of a process: six lines a minute for each endpoint and job type that is busy."""

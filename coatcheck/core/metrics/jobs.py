@@ -23,7 +23,7 @@ from coatcheck.core.metrics.definitions import (
 )
 from coatcheck.core.metrics.recorder import RECORDER, record
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 FAILURES: Mapping[Status, int] = {Status.SUCCEEDED: 0, Status.FAILED: 1, Status.TIMED_OUT: 1}
 """Whether a job that ended so counts as failed. One that was canceled, or never started, says nothing of its type."""

@@ -7,7 +7,7 @@ values are taken (`coatcheck.telemetry`).
 from __future__ import annotations
 
 from collections import deque
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from coatcheck.core.metrics.definitions import TENANT, Metric
 
@@ -18,11 +18,18 @@ Sample: TypeAlias = tuple[Metric, float, tuple[str, ...]]
 """A metric, a value, and the values of its dimensions."""
 
 
+class Record(Protocol):
+    """Records a value, as `Recorder.record` does."""
+
+    def __call__(self, metric: Metric, value: float, /, *dimensions: str) -> None: ...
+
+
 class Recorder:
     """Keeps the values of a process until an output takes them. May be used from several threads."""
 
     def __init__(self) -> None:
-        self.on = self.by_tenant = False
+        self.on: bool = False
+        self.by_tenant: bool = False
         self._samples: deque[Sample] = deque(maxlen=MAX_VALUES)
 
     def switch_on(self, *, by_tenant: bool = False) -> None:
@@ -34,7 +41,7 @@ class Recorder:
         self.on = self.by_tenant = False
         self._samples.clear()
 
-    def record(self, metric: Metric, value: float, *dimensions: str) -> None:
+    def record(self, metric: Metric, value: float, /, *dimensions: str) -> None:
         """Record a value. `dimensions` are those of the metric, in its order. Raises nothing."""
         if self.on and (self.by_tenant or TENANT not in metric.dimensions):
             self._samples.append((metric, value, dimensions))
@@ -49,7 +56,7 @@ class Recorder:
             return taken
 
 
-RECORDER = Recorder()
+RECORDER: Recorder = Recorder()
 """The recorder of this process, as the root logger is its logger."""
 
-record = RECORDER.record
+record: Record = RECORDER.record
