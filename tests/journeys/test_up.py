@@ -87,6 +87,7 @@ def test_each_line_says_which_part_speaks(front_door: Stack) -> None:
     for line in (before + "\n" + after).splitlines():
         assert re.fullmatch(r"(up|aws|api|admin|worker|deliverer|sweeper|gateway|build) +│ .*", line), line
     assert "\x1b" not in before + ready + after
+    assert "CloudWatchMetrics" not in after
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,9 @@ async def prepare_process_stack(stack: StackContext) -> PreparedStack:
     """Create the stores, and return the processes that use them."""
     stack.write_line("creating the table, the bucket, the queues and the secret of the template")
     made = await asyncio.to_thread(create_stores, stack.emulator.url, stack.template, stack.emulator.credentials)
-    env = {**stack.env, **made, "COATCHECK_LOG": "text", "COATCHECK_PUBLIC_URL": stack.url}
+    # lines of metrics are for CloudWatch, and nobody here
+    local = {"COATCHECK_LOG": "text", "COATCHECK_METRICS": "off", "COATCHECK_PUBLIC_URL": stack.url}
+    env = {**stack.env, **made, **local}
     lanes = [word for lane in json.loads(env["COATCHECK_QUEUES"]) for word in ("--lane", lane)]
     worker_env = env | stack.project.config.handlers.environment
 
