@@ -1,4 +1,4 @@
-"""Spans of what the components do, by OpenTelemetry where its packages are installed, and none elsewhere."""
+"""Spans of what the components do: by OpenTelemetry where somebody has set it up, and none elsewhere."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -90,6 +91,31 @@ def test_a_refusal_is_asked_again_later_and_ends_nothing(agent: Agent, caplog: p
 
 def test_an_agent_that_is_not_there_ends_nothing(caplog: pytest.LogCaptureFixture) -> None:
     TaskProtection("http://127.0.0.1:1", lambda: True).look(100.0)
+    assert "ECS does not protect this container" in caplog.text
+
+
+@pytest.mark.parametrize("answer", [None, 5, [], "protection"])
+def test_an_answer_that_is_none_of_the_agents_is_a_refusal(agent: Agent, answer: object) -> None:
+    agent.answer = answer
+    protection = TaskProtection(agent.url, lambda: True)
+    for now in (100.0, 100.0 + RETRIED_AFTER):
+        protection.look(now)
+    assert bodies(agent) == [PROTECT, PROTECT]
+
+
+def test_what_is_no_http_is_a_refusal(caplog: pytest.LogCaptureFixture) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(b"nonsense\r\n\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        TaskProtection(f"http://127.0.0.1:{listener.getsockname()[1]}", lambda: True).look(100.0)
+        thread.join()
     assert "ECS does not protect this container" in caplog.text
 
 

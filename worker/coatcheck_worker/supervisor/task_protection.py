@@ -12,6 +12,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Mapping
+from http.client import HTTPException
 
 log = logging.getLogger(__name__)
 
@@ -62,15 +63,19 @@ class TaskProtection:
         try:
             with urllib.request.urlopen(request, timeout=TIMEOUT) as response:  # noqa: S310 - as above
                 answer = json.load(response)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, HTTPException) as error:
             log.warning("ECS does not protect this container: %s", error)
             return False
-        if "protection" in answer:
+        if isinstance(answer, dict) and "protection" in answer:
             return True
         log.warning("ECS does not protect this container: %s", json.dumps(answer)[:500])
         return False
 
     def _look_forever(self) -> None:
         while True:
-            self.look(time.monotonic())
+            try:
+                self.look(time.monotonic())
+            except Exception:
+                # a long job is spared as long as this loop goes on
+                log.exception("a look after the protection of this container failed")
             time.sleep(LOOK_SECONDS)
