@@ -49,6 +49,11 @@ def is_over(part: str, now: int) -> bool:
     return int(part.rpartition("_")[2]) <= now // DAY
 
 
+def named(job: Job) -> str:
+    """What tells the job from all others, also from one that had its id before it."""
+    return f"{job.id} {job.created_at}"
+
+
 def waiting(job: Job, most: int | None = None) -> Count:
     """The job, as one that waits."""
     start_at = max(job.run_at or 0, job.created_at)

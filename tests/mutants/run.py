@@ -25,6 +25,7 @@ from tests.mutants import (
     slot_mutants,
     supervisor_mutants,
     sweeper_mutants,
+    tally_mutants,
 )
 from tests.mutants.mutant import BUG, Mutant
 from tests.simulation.run import play_all, say
@@ -39,6 +40,7 @@ MUTANTS = {
         *slot_mutants.MUTANTS,
         *sweeper_mutants.MUTANTS,
         *supervisor_mutants.MUTANTS,
+        *tally_mutants.MUTANTS,
     )
 }
 MOST_SEEDS = 6000

@@ -26,6 +26,7 @@ from tests.simulation.model import Model
 from tests.simulation.runner_deaths import RunnerDeaths
 from tests.simulation.scheduler import Process, Scheduler
 from tests.simulation.slots import TENANT, SlotChecks
+from tests.simulation.tallies import TallyChecks, is_usage
 
 STUCK_AFTER = 8 * HOUR
 """Longer than all the waits together that a job of the simulation may ask for."""
@@ -84,6 +85,7 @@ class Checks:
         self.made: dict[AttemptKey, bytes] = {}
         self.artifacts = ExpectedArtifacts()
         self.slots = SlotChecks(model, TENANT)
+        self.tallies = TallyChecks(self.fault_history)
         self._claims: dict[AttemptKey, tuple[int, Job]] = {}
         self._running: dict[AttemptKey, Process] = {}
         self._holders: dict[AttemptKey, Process] = {}
@@ -142,6 +144,9 @@ class Checks:
             self._delivery_written(key, after)
         if before is not None and after is not None and forgets_unknown(before, after):
             self.violation(f"{self.actor.name} dropped from {key} what only a newer version knows")
+        if is_usage(key) and after is not None:
+            for wrong in self.tallies.usage_written(self.actor, before, after):
+                self.violation(wrong)
         if key[1] != JOB:
             return
         if after is None:
@@ -168,6 +173,7 @@ class Checks:
         old = self.rows.get(incarnation)
         for wrong in self.slots.written(old, new, self._scheduler.now):
             self.violation(wrong)
+        self.tallies.job_written(self.actor, old, new, self._scheduler.now)
         told_of = self.first[incarnation].notify if old is not None else new.notify
         if new.due_at is not None and new.due_at < (new.expires_at or 0) and not told_of:
             self.violation(f"{new.id} is {new.status} and is looked after before its retention is over")

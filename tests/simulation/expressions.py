@@ -143,7 +143,10 @@ class _Parser:
         alias = self.alias()
         self.take("=")
         left = self._operand()
-        return alias, _sum(left, self._operand()) if self._takes("+") else left
+        for sign, times in (("+", 1), ("-", -1)):
+            if self._takes(sign):
+                return alias, _sum(left, self._operand(), times=times)
+        return alias, left
 
     def any_of(self) -> Condition:
         found = [self._all_of()]
@@ -249,12 +252,12 @@ def _compare(compare: Callable[[Any, Any], bool], left: AttributeValue | None, r
     return compare(_plain(left), _plain(right))
 
 
-def _sum(left: Operand, right: Operand) -> Operand:
+def _sum(left: Operand, right: Operand, *, times: int) -> Operand:
     def add(item: Item, names: Names) -> AttributeValue:
         one, other = left(item, names), right(item, names)
         if one is None or other is None or one.keys() | other.keys() != {"N"}:
-            raise ValidationError("only numbers that are there can be added")
-        return {"N": str(int(one["N"]) + int(other["N"]))}
+            raise ValidationError("only numbers that are there can be added or taken away")
+        return {"N": str(int(one["N"]) + times * int(other["N"]))}
 
     return add
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 
 from coatcheck.core.clock import SECOND
 from coatcheck.core.job import Job
@@ -37,6 +37,7 @@ class FaultHistory:
         self._scheduler = scheduler
         self._processes: list[Process] = []
         self._troubled: dict[Process, int] = {}
+        self.troubles: Counter[Process] = Counter()
         self._died: dict[Process, int] = {}
         self._hindered: dict[tuple[Process, str], list[tuple[int, int]]] = defaultdict(list)
         self._granted: dict[AttemptKey, int] = {}
@@ -59,6 +60,7 @@ class FaultHistory:
     def troubled(self, process: Process, until: int) -> None:
         """Something goes wrong with a process until a time."""
         self._troubled[process] = max(until, self._troubled.get(process, 0))
+        self.troubles[process] += 1
 
     def troubled_until(self, process: Process) -> int:
         """Until when something went wrong with a process."""

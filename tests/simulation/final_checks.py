@@ -45,6 +45,7 @@ def _violations(checks: Checks, model: Model, now: int) -> Iterator[str]:
             yield from _flaws_in_result(checks, job, model)
             yield from checks.artifacts.flaws(job, model)
     yield from _not_removed(checks, model, now)
+    yield from checks.tallies.leaked()
 
 
 def _doubled(checks: Checks) -> Iterator[str]:

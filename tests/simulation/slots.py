@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from coatcheck.core.aws.dynamodb.limit_items import change_limits
 from coatcheck.core.aws.dynamodb.slot_items import get_slots
@@ -38,8 +38,19 @@ def limit_changes(seed: int, types: Sequence[str]) -> list[LimitChange]:
     They have a die of their own: the rest of a schedule stays as it is.
     """
     chance = random.Random(f"limits of {seed}")
-    if chance.random() < 0.6:
-        return []
+    changes = _cap_changes(chance, types) if chance.random() >= 0.6 else []
+    chance = random.Random(f"tallies of {seed}")
+    if chance.random() < 0.7:
+        return changes
+    # never reached: a tally that is too high would keep a client away for a week
+    waiting, stored = (10**9 if chance.random() < 0.8 else None for _ in range(2))
+    return [
+        replace(one, limits=replace(one.limits, jobs_waiting=waiting, bytes_stored=stored))
+        for one in changes or [LimitChange(0, NO_LIMITS)]
+    ]
+
+
+def _cap_changes(chance: random.Random, types: Sequence[str]) -> list[LimitChange]:
     changes = [LimitChange(0, _limits(chance, types))]
     while chance.random() < 0.3:
         after = chance.choice((10, 60, 180, 600, 1800)) * SECOND
@@ -56,7 +67,8 @@ def _limits(chance: random.Random, types: Sequence[str]) -> TenantLimits:
 
 def set_limits(model: Model, tenant: str, limits: TenantLimits, now: int) -> None:
     """Do as an operator does."""
-    changes = {"jobs_running": limits.jobs_running, "jobs_running_by_type": limits.jobs_running_by_type}
+    names = "jobs_running", "jobs_running_by_type", "jobs_waiting", "bytes_stored"
+    changes = {name: getattr(limits, name) for name in names}
     model.carry_out(change_limits(TABLE, tenant, changes), now)
 
 

@@ -15,17 +15,20 @@ import pytest
 from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core.aws import s3, sqs
 from coatcheck.core.aws.call import AwsError, Call
-from coatcheck.core.aws.dynamodb import job_items, job_updates, transitions
+from coatcheck.core.aws.dynamodb import job_items, job_updates, transitions, usage_items
 from coatcheck.core.aws.dynamodb.due_index import DuePage, due_jobs
 from coatcheck.core.aws.dynamodb.history import earlier_events, put_history_page
 from coatcheck.core.aws.dynamodb.keys import JobKey
-from coatcheck.core.clock import SECOND, system_clock
+from coatcheck.core.aws.dynamodb.usage_items import Demand
+from coatcheck.core.clock import DAY, SECOND, system_clock
 from coatcheck.core.ids import make_id
 from coatcheck.core.job import JSON, Blob, Job, JobError, Progress
 from coatcheck.core.lifecycle import FAIL, SUCCEED, TIME_OUT, Status
 from coatcheck.core.messages import JobMessage
 from coatcheck.core.settings import Settings
 from coatcheck.core.shards import ShardKind
+from coatcheck.core.tallies import Count, Tally
+from coatcheck.core.token_bucket import TokenBucket
 from tests.job_rows import NOW, make_job
 from tests.simulation.model import Model, ModelTransport
 
@@ -153,7 +156,19 @@ _TABLE_CALLS: Sequence[Make] = (
         t, job.tenant, limit=50, created_from=(at := _time(c)), created_until=at + 9999
     ),
     lambda c, t, job: due_jobs(t, job.due_shard, now=_time(c), limit=1000),
+    lambda c, t, job: usage_items.charge(t, job.tenant, _demand(c), now=_time(c), full=c.random() < 0.5),
+    lambda c, t, job: usage_items.give_back(t, job.tenant, _count(c), of=c.choice("ab")),
+    lambda c, t, job: usage_items.drop_part(t, job.tenant, Tally.WAITING, _count(c).part, c.randint(1, 3)),
+    lambda _, t, job: usage_items.get_usage(t, job.tenant),
 )
+
+
+def _count(chance: random.Random) -> Count:
+    return Count(Tally.WAITING, chance.randint(1, 3), NOW + chance.randint(0, 1) * DAY, chance.choice((None, 4)))
+
+
+def _demand(chance: random.Random) -> Demand:
+    return Demand([_count(chance)], "submits", chance.choice((None, TokenBucket(0.1, 2))))
 
 
 def test_s3(model: ModelTransport, aws: Transport, settings: Settings, tenant: str) -> None:

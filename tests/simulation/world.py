@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from itertools import chain
 from typing import Any, TypeVar
 
 from coatcheck.core.aws.call import AwsError, Call
@@ -110,7 +111,8 @@ class World:
             raise
         if "MessageAttributes" in call.params and not self.fault_injector.counts[Fault.ODD]:
             self.checks.violation(f"{process.name} puts a message aside: {call.params['MessageAttributes']}")
-        for wrong in self.checks.slots.miscounted():
+        repeated = self.fault_injector.counts[Fault.REPEATED]
+        for wrong in chain(self.checks.slots.miscounted(), self.checks.tallies.too_low(self.now, repeated)):
             self.checks.violation(f"{process.name}, {call.operation}: {wrong}")
         if call.operation in {"SendMessage", "SendMessageBatch", "ChangeMessageVisibility"}:
             self._wake_pollers()

@@ -71,7 +71,7 @@ def _drop_parts(table: str, tenant: str, usage: Usage, now: int) -> Flow[bool]:
 
 
 def give_back(table: str, tenant: str, count: Count, of: str) -> Flow[None]:
-    """Take the amount of the job `of` from its tally again. If that fails, the amount counts until its part is over."""
+    """Take the amount of what `of` names from its tally again. If that fails, it counts until its part is over."""
     if not count.amount:
         return
     try:

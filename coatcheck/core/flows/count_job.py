@@ -21,7 +21,7 @@ log: logging.Logger = logging.getLogger(__name__)
 def stopped_waiting(table: str, job: Job) -> Flow[None]:
     """The job was claimed for the first time, or ended before that."""
     if Tally.WAITING in job.counted:
-        yield from give_back(table, job.tenant, tallies.waiting(job), job.id)
+        yield from give_back(table, job.tenant, tallies.waiting(job), of=tallies.named(job))
 
 
 def stored(table: str, job: Job, blobs: Sequence[Blob], *, now: int) -> Flow[None]:
@@ -42,8 +42,8 @@ def removed(table: str, job: Job) -> Flow[None]:
         return
     made = [one.blob for one in (yield from all_artifacts(table, job))]
     size = _in_bucket([*made, *([job.result] if job.result else [])])
-    yield from give_back(table, job.tenant, tallies.stored_input(job), f"input of {job.id}")
-    yield from give_back(table, job.tenant, Count(Tally.STORED, size, job.expires_at), job.id)
+    yield from give_back(table, job.tenant, tallies.stored_input(job), of=f"input of {tallies.named(job)}")
+    yield from give_back(table, job.tenant, Count(Tally.STORED, size, job.expires_at), of=tallies.named(job))
 
 
 def _in_bucket(blobs: Sequence[Blob]) -> int:

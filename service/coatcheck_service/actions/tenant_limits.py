@@ -102,7 +102,7 @@ def _full_error(full: TallyFull) -> ServiceError:
 async def uncharge_submit(context: RequestContext, job: Job) -> None:
     """Take a job that was not made from the tallies again."""
     for count in _counts(NO_LIMITS, job):
-        flow = give_back(context.dependencies.table, job.tenant, count, of=job.id)
+        flow = give_back(context.dependencies.table, job.tenant, count, of=f"submit of {tallies.named(job)}")
         await run_async(context.dependencies.transport, flow)
 
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from coatcheck.aws_transport.protocols import Transport
+from coatcheck.core.aws.call import Call
 from coatcheck.core.aws.dynamodb.usage_items import get_usage
 from coatcheck.core.settings import Settings
 from coatcheck.core.tallies import Tally
 from tests.aws.service.limits_harness import LimitedApi, limited_api
 from tests.aws.service.running_service import problem
+from tests.transports import Fault, on
 
 # both emulators keep the item alike (tests/aws/test_usage_buckets.py)
 pytestmark = pytest.mark.parametrize("emulator_url", ["ministack"], indirect=True, scope="session")
@@ -76,6 +80,20 @@ def test_a_repeat_is_neither_refused_nor_counted(limited: LimitedApi) -> None:
         assert reply.status_code == 202
     assert total(limited, Tally.WAITING) == 1
     assert limited.api.row(reply.json()["id"]).counted == (Tally.WAITING,)
+
+
+def test_a_submit_whose_job_another_process_has_made_is_not_counted(limited: LimitedApi) -> None:
+    limited.limit(jobs_waiting=9)
+
+    def after_another_process(call: Call[Any]) -> Iterator[Call[Any]]:
+        item = call.params["Item"]
+        earlier = {**item, "listed": {"S": f"{int(item['listed']['S']) - 5:013d}"}}
+        yield replace(call, params={**call.params, "Item": earlier})
+        return (yield call)
+
+    limited.api.spy.faults.append(Fault(after_another_process, on("PutItem"), times=1))
+    reply = limited.api.http.post("/v1/jobs", json=JOB, headers={"Idempotency-Key": "once"})
+    assert (reply.status_code, total(limited, Tally.WAITING)) == (202, 0)
 
 
 def test_so_many_bytes_may_be_stored(limited: LimitedApi) -> None:

@@ -14,7 +14,7 @@ import pytest
 from coatcheck import Result
 from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core import due
-from coatcheck.core.aws.dynamodb import job_items, transitions
+from coatcheck.core.aws.dynamodb import job_items, job_updates, transitions
 from coatcheck.core.aws.dynamodb.usage_items import Demand, get_usage
 from coatcheck.core.aws.flow import run
 from coatcheck.core.clock import DAY
@@ -51,9 +51,10 @@ class Tallied:
 
     def submit(self, transport: Transport, most: int | None = None, **changes: Any) -> Job:
         """Count a job and write it, as the API does."""
-        now, job_id = self.harness.clock(), make_id("job", secrets.token_bytes(16))
+        now = self.harness.clock()
+        changes = {"id": make_id("job", secrets.token_bytes(16))} | changes
         due_at = due.for_dispatch(now=now, start_at=None, queue_deadline=None, dispatches=0)
-        job = make_job(now=now, tenant=self.harness.tenant, id=job_id, due_at=due_at, counted=tuple(Tally), **changes)
+        job = make_job(now=now, tenant=self.harness.tenant, due_at=due_at, counted=tuple(Tally), **changes)
         demand = Demand((waiting(job, most), stored_input(job)))
         table = self.harness.settings.table
         run(transport, charge(table, self.harness.tenant, demand, now=now))
@@ -136,6 +137,16 @@ def test_an_answer_that_is_lost_gives_nothing_back_twice(tallied: Tallied) -> No
     tallied.submit(tallied.harness.transport)
     life(tallied, FaultyTransport(tallied.harness.transport, Fault(repeat, on("UpdateItem"))))
     assert tallied.total(Tally.WAITING) >= tallied.waiting_now() == 1
+
+
+def test_a_job_is_not_taken_for_the_one_that_had_its_id_before(tallied: Tallied) -> None:
+    transport, table = tallied.harness.transport, tallied.harness.settings.table
+    for _ in range(2):
+        job = tallied.submit(transport, id="job_" + "0" * 26)
+        tallied.work(transport, job)
+        tallied.harness.clock.ahead += DAY
+        transport.send(job_updates.purge_job(table, tallied.rows()[0], now=tallied.harness.clock()))
+    assert tallied.total(Tally.WAITING) == 0
 
 
 def test_a_full_tally_has_room_again_when_a_part_is_over(tallied: Tallied) -> None:

@@ -115,7 +115,7 @@ def _take(e: Expression, name: str, bucket: TokenBucket, *, now: int, full: bool
 
 
 def give_back(table: str, tenant: str, count: Count, of: str) -> Call[bool]:
-    """Take the amount of the job with the id `of` from its tally again.
+    """Take an amount from its tally again; `of` names what was counted, and is unlike any other name.
 
     Returns False if its part is over or has less than that, or if the last that was given back is this one: a reply was
     lost, and the SDK repeated the call.
