@@ -32,6 +32,9 @@ UNTIMED = 10**15
 Those with one are sorted by when they expire. So a parked job is found as due exactly when it has expired.
 """
 
+LAST_PARKED = 2 * UNTIMED
+"""Behind all parked jobs."""
+
 
 class Group(NamedTuple):
     """Parked jobs of a tenant that are alike: each group has a partition of its own in the `due` index."""

@@ -21,7 +21,9 @@ class AdminJobView(ResponseModel):
 
     tenant: str
     lane: str
-    due_at: Timestamp | None = Field(description="when the sweeper looks at it next")
+    due_at: Timestamp | None = Field(
+        description="when the sweeper looks at it next; null for a parked job that does not expire"
+    )
     lease_until: Timestamp | None = Field(description="until when its worker counts as alive without a heartbeat")
     job: JobView = Field(description="as its tenant sees it, without its artifacts; `urls` need a key of the tenant")
 
@@ -32,7 +34,7 @@ class AdminJobDetail(AdminJobView):
     events: list[EventView]
 
 
-StuckReason = Literal["not-started", "lease-expired", "not-notified"]
+StuckReason = Literal["not-started", "lease-expired", "not-notified", "not-woken"]
 
 
 class StuckJobView(AdminJobView):
@@ -40,7 +42,8 @@ class StuckJobView(AdminJobView):
 
     reason: StuckReason = Field(
         description="`not-started`: it waits, and no worker took it; `lease-expired`: its worker is gone;"
-        " `not-notified`: it has ended, and its webhooks are not on their way"
+        " `not-notified`: it has ended, and its webhooks are not on their way; `not-woken`: it is one of its"
+        " tenant's parked jobs, and the sweeper has not looked whether they may run"
     )
     overdue_seconds: int
 

@@ -18,6 +18,7 @@ from coatcheck.core.clock import SECOND, rfc3339
 from coatcheck.core.flows.dead_letters import DeadLetterKind, DeadLetterMessage
 from coatcheck.core.job import Job
 from coatcheck.core.messages import DeliveryMessage
+from coatcheck.core.slots import UNTIMED
 
 PREVIEW_CHARACTERS = 200
 """Characters of an unreadable message that are shown."""
@@ -28,7 +29,7 @@ def admin_job_view(job: Job, base_url: str) -> AdminJobView:
     return AdminJobView(
         tenant=job.tenant,
         lane=job.lane,
-        due_at=None if job.due_at is None else rfc3339(job.due_at),
+        due_at=None if job.due_at is None or job.due_at >= UNTIMED else rfc3339(job.due_at),
         lease_until=None if job.lease_until is None else rfc3339(job.lease_until),
         job=job_view(job, (), base_url),
     )
@@ -40,10 +41,10 @@ def admin_job_detail(job: Job, events: Sequence[NumberedEvent], base_url: str) -
     return AdminJobDetail(**dict(admin_job_view(job, base_url)), events=shown)
 
 
-def stuck_job_view(job: Job, reason: StuckReason, now: int, base_url: str) -> StuckJobView:
-    """A job that is overdue, as operators see it."""
-    overdue = max(0, now - (job.due_at or now)) // SECOND
-    return StuckJobView(**dict(admin_job_view(job, base_url)), reason=reason, overdue_seconds=overdue)
+def stuck_job_view(job: Job, reason: StuckReason, overdue: int, base_url: str) -> StuckJobView:
+    """A job for which the sweeper is late by `overdue` milliseconds, as operators see it."""
+    seconds = max(0, overdue) // SECOND
+    return StuckJobView(**dict(admin_job_view(job, base_url)), reason=reason, overdue_seconds=seconds)
 
 
 def queue_view(counts: QueueCounts) -> QueueView:

@@ -15,11 +15,14 @@ from coatcheck.aws_transport.protocols import Transport
 from coatcheck.cli.main import main
 from coatcheck.client.sync_client import Client
 from coatcheck.core.api_keys import OPERATOR_SCOPES, OperatorScope, Scope
+from coatcheck.core.aws.dynamodb import transitions
+from coatcheck.core.aws.dynamodb.slot_items import plan_visit
 from coatcheck.core.aws.sqs import receive, send_dead_letter
 from coatcheck.core.clock import HOUR, MINUTE, SECOND, rfc3339, system_clock
 from coatcheck.core.lifecycle import Status
 from coatcheck.core.messages import JobMessage
 from coatcheck.core.settings import WEBHOOKS, Settings
+from coatcheck.core.slots import Caps
 from coatcheck_infra.local.resources import client as aws_client
 from coatcheck_infra.ops.api_keys.key_store import KeyStore
 from tests.aws.service.running_service import Api, RunningService, clients_of, problem, run_service
@@ -250,6 +253,22 @@ def test_what_is_stuck_is_listed_with_the_reason(office: Office, api: Api) -> No
     assert found[rows["waits"].id]["overdue_seconds"] >= 20 * MINUTE // SECOND
     for row in rows.values():
         api.overwrite(replace(row, due_at=None))
+
+
+def test_a_parked_job_is_stuck_when_nobody_looks_after_its_tenant(office: Office, api: Api) -> None:
+    table, send = api.running_service.settings.table, api.running_service.worker.send
+    rows = [api.row(api.submit()["id"]) for _ in range(2)]
+    for row in rows:
+        send(transitions.park(table, row, Caps(tenant=0), now=system_clock() - 20 * MINUTE))
+    shown = [office.get(f"/tenants/{api.tenant}/jobs/{row.id}") for row in rows]
+    assert [(one["due_at"], one["job"]["waiting_reason"]) for one in shown] == [(None, "tenant-limit")] * 2
+    assert {row.id for row in rows} <= {one["job"]["id"] for one in office.pages("/jobs", limit=25)}
+    (stuck,) = (one for one in office.pages("/stuck-jobs", limit=1) if one["tenant"] == api.tenant)
+    # one job of the tenant tells of all that are parked
+    assert (stuck["job"]["id"], stuck["reason"]) == (rows[0].id, "not-woken")
+    assert 15 * MINUTE < stuck["overdue_seconds"] * SECOND < 30 * MINUTE
+    send(plan_visit(table, api.tenant, now=system_clock()))
+    assert api.tenant not in [one["tenant"] for one in office.pages("/stuck-jobs")]
 
 
 def dead_letter(api: Api, body: str, lane: str = "default") -> None:

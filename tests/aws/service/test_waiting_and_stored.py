@@ -15,7 +15,7 @@ from coatcheck.core.settings import Settings
 from coatcheck.core.tallies import Tally
 from tests.aws.service.limits_harness import LimitedApi, limited_api
 from tests.aws.service.running_service import problem
-from tests.transports import Fault, on
+from tests.transports import Fault, Steps, on
 
 # both emulators keep the item alike (tests/aws/test_usage_buckets.py)
 pytestmark = pytest.mark.parametrize("emulator_url", ["ministack"], indirect=True, scope="session")
@@ -85,7 +85,7 @@ def test_a_repeat_is_neither_refused_nor_counted(limited: LimitedApi) -> None:
 def test_a_submit_whose_job_another_process_has_made_is_not_counted(limited: LimitedApi) -> None:
     limited.limit(jobs_waiting=9)
 
-    def after_another_process(call: Call[Any]) -> Iterator[Call[Any]]:
+    def after_another_process(call: Call[Any]) -> Steps:
         item = call.params["Item"]
         earlier = {**item, "listed": {"S": f"{int(item['listed']['S']) - 5:013d}"}}
         yield replace(call, params={**call.params, "Item": earlier})

@@ -33,8 +33,8 @@ VISIT_INTERVAL = MINUTE
 
 def get_slots(table: str, tenant: str) -> Call[SlotCounts]:
     """The counts of a tenant (a strongly consistent read). Reading the answer raises NewerRow."""
-    params = {"TableName": table, "Key": _key(tenant), "ConsistentRead": True}
-    return Call("dynamodb", "GetItem", params, lambda found: _counts(found.get("Item", _key(tenant))))
+    params = {"TableName": table, "Key": slots_key(tenant), "ConsistentRead": True}
+    return Call("dynamodb", "GetItem", params, lambda found: _counts(found.get("Item", slots_key(tenant))))
 
 
 def count_change(
@@ -54,7 +54,7 @@ def count_change(
             e.add(f"{e.name(attribute)} = if_not_exists({e.name(attribute)}, {e.value(value)})")
     needed = [f"({_GUARDS[guard](e, _limited(e, job.type, caps))})" for guard in sorted(guards)]
     condition = {"ConditionExpression": " AND ".join(needed)} if needed else {}
-    return {"TableName": table, "Key": _key(job.tenant), **condition, **e.update()}
+    return {"TableName": table, "Key": slots_key(job.tenant), **condition, **e.update()}
 
 
 def _limited(e: Expression, type_name: str, caps: Caps) -> Limited:
@@ -117,7 +117,7 @@ def plan_visit(table: str, tenant: str, *, now: int) -> Call[None]:
     e = Expression()
     e.assign("due_at", {"N": str(now + VISIT_INTERVAL)})
     some = f"{e.name(_PARKED)} > {e.number(0)}"
-    params = {"TableName": table, "Key": _key(tenant), "ConditionExpression": some, **e.update()}
+    params = {"TableName": table, "Key": slots_key(tenant), "ConditionExpression": some, **e.update()}
     return Call("dynamodb", "UpdateItem", params, _ignore, {"ConditionalCheckFailedException": _ignore})
 
 
@@ -126,11 +126,12 @@ def end_visits(table: str, tenant: str) -> Call[None]:
     e = Expression()
     none = f"{e.name(_PARKED)} = {e.number(0)}"
     e.assign("due_at", None)
-    params = {"TableName": table, "Key": _key(tenant), "ConditionExpression": none, **e.update()}
+    params = {"TableName": table, "Key": slots_key(tenant), "ConditionExpression": none, **e.update()}
     return Call("dynamodb", "UpdateItem", params, _ignore, {"ConditionalCheckFailedException": _ignore})
 
 
-def _key(tenant: str) -> Item:
+def slots_key(tenant: str) -> Item:
+    """The primary key of the counts of a tenant."""
     return JobKey(tenant, _SLOTS).item(_SLOTS)
 
 
