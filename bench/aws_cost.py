@@ -2,8 +2,8 @@
 
 A job whose handler returns what it was given is submitted, run, looked at three times and fetched; the last one is told
 of by a webhook besides, which is taken at the first attempt. Dollars are for a
-million of them, at list prices of us-east-1 in 2026, of what is counted here alone: Lambda, API Gateway and storage
-come on top.
+million of them, at list prices (`bench.prices`), of what is counted here alone: `bench.bill` adds Lambda, the front
+door and the logs.
 """
 
 from __future__ import annotations
@@ -20,11 +20,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+import httpx
 from pydantic import RootModel
 
+from bench.prices import PRICES
 from coatcheck.authoring.context import Context
 from coatcheck.authoring.loading import catalog, load_handlers
-from coatcheck.authoring.types import Catalog, job
+from coatcheck.authoring.types import Catalog, JobType, job
 from coatcheck.core.aws.call import AwsResponse, Call
 from coatcheck.core.aws.sqs import delete, receive
 from coatcheck.core.clock import system_clock
@@ -45,16 +47,8 @@ from tests.transports import Fault, FaultyTransport, change
 
 T = TypeVar("T")
 
-DOLLARS = {
-    # https://aws.amazon.com/dynamodb/pricing/on-demand/ https://aws.amazon.com/sqs/pricing/
-    # https://aws.amazon.com/s3/pricing/
-    "write units": 0.625,
-    "read units": 0.125,
-    "SQS requests": 0.40,
-    "S3 writes": 5.00,
-    "S3 reads": 0.40,
-}
-"""For a million of each."""
+ITEMS = ("write units", "read units", "SQS requests", "S3 writes", "S3 reads")
+"""What is counted here, by the names of PRICES."""
 
 POLL_COUNT = 3
 
@@ -71,12 +65,14 @@ def echo(given: Anything, _: Context) -> Anything:
 
 @dataclass
 class AwsCost:
-    """What was used, by the names of DOLLARS."""
+    """What was used, by the names of PRICES, and the operations that were sent."""
 
     used: Counter[str] = field(default_factory=Counter)
+    operations: Counter[str] = field(default_factory=Counter)
 
     def record(self, call: Call[T]) -> Call[T]:
         """`call`, which is put on the bill when it is answered."""
+        self.operations[call.operation] += 1
         if call.service == "sqs":
             self.used["SQS requests"] += 1
         elif call.service == "s3":
@@ -96,7 +92,7 @@ class AwsCost:
     @property
     def dollars(self) -> float:
         """For a million of these."""
-        return sum(DOLLARS[name] * used for name, used in self.used.items())
+        return sum(PRICES[name].dollars * used for name, used in self.used.items())
 
 
 @dataclass(frozen=True)
@@ -119,6 +115,15 @@ class Meter:
         limits.get(self.api.running_service.worker, settings.table, self.api.tenant, now=self.now)
         return Dependencies(transport, settings, clock=clock, roll=lambda: 0.5, runners=runners, limits=limits)
 
+    @contextmanager
+    def recording(self, cost: AwsCost) -> Iterator[None]:
+        """Put what the service sends until the block ends on a bill."""
+        self.api.spy.faults[:] = [Fault(change(cost.record))]
+        try:
+            yield
+        finally:
+            self.api.spy.faults.clear()
+
     def submit_delayed_job(self) -> None:
         """Hand in a job that does nothing yet, so that what is read for many jobs is read."""
         assert self.api.http.post("/v1/jobs", json={"type": echo.name, "delay": 3600}).status_code == 202
@@ -126,38 +131,70 @@ class Meter:
 
 def cost_of_job(meter: Meter, given: Any, headers: Mapping[str, str] | None = None) -> tuple[AwsCost, AwsCost]:
     """What a job costs that returns what it was given, until its client knows it has ended; and to fetch the result."""
-    job, fetched, api = AwsCost(), AwsCost(), meter.api
-    api.spy.faults[:] = [Fault(change(job.record))]
-    answer = api.http.post("/v1/jobs", json={"type": echo.name, "input": given}, headers=headers)
-    assert answer.status_code == 202, answer.text
-    url = f"/v1/jobs/{answer.json()['id']}"
-    step(Poller(meter.dependencies(job, catalog(echo)), api.running_service.settings.queues["default"], grace=0))
-    assert [api.http.get(url).json()["status"] for _ in range(POLL_COUNT)] == ["succeeded"] * POLL_COUNT
-    api.spy.faults[:] = [Fault(change(fetched.record))]
-    assert api.http.get(f"{url}/result").json() == given
+    job, fetched = AwsCost(), AwsCost()
+    url = run_job(meter, echo, given, service=job, worker=job, headers=headers)
+    assert fetch(meter, url, fetched).json() == given
     return job, fetched
+
+
+def run_job(
+    meter: Meter,
+    job_type: JobType[Any, Any],
+    given: Any,
+    *,
+    service: AwsCost,
+    worker: AwsCost,
+    headers: Mapping[str, str] | None = None,
+) -> str:
+    """Submit a job, run it and look at it POLL_COUNT times; its path is returned. Both sides have a bill."""
+    api, dependencies = meter.api, meter.dependencies(worker, catalog(job_type))
+    with meter.recording(service):
+        answer = api.http.post("/v1/jobs", json={"type": job_type.name, "input": given}, headers=headers)
+        assert answer.status_code == 202, answer.text
+        url = f"/v1/jobs/{answer.json()['id']}"
+        step(Poller(dependencies, api.running_service.settings.queues["default"], grace=0))
+        assert [api.http.get(url).json()["status"] for _ in range(POLL_COUNT)] == ["succeeded"] * POLL_COUNT
+    return url
+
+
+def fetch(meter: Meter, url: str, service: AwsCost) -> httpx.Response:
+    """The result of the job at this path."""
+    with meter.recording(service):
+        return meter.api.http.get(f"{url}/result")
 
 
 def cost_of_webhook(meter: Meter, receiver: FaultyReceiver) -> AwsCost:
     """What a job costs besides when an endpoint is told of its end."""
-    webhook, api = AwsCost(), meter.api
+    webhook = AwsCost()
     alone, _ = cost_of_job(meter, {})
-    endpoint = {"url": receiver.url, "events": ["job.succeeded"]}
-    assert api.http.post("/v1/webhook-endpoints", json=endpoint).status_code == 201
-    # who is to be told of a tenant's jobs is read once in ten seconds, and the key once by each process
-    meter.submit_delayed_job()
+    register_endpoint(meter, receiver)
     notified, _ = cost_of_job(meter, {})
     webhook.used = notified.used - alone.used
-    dependencies = meter.dependencies(webhook, {})
+    deliver(meter, receiver, webhook)
+    return webhook
+
+
+def register_endpoint(meter: Meter, receiver: FaultyReceiver) -> None:
+    """Have the ends of all later jobs told to `receiver`."""
+    endpoint = {"url": receiver.url, "events": ["job.succeeded"]}
+    assert meter.api.http.post("/v1/webhook-endpoints", json=endpoint).status_code == 201
+    # who is to be told of a tenant's jobs is read once in ten seconds
+    meter.submit_delayed_job()
+
+
+def deliver(meter: Meter, receiver: FaultyReceiver, cost: AwsCost) -> int:
+    """Process the messages about webhooks until `receiver` has one more. Returns how many messages these were."""
+    dependencies = meter.dependencies(cost, {})
     delivery_context = DeliveryContext(dependencies, HttpWebhookSender(SsrfPolicy.local()))
+    # a process reads the key once
     delivery_context.secrets(WebhookEndpoint("t", "whe_any", receiver.url, (), 0))
-    while not receiver.received:
-        for received in dependencies.transport.send(
-            receive(api.running_service.settings.queues[WEBHOOKS], wait=1, limit=1)
-        ):
+    queue, before, messages = meter.api.running_service.settings.queues[WEBHOOKS], len(receiver.received), 0
+    while len(receiver.received) == before:
+        for received in dependencies.transport.send(receive(queue, wait=1, limit=1)):
             assert process_message(delivery_context, received)
             dependencies.transport.send(delete(received))
-    return webhook
+            messages += 1
+    return messages
 
 
 def json_records(size: int) -> Any:
@@ -184,14 +221,14 @@ INPUTS: Mapping[str, Any] = {
 
 
 @contextmanager
-def metered() -> Iterator[Meter]:
-    """The service on MiniStack, which counts as DynamoDB does, index by index."""
+def metered(*more: JobType[Any, Any]) -> Iterator[Meter]:
+    """The service on MiniStack, which counts as DynamoDB does, index by index. It has the job types `more`, too."""
     now = system_clock()
     with (
         tempfile.TemporaryDirectory() as scratch,
         emulators.ministack(Path(scratch)) as url,
         run_service(
-            _stores(url), emulators.connect(url), url, catalog=catalog(echo), clock=lambda: now
+            _stores(url), emulators.connect(url), url, catalog=catalog(echo, *more), clock=lambda: now
         ) as running_service,
         clients_of(running_service) as api,
     ):
@@ -207,7 +244,7 @@ def _stores(url: str) -> Settings:
 def main() -> None:
     """Measure and print."""
     write = sys.stdout.write
-    write(f"{'given and returned':20}{'':10}" + "".join(f"{name:>14}" for name in DOLLARS) + f"{'$ a million':>14}\n")
+    write(f"{'given and returned':20}{'':10}" + "".join(f"{name:>14}" for name in ITEMS) + f"{'$ a million':>14}\n")
     with metered() as meter, faulty_receiver() as receiver:
         for name, given in INPUTS.items():
             for what, cost in zip(("job", "fetch"), cost_of_job(meter, given), strict=True):
@@ -217,7 +254,7 @@ def main() -> None:
 
 def format_cost(cost: AwsCost) -> str:
     """A bill as the end of a line."""
-    return "".join(f"{cost.used[item]:14g}" for item in DOLLARS) + f"{cost.dollars:14.2f}"
+    return "".join(f"{cost.used[item]:14g}" for item in ITEMS) + f"{cost.dollars:14.2f}"
 
 
 if __name__ == "__main__":

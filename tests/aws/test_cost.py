@@ -11,6 +11,10 @@ import httpx
 import pytest
 
 from bench.aws_cost import INPUTS, POLL_COUNT, Meter, cost_of_job, cost_of_webhook, metered
+from bench.bill import alternatives, front_doors
+from bench.bill_usage import CountedJob, count_job
+from bench.lambda_invocations import FUNCTIONS, Invocation
+from bench.prices import PRICES
 from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core.aws.dynamodb.limit_items import change_limits
 from coatcheck.core.clock import system_clock
@@ -119,3 +123,37 @@ def test_limits_cost_one_write_unit_at_a_submit_however_many_they_are(
     assert job.used == base + Counter(more)
     # a repeat must not count, so whether it is one is read first
     assert with_key.used == base + Counter(more) + Counter({"read units": 1} if more else {})
+
+
+@pytest.fixture(scope="module")
+def counted() -> CountedJob:
+    """The job of the bill: 20 KB of result, three looks, a fetch, and a webhook."""
+    return count_job()
+
+
+def test_the_job_of_the_bill(counted: CountedJob) -> None:
+    assert counted.api.used == {"write units": 3, "read units": POLL_COUNT + 1, "SQS requests": 1, "S3 reads": 1}
+    assert counted.worker.used == {"write units": 4, "SQS requests": 2, "S3 writes": 1}
+    assert counted.webhook.used == {"write units": 8, "read units": 5, "SQS requests": 6}
+    assert counted.api.invocations == {"submit": 1, "look": POLL_COUNT, "fetch": 1}
+    # a message to announce the event, and one to deliver it
+    assert counted.webhook.invocations == {"announce": 1, "deliver": 1}
+
+
+def test_a_bill_is_the_sum_of_what_is_used_at_its_price(counted: CountedJob) -> None:
+    measured = dict.fromkeys(FUNCTIONS, Invocation(cpu=0.001, log=1000))
+    doors = front_doors(counted, measured)
+    assert all(item in PRICES for bill in {**doors, **alternatives(counted, measured)}.values() for item in bill.job)
+    by_url, by_gateway = doors["function URL"], doors["REST API"]
+    # five requests at 3.50 dollars
+    assert by_gateway.dollars(1) - by_url.dollars(1) == pytest.approx(17.5)
+    assert by_url.dollars(0.5) == pytest.approx((by_url.dollars(0) + by_url.dollars(1)) / 2)
+    # a look: one read unit, one request, 5 ms of waiting and 1 ms of a CPU, of which 1024 MB have 1024/1769
+    looks = by_url.job["Lambda GB-seconds"]
+    slower = front_doors(counted, {**measured, "look": Invocation(cpu=0.002, log=1000)})
+    more = slower["function URL"].job["Lambda GB-seconds"] - looks
+    assert more == pytest.approx(POLL_COUNT * 0.001 * 1769 / 1024)
+
+
+def test_each_price_names_its_page() -> None:
+    assert all(price.source.startswith("https://aws.amazon.com/") for price in PRICES.values())
