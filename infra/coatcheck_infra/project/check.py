@@ -18,6 +18,7 @@ from coatcheck_infra.project.api_imports import ForbiddenImportError, as_in_the_
 from coatcheck_infra.project.config import Project, ProjectError, find_project
 from coatcheck_infra.project.deployment_check import deployment_problems
 from coatcheck_infra.project.iam_statements import read_statements
+from coatcheck_infra.project.plain_secrets import plain_secrets
 from coatcheck_infra.project.template_handlers import check_handlers
 from coatcheck_infra.project.unnamed_modules import unnamed_modules
 
@@ -70,7 +71,8 @@ def check_project(project: Project, *, local: bool = False, deployment: bool = F
     problems += _handler_problems(project)
     if deployment and not problems:
         problems += deployment_problems(project, declared)
-    return Report(declared, problems, list(unnamed_modules(project, declared)), api_files)
+    warnings = [*unnamed_modules(project, declared), *plain_secrets(project.config.handlers.environment)]
+    return Report(declared, problems, warnings, api_files)
 
 
 def _loaded_below(root: Path) -> list[str]:
