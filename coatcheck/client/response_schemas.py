@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from coatcheck.core.ids import ANY_ID_PATTERN
 
 Id = Annotated[str, Field(pattern=ANY_ID_PATTERN)]
-Word = Annotated[str, Field(pattern=r"^[a-z_]{1,64}$")]
+Word = Annotated[str, Field(pattern=r"^[a-z_-]{1,64}$")]
 Size = Annotated[int, Field(ge=0, le=1 << 62)]
 Url = Annotated[str, Field(pattern=r"^https?://[!-~]+$", max_length=16_384)]
 HeaderName = Annotated[str, Field(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")]
