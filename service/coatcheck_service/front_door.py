@@ -14,6 +14,9 @@ MIB = 1024**2
 FRONT_DOOR = "coatcheck.front_door"
 """The member of an ASGI scope that holds the door of its request, where a process has several."""
 
+DOOR_REQUEST_ID = "coatcheck.request_id"
+"""The member of an ASGI scope that holds the id which the door has given the request, where it gives one."""
+
 Event = Mapping[str, Any]
 
 Authenticator = Literal["authorizer", "iam"]
@@ -55,6 +58,12 @@ FUNCTION_URL = FrontDoor(
 # A body may have 1 MB, and an answer too, as JSON and with its headers. It takes any Host.
 # https://docs.aws.amazon.com/elasticloadbalancing/latest/application/lambda-functions.html
 ALB = FrontDoor("alb", inline_limit=(MIB - HEADERS_ROOM) * 3 // 4, max_body=MIB, buffers=True)
+
+# Behind the Lambda Web Adapter a REST API and a function URL carry the same: requests as before, and answers of 200 MB.
+# An answer is sent inline up to what the contract says: beyond 6 MB Lambda sends 2 MB a second.
+# https://docs.aws.amazon.com/lambda/latest/dg/configuration-response-streaming.html
+# It vouches for nobody: what it knows of a request it says in a header (docs/adr/0165).
+STREAMED = FrontDoor("streamed", inline_limit=10 * MIB, max_body=_IN_BASE64, own_host=True)
 
 LAMBDA = REST
 """The door of a Lambda function unless an event says otherwise."""

@@ -7,7 +7,6 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 from fastapi import APIRouter
 from mangum import Mangum
@@ -22,8 +21,9 @@ from coatcheck.core.tracing import installed_tracer
 from coatcheck.telemetry.pump import pump_for_lambda
 from coatcheck_service.app import build_app
 from coatcheck_service.aws import connect
-from coatcheck_service.front_door import FRONT_DOOR, LAMBDA, client_address, front_door_of
+from coatcheck_service.front_door import FRONT_DOOR, LAMBDA, front_door_of
 from coatcheck_service.gc_freeze import freeze_heap
+from coatcheck_service.lambda_scope import members_of_scope
 
 NO_TEXT_MIME_TYPES = ["\n"]
 """Mangum sends media types that contain one of these as text, which JSON may make up to six times as long. No media
@@ -56,37 +56,14 @@ def _with_plain_host(event: LambdaEvent) -> Mapping[str, Any]:
 
 
 def with_front_door(app: ASGIApp, public_url: str) -> ASGI:
-    """Give `app` the front door of each event, and the `root_path` that clients see.
-
-    That is the path of `public_url`, else API Gateway's stage or base path. The scheme is https: no front door has
-    another, and `X-Forwarded-Proto` may be a client's word.
-    """
+    """Give `app` the front door of each event, and what that door says of the request."""
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         event = scope["aws.event"]
-        prefix, own_path = split_path(event, scope["path"])
-        root = urlsplit(public_url).path if public_url else prefix
-        seen = {
-            FRONT_DOOR: front_door_of(event),
-            "client": (client_address(event) or "", 0),
-            "scheme": "https",
-            "root_path": root,
-            "path": root + own_path,
-        }
+        seen = {FRONT_DOOR: front_door_of(event), **members_of_scope(event, scope["path"], public_url)}
         await app({**scope, **seen}, receive, without_body(send) if scope["method"] == "HEAD" else send)
 
     return serve
-
-
-def split_path(event: Mapping[str, Any], path: str) -> tuple[str, str]:
-    """Return what comes before our own part of a path, and that part. Only API Gateway has something before it."""
-    if "resource" not in event:
-        return "", path
-    # the resource has as many segments as the part of the path that is ours
-    resource, full_path = event["resource"].strip("/"), event["requestContext"]["path"]
-    segments = resource.count("/") + 1 if resource else 0
-    prefix = full_path.split("/")[:-segments] if segments else full_path.rstrip("/").split("/")
-    return "/".join(prefix), "/" + "/".join(path.split("/")[-segments:] if segments else ())
 
 
 def without_body(send: Send) -> Send:

@@ -18,7 +18,17 @@ from coatcheck_infra.build.owner_code import OwnerCode, owner_code
 from coatcheck_infra.build.programs import BuildError, CommandError, uv
 from coatcheck_infra.build.requirements import zip_requirements
 from coatcheck_infra.build.zip_files import SourceFile
-from coatcheck_infra.build.zip_specs import API_IMAGE, AWS_SERVICES, EXCLUDED, SERVICE, TRIM, WORKER, Target, ZipSpec
+from coatcheck_infra.build.zip_specs import (
+    API_IMAGE,
+    AWS_SERVICES,
+    EXCLUDED,
+    SERVICE,
+    STREAMED_SERVICE,
+    TRIM,
+    WORKER,
+    Target,
+    ZipSpec,
+)
 from coatcheck_infra.project.config import Project
 
 BUILD_INPUTS = (
@@ -49,7 +59,9 @@ def build_zips(project: Project, target: Target, out: Path, write_line: Callable
     seconds. What is not in uv's cache is downloaded. Raises BuildError.
     """
     build = start_build(project, target, out, write_line)
-    return Zips(service=build.make(SERVICE), worker=build.make(WORKER), lock=build.lock.name)
+    # this machine has no layers, and so no adapter
+    service = STREAMED_SERVICE if project.config.api.streaming and target.platform else SERVICE
+    return Zips(service=build.make(service), worker=build.make(WORKER), lock=build.lock.name)
 
 
 def start_build(project: Project, target: Target, out: Path, write_line: Callable[[str], None]) -> ZipBuild:

@@ -63,7 +63,8 @@ def source_digest(path: Path) -> str | None:
 def write(path: Path, directory: Path, source_digest: str, *, on: Path | None = None) -> None:
     """Zip the files below `directory` to `path`, after the contents of the zip `on`.
 
-    The same files give the same bytes: they are sorted, and have neither times nor this machine's file modes.
+    The same files give the same bytes: they are sorted, and have neither times nor this machine's file modes. Shell
+    scripts can be run.
     The write is atomic: `path` appears whole or not at all.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -74,7 +75,7 @@ def write(path: Path, directory: Path, source_digest: str, *, on: Path | None = 
         with ZipFile(new, "a") as archive:
             for file in sorted(file for file in directory.rglob("*") if file.is_file()):
                 info = ZipInfo(file.relative_to(directory).as_posix(), EPOCH)
-                info.external_attr = 0o644 << 16
+                info.external_attr = (0o755 if file.suffix == ".sh" else 0o644) << 16
                 archive.writestr(info, file.read_bytes(), ZIP_DEFLATED)
             archive.comment = source_digest.encode()
         new.replace(path)

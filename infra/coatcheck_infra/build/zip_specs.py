@@ -105,6 +105,11 @@ API_IMAGE = replace(
     ),
     requirements=("uvicorn>=0.38",),
 )
+STREAMED_SERVICE = replace(
+    SERVICE, handlers=(*SERVICE.handlers, *API_IMAGE.handlers), requirements=API_IMAGE.requirements
+)
+"""service.zip of a project whose answers stream: uvicorn too, which the Lambda Web Adapter sends requests to."""
+
 WORKER_IMAGE = replace(
     WORKER,
     handlers=(

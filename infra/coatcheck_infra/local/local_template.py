@@ -17,6 +17,9 @@ WEBHOOK_TARGETS = {"COATCHECK_WEBHOOK_TARGETS": "local"}
 NOT_LOCAL: dict[str, Any] = {"layers": [], "vpc": None, "secrets": {}}
 """What handlers get on AWS alone: the emulator has neither layers nor networks, secrets are environment variables."""
 
+ONLY_ON_AWS: dict[str, Any] = {"iam": "none", "streaming": False, "web_adapter": None}
+"""What the API has on AWS alone: the emulator knows no callers inside AWS, and sends answers in one piece."""
+
 
 def local_template(project: Project, inherited: Mapping[str, str], door: str) -> dict[str, Any]:
     """Return the template of the project for this machine, with its local job types and the front door `door`.
@@ -25,10 +28,9 @@ def local_template(project: Project, inherited: Mapping[str, str], door: str) ->
     """
     secrets = {name: inherited[name] for name in project.config.handlers.secrets if name in inherited}
     handlers = project.config.handlers.model_copy(update=NOT_LOCAL)
-    # the emulator knows no callers inside AWS
     own = project.config.api.front_door
     doors = own if door in own.split("+") else door
-    api = project.config.api.model_copy(update={"iam": "none", "front_door": doors})
+    api = project.config.api.model_copy(update={"front_door": doors, **ONLY_ON_AWS})
     # nor has it Fargate: what runs in containers on AWS are functions here
     lanes = {name: lane if lane.kind == "lambda" else Lane() for name, lane in project.config.lanes.items()}
     changes = {"handlers": handlers, "api": api, "lanes": lanes, "containers": ContainersConfig()}

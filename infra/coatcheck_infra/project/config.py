@@ -44,12 +44,14 @@ LANE = r"^[a-z][a-z0-9]*(-[a-z][a-z0-9]*)*$"
 VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
 BASE_IMAGE = r"^[a-z0-9][A-Za-z0-9._/:-]*@sha256:[0-9a-f]{64}$"
 ORIGIN = r"^https?://[A-Za-z0-9.:\[\]-]+$"
+LAYER = r"^arn:[^:]+:lambda:[^:]+:[^:]+:layer:[A-Za-z0-9_-]+:[0-9]+$"
 FORMS = {
     MODULE: "the name of a module, as jobs.words",
     LANE: "lower-case letters and digits, with hyphens between words that begin with a letter, as big-images",
     VARIABLE: "the name of a variable, as PAYMENTS_KEY",
     BASE_IMAGE: "an image with Python 3.13 and its digest, as python:3.13-slim-trixie@sha256:… (docs/containers.md)",
     ORIGIN: "the origin of a page, as https://app.example.com",
+    LAYER: "the ARN of a layer's version, as arn:aws:lambda:eu-central-1:123456789012:layer:name:1",
 }
 """What a name of each form is, for messages."""
 
@@ -57,6 +59,7 @@ ModuleName = Annotated[str, Field(pattern=MODULE)]
 LaneName = Annotated[str, Field(pattern=LANE, max_length=20)]
 VariableName = Annotated[str, Field(pattern=VARIABLE)]
 Origin = Annotated[str, Field(pattern=ORIGIN)]
+LayerArn = Annotated[str, Field(pattern=LAYER)]
 
 FrontDoors = Literal["rest", "function-url", "alb", "rest+function-url", "rest+alb"]
 """The doors of a deployment: one, or a REST API and another."""
@@ -154,6 +157,10 @@ class ApiConfig(_Table):
     """What clients reach the API by, and which credentials are checked in front of it, on AWS."""
 
     front_door: FrontDoors = Field(default="rest", description="what clients reach the API by")
+    streaming: bool = Field(default=False, description="whether the function's answers stream, as those of uvicorn do")
+    web_adapter: LayerArn | None = Field(
+        default=None, description="ARN of the layer with the Lambda Web Adapter, in place of the one that AWS publishes"
+    )
     cors_origins: list[Origin] = Field(default_factory=list, description="origins whose pages may call the API")
     authorizer: bool = Field(default=False, description="whether a function in front of the API checks bearer tokens")
     iam: Literal["none", "submit", "all"] = Field(

@@ -9,6 +9,7 @@ from samtranslator.yaml_helper import yaml_parse  # type: ignore[import-untyped]
 
 from coatcheck_infra.project.config import ApiConfig, ProjectError
 from coatcheck_infra.project.template_doors import render_front_doors
+from coatcheck_infra.project.template_streaming import check_streaming, render_streaming
 from coatcheck_infra.template import TEMPLATE
 from coatcheck_service.front_door import REST
 
@@ -37,6 +38,7 @@ def render_api(template: Json, config: ApiConfig) -> Json:
     Raises ProjectError where nothing could.
     """
     _check_authentication(config)
+    check_streaming(config)
     properties = template["Resources"]["Api"]["Properties"]
     schemes: Json = {}
     takes_iam = TAKES_IAM[config.iam]
@@ -60,7 +62,9 @@ def render_api(template: Json, config: ApiConfig) -> Json:
         properties["DefinitionBody"]["components"] = {"securitySchemes": schemes}
     if config.cors_origins:
         _render_origins(template, config.cors_origins)
-    return render_front_doors(template, config.front_door)
+    rendered = render_front_doors(template, config.front_door)
+    render_streaming(rendered, config)
+    return rendered
 
 
 def _check_authentication(config: ApiConfig) -> None:

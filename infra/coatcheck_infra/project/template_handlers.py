@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from coatcheck_infra.project.config import HandlersConfig, ProjectError
+from coatcheck_infra.project.config import FORMS, LAYER, HandlersConfig, ProjectError
 
 Json = dict[str, Any]
 
@@ -33,8 +33,8 @@ SECRET_NAME = re.compile(r"[A-Za-z0-9/_+=.@-]{1,512}")
 
 IDENTIFIERS = {
     "layers": (
-        re.compile(r"arn:[^:]+:lambda:[^:]+:[^:]+:layer:[A-Za-z0-9_-]+:[0-9]+"),
-        "the ARN of a layer's version, as arn:aws:lambda:eu-central-1:123456789012:layer:name:1",
+        re.compile(LAYER),
+        FORMS[LAYER],
     ),
     "vpc.subnets": (re.compile(r"subnet-[0-9a-f]+"), "the id of a subnet, as subnet-0a1b2c3d"),
     "vpc.security-groups": (re.compile(r"sg-[0-9a-f]+"), "the id of a security group, as sg-0a1b2c3d"),

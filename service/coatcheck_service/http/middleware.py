@@ -15,6 +15,7 @@ from coatcheck.core.log import log_context
 from coatcheck.core.metrics.requests import request_answered
 from coatcheck.core.trace import TraceContext, incoming
 from coatcheck.core.tracer import Tracer
+from coatcheck_service.front_door import DOOR_REQUEST_ID
 from coatcheck_service.http.caching import cache_headers
 from coatcheck_service.http.problems import unexpected_response
 
@@ -83,8 +84,7 @@ class RequestMiddleware:
         return incoming(traceparent=brought.get(b"traceparent"), xray=brought.get(b"x-amzn-trace-id"))
 
     def _request_id(self, scope: Scope) -> str:
-        context = scope.get("aws.event", {}).get("requestContext", {})
-        return str(context.get("requestId") or self._entropy(16).hex())
+        return str(scope.get(DOOR_REQUEST_ID) or self._entropy(16).hex())
 
 
 class _ResponseRecorder:

@@ -11,6 +11,7 @@ from coatcheck_infra.ops.deploy.deploy import Request, deploy
 from coatcheck_infra.ops.deploy.deployed_stack import live_stack
 from coatcheck_infra.ops.deploy.lanes import project_parameters
 from coatcheck_infra.ops.deploy.plan import make_plan, parse_parameters
+from coatcheck_infra.ops.deploy.regions import check_region
 from coatcheck_infra.ops.deploy.target import project_of, target_of
 from coatcheck_infra.project.project_template import TEMPLATE_FILE, project_template, write_template
 
@@ -24,6 +25,7 @@ def deploy_project(
     """
     project = project_of(folder, stack, region)
     target = target_of(project.config.deploy.stack, project.config.deploy.region)
+    check_region(project.config, target.region)
     request = Request(
         build_folder(project, LAMBDA).with_name(TEMPLATE_FILE),
         project_template(project)["Parameters"],
