@@ -10,7 +10,10 @@ from coatcheck_infra.build.programs import BuildError
 from coatcheck_infra.build.requirements import zip_requirements
 from coatcheck_infra.build.zip_specs import SERVICE, WORKER
 
-OF_THE_SERVICE = {"aioboto3", "aiohttp", "fastapi", "fastapi-swagger", "httptools", "joserfc", "mangum", "pydantic"}
+OF_THE_SERVICE = {
+    *("aioboto3", "aiohttp", "fastapi", "fastapi-swagger", "httptools", "joserfc", "mangum"),
+    *("opentelemetry-api", "pydantic"),
+}
 OF_THE_WORKER = {"boto3", "h11", "httptools", "isal", "pydantic"}
 
 
