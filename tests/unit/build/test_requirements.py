@@ -14,7 +14,7 @@ OF_THE_SERVICE = {
     *("aioboto3", "aiohttp", "fastapi", "fastapi-swagger", "httptools", "joserfc", "mangum"),
     *("opentelemetry-api", "pydantic"),
 }
-OF_THE_WORKER = {"boto3", "h11", "httptools", "isal", "pydantic"}
+OF_THE_WORKER = {"boto3", "h11", "httptools", "isal", "opentelemetry-api", "pydantic"}
 
 
 def names(requirements: list[str]) -> set[str]:
