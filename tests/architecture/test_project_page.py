@@ -15,13 +15,13 @@ from coatcheck_infra.project.config import (
     ContainersConfig,
     DeployConfig,
     HandlersConfig,
-    Lane,
     LocalConfig,
     ProjectConfig,
     Vpc,
     find_project,
 )
 from coatcheck_infra.project.iam_statements import GUARDED, check_statement
+from coatcheck_infra.project.lane_config import Lane
 from coatcheck_infra.project.project_template import project_template
 from tests.repository import ROOT
 

@@ -58,6 +58,7 @@ jobs = ["jobs.words"]
 [tool.coatcheck.lanes]
 default = { memory = 512 }
 gpu-large = { memory = 4096, concurrency = 9 }
+films = { kind = "lambda-managed", cpu = 2, memory = 8192, concurrency = 4, ready = 2 }
 
 [tool.coatcheck.handlers]
 environment = { MODEL = "small" }
@@ -75,6 +76,7 @@ iam = "submit"
 FUNCTIONS = """\
 default = { memory = 512 }
 gpu-large = { memory = 4096, concurrency = 9 }
+films = { kind = "lambda-managed", cpu = 2, memory = 8192, concurrency = 4, ready = 2 }
 """
 IN_CONTAINERS = """\
 default = { memory = 512 }

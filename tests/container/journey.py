@@ -22,7 +22,7 @@ from coatcheck.core.api_keys import TENANT_SCOPES, ApiKey, make_key, read_key
 from coatcheck.core.aws.dynamodb.key_items import put_key
 from coatcheck.core.clock import system_clock
 from coatcheck_infra.container_programs import API_PORT, BEHIND_LOAD_BALANCER, SWEEPER
-from coatcheck_infra.project.config import Lane
+from coatcheck_infra.project.lane_config import Lane
 from coatcheck_infra.project.template_containers import lane_part
 from tests.aws.emulators import environ_of
 from tests.container.rootfs import BuiltImage

@@ -8,7 +8,8 @@ from typing import Any
 
 from coatcheck.authoring import ping
 from coatcheck_infra.local.up_error import UpError
-from coatcheck_infra.project.config import ContainersConfig, Lane, Project, ProjectConfig, ProjectError
+from coatcheck_infra.project.config import ContainersConfig, Project, ProjectConfig, ProjectError
+from coatcheck_infra.project.lane_config import Lane
 from coatcheck_infra.project.project_template import project_template
 
 WEBHOOK_TARGETS = {"COATCHECK_WEBHOOK_TARGETS": "local"}

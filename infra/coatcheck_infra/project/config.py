@@ -7,37 +7,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from coatcheck.core.messages import Tenant
 from coatcheck.core.suggestions import unknown
+from coatcheck_infra.project.lane_config import Lane
+from coatcheck_infra.project.toml_table import TomlTable
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 PYPROJECT = "pyproject.toml"
 DEFAULT_LANE = "default"
-
-MAX_FUNCTION_MEMORY = 10_240
-MIN_FUNCTION_CONCURRENCY = 2
-"""What an event source mapping of SQS takes as its maximum concurrency, at least."""
-
-DEFAULT_CPU, DEFAULT_TASKS = 1.0, 2
-FARGATE_MEMORY = {
-    0.25: (512, 2048, 512),
-    0.5: (1024, 4096, 1024),
-    1.0: (2048, 8192, 1024),
-    2.0: (4096, 16_384, 1024),
-    4.0: (8192, 30_720, 1024),
-    8.0: (16_384, 61_440, 4096),
-    16.0: (32_768, 122_880, 8192),
-}
-"""MB of memory by CPUs: the least, the most, and the step.
-
-https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-tasks-services.html#fargate-tasks-size
-"""
 
 MODULE = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$"
 LANE = r"^[a-z][a-z0-9]*(-[a-z][a-z0-9]*)*$"
@@ -69,79 +52,14 @@ class ProjectError(Exception):
     """The project cannot be used. The message is one line that says what is wrong and what would be right."""
 
 
-class _Table(BaseModel):
-    """A table of the file, with keys in kebab-case."""
-
-    model_config: ClassVar[ConfigDict] = ConfigDict(
-        frozen=True, extra="forbid", alias_generator=lambda name: name.replace("_", "-"), validate_by_name=False
-    )
-
-
-class Lane(_Table):
-    """A queue and the Lambda functions, or the containers, that work it off."""
-
-    kind: Literal["lambda", "container"] = Field(default="lambda", description="what runs its jobs")
-    memory: int | None = Field(
-        default=None, ge=256, le=122_880, description="MB of a function or a container; 1769 is one CPU of a function"
-    )
-    cpu: float | None = Field(default=None, description="CPUs of a container")
-    concurrency: int | None = Field(default=None, ge=1, le=1000, description="jobs that run at the same time, at most")
-    ready: int | None = Field(default=None, ge=0, le=1000, description="containers that run even when no job waits")
-
-    @model_validator(mode="after")
-    def _fits_its_kind(self) -> Lane:
-        if problem := container_problem(self) if self.kind == "container" else function_problem(self):
-            raise ValueError(problem)
-        return self
-
-    @property
-    def parameters(self) -> Mapping[str, int | None]:
-        """The parameters of the template that the lane sets, by how their names end."""
-        if self.kind == "container":
-            return {"Tasks": self.concurrency, "ReadyTasks": self.ready}
-        return {"Memory": self.memory, "Concurrency": self.concurrency}
-
-    @property
-    def size(self) -> tuple[float, int]:
-        """The CPUs and MB of its containers."""
-        cpu = self.cpu or DEFAULT_CPU
-        return cpu, self.memory or FARGATE_MEMORY[cpu][0]
-
-
-def function_problem(lane: Lane) -> str | None:
-    """Return why Lambda cannot run the lane, or None."""
-    for key in ("cpu", "ready"):
-        if getattr(lane, key) is not None:
-            return f'{key} is for lanes of kind = "container"'
-    if lane.memory is not None and lane.memory > MAX_FUNCTION_MEMORY:
-        return f'memory: a function has {MAX_FUNCTION_MEMORY} MB at most; kind = "container" has more'
-    if lane.concurrency is not None and lane.concurrency < MIN_FUNCTION_CONCURRENCY:
-        return f"concurrency: Lambda runs {MIN_FUNCTION_CONCURRENCY} or more"
-    return None
-
-
-def container_problem(lane: Lane) -> str | None:
-    """Return why Fargate has no such container, or None."""
-    if (lane.cpu or DEFAULT_CPU) not in FARGATE_MEMORY:
-        return f"cpu: Fargate has {', '.join(f'{one:g}' for one in FARGATE_MEMORY)}"
-    cpu, memory = lane.size
-    least, most, step = FARGATE_MEMORY[cpu]
-    fits = (memory - least) % step == 0 and (cpu, memory) != (0.25, 1536)
-    if not least <= memory <= most or not fits:
-        return f"memory: with {cpu:g} CPUs, Fargate has {least} to {most} MB, in steps of {step}"
-    if (lane.ready or 0) > (lane.concurrency or DEFAULT_TASKS):
-        return "ready is more than concurrency"
-    return None
-
-
-class Vpc(_Table):
+class Vpc(TomlTable):
     """The network that the functions which run jobs are in."""
 
     subnets: list[str] = Field(min_length=1, description="ids of subnets")
     security_groups: list[str] = Field(min_length=1, max_length=5, description="ids of security groups")
 
 
-class HandlersConfig(_Table):
+class HandlersConfig(TomlTable):
     """What handlers get on AWS."""
 
     environment: dict[VariableName, str] = Field(default_factory=dict, description="environment variables")
@@ -153,7 +71,7 @@ class HandlersConfig(_Table):
     vpc: Vpc | None = Field(default=None, description="the network of the functions that run jobs")
 
 
-class ApiConfig(_Table):
+class ApiConfig(TomlTable):
     """What clients reach the API by, and which credentials are checked in front of it, on AWS."""
 
     front_door: FrontDoors = Field(default="rest", description="what clients reach the API by")
@@ -168,7 +86,7 @@ class ApiConfig(_Table):
     )
 
 
-class DeployConfig(_Table):
+class DeployConfig(TomlTable):
     """Where and how the project is deployed."""
 
     stack: str | None = Field(
@@ -180,7 +98,7 @@ class DeployConfig(_Table):
     )
 
 
-class ContainersConfig(_Table):
+class ContainersConfig(TomlTable):
     """The container images of the project, and what runs in containers on AWS."""
 
     base: str | None = Field(
@@ -200,14 +118,14 @@ class ContainersConfig(_Table):
     public_ip: bool = Field(default=False, description="whether containers get a public address")
 
 
-class LocalConfig(_Table):
+class LocalConfig(TomlTable):
     """What `coatcheck up` does besides."""
 
     jobs: list[ModuleName] = Field(default_factory=list, description="modules that are served and never deployed")
     tenants: list[Tenant] = Field(default_factory=list, description="more tenants, each with a key of its own")
 
 
-class ProjectConfig(_Table):
+class ProjectConfig(TomlTable):
     """`[tool.coatcheck]`."""
 
     jobs: list[ModuleName] = Field(min_length=1, description="the modules with job types")

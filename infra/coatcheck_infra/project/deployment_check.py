@@ -6,11 +6,9 @@ from collections.abc import Iterator, Sequence
 
 from coatcheck.authoring.loading import Declaration
 from coatcheck_infra.project.config import Project, ProjectError
+from coatcheck_infra.project.lane_config import SECONDS
 from coatcheck_infra.project.project_template import project_template
 from coatcheck_infra.project.template_parameters import parameter_error, unknown_parameter
-
-LAMBDA_SECONDS = 900
-"""https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html: how long a function may run."""
 
 
 def deployment_problems(project: Project, declared: Sequence[Declaration]) -> Iterator[str]:
@@ -27,10 +25,10 @@ def deployment_problems(project: Project, declared: Sequence[Declaration]) -> It
             yield f"tool.coatcheck.deploy.parameters.{name}: {wrong}"
     for one in declared:
         job_type, modules = one.job_type, project.config.jobs
-        in_lambda = project.config.lanes[job_type.lane].kind == "lambda"
-        if in_lambda and job_type.timeout > LAMBDA_SECONDS and one.module in modules:
+        longest = SECONDS.get(project.config.lanes[job_type.lane].kind)
+        if longest is not None and job_type.timeout > longest and one.module in modules:
             yield (
                 f"{one.where} {job_type.name}: timeout {job_type.timeout:g} s is more than a Lambda function runs "
-                f"({LAMBDA_SECONDS} s): lower it, and return Continue for longer work, or give it a lane of "
+                f"({longest} s): lower it, and return Continue for longer work, or give it a lane of "
                 'kind = "container" (docs/containers.md)'
             )

@@ -20,7 +20,8 @@ from coatcheck_infra.container_programs import (
     WORKER,
     ContainerProgram,
 )
-from coatcheck_infra.project.config import ContainersConfig, Lane, ProjectConfig, ProjectError
+from coatcheck_infra.project.config import ContainersConfig, ProjectConfig, ProjectError
+from coatcheck_infra.project.lane_config import Lane
 from coatcheck_infra.project.template_handlers import IDENTIFIERS
 from coatcheck_infra.project.template_lanes import lane_id, renamed
 from coatcheck_infra.template import TEMPLATE

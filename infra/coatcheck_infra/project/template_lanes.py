@@ -9,7 +9,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from coatcheck_infra.project.config import DEFAULT_LANE, Lane, ProjectError
+from coatcheck_infra.project.config import DEFAULT_LANE, ProjectError
+from coatcheck_infra.project.lane_config import Lane
 
 Json = dict[str, Any]
 

@@ -122,6 +122,22 @@ def test_what_fails_only_on_aws_is_found_before_a_deployment(tmp_path: Path) -> 
     assert timeout.startswith("jobs/words.py:7 text.words: timeout 901 s is more than a Lambda function runs (900 s)")
 
 
+@pytest.mark.parametrize(("seconds", "code"), [(5400, 0), (5401, 1)])
+def test_a_managed_instance_gives_a_job_ninety_minutes(tmp_path: Path, seconds: int, code: int) -> None:
+    long = WORDS.replace('"text.words"', f'"text.words", timeout={seconds}')
+    settings = """
+[tool.coatcheck.lanes]
+default = { kind = "lambda-managed" }
+
+[tool.coatcheck.handlers]
+vpc = { subnets = ["subnet-0a1b2c3d"], security-groups = ["sg-0a1b2c3d"] }
+"""
+    assert check(tmp_path, long, pyproject=f"{PYPROJECT}{settings}")[0] == 0
+    command = [sys.executable, "-m", "coatcheck_infra.project.check", "--deployment"]
+    done = subprocess.run(command, cwd=tmp_path, check=False, capture_output=True, text=True)
+    assert (done.returncode, "more than a Lambda function runs (5400 s)" in done.stderr) == (code, bool(code))
+
+
 def test_a_module_with_job_types_that_no_setting_names_is_pointed_out(tmp_path: Path) -> None:
     (tmp_path / "jobs").mkdir()
     (tmp_path / "jobs" / "more.py").write_text(WORDS.replace("text.words", "text.more"))

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from coatcheck_infra.project.config import Lane, ProjectError, find_project
+from coatcheck_infra.project.config import ProjectError, find_project
+from coatcheck_infra.project.lane_config import Lane
 
 SMALL = '[tool.coatcheck]\njobs = ["jobs.words"]\n'
 

@@ -14,7 +14,8 @@ from pydantic import ValidationError
 
 from coatcheck_infra.ops.deploy.lanes import lanes_of, project_parameters
 from coatcheck_infra.ops.deploy.plan import DeployRefused, LiveStack, make_plan, warnings
-from coatcheck_infra.project.config import Lane, ProjectConfig, ProjectError
+from coatcheck_infra.project.config import ProjectConfig, ProjectError
+from coatcheck_infra.project.lane_config import Lane
 from coatcheck_infra.project.project_template import render_template
 from coatcheck_infra.project.template_containers import GRACE, OF_A_FUNCTION, lane_part
 from coatcheck_infra.template import read_template
@@ -224,7 +225,7 @@ def test_containers_of_the_api_need_a_load_balancer(changes: Json, front_door: s
         ({"kind": "container", "cpu": 16, "memory": 33_000}, "in steps of 8192"),
         ({"kind": "container", "cpu": 0.25, "memory": 1536}, "with 0.25 CPUs"),
         ({"kind": "container", "ready": 3}, "ready is more than concurrency"),
-        ({"kind": "cluster"}, "Input should be 'lambda' or 'container'"),
+        ({"kind": "cluster"}, "Input should be 'lambda', 'lambda-managed' or 'container'"),
     ],
     ids=lambda one: "" if isinstance(one, dict) else str(one),
 )

@@ -9,7 +9,7 @@ from coatcheck_infra.ops.deploy.plan import DeployRefused
 from coatcheck_infra.project.config import ProjectConfig
 from coatcheck_infra.project.template_lanes import lane_id, lane_of_id
 
-_OF_A_LANE = re.compile(r"(\w+)Lane(Concurrency|Tasks)")
+_OF_A_LANE = re.compile(r"(\w+)Lane(Concurrency|Tasks|Environments)")
 
 
 def project_parameters(config: ProjectConfig) -> dict[str, str]:
