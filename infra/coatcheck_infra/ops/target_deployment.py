@@ -16,6 +16,7 @@ from coatcheck.aws_transport.protocols import Transport
 from coatcheck.client.exceptions import InvalidArgumentError, NoServerError
 from coatcheck.client.server_config import START_HINT, find_endpoint_file, is_listening, read_endpoint_file
 from coatcheck.core.settings import Settings
+from coatcheck_infra.ops.stack_session import session_of
 from coatcheck_infra.project.template_lanes import lane_of_id
 from coatcheck_worker.boto_transport import BotoTransport
 
@@ -44,7 +45,7 @@ def find_deployment(stack: str | None, environ: Mapping[str, str], here: Path) -
     botocore's errors if a call to AWS fails.
     """
     if stack:
-        return from_stack(stack, boto3.Session())
+        return from_stack(stack, session_of(stack, here))
     if any(environ.get(variable) for variable in (*OUTPUT_NAMES, *LANE_OUTPUT_SUFFIXES)):
         settings = Settings.from_env(environ)
         return TargetDeployment(BotoTransport(), settings)

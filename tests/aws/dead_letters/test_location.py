@@ -37,6 +37,18 @@ class TestPlace:
         with pytest.raises(InvalidArgumentError, match=r"^--stack nowhere: no such stack in us-east-1$"):
             find_deployment("nowhere", shell, Path("/"))
 
+    @pytest.mark.usefixtures("settings")
+    def test_a_stack_is_where_the_project_deploys_it_to(self, shell: dict[str, str], tmp_path: Path) -> None:
+        deploy = '[tool.coatcheck]\njobs = ["jobs"]\n[tool.coatcheck.deploy]\nstack = "words"\nregion = "eu-west-1"\n'
+        (tmp_path / "pyproject.toml").write_text(deploy)
+        with pytest.raises(InvalidArgumentError, match=r"^--stack words: no such stack in eu-west-1$"):
+            find_deployment("words", shell, tmp_path)
+        with pytest.raises(InvalidArgumentError, match=r"^--stack other: no such stack in us-east-1$"):
+            find_deployment("other", shell, tmp_path)
+        (tmp_path / "pyproject.toml").write_text(deploy + "[")
+        with pytest.raises(InvalidArgumentError, match=r"^--stack words: no such stack in us-east-1$"):
+            find_deployment("words", shell, tmp_path)
+
     def test_the_environment_is_taken_before_the_folder(self, dlq: DeadLetterHarness, shell: dict[str, str]) -> None:
         target = find_deployment(None, {**shell, **environment_of(dlq.target.settings)}, Path("/"))
         # what a command does not need is not in the environment

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 
-import boto3
 import typer
 
 from coatcheck.cli import exit_codes
@@ -20,6 +19,7 @@ from coatcheck_infra.local.log_file import LOG_FILE, kept_lines
 from coatcheck_infra.ops.error_reports import report_errors
 from coatcheck_infra.ops.logs.cloudwatch import log_groups, matching_lines
 from coatcheck_infra.ops.logs.line_format import readable
+from coatcheck_infra.ops.stack_session import session_of
 
 
 def show(job: str, stack: str | None, *, days: int, limit: int, as_json: bool) -> None:
@@ -46,7 +46,7 @@ def show(job: str, stack: str | None, *, days: int, limit: int, as_json: bool) -
 def _lines(job: str, stack: str | None, days: int) -> Iterable[str]:
     if stack is None:
         return of_job(kept_lines(_local_logs(os.environ, Path.cwd())), job)
-    session = boto3.Session()
+    session = session_of(stack, Path.cwd())
     groups = log_groups(session, stack)
     return matching_lines(session, groups, job, since=system_clock() - days * DAY)
 
