@@ -57,6 +57,9 @@ class Settings(BaseModel):
     authorizer: Literal["off", "on"] = Field(
         default="off", description="whether an authorizer of API Gateway has checked the credentials of each request"
     )
+    origin_secret: str = Field(
+        default="", description="name or ARN of the secret that CloudFront sends with each request; empty without one"
+    )
     public_url: str = Field(
         default="", pattern=r"^(https?://.*[^/])?$", description="what clients reach the API by, without /v1"
     )

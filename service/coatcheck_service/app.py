@@ -21,6 +21,7 @@ from coatcheck_service.http.cors import cors_for
 from coatcheck_service.http.direct_routes import DIRECT, DirectRoutesMiddleware
 from coatcheck_service.http.middleware import RequestMiddleware
 from coatcheck_service.http.openapi import document_problems
+from coatcheck_service.http.origin_secret import OriginSecretMiddleware
 from coatcheck_service.http.problems import add_problem_handlers
 from coatcheck_service.routes import (
     deliveries,
@@ -118,6 +119,8 @@ def build_app(
     add_problem_handlers(app)
     direct = [route for route in routes if isinstance(route, APIRoute) and route.operation_id in DIRECT]
     app.add_middleware(DirectRoutesMiddleware, routes=direct)
+    if settings.origin_secret:
+        app.add_middleware(OriginSecretMiddleware, transport=transport, name=settings.origin_secret)
     cors = cors_for(settings.browser_origins)
     app.add_middleware(RequestMiddleware, entropy=entropy, cors=cors, tracer=tracer)
     return app

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -80,7 +81,10 @@ def test_a_function_url_streams_and_takes_keys_alone() -> None:
     template = streamed("function-url")
     assert template["Resources"]["FunctionUrl"]["Properties"]["InvokeMode"] == "RESPONSE_STREAM"
     assert "InvokeMode" not in template["Resources"]["AdminFunctionUrl"]["Properties"]
-    assert template["Parameters"]["FunctionUrlAuth"]["AllowedValues"] == ["NONE"]
+    assert template["Resources"]["FunctionUrl"]["Properties"]["AuthType"] == "NONE"
+    # AWS_IAM cannot be asked for
+    assert "FunctionUrlAuth" not in template["Parameters"]
+    assert "HasOpenFunctionUrl" not in json.dumps(template)
 
 
 def test_the_service_authenticates_itself_behind_an_authorizer() -> None:

@@ -36,6 +36,7 @@ NOT_FOR_ALL: dict[str, set[str]] = {
     "COATCHECK_API_KEYS": set(),
     "COATCHECK_AUTHORIZER": {"ApiFunction"},
     "COATCHECK_CORS_ORIGINS": {"ApiFunction", "AdminFunction"},
+    "COATCHECK_ORIGIN_SECRET": {"ApiFunction", "AdminFunction"},
     "COATCHECK_PUBLIC_URL": {"ApiFunction", "AdminFunction", "Deliverer"},
     "COATCHECK_UPLOAD_GB_PER_DAY": {"ApiFunction"},
     "COATCHECK_MAX_JSON_BYTES": {"ApiFunction"},

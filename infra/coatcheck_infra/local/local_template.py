@@ -18,7 +18,7 @@ WEBHOOK_TARGETS = {"COATCHECK_WEBHOOK_TARGETS": "local"}
 NOT_LOCAL: dict[str, Any] = {"layers": [], "vpc": None, "secrets": {}}
 """What handlers get on AWS alone: the emulator has neither layers nor networks, secrets are environment variables."""
 
-ONLY_ON_AWS: dict[str, Any] = {"iam": "none", "streaming": False, "web_adapter": None}
+ONLY_ON_AWS: dict[str, Any] = {"iam": "none", "streaming": False, "web_adapter": None, "cloudfront": False}
 """What the API has on AWS alone: the emulator knows no callers inside AWS, and sends answers in one piece."""
 
 

@@ -75,6 +75,7 @@ class ApiConfig(TomlTable):
     """What clients reach the API by, and which credentials are checked in front of it, on AWS."""
 
     front_door: FrontDoors = Field(default="rest", description="what clients reach the API by")
+    cloudfront: bool = Field(default=False, description="whether CloudFront is in front of the function URL")
     streaming: bool = Field(default=False, description="whether the function's answers stream, as those of uvicorn do")
     web_adapter: LayerArn | None = Field(
         default=None, description="ARN of the layer with the Lambda Web Adapter, in place of the one that AWS publishes"

@@ -8,7 +8,8 @@ from typing import Any
 from samtranslator.yaml_helper import yaml_parse  # type: ignore[import-untyped]
 
 from coatcheck_infra.project.config import ApiConfig, ProjectError
-from coatcheck_infra.project.template_doors import render_front_doors
+from coatcheck_infra.project.template_cloudfront import check_cloudfront, render_cloudfront
+from coatcheck_infra.project.template_doors import keep_urls_open, render_front_doors
 from coatcheck_infra.project.template_streaming import check_streaming, render_streaming
 from coatcheck_infra.template import TEMPLATE
 from coatcheck_service.front_door import REST
@@ -39,6 +40,7 @@ def render_api(template: Json, config: ApiConfig) -> Json:
     """
     _check_authentication(config)
     check_streaming(config)
+    check_cloudfront(config)
     properties = template["Resources"]["Api"]["Properties"]
     schemes: Json = {}
     takes_iam = TAKES_IAM[config.iam]
@@ -64,6 +66,10 @@ def render_api(template: Json, config: ApiConfig) -> Json:
         _render_origins(template, config.cors_origins)
     rendered = render_front_doors(template, config.front_door)
     render_streaming(rendered, config)
+    render_cloudfront(rendered, config)
+    if "FunctionUrl" in rendered["Resources"] and (config.streaming or config.cloudfront):
+        # a signature would take the header that keys are in, and nobody would be known by it
+        keep_urls_open(rendered)
     return rendered
 
 

@@ -21,6 +21,9 @@ ADDED = {door.name: TEMPLATE.parent / "front_doors" / f"{door.name}.yaml" for do
 
 SECTIONS = ("Parameters", "Rules", "Conditions", "Resources", "Outputs")
 
+OPEN = "HasOpenFunctionUrl"
+"""The condition of what a function URL has that takes keys."""
+
 OF_REST: Mapping[str, Sequence[str]] = {
     "Parameters": ("StageName", "AccessLogs", "RequestsPerSecond", "RequestBurst"),
     "Conditions": ("LogsAccess",),
@@ -49,6 +52,31 @@ def render_front_doors(template: Json, front_door: str) -> Json:
             template["Outputs"]["ApiUrl"]["Value"] = added["ApiUrl"]
     refused["COATCHECK_WEBHOOK_REFUSED"] = hosts[0] if len(hosts) == 1 else {"Fn::Join": [",", hosts]}
     return {section: value for section, value in template.items() if value}
+
+
+def keep_urls_open(template: Json) -> None:
+    """Let the function URLs of `template` take keys and tokens, without a choice: no AWS signatures."""
+    resources = template["Resources"]
+    del template["Parameters"]["FunctionUrlAuth"]
+    del template["Conditions"][OPEN]
+    resources["FunctionUrl"]["Properties"]["AuthType"] = "NONE"
+    for section in ("Resources", "Outputs"):
+        for one in template[section].values():
+            if one.get("Condition") == OPEN:
+                del one["Condition"]
+    refused = resources["Deliverer"]["Properties"]["Environment"]["Variables"]
+    refused["COATCHECK_WEBHOOK_REFUSED"] = _opened(refused["COATCHECK_WEBHOOK_REFUSED"])
+
+
+def _opened(value: Any) -> Any:
+    match value:
+        case {"Fn::If": [str(condition), then, _]} if condition == OPEN:
+            return then
+        case dict():
+            return {key: _opened(inner) for key, inner in value.items()}
+        case list():
+            return [_opened(inner) for inner in value]
+    return value
 
 
 def _remove_rest(template: Json) -> None:

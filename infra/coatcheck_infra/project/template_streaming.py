@@ -72,7 +72,7 @@ def render_streaming(template: Json, config: ApiConfig) -> None:
     check_streaming(config)
     if not config.streaming:
         return
-    resources, parameters = template["Resources"], template["Parameters"]
+    resources = template["Resources"]
     function = resources["ApiFunction"]["Properties"]
     function |= {"Handler": HANDLER, "Layers": [config.web_adapter or ADAPTER], "Timeout": SECONDS}
     function["Environment"]["Variables"] |= VARIABLES
@@ -88,11 +88,6 @@ def render_streaming(template: Json, config: ApiConfig) -> None:
                 _stream(operation["x-amazon-apigateway-integration"])
     if "FunctionUrl" in resources:
         resources["FunctionUrl"]["Properties"]["InvokeMode"] = "RESPONSE_STREAM"
-        # a signature would take the header that keys are in, and who has made it is not known here
-        parameters["FunctionUrlAuth"] |= {
-            "AllowedValues": ["NONE"],
-            "ConstraintDescription": "NONE: with streaming, callers have keys.",
-        }
 
 
 def _stream(integration: Json) -> None:

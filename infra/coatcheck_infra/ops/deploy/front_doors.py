@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from coatcheck_service.front_door import ALB, FRONT_DOORS, MIB, REST, FrontDoor
 
-NEEDED = ("PublicUrl", "LoadBalancerSubnets", "LoadBalancerSecurityGroups", "LoadBalancerCertificate")
+NEEDED_BY_BALANCER: Sequence[str] = (
+    "PublicUrl",
+    "LoadBalancerSubnets",
+    "LoadBalancerSecurityGroups",
+    "LoadBalancerCertificate",
+)
 """The parameters that a load balancer needs. It takes requests for any name, so no link can be made of one's own."""
+
+NEEDED_BY_CLOUDFRONT: Sequence[str] = ("PublicUrl", "CloudFrontCertificate")
 
 
 def doors_of(values: Mapping[str, str]) -> list[FrontDoor]:
@@ -17,9 +24,13 @@ def doors_of(values: Mapping[str, str]) -> list[FrontDoor]:
 
 def front_door_problem(values: Mapping[str, str]) -> str | None:
     """Return why CloudFormation would refuse the doors of `values`, or None."""
-    missing = [name for name in NEEDED if not values.get(name)]
-    if ALB in doors_of(values) and missing:
-        return f"FrontDoor={values['FrontDoor']} needs {' and '.join(missing)} too (docs/front-doors.md)"
+    for what, asked, needed in (
+        (f"FrontDoor={values.get('FrontDoor')}", ALB in doors_of(values), NEEDED_BY_BALANCER),
+        ("CloudFront", "CloudFrontCertificate" in values, NEEDED_BY_CLOUDFRONT),
+    ):
+        missing = [name for name in needed if not values.get(name)]
+        if asked and missing:
+            return f"{what} needs {' and '.join(missing)} too (docs/front-doors.md)"
     return None
 
 
