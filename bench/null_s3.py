@@ -74,9 +74,9 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def running() -> Iterator[str]:
-    """Start one in a process of its own; gives its URL."""
-    command = [sys.executable, "-m", "bench.null_s3"]
+def running(module: str = "bench.null_s3") -> Iterator[str]:
+    """Start `module` in a process of its own: one of these, or what is built on it; gives its URL."""
+    command = [sys.executable, "-m", module]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:  # noqa: S603 - our own module
         assert server.stdout is not None
         try:
@@ -85,13 +85,13 @@ def running() -> Iterator[str]:
             server.kill()
 
 
-def main() -> None:
-    """Serve on a free port until killed."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+def serve(handler: type[Handler]) -> None:
+    """Serve on a free port, whose URL is printed, until killed."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     sys.stdout.write(f"http://127.0.0.1:{server.server_port}\n")
     sys.stdout.flush()
     server.serve_forever()
 
 
 if __name__ == "__main__":
-    main()
+    serve(Handler)

@@ -125,7 +125,8 @@ def measure(method: str, url: str, size: int) -> Measurement:
     return Measurement(**json.loads(completed.stdout))
 
 
-def _peak() -> float:
+def peak() -> float:
+    """The largest resident set of this process, in MB."""
     # not ru_maxrss where that can be helped: Linux lets a process inherit it from the one that started it
     status = Path("/proc/self/status")
     if status.exists():
@@ -139,7 +140,7 @@ def main(method: str, url: str, size: int) -> None:
     move = METHODS[method](boto3.Session("bench", "bench", region_name="us-east-1"), url)
     began, cpu = time.perf_counter(), time.process_time()
     move(size)
-    measurement = Measurement(size, time.perf_counter() - began, time.process_time() - cpu, _peak())
+    measurement = Measurement(size, time.perf_counter() - began, time.process_time() - cpu, peak())
     sys.stdout.write(json.dumps(asdict(measurement)))
 
 

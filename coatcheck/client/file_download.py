@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import re
 import shutil
@@ -15,6 +14,7 @@ from uuid import uuid4
 
 from coatcheck.client.exceptions import TransferFailed
 from coatcheck.client.job import StoredFile
+from coatcheck.client.threaded_digest import ThreadedSha256
 
 CHUNK = 1 << 18
 PARTIAL_CONTENT = 206
@@ -35,7 +35,7 @@ class SupportsWrite(Protocol):
 class ResultDownload:
     """A download in progress into `output`, which never gets more bytes than the job announced.
 
-    `finish` checks that it is what the job promised.
+    `finish` checks that it is what the job promised. Close it in any case.
     """
 
     def __init__(self, output: SupportsWrite, expected: StoredFile | None, progress: ProgressCallback | None) -> None:
@@ -43,7 +43,7 @@ class ResultDownload:
         self._output = output
         self._expected = expected
         self._progress = progress
-        self._digest = hashlib.sha256()
+        self._digest = ThreadedSha256()
 
     @property
     def remaining(self) -> int:
@@ -85,6 +85,10 @@ class ResultDownload:
         self.size += len(chunk)
         if self._progress and self._expected:
             self._progress(self.size, self._expected.size)
+
+    def close(self) -> None:
+        """End what was begun for it."""
+        self._digest.close()
 
     def finish(self) -> None:
         """Raises TransferFailed when size or sha256 are not the promised ones."""

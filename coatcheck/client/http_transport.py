@@ -20,6 +20,7 @@ from coatcheck.client.exceptions import (
     UnexpectedResponseError,
     redact_url,
 )
+from coatcheck.client.response_body import read_body
 from coatcheck.client.responses import Response
 from coatcheck.client.server_config import is_loopback
 
@@ -104,7 +105,7 @@ class HttpTransport:
             raise TransferFailed("the download was aborted: the server sent it with a Content-Encoding")
         deadline = Deadline.after(STALL_TIMEOUT + size / MIN_DOWNLOAD_RATE)
         with self._connection_errors(str(response.url)):
-            for chunk in response.iter_raw():
+            for chunk in read_body(response):
                 yield chunk
                 if not deadline.left:
                     raise TransferFailed("the download was aborted: it was too slow")

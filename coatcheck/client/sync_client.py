@@ -235,10 +235,10 @@ class Client:
         """
         if not job.done:
             raise NotFinished(job)
-        incoming = ResultDownload(output, job.stored(name), progress)
-        while not self._continue_download(job.id, name, incoming):
-            pass
-        incoming.finish()
+        with closing(ResultDownload(output, job.stored(name), progress)) as incoming:
+            while not self._continue_download(job.id, name, incoming):
+                pass
+            incoming.finish()
 
     def download(
         self, job: Job, path: Path, name: str | None = None, *, progress: ProgressCallback | None = None

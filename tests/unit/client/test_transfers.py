@@ -5,6 +5,11 @@ from __future__ import annotations
 import gc
 import hashlib
 import json
+import random
+import socket
+import struct
+import threading
+import time
 import tracemalloc
 from collections.abc import Iterator
 from io import BytesIO
@@ -18,6 +23,8 @@ from coatcheck.client.exceptions import NotFinished, ProblemError, TransferFaile
 from coatcheck.client.file_download import PARTIAL_CONTENT
 from coatcheck.client.job import Job
 from coatcheck.client.sync_client import Client
+from coatcheck.client.threaded_digest import THREAD_NAME
+from tests.unit.client.raw_server import Behave, sends, serving
 
 if TYPE_CHECKING:
     from tests.unit.client.conftest import FakeServer
@@ -143,6 +150,52 @@ def test_a_download_that_breaks_off_and_comes_from_its_start_again(client: Clien
     sink = BytesIO()
     client.read_result(with_result(b"0123456789"), sink)
     assert sink.getvalue() == b"0123456789"
+
+
+LARGE = random.Random(1).randbytes(5_000_001)
+HEAD = f"HTTP/1.1 200 OK\r\nContent-Length: {len(LARGE)}\r\n\r\n".encode()
+
+
+@pytest.mark.parametrize("first", [0, 1, 70_000, 2_000_000], ids=lambda size: f"{size} bytes with the head")
+def test_a_large_result_is_what_was_sent(first: int, tmp_path: Path) -> None:
+    # what comes with the head is read by httpx, and the rest beside it
+    steps: list[tuple[int, int]] = []
+    with serving(sends(HEAD + LARGE[:first], LARGE[first:], pause=0.05)) as url, Client(url, KEY) as client:
+        client.download(with_result(LARGE), tmp_path / "out", progress=lambda *step: steps.append(step))
+    assert (tmp_path / "out").read_bytes() == LARGE
+    assert steps[-1] == (len(LARGE), len(LARGE))
+
+
+def reset(connection: socket.socket) -> None:
+    """End a connection as a machine does that knows nothing of it any more."""
+    connection.sendall(HEAD + LARGE[:3_000_000])
+    # what is on its way would be dropped
+    time.sleep(0.2)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+@pytest.mark.parametrize("breaks_off", [sends(HEAD + LARGE[:3_000_000]), reset], ids=["closed", "reset"])
+def test_a_large_result_that_breaks_off_goes_on(breaks_off: Behave) -> None:
+    sink = BytesIO()
+
+    def rest(connection: socket.socket) -> None:
+        size, start = len(LARGE), sink.tell()
+        head = f"Content-Length: {size - start}\r\nContent-Range: bytes {start}-{size - 1}/{size}\r\n\r\n"
+        connection.sendall(b"HTTP/1.1 206 Partial Content\r\n" + head.encode() + LARGE[start:])
+
+    with serving(breaks_off, rest) as url, Client(url, KEY) as client:
+        client.read_result(with_result(LARGE), sink)
+    assert sink.getvalue() == LARGE
+
+
+def test_a_large_result_of_other_bytes_is_refused() -> None:
+    with (
+        serving(sends(HEAD + bytes(len(LARGE)))) as url,
+        Client(url, KEY) as client,
+        pytest.raises(TransferFailed, match="its sha256 is not the one in the job"),
+    ):
+        client.read_result(with_result(LARGE), BytesIO())
+    assert THREAD_NAME not in {thread.name for thread in threading.enumerate()}
 
 
 def test_no_result_yet(client: Client, fake_server: FakeServer) -> None:
