@@ -221,6 +221,9 @@ def test_a_deploy_warns_of_a_door_that_goes_and_of_limits_that_another_does_not_
     beside = {"FrontDoor": "rest+alb", "MaxJsonMegabytes": "2", "ApiReservedConcurrency": "20", **BALANCED}
     said = list(warnings(make_plan(declared_with("rest+alb"), live(), beside)))
     assert said == ["MaxJsonMegabytes=2, and alb carries 1,048,576 bytes."]
+    declared = declared_with("rest+alb") | {"ApiImage": {"Type": "String"}}
+    # the load balancer leads to containers, which carry it
+    assert not list(warnings(make_plan(declared, live(), {**beside, "ApiImage": "api@sha256:1"})))
     # a stack of an earlier version has no such parameter
     older = {name: value for name, value in live().parameters.items() if name != "FrontDoor"}
     assert not list(warnings(make_plan(DECLARED, LiveStack("UPDATE_COMPLETE", older), {})))

@@ -16,6 +16,9 @@ NEEDED_BY_BALANCER: Sequence[str] = (
 
 NEEDED_BY_CLOUDFRONT: Sequence[str] = ("PublicUrl", "CloudFrontCertificate")
 
+IMAGE_OF_API = "ApiImage"
+"""The parameter of a stack whose API is in containers: a load balancer does not limit what it sends to those."""
+
 
 def doors_of(values: Mapping[str, str]) -> list[FrontDoor]:
     """Return the doors of a stack with the parameters `values`. One from before there was a choice has a REST API."""
@@ -44,11 +47,13 @@ def front_door_warnings(values: Mapping[str, str], before: Mapping[str, str] | N
                     f"The front door {door.name} is removed: clients that still use its URL get no answer. "
                     "Have both for a while, where both can be (docs/front-doors.md)."
                 )
-    if any(door is not REST for door in doors) and values["ApiReservedConcurrency"] == "0":
+    in_containers = IMAGE_OF_API in values
+    functions = [door for door in doors if not (door is ALB and in_containers)]
+    if any(door is not REST for door in functions) and values["ApiReservedConcurrency"] == "0":
         yield (
             "RequestsPerSecond limits a REST API alone: at the other door nothing but the account's concurrency limits "
             "requests. Set ApiReservedConcurrency, where the account allows it."
         )
-    for door in doors:
+    for door in functions:
         if int(values["MaxJsonMegabytes"]) * MIB > door.max_body:
             yield f"MaxJsonMegabytes={values['MaxJsonMegabytes']}, and {door.name} carries {door.max_body:,} bytes."
