@@ -14,6 +14,7 @@ from coatcheck.core.clock import system_clock
 from coatcheck.core.metrics import emf
 from coatcheck.core.metrics.recorder import RECORDER, Recorder, Sample
 from coatcheck.core.settings import Settings
+from coatcheck.core.tracing import flush_spans
 
 log: logging.Logger = logging.getLogger(__name__)
 
@@ -66,11 +67,12 @@ class MetricsPump:
 
     @contextmanager
     def flushing(self) -> Iterator[None]:
-        """Write what is recorded within this context at its end."""
+        """Write what is recorded within this context at its end, and let the spans go that have ended."""
         try:
             yield
         finally:
             self.flush()
+            flush_spans()
 
 
 def pump_for_lambda(settings: Settings) -> MetricsPump:

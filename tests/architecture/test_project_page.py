@@ -17,6 +17,7 @@ from coatcheck_infra.project.config import (
     HandlersConfig,
     LocalConfig,
     ProjectConfig,
+    TracesConfig,
     Vpc,
     find_project,
 )
@@ -33,6 +34,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "[tool.coatcheck.api]": ApiConfig,
     "[tool.coatcheck.deploy]": DeployConfig,
     "[tool.coatcheck.containers]": ContainersConfig,
+    "[tool.coatcheck.traces]": TracesConfig,
     "[tool.coatcheck.local]": LocalConfig,
 }
 

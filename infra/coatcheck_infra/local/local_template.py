@@ -8,7 +8,7 @@ from typing import Any
 
 from coatcheck.authoring import ping
 from coatcheck_infra.local.up_error import UpError
-from coatcheck_infra.project.config import ContainersConfig, Project, ProjectConfig, ProjectError
+from coatcheck_infra.project.config import ContainersConfig, Project, ProjectConfig, ProjectError, TracesConfig
 from coatcheck_infra.project.lane_config import Lane
 from coatcheck_infra.project.project_template import project_template
 
@@ -34,7 +34,13 @@ def local_template(project: Project, inherited: Mapping[str, str], door: str) ->
     api = project.config.api.model_copy(update={"front_door": doors, **ONLY_ON_AWS})
     # nor has it Fargate: what runs in containers on AWS are functions here
     lanes = {name: lane if lane.kind == "lambda" else Lane() for name, lane in project.config.lanes.items()}
-    changes = {"handlers": handlers, "api": api, "lanes": lanes, "containers": ContainersConfig()}
+    changes = {
+        "handlers": handlers,
+        "api": api,
+        "lanes": lanes,
+        "containers": ContainersConfig(),
+        "traces": TracesConfig(),
+    }
     config = project.config.model_copy(update=changes)
     try:
         template = project_template(replace(project, config=config))

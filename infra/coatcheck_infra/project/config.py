@@ -119,6 +119,15 @@ class ContainersConfig(TomlTable):
     public_ip: bool = Field(default=False, description="whether containers get a public address")
 
 
+class TracesConfig(TomlTable):
+    """How the functions make spans."""
+
+    layer: LayerArn | None = Field(default=None, description="ARN of a layer with OpenTelemetry for Python")
+    packages: bool = Field(default=False, description="whether the project brings the packages of OpenTelemetry")
+    environment: dict[VariableName, str] = Field(default_factory=dict, description="variables of OpenTelemetry")
+    x_ray: bool = Field(default=False, description="whether the functions may send to X-Ray, and take part in it")
+
+
 class LocalConfig(TomlTable):
     """What `coatcheck up` does besides."""
 
@@ -140,6 +149,7 @@ class ProjectConfig(TomlTable):
     containers: ContainersConfig = Field(
         default_factory=ContainersConfig, description="the container images, for what does not run in Lambda"
     )
+    traces: TracesConfig = Field(default_factory=TracesConfig, description="spans of the functions")
     local: LocalConfig = Field(default_factory=LocalConfig, description="what `coatcheck up` does besides")
 
     @field_validator("lanes", mode="after")

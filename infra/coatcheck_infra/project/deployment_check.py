@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
+
+from packaging.utils import canonicalize_name
 
 from coatcheck.authoring.loading import Declaration
 from coatcheck_infra.project.config import Project, ProjectError
 from coatcheck_infra.project.lane_config import SECONDS
 from coatcheck_infra.project.project_template import project_template
 from coatcheck_infra.project.template_parameters import parameter_error, unknown_parameter
+
+DISTRO = "opentelemetry-distro"
+"""What sets a provider when a process starts."""
 
 
 def deployment_problems(project: Project, declared: Sequence[Declaration]) -> Iterator[str]:
@@ -23,6 +29,7 @@ def deployment_problems(project: Project, declared: Sequence[Declaration]) -> It
             yield f"tool.coatcheck.deploy.parameters: {unknown_parameter(name, parameters)}"
         elif wrong := parameter_error(parameters[name], str(value)):
             yield f"tool.coatcheck.deploy.parameters.{name}: {wrong}"
+    yield from _missing_packages(project)
     for one in declared:
         job_type, modules = one.job_type, project.config.jobs
         longest = SECONDS.get(project.config.lanes[job_type.lane].kind)
@@ -32,3 +39,14 @@ def deployment_problems(project: Project, declared: Sequence[Declaration]) -> It
                 f"({longest} s): lower it, and return Continue for longer work, or give it a lane of "
                 'kind = "container" (docs/containers.md)'
             )
+
+
+def _missing_packages(project: Project) -> Iterator[str]:
+    """Yield a line if the functions were to be started by packages that are not there."""
+    dependencies = project.pyproject.get("project", {}).get("dependencies", ())
+    named = {canonicalize_name(re.split(r"[^A-Za-z0-9._-]", one.strip(), maxsplit=1)[0]) for one in dependencies}
+    if project.config.traces.packages and DISTRO not in named:
+        yield (
+            f"tool.coatcheck.traces.packages: {DISTRO} is not in [project] dependencies: add it, and an exporter, as "
+            "opentelemetry-exporter-otlp-proto-http (docs/traces.md)"
+        )

@@ -16,6 +16,7 @@ from coatcheck_infra.project.template_containers import render_containers
 from coatcheck_infra.project.template_handlers import render_handlers
 from coatcheck_infra.project.template_lanes import render_lanes
 from coatcheck_infra.project.template_managed import render_managed
+from coatcheck_infra.project.template_traces import render_traces
 from coatcheck_infra.template import read_template
 
 Json = dict[str, Any]
@@ -34,7 +35,7 @@ def render_template(template: Json, config: ProjectConfig, statements: Sequence[
     rendered["Globals"]["Function"]["Environment"]["Variables"]["COATCHECK_JOBS"] = ",".join(config.jobs)
     rendered = render_api(rendered, config.api)
     rendered = render_handlers(render_lanes(rendered, config.lanes), config.handlers, statements)
-    rendered = render_containers(render_managed(rendered, config), config)
+    rendered = render_traces(render_containers(render_managed(rendered, config), config), config)
     for name, resource in rendered["Resources"].items():
         if resource["Type"] == FUNCTION:
             size = environment_size(rendered, resource["Properties"])

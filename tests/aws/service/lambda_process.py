@@ -34,18 +34,7 @@ def lambda_process(api: Api, scratch: Path, emulator_url: str) -> InvokeFunction
     """A function on the stores of `api`."""
 
     def run(*events: dict[str, Any], **more: str) -> list[dict[str, Any]]:
-        settings = api.running_service.settings
-        env = environment.child_environment(os.environ, scratch, emulator_url) | {
-            "COATCHECK_TABLE": settings.table,
-            "COATCHECK_BUCKET": settings.bucket,
-            "COATCHECK_QUEUES": json.dumps(settings.queues),
-            "COATCHECK_DEAD_LETTERS": json.dumps(settings.dead_letters),
-            "COATCHECK_WEBHOOK_KEY": settings.webhook_key,
-            "COATCHECK_API_KEYS": json.dumps(settings.api_keys),
-            "COATCHECK_LOG": "json",
-            "COATCHECK_JOBS": ",".join(MODULES),
-            **more,
-        }
+        env = function_environment(api, scratch, emulator_url) | more
         command = [sys.executable, "-c", RUN]
         text = "".join(json.dumps(event) + "\n" for event in events)
         done = subprocess.run(command, input=text, env=env, capture_output=True, text=True, timeout=60, check=False)
@@ -56,6 +45,21 @@ def lambda_process(api: Api, scratch: Path, emulator_url: str) -> InvokeFunction
         return [json.loads(line) for line in done.stdout.splitlines()]
 
     return run
+
+
+def function_environment(api: Api, scratch: Path, emulator_url: str) -> dict[str, str]:
+    """The environment of a function on the stores of `api`."""
+    settings = api.running_service.settings
+    return environment.child_environment(os.environ, scratch, emulator_url) | {
+        "COATCHECK_TABLE": settings.table,
+        "COATCHECK_BUCKET": settings.bucket,
+        "COATCHECK_QUEUES": json.dumps(settings.queues),
+        "COATCHECK_DEAD_LETTERS": json.dumps(settings.dead_letters),
+        "COATCHECK_WEBHOOK_KEY": settings.webhook_key,
+        "COATCHECK_API_KEYS": json.dumps(settings.api_keys),
+        "COATCHECK_LOG": "json",
+        "COATCHECK_JOBS": ",".join(MODULES),
+    }
 
 
 def event(

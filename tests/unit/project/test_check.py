@@ -138,6 +138,20 @@ vpc = { subnets = ["subnet-0a1b2c3d"], security-groups = ["sg-0a1b2c3d"] }
     assert (done.returncode, "more than a Lambda function runs (5400 s)" in done.stderr) == (code, bool(code))
 
 
+def test_spans_by_packages_need_the_packages(tmp_path: Path) -> None:
+    without = f"{PYPROJECT}\n[tool.coatcheck.traces]\npackages = true\n"
+    assert check(tmp_path, WORDS, pyproject=without)[0] == 0
+    command = [sys.executable, "-m", "coatcheck_infra.project.check", "--deployment"]
+    done = subprocess.run(command, cwd=tmp_path, check=False, capture_output=True, text=True)
+    assert done.stderr.startswith(
+        "tool.coatcheck.traces.packages: opentelemetry-distro is not in [project] dependencies"
+    )
+    bringing = without.replace('["coatcheck"]', '["coatcheck", "OpenTelemetry_Distro>=0.60b0"]')
+    (tmp_path / "pyproject.toml").write_text(bringing)
+    done = subprocess.run(command, cwd=tmp_path, check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_a_module_with_job_types_that_no_setting_names_is_pointed_out(tmp_path: Path) -> None:
     (tmp_path / "jobs").mkdir()
     (tmp_path / "jobs" / "more.py").write_text(WORDS.replace("text.words", "text.more"))

@@ -78,7 +78,7 @@ tenants = ["acme"]
         ),
         (
             f"{SMALL}colour = 1\n",
-            "unknown key `colour`; the keys are jobs, lanes, handlers, api, deploy, containers, local",
+            "unknown key `colour`; the keys are jobs, lanes, handlers, api, deploy, containers, traces, local",
         ),
         (f"{SMALL}[tool.coatcheck.lanes]\nSlow_1 = {{}}", "tool.coatcheck.lanes.Slow_1: must be lower-case letters"),
         (f"{SMALL}lane = 1\n", "tool.coatcheck: unknown key `lane`; did you mean `lanes`?"),

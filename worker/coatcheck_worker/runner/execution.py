@@ -23,7 +23,7 @@ from coatcheck.core import sanitize
 from coatcheck.core.aws.dynamodb.item_size import MAX_RESULT_IN_ROW
 from coatcheck.core.job import Blob
 from coatcheck.core.trace import parse_traceparent
-from coatcheck.core.tracing import installed_tracer
+from coatcheck.core.tracing import flush_spans, installed_tracer
 from coatcheck_worker.protocol import MAX_LOG_TEXT, Artifact, Continued, Outcome, Raised, Returned, RunJob, StoredBlob
 from coatcheck_worker.runner.handler_errors import decisive, reason_of, wait_of
 from coatcheck_worker.runner.job_context import JobContext
@@ -64,6 +64,9 @@ def run_handler(
             return _store(handler, job, _call(handler, job, body, context, port), context, transport)
     except BaseException as error:  # noqa: BLE001 - whatever a handler raises ends its attempt, and not more
         return _raised(error, handler, stop_requested=port.stop_reason is not None)
+    finally:
+        # what is told of this attempt's end may be followed by the end of this process
+        flush_spans()
 
 
 def _call(handler: Handler[Any, Any], job: RunJob, body: bytes, context: JobContext, port: SupervisorPort) -> Any:
