@@ -89,6 +89,23 @@ def test_the_template_of_a_project_is_made_fit_for_this_machine(tmp_path: Path) 
     assert template["Globals"]["Function"]["Environment"]["Variables"]["COATCHECK_JOBS"].startswith("jobs.words,")
 
 
+def test_what_only_aws_has_is_left_out_here(tmp_path: Path) -> None:
+    table = {
+        "jobs": ["jobs.words"],
+        "lanes": {"films": {"kind": "lambda-managed"}},
+        "api": {"front-door": "function-url", "streaming": True, "cloudfront": True},
+        "handlers": {"vpc": {"subnets": ["subnet-1"], "security-groups": ["sg-1"]}},
+        "traces": {"packages": True},
+    }
+    project = Project(tmp_path, tmp_path / ".coatcheck", ProjectConfig.model_validate(table), {})
+    template = local_template(project, {}, "function-url")
+    kinds = {one["Type"] for one in template["Resources"].values()}
+    assert not {"AWS::Lambda::CapacityProvider", "AWS::CloudFront::Distribution"} & kinds
+    assert template["Resources"]["ApiFunction"]["Properties"]["Handler"] == "coatcheck_service.aws_lambda.handler"
+    assert "FilmsWorker" in template["Resources"]
+    assert "WRAPPER" not in json.dumps(template)
+
+
 def test_keys_are_made_once_and_stay_those_of_their_tenants(tmp_path: Path) -> None:
     home = Home(tmp_path)
     file = tmp_path / "keys.json"

@@ -29,11 +29,15 @@ CHECKOV: Mapping[str, Excuse] = {
     "CKV_AWS_21": Excuse("What a tenant deletes is to be gone. Versions would keep it."),
     "CKV_AWS_73": Excuse("Tracing costs money for each request. An owner can switch it on."),
     "CKV_AWS_76": Excuse("Access logs are off until asked for (ADR 24)."),
+    "CKV_AWS_86": Excuse("The service logs each request. A log of CloudFront's needs a bucket of the owner's."),
     "CKV_AWS_91": Excuse("Access logs are off until asked for, and need a bucket of the owner's (ADR 24)."),
     "CKV_AWS_115": Excuse(
         "The mapping's MaximumConcurrency is the limit. A reserved one would push messages to the dead letters."
         " Operators are few.",
-        tuple(f"{_LAMBDA}{name}" for name in ("DefaultWorker", "HeavyWorker", "Deliverer", "AdminFunction")),
+        tuple(
+            f"{_LAMBDA}{name}"
+            for name in ("DefaultWorker", "DefaultManagedWorker", "HeavyWorker", "Deliverer", "AdminFunction")
+        ),
     ),
     "CKV_AWS_116": Excuse(
         "SQS keeps the messages of workers, and has dead letters. The API is waited for. The next sweep does what one"

@@ -58,8 +58,9 @@ def _checkov(scratch: Path) -> Iterator[Finding]:
     for file in files:
         api = ApiConfig.model_validate({"front-door": f"rest+{file.stem}"})
         file.write_text(json.dumps(translate_template(template=render_api(read_template(), api))))
-    files.append(scratch / "containers.json")
-    files[-1].write_text(json.dumps(_in_containers()))
+    for name, template in (("containers", _in_containers()), ("functions", _in_functions())):
+        files.append(scratch / f"{name}.json")
+        files[-1].write_text(json.dumps(template))
     options = ("--framework=cloudformation", "--skip-download", "--quiet", "--compact", "--output=json")
     report = _json(run_tool(CHECKOV_TOOL, *(f"--file={file}" for file in files), *options).stdout)
     if report["summary"]["parsing_errors"] or not report["summary"]["passed"]:
@@ -85,6 +86,20 @@ def _in_containers() -> dict[str, Any]:
     )
     images = dict.fromkeys(("ApiImage", "WorkerImage"), f"words@sha256:{'0' * 64}")
     return translate_template(images, render_template(read_template(), config))
+
+
+def _in_functions() -> dict[str, Any]:
+    """Return what CloudFormation gets of a project that asks for all that its functions can have."""
+    config = ProjectConfig.model_validate(
+        {
+            "jobs": ["jobs.tables"],
+            "lanes": {"default": {"kind": "lambda-managed"}},
+            "api": {"front-door": "function-url", "cloudfront": True, "streaming": True},
+            "handlers": {"vpc": {"subnets": ["subnet-0a1b2c3d"], "security-groups": ["sg-0a1b2c3d"]}},
+            "traces": {"packages": True, "x-ray": True},
+        }
+    )
+    return translate_template(template=render_template(read_template(), config))
 
 
 def _bandit(_: Path) -> Iterator[Finding]:
