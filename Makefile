@@ -90,6 +90,9 @@ hostile-events: setup ## Give the Lambda functions EVENTS hostile records of que
 doors: setup ## Go the journeys through each front door, each with a stack of its own, and print which pass.
 	@$(BIN)/python -m tests.journeys.doors
 
+proxy: setup $(NODE)/.ready ## Send 500 generated submits by the service and by the service proxy, and compare rows and answers.
+	@COATCHECK_PROXY_SUBMITS=500 $(BIN)/pytest -q tests/aws/service/test_service_proxy.py
+
 permissions: setup ## Take one IAM statement after the other from `up --whole`: something has to fail each time.
 	@$(BIN)/python -m tests.hostile.permissions --remove
 

@@ -35,7 +35,9 @@ A request that was given up may be carried out all the same, and a worker that w
 minutes after its start at most. The rest allows for clocks that differ.
 """
 
-_STEP = 30 * SECOND
+STEP = 30 * SECOND
+"""What a `due_at` is rounded down to."""
+
 _MAX_DOUBLINGS = 6
 
 
@@ -71,7 +73,7 @@ def for_retry(*, now: int, start_at: int) -> int:
 
 def for_expiry(expires_at: int) -> int:
     """When to remove what a job that has expired left in the bucket."""
-    return _rounded(expires_at + _STEP - 1)
+    return _rounded(expires_at + STEP - 1)
 
 
 def for_removal(job: Job) -> int | None:
@@ -101,7 +103,7 @@ def message_delay(*, now: int, start_at: int | None) -> int | None:
 
 def _before(queue_deadline: int | None, due: int) -> int:
     """`due`, but no later than the deadline, rounded up: just before it, a check and a message would be in vain."""
-    return min(_rounded(due), _rounded(queue_deadline + _STEP - 1)) if queue_deadline is not None else _rounded(due)
+    return min(_rounded(due), _rounded(queue_deadline + STEP - 1)) if queue_deadline is not None else _rounded(due)
 
 
 def retry_visibility(*, now: int, start_at: int) -> int | None:
@@ -111,4 +113,4 @@ def retry_visibility(*, now: int, start_at: int) -> int | None:
 
 
 def _rounded(at: int) -> int:
-    return at - at % _STEP
+    return at - at % STEP

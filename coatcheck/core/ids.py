@@ -46,3 +46,19 @@ def job_id_for_key(tenant: str, idempotency_key: str) -> str:
 def is_id(kind: str, text: str) -> bool:
     """Whether `text` can be an id of `kind`. Anything else names nothing and needs no read."""
     return text.startswith(f"{kind}_") and _ID.fullmatch(text) is not None
+
+
+PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]{1,58}")
+"""An idempotency key that an id can hold as it is."""
+
+KEY_PREFIX = "job_k-"
+"""How the id of a job begins that holds its idempotency key. No other has these characters there."""
+
+
+def job_id_of_plain_key(idempotency_key: str) -> str | None:
+    """The id that holds the key itself; None if none can.
+
+    Where API Gateway makes jobs, it is the one id a job can have under such a key: API Gateway computes no digest
+    (docs/adr/0163).
+    """
+    return KEY_PREFIX + idempotency_key if PLAIN_KEY.fullmatch(idempotency_key) else None

@@ -60,6 +60,9 @@ class Settings(BaseModel):
     origin_secret: str = Field(
         default="", description="name or ARN of the secret that CloudFront sends with each request; empty without one"
     )
+    service_proxy: Literal["off", "on"] = Field(
+        default="off", description="whether API Gateway makes jobs by itself; the ids of jobs hold their keys then"
+    )
     public_url: str = Field(
         default="", pattern=r"^(https?://.*[^/])?$", description="what clients reach the API by, without /v1"
     )

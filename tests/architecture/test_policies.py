@@ -13,8 +13,9 @@ from coatcheck_infra.project.config import ApiConfig
 from coatcheck_infra.project.template_api import render_api
 from coatcheck_infra.template import read_template
 from tests.architecture import reach
+from tests.aws.service.submits import LETTERS
 
-ROLES = ("ApiRole", "AuthorizerRole", "AdminRole", "WorkerRole", "DelivererRole", "SweeperRole")
+ROLES = ("ApiRole", "AuthorizerRole", "AdminRole", "WorkerRole", "DelivererRole", "SweeperRole", "DispatcherRole")
 
 # where an operation's permission has another name
 PERMISSIONS = {
@@ -50,15 +51,17 @@ NOT_SENT = {"AdminRole": {"secretsmanager:GetSecretValue"}}
 STARTED_BY = {"coatcheck_worker.aws_lambda.run": ("coatcheck_worker.runner.forkserver", "main")}
 # what Lambda itself does with the function's role
 LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
+READING = {f"dynamodb:{action}" for action in ("DescribeStream", "GetRecords", "GetShardIterator", "ListStreams")}
 POLLING = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
 
 
-TEMPLATE = render_api(read_template(), ApiConfig(authorizer=True))
+PROXIED = {"authorizer": True, "service-proxy": [LETTERS.name]}
+TEMPLATE = render_api(read_template(), ApiConfig.model_validate(PROXIED), [LETTERS])
 
 
 @functools.cache
 def translation() -> dict[str, Any]:
-    """What CloudFormation gets of the template, with an authorizer."""
+    """What CloudFormation gets of the template, with an authorizer and a service proxy."""
     return translate_template(template=TEMPLATE)
 
 
@@ -116,6 +119,7 @@ def listed(value: Any) -> list[Any]:
         ("WorkerRole", LOGS | POLLING),
         ("DelivererRole", LOGS | POLLING),
         ("SweeperRole", LOGS),
+        ("DispatcherRole", LOGS | READING),
     ],
 )
 def test_a_role_allows_what_can_be_sent_from_its_handler_and_nothing_else(role: str, by_lambda: set[str]) -> None:

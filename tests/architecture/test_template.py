@@ -28,6 +28,8 @@ from coatcheck_infra.template import TEMPLATE, read_template
 from coatcheck_service import api_key_cache, trust_cache
 from coatcheck_service.actions.long_poll import MAX_WAIT_SECONDS
 from coatcheck_service.front_door import LAMBDA
+from tests.aws.service.proxied_path import project_with_proxy
+from tests.aws.service.submits import LETTERS
 from tests.example_jobs import CATALOG
 
 DAY = 86_400
@@ -35,6 +37,7 @@ NOT_FOR_ALL: dict[str, set[str]] = {
     # of versions before keys were in the table; containers may still have it
     "COATCHECK_API_KEYS": set(),
     "COATCHECK_AUTHORIZER": {"ApiFunction"},
+    "COATCHECK_SERVICE_PROXY": {"ApiFunction"},
     "COATCHECK_CORS_ORIGINS": {"ApiFunction", "AdminFunction"},
     "COATCHECK_ORIGIN_SECRET": {"ApiFunction", "AdminFunction"},
     "COATCHECK_PUBLIC_URL": {"ApiFunction", "AdminFunction", "Deliverer"},
@@ -445,7 +448,7 @@ def test_cfn_lint_finds_nothing_in_what_a_project_adds(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text(
         EVERYTHING.replace(FUNCTIONS, IN_CONTAINERS).replace("rest+function-url", "rest+alb")
     )
-    templates.append(project_template(find_project(tmp_path)))
+    templates += [project_template(find_project(tmp_path)), project_with_proxy(LETTERS)]
     image = dict.fromkeys(("ApiImage", "WorkerImage"), f"words@sha256:{'0' * 64}")
     files = [tmp_path / f"{number}.json" for number in range(len(templates))]
     for file, template in zip(files, templates, strict=True):

@@ -91,6 +91,7 @@ WORKER = ZipSpec(
         "coatcheck_worker.aws_lambda.run",
         "coatcheck_worker.aws_lambda.deliver",
         "coatcheck_worker.aws_lambda.sweep",
+        "coatcheck_worker.aws_dispatcher.dispatch",
     ),
     runs_jobs=True,
 )

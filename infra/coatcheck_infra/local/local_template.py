@@ -18,8 +18,15 @@ WEBHOOK_TARGETS = {"COATCHECK_WEBHOOK_TARGETS": "local"}
 NOT_LOCAL: dict[str, Any] = {"layers": [], "vpc": None, "secrets": {}}
 """What handlers get on AWS alone: the emulator has neither layers nor networks, secrets are environment variables."""
 
-ONLY_ON_AWS: dict[str, Any] = {"iam": "none", "streaming": False, "web_adapter": None, "cloudfront": False}
-"""What the API has on AWS alone: the emulator knows no callers inside AWS, and sends answers in one piece."""
+ONLY_ON_AWS: dict[str, Any] = {
+    "iam": "none",
+    "streaming": False,
+    "web_adapter": None,
+    "cloudfront": False,
+    "service_proxy": [],
+}
+"""What the API has on AWS alone: the emulator knows no callers inside AWS, sends answers in one piece, and runs no
+mapping templates."""
 
 
 def local_template(project: Project, inherited: Mapping[str, str], door: str) -> dict[str, Any]:

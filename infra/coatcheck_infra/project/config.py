@@ -82,6 +82,9 @@ class ApiConfig(TomlTable):
     )
     cors_origins: list[Origin] = Field(default_factory=list, description="origins whose pages may call the API")
     authorizer: bool = Field(default=False, description="whether a function in front of the API checks bearer tokens")
+    service_proxy: list[str] = Field(
+        default_factory=list, description="job types whose jobs API Gateway makes by itself, without a function"
+    )
     iam: Literal["none", "submit", "all"] = Field(
         default="none", description="the methods that take AWS signatures in place of bearer tokens"
     )

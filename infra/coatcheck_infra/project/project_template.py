@@ -11,11 +11,13 @@ from typing import Any
 from coatcheck_infra.project.config import Project, ProjectConfig, ProjectError
 from coatcheck_infra.project.environment_size import MAX_ENVIRONMENT, environment_size
 from coatcheck_infra.project.iam_statements import read_statements
+from coatcheck_infra.project.proxied_types import ProxiedType, read_proxied_types
 from coatcheck_infra.project.template_api import render_api
 from coatcheck_infra.project.template_containers import render_containers
 from coatcheck_infra.project.template_handlers import render_handlers
 from coatcheck_infra.project.template_lanes import render_lanes
 from coatcheck_infra.project.template_managed import render_managed
+from coatcheck_infra.project.template_service_proxy import check_service_proxy
 from coatcheck_infra.project.template_traces import render_traces
 from coatcheck_infra.template import read_template
 
@@ -25,15 +27,17 @@ TEMPLATE_FILE = "template.json"
 FUNCTION = "AWS::Serverless::Function"
 
 
-def render_template(template: Json, config: ProjectConfig, statements: Sequence[Json] = ()) -> Json:
+def render_template(
+    template: Json, config: ProjectConfig, statements: Sequence[Json] = (), proxied: Sequence[ProxiedType] = ()
+) -> Json:
     """Return `template` with the project's job modules, lanes, authorizer, and what its handlers get.
 
-    `statements` are IAM statements for its handlers, which were checked. Nothing else of the template changes. Raises
-    ProjectError.
+    `statements` are IAM statements for its handlers, which were checked; `proxied` are the job types of its
+    `service-proxy`. Nothing else of the template changes. Raises ProjectError.
     """
     rendered = copy.deepcopy(template)
     rendered["Globals"]["Function"]["Environment"]["Variables"]["COATCHECK_JOBS"] = ",".join(config.jobs)
-    rendered = render_api(rendered, config.api)
+    rendered = render_api(rendered, config.api, proxied)
     rendered = render_handlers(render_lanes(rendered, config.lanes), config.handlers, statements)
     rendered = render_traces(render_containers(render_managed(rendered, config), config), config)
     for name, resource in rendered["Resources"].items():
@@ -49,7 +53,10 @@ def render_template(template: Json, config: ProjectConfig, statements: Sequence[
 
 def project_template(project: Project) -> Json:
     """Return the template that is deployed for the project. Raises ProjectError."""
-    return render_template(read_template(), project.config, read_statements(project))
+    check_service_proxy(project.config.api)
+    return render_template(
+        read_template(), project.config, read_statements(project), proxied=read_proxied_types(project)
+    )
 
 
 def write_template(project: Project, zips: Path) -> Path:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from samtranslator.yaml_helper import yaml_parse  # type: ignore[import-untyped]
 
 from coatcheck_infra.project.config import ApiConfig, ProjectError
+from coatcheck_infra.project.proxied_types import ProxiedType
 from coatcheck_infra.project.template_cloudfront import check_cloudfront, render_cloudfront
 from coatcheck_infra.project.template_doors import keep_urls_open, render_front_doors
+from coatcheck_infra.project.template_service_proxy import allow_origin, check_service_proxy, render_service_proxy
 from coatcheck_infra.project.template_streaming import check_streaming, render_streaming
 from coatcheck_infra.template import TEMPLATE
 from coatcheck_service.front_door import REST
@@ -33,14 +35,17 @@ IAM_SCHEME: Json = {
 }
 
 
-def render_api(template: Json, config: ApiConfig) -> Json:
+def render_api(template: Json, config: ApiConfig, proxied: Sequence[ProxiedType] = ()) -> Json:
     """Return `template`, changed, with the doors of `config`, the origins of pages, and what authenticates in front.
+
+    `proxied` are the job types of `service-proxy`.
 
     Raises ProjectError where nothing could.
     """
     _check_authentication(config)
     check_streaming(config)
     check_cloudfront(config)
+    check_service_proxy(config)
     properties = template["Resources"]["Api"]["Properties"]
     schemes: Json = {}
     takes_iam = TAKES_IAM[config.iam]
@@ -62,6 +67,7 @@ def render_api(template: Json, config: ApiConfig) -> Json:
             operation["security"] = [{"bearer": []}]
     if schemes:
         properties["DefinitionBody"]["components"] = {"securitySchemes": schemes}
+    template = render_service_proxy(template, proxied)
     if config.cors_origins:
         _render_origins(template, config.cors_origins)
     rendered = render_front_doors(template, config.front_door)
@@ -90,8 +96,10 @@ def _render_origins(template: Json, origins: list[str]) -> None:
         variables["COATCHECK_CORS_ORIGINS"] = ",".join(origins)
     # it can name one origin alone, and what API Gateway itself answers is nobody's secret
     allowed = origins[0] if len(origins) == 1 else "*"
-    for response in template["Resources"]["Api"]["Properties"]["GatewayResponses"].values():
+    api = template["Resources"]["Api"]["Properties"]
+    for response in api["GatewayResponses"].values():
         response["ResponseParameters"]["Headers"]["Access-Control-Allow-Origin"] = f"'{allowed}'"
+    allow_origin(api["DefinitionBody"], allowed)
 
 
 def _operations(body: Json) -> Iterator[tuple[str, Json]]:

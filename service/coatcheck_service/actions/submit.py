@@ -19,7 +19,7 @@ from coatcheck.core.aws.flow import run_async
 from coatcheck.core.clock import milliseconds
 from coatcheck.core.errors import FieldError, IdempotencyKeyReused, InvalidRequest
 from coatcheck.core.flows.notify import send_or_log
-from coatcheck.core.ids import job_id_for_key, make_id
+from coatcheck.core.ids import job_id_for_key, job_id_of_plain_key, make_id
 from coatcheck.core.job import JSON, Blob, Job, JobEvent
 from coatcheck.core.lifecycle import SUBMIT, SUBMIT_FOR_LATER
 from coatcheck.core.shards import ShardKind, due_shard
@@ -164,9 +164,15 @@ def _truncated(digest: bytes) -> bytes:
 async def _find_existing(context: RequestContext, idempotency_key: str | None) -> Job | None:
     if idempotency_key is None:
         return None
-    key = JobKey(context.tenant, job_id_for_key(context.tenant, idempotency_key))
+    key = JobKey(context.tenant, _id_for_key(context, idempotency_key))
     job = await context.dependencies.transport.send(job_items.get_job(context.dependencies.table, key))
     return None if job is None or job.gone(context.dependencies.clock()) else job
+
+
+def _id_for_key(context: RequestContext, idempotency_key: str) -> str:
+    proxied = context.dependencies.settings.service_proxy == "on"
+    plain = job_id_of_plain_key(idempotency_key) if proxied else None
+    return plain or job_id_for_key(context.tenant, idempotency_key)
 
 
 def _deduplicated(existing: Job, written_digest: bytes, meant: bytes | None = None) -> SubmitResult:
@@ -221,7 +227,7 @@ def _new_job(
     assert transition.target is not None
     assert transition.event is not None
     retention = request.retention or min(dependencies.settings.default_retention, dependencies.settings.max_retention)
-    job_id = job_id_for_key(context.tenant, key) if key else make_id("job", dependencies.entropy(16))
+    job_id = _id_for_key(context, key) if key else make_id("job", dependencies.entropy(16))
     return Job(
         tenant=context.tenant,
         id=job_id,

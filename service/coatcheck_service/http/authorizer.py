@@ -37,7 +37,12 @@ async def authorize(event: Event, sources: IdentitySources) -> Answer:
         # the API says 403; API Gateway has one answer for all that it denies, which is 401
         return _answer(event, "Allow", {"forbidden": refused.detail})
     log.info("admitted", extra={"tenant": principal.tenant, "key": principal.key_id, "subject": principal.subject})
-    return _answer(event, "Allow", verdict(principal))
+    said = verdict(principal)
+    if sources.settings.service_proxy == "on":
+        from coatcheck_service.http.proxy_permission import may_use_proxy  # noqa: PLC0415 - few deployments have one
+
+        said |= {"proxy": "yes"} if await may_use_proxy(principal, sources) else {}
+    return _answer(event, "Allow", said)
 
 
 def _token(event: Event) -> str:

@@ -33,10 +33,13 @@ CHECKOV: Mapping[str, Excuse] = {
     "CKV_AWS_91": Excuse("Access logs are off until asked for, and need a bucket of the owner's (ADR 24)."),
     "CKV_AWS_115": Excuse(
         "The mapping's MaximumConcurrency is the limit. A reserved one would push messages to the dead letters."
-        " Operators are few.",
+        " Operators are few. API Gateway's throttle limits the authorizer. A stream has one dispatcher for a shard.",
         tuple(
             f"{_LAMBDA}{name}"
-            for name in ("DefaultWorker", "DefaultManagedWorker", "HeavyWorker", "Deliverer", "AdminFunction")
+            for name in (
+                *("DefaultWorker", "DefaultManagedWorker", "HeavyWorker", "Deliverer", "AdminFunction"),
+                *("AuthorizerFunction", "DispatcherFunction"),
+            )
         ),
     ),
     "CKV_AWS_116": Excuse(

@@ -14,6 +14,8 @@ from coatcheck_infra.project.project_template import render_template
 from coatcheck_infra.project.template_api import render_api
 from coatcheck_infra.project.template_doors import ADDED
 from coatcheck_infra.template import read_template
+from tests.aws.service.proxied_path import project_with_proxy
+from tests.aws.service.submits import LETTERS
 from tests.hostile.scanners.excuses import BANDIT, CHECKOV, Excuse
 from tests.hostile.tools import BANDIT_TOOL, CHECKOV_TOOL, PIP_AUDIT_TOOL, run_tool
 from tests.repository import ROOT
@@ -58,7 +60,8 @@ def _checkov(scratch: Path) -> Iterator[Finding]:
     for file in files:
         api = ApiConfig.model_validate({"front-door": f"rest+{file.stem}"})
         file.write_text(json.dumps(translate_template(template=render_api(read_template(), api))))
-    for name, template in (("containers", _in_containers()), ("functions", _in_functions())):
+    proxied = translate_template(template=project_with_proxy(LETTERS))
+    for name, template in (("containers", _in_containers()), ("functions", _in_functions()), ("proxied", proxied)):
         files.append(scratch / f"{name}.json")
         files[-1].write_text(json.dumps(template))
     options = ("--framework=cloudformation", "--skip-download", "--quiet", "--compact", "--output=json")

@@ -9,6 +9,7 @@ from typing import Any
 
 from coatcheck.core.aws.dynamodb.compatibility import NewerRow, require_known
 from coatcheck.core.aws.dynamodb.keys import AttributeValue, Item, JobKey
+from coatcheck.core.aws.dynamodb.proxied_rows import REQUEST, with_derived
 from coatcheck.core.job import JSON, Blob, Job, JobError, JobEvent, Legs, Progress
 from coatcheck.core.lifecycle import Slot, Status
 from coatcheck.core.pack import pack, to_json, unpack
@@ -188,6 +189,8 @@ def encode_job(job: Job) -> Item:
 def decode_job(item: Item) -> Job:
     """The job in a row. Raises NewerRow."""
     key = JobKey.of(require_known(item))
+    if REQUEST in item:
+        item = with_derived(item)
     if item["status"]["S"] not in _STATUSES:
         raise NewerRow(f"{key.id} was written by a newer version of the service")
     known = ((_BY_ATTRIBUTE[name], value) for name, value in item.items() if name in _BY_ATTRIBUTE)

@@ -10,6 +10,7 @@ from coatcheck.core.aws.audited import job_changing
 from coatcheck.core.aws.call import Call
 from coatcheck.core.aws.dynamodb.codec import encode_events, encode_field
 from coatcheck.core.aws.dynamodb.expressions import Expression
+from coatcheck.core.aws.dynamodb.proxied_rows import REQUEST
 from coatcheck.core.aws.dynamodb.row_writes import TransitionOutcome, changed_job, ttl, update_if
 from coatcheck.core.aws.dynamodb.transitions import must_spill
 from coatcheck.core.job import Blob, Job, JobError, JobEvent
@@ -90,6 +91,7 @@ _PURGED_ATTRIBUTES = (
     "progress",
     "checkpoint",
     "history",
+    REQUEST,
 )
 _PURGED_INPUT = Blob(0, hashlib.sha256(b"").digest(), "application/json")
 
@@ -115,6 +117,8 @@ def purge_job(table: str, job: Job, *, now: int) -> Call[TransitionOutcome]:
     e.assign("due_at", {"N": str(due.for_expiry(now))})
     e.assign("due_shard", {"S": removal_shard(job.due_shard)})
     e.assign("input", encode_field("input", _PURGED_INPUT))
+    # where it follows from the request, which goes too
+    e.assign("digest", encode_field("digest", job.digest))
     for attribute in _PURGED_ATTRIBUTES:
         e.assign(attribute, None)
     return job_changing(update_if(table, job, e, kept), "job.deleted", changed_job)
