@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -68,11 +70,11 @@ def main() -> int:
     logging.getLogger("samtranslator").setLevel(logging.ERROR)
     found: dict[str, set[str]] = defaultdict(set)
     problems: list[str] = []
-    for name, settings in PROJECTS.items():
-        config = ProjectConfig.model_validate({"jobs": ["jobs.words"], **settings})
-        path = folder / f"{name}.json"
-        path.write_text(json.dumps(translate_template(IMAGES, render_template(read_template(), config))))
-        for one in findings(path):
+    paths = [write_template(folder, name) for name in PROJECTS]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        linted = dict(zip(PROJECTS, pool.map(findings, paths), strict=True))
+    for name, listed in linted.items():
+        for one in listed:
             missing = _TYPE_AND_REGIONS.search(one["Message"]) if one["Rule"]["Id"] == NO_SUCH_TYPE else None
             if missing:
                 found[missing[1]].update(re.findall(r"[a-z]{2,4}-[a-z-]+-\d", missing[2]))
@@ -82,6 +84,14 @@ def main() -> int:
     lines = problems or [f"{len(PROJECTS)} templates of projects: nothing wrong where their types are"]
     sys.stdout.writelines(f"{line}\n" for line in lines)
     return 1 if problems else 0
+
+
+def write_template(folder: Path, name: str) -> Path:
+    """Write what CloudFormation gets of a project. Returns the path."""
+    config = ProjectConfig.model_validate({"jobs": ["jobs.words"], **PROJECTS[name]})
+    path = folder / f"{name}.json"
+    path.write_text(json.dumps(translate_template(IMAGES, render_template(read_template(), config))))
+    return path
 
 
 def findings(path: Path) -> list[Json]:
