@@ -14,7 +14,7 @@ from coatcheck.authoring.types import Handlers
 from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core.clock import system_clock
 from coatcheck.core.job import Progress
-from coatcheck_worker.protocol import FROM_RUNNER, Continued, Raised, Returned, RunJob
+from coatcheck_worker.protocol import Continued, Raised, Returned, RunJob, from_runner
 from coatcheck_worker.runner.execution import EndedAttempt, run_handler
 from coatcheck_worker.runners import AttemptPort, Died, Ended, ServedType
 from coatcheck_worker.supervisor.poller import Poller
@@ -30,7 +30,7 @@ def served_types(handlers: Handlers) -> dict[str, ServedType]:
 
 def over_the_wire(ended: EndedAttempt) -> Ended:
     """An outcome as it arrives at the supervisor."""
-    outcome = FROM_RUNNER.validate_json(ended.outcome.model_dump_json())
+    outcome = from_runner().validate_json(ended.outcome.model_dump_json())
     assert isinstance(outcome, (Returned, Continued, Raised))
     return Ended(outcome, ended.inline)
 

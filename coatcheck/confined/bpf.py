@@ -10,7 +10,7 @@ import errno
 import struct
 from collections.abc import Iterable, Iterator
 
-from coatcheck.confined.kernel import PR_SET_SECCOMP, Kernel
+from coatcheck.linux import PR_SET_SECCOMP, Kernel
 
 # by machine: linux/audit.h, and the column of its numbers
 ARCHITECTURES = {"x86_64": (0xC000003E, 0), "aarch64": (0xC00000B7, 1)}

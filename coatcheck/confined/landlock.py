@@ -8,7 +8,7 @@ import stat
 import struct
 from collections.abc import Iterable
 
-from coatcheck.confined.kernel import Kernel
+from coatcheck.linux import Kernel
 
 # the same numbers on every architecture
 CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446

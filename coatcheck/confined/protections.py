@@ -15,8 +15,8 @@ from enum import StrEnum
 from pathlib import Path
 
 from coatcheck.confined import landlock, seccomp
-from coatcheck.confined.kernel import PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS, PR_SET_PDEATHSIG, Kernel
 from coatcheck.confined.users import become_another
+from coatcheck.linux import PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS, PR_SET_PDEATHSIG, Kernel
 
 MAX_OPEN_FILES = 256
 # what most systems give; it does not count as private memory, and could be raised to no end

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Generic, TypeVar, overload
 
 from coatcheck.confined.errors import BadAnswer, ConfinedError, LimitReached
 from coatcheck.confined.folders import Folders
-from coatcheck.confined.kernel import HiddenProcess, Kernel
 from coatcheck.confined.limits import Limits
 from coatcheck.confined.process import Process, Request
 from coatcheck.confined.protections import Protection
 from coatcheck.confined.reports import LIMIT_REASONS, InForce, Progress, Value, read_report
+from coatcheck.linux import HiddenProcess, Kernel
 
 if TYPE_CHECKING:
     # pydantic comes with it, which the confined process does without

@@ -30,8 +30,8 @@ from coatcheck.confined.bpf import (
     only,
     rule,
 )
-from coatcheck.confined.kernel import Kernel
 from coatcheck.confined.syscalls import CHECKED, NEWEST_KNOWN, REFUSED
+from coatcheck.linux import Kernel
 
 CLONE_THREAD = 0x10000
 MAP_SHARED_ANONYMOUS = 0x21

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
+from coatcheck.core.deferred_model import DeferredModel
 from coatcheck.core.ids import TENANT_PATTERN, id_pattern
 
 
@@ -21,7 +22,7 @@ class NewerMessage(Exception):
 VERSION: Final = 1
 
 
-class _Versioned(BaseModel):
+class _Versioned(DeferredModel):
     """The fields that messages of all versions have."""
 
     v: Annotated[int, Field(ge=1)] = VERSION
@@ -30,7 +31,7 @@ class _Versioned(BaseModel):
 Tenant = Annotated[str, Field(pattern=TENANT_PATTERN)]
 
 
-class _Message(BaseModel):
+class _Message(DeferredModel):
     """May be lost, duplicated, late or out of order: a conditional write on the row decides."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="ignore")
@@ -73,7 +74,7 @@ def parse_webhook_message(body: str) -> DeliveryMessage | JobMessage:
         return JobMessage.parse(body)
 
 
-class _Subject(BaseModel):
+class _Subject(DeferredModel):
     """What a message may name, as far as it can be read."""
 
     tenant: Annotated[str, Field(max_length=64)] | None = None

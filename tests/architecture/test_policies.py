@@ -132,12 +132,12 @@ def test_a_role_allows_what_can_be_sent_from_its_handler_and_nothing_else(role: 
 def test_what_is_called_through_other_modules_is_found() -> None:
     # behind a router whose routes nobody names, a flow inside a flow, a class made by a method, a dictionary
     assert ("coatcheck_service.actions.purge", "purge") in reach.reached(("coatcheck_service.aws_lambda", "handler"))
-    for handler in ("coatcheck_service.aws_lambda.handler", "coatcheck_worker.aws_lambda.sweep"):
+    for handler in ("coatcheck_service.aws_lambda.handler", "coatcheck_worker.aws_sweeper_lambda.sweep"):
         assert ("coatcheck.core.flows.remove_job", "remove_items") in reached(handler)
         assert {"dynamodb:BatchWriteItem", "s3:ListBucket", "s3:DeleteObject"} < sent(handler)
     writer = ("coatcheck_worker.runner.storage.object_writer", "ObjectWriter")
     assert writer in reached("coatcheck_worker.aws_lambda.run")
-    assert writer not in reached("coatcheck_worker.aws_lambda.sweep")
+    assert writer not in reached("coatcheck_worker.aws_sweeper_lambda.sweep")
 
 
 def test_only_the_functions_that_sign_read_the_key_and_the_deliverer_reaches_no_bucket() -> None:

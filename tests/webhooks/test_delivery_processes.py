@@ -21,7 +21,7 @@ from coatcheck.core.ids import make_id
 from coatcheck.core.job import Job
 from coatcheck.core.messages import JobMessage
 from coatcheck.core.webhooks import DeliveryAttempt, DeliveryStatus, WebhookEndpoint
-from coatcheck_worker import aws_lambda
+from coatcheck_worker import aws_deliverer_lambda, lambda_process
 from coatcheck_worker.webhooks.create_deliveries import create_deliveries
 from coatcheck_worker.webhooks.delivery_context import targets_of
 from tests.aws.worker.faulty_receiver import SILENT, FaultyReceiver, faulty_receiver
@@ -177,10 +177,10 @@ def function(stores: Emulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call
     """The deliverer's function, in an environment as its container has it."""
     for name, value in stores.environment().items():
         monkeypatch.setenv(name, value)
-    caches = (aws_lambda._delivery_context, aws_lambda._dependencies)
+    caches = (aws_deliverer_lambda._delivery_context, lambda_process.dependencies)
     for cache in caches:
         cache.cache_clear()
-    yield aws_lambda.deliver
+    yield aws_deliverer_lambda.deliver
     for cache in caches:
         cache.cache_clear()
 
@@ -229,9 +229,9 @@ def test_the_function_begins_nothing_that_it_cannot_end(
 ) -> None:
     subscriber.endpoint(receiver.url)
     job = subscriber.ended()
-    create_deliveries(aws_lambda._dependencies(), JobMessage(tenant=job.tenant, job=job.id))
+    create_deliveries(lambda_process.dependencies(), JobMessage(tenant=job.tenant, job=job.id))
     event = records(subscriber)
-    failures = function(event, Context(aws_lambda.ATTEMPT_MARGIN))["batchItemFailures"]
+    failures = function(event, Context(aws_deliverer_lambda.ATTEMPT_MARGIN))["batchItemFailures"]
     assert len(failures) == len(event["Records"]) == 1
     assert receiver.received == []
     (delivery,) = stores.deliveries(job)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 
-from coatcheck.confined.kernel import PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS, PR_SET_PDEATHSIG, Kernel
+from coatcheck.linux import PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS, PR_SET_PDEATHSIG, Kernel
 
 # linux/prctl.h
 PR_CAPBSET_DROP = 24

@@ -6,18 +6,20 @@ message is validated and bounded; a runner that breaks the protocol is ended.
 
 from __future__ import annotations
 
+import functools
 import math
 import select
 import socket
 import struct
 import threading
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Generic, Literal, Self, TypeAlias, TypeVar
+from typing import Annotated, ClassVar, Generic, Literal, Self, TypeAlias, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from coatcheck.authoring.retry import MAX_RETRY_SECONDS
 from coatcheck.core import sanitize
+from coatcheck.core.deferred_model import DeferredModel
 from coatcheck.core.ids import ARTIFACT_NAME
 from coatcheck.core.job import Blob
 
@@ -63,7 +65,7 @@ Reason = Annotated[str, _text(MAX_REASON)]
 Seconds = Annotated[float, Field(ge=0, le=MAX_RETRY_SECONDS, allow_inf_nan=False)]
 
 
-class _Message(BaseModel):
+class _Message(DeferredModel):
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
 
 
@@ -222,18 +224,34 @@ Question: TypeAlias = AskSecret | AskSignature
 FromRunner: TypeAlias = Outcome | Question | ReportProgress | WriteLog
 ToRunner: TypeAlias = RunJob | StopAttempt | Answer
 
-FROM_RUNNER: TypeAdapter[FromRunner] = TypeAdapter(Annotated[FromRunner, Field(discriminator="kind")])
-TO_RUNNER: TypeAdapter[ToRunner] = TypeAdapter(Annotated[ToRunner, Field(discriminator="kind")])
+
+@functools.cache
+def from_runner() -> TypeAdapter[FromRunner]:
+    """What reads the messages of a runner."""
+    return TypeAdapter(Annotated[FromRunner, Field(discriminator="kind")])
+
+
+@functools.cache
+def to_runner() -> TypeAdapter[ToRunner]:
+    """What reads the messages to a runner."""
+    return TypeAdapter(Annotated[ToRunner, Field(discriminator="kind")])
+
+
+def build_runner_models() -> None:
+    """Build what a runner reads and writes messages with, so that those that are forked from here need not."""
+    to_runner()
+    for model in get_args(FromRunner):
+        model.model_rebuild()
 
 
 def runner_end(end: socket.socket) -> Channel[ToRunner]:
     """The runner's end of the socket."""
-    return Channel(end, TO_RUNNER, MAX_BODY_TO_RUNNER)
+    return Channel(end, to_runner(), MAX_BODY_TO_RUNNER)
 
 
 def supervisor_end(end: socket.socket) -> Channel[FromRunner]:
     """The supervisor's end of the socket."""
-    return Channel(end, FROM_RUNNER, MAX_BODY_FROM_RUNNER)
+    return Channel(end, from_runner(), MAX_BODY_FROM_RUNNER)
 
 
 class Channel(Generic[M]):

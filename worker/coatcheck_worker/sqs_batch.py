@@ -9,10 +9,11 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from coatcheck.core.aws.sqs import ReceivedMessage
+from coatcheck.core.deferred_model import DeferredModel
 from coatcheck.core.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -23,11 +24,11 @@ WHOLE_BATCH = ""
 """The identifier of no message: Lambda then has the whole batch received again."""
 
 
-class _Attributes(BaseModel):
+class _Attributes(DeferredModel):
     receive_count: Annotated[int, Field(alias="ApproximateReceiveCount", ge=0)]
 
 
-class _Record(BaseModel):
+class _Record(DeferredModel):
     model_config = ConfigDict(alias_generator=to_camel, frozen=True)
 
     # it is logged: SQS makes 36 characters
@@ -55,6 +56,11 @@ def received_messages(settings: Settings, event: object) -> Iterator[ReceivedMes
 def report(failed: Iterable[str]) -> BatchReport:
     """Build the function's result: these messages are to be received again, and all others are done."""
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
+
+
+def message_id_of(one: ReceivedMessage | str) -> str:
+    """What `report` names a message of `received_messages` by."""
+    return one if isinstance(one, str) else one.message_id
 
 
 def _received(settings: Settings, record: Any) -> ReceivedMessage | str:

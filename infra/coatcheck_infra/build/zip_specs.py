@@ -89,8 +89,8 @@ WORKER = ZipSpec(
     groups=("handlers",),
     handlers=(
         "coatcheck_worker.aws_lambda.run",
-        "coatcheck_worker.aws_lambda.deliver",
-        "coatcheck_worker.aws_lambda.sweep",
+        "coatcheck_worker.aws_deliverer_lambda.deliver",
+        "coatcheck_worker.aws_sweeper_lambda.sweep",
         "coatcheck_worker.aws_dispatcher.dispatch",
     ),
     runs_jobs=True,

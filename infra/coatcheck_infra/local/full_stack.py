@@ -38,8 +38,8 @@ FUNCTION_LABELS = {
     "coatcheck_service.aws_admin_lambda.handler": "admin",
     "coatcheck_service.authorizer.handler": "authorizer",
     "coatcheck_worker.aws_lambda.run": "worker",
-    "coatcheck_worker.aws_lambda.deliver": "deliverer",
-    "coatcheck_worker.aws_lambda.sweep": "sweeper",
+    "coatcheck_worker.aws_deliverer_lambda.deliver": "deliverer",
+    "coatcheck_worker.aws_sweeper_lambda.sweep": "sweeper",
 }
 """The label under which a function's output is shown, by its handler."""
 

@@ -19,7 +19,9 @@ from coatcheck.core.log import JsonFormatter, TextFormatter
 from coatcheck.core.messages import BadMessage, JobMessage, NewerMessage, parse_webhook_message
 from coatcheck.core.settings import WEBHOOKS
 from coatcheck.core.webhooks import Delivery, DeliveryAttempt
-from coatcheck_worker.aws_lambda import deliver_batch, run_batch, sweep_part
+from coatcheck_worker.aws_deliverer_lambda import deliver_batch
+from coatcheck_worker.aws_lambda import run_batch
+from coatcheck_worker.aws_sweeper_lambda import sweep_part
 from coatcheck_worker.dependencies import Dependencies
 from coatcheck_worker.message_consumer import MAX_RECEIVES
 from coatcheck_worker.webhooks.delivery_context import DeliveryContext

@@ -19,7 +19,7 @@ from pathlib import Path
 from pydantic import BaseModel
 from coatcheck import LocalContext, confined
 from coatcheck.confined import bpf, landlock
-from coatcheck.confined.kernel import PR_SET_NO_NEW_PRIVS, Kernel
+from coatcheck.linux import PR_SET_NO_NEW_PRIVS, Kernel
 
 class Attempt(BaseModel):
     reached: bool

@@ -18,7 +18,7 @@ from pydantic import BaseModel
 
 from coatcheck import LocalContext, confined
 from coatcheck.confined import Protection, landlock, seccomp
-from coatcheck.confined.kernel import Kernel
+from coatcheck.linux import Kernel
 from tests.repository import ROOT
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the protections are Linux's")

@@ -18,7 +18,7 @@ from pydantic import BaseModel
 from coatcheck import LocalContext, Reject, Stopped, confined
 from coatcheck.confined import BadAnswer, Crashed, Failed, Killed, LimitReached, Limits
 from coatcheck.confined.folders import Folders
-from coatcheck.confined.kernel import PR_GET_DUMPABLE, Kernel
+from coatcheck.linux import PR_GET_DUMPABLE, Kernel
 
 MIB = 1024**2
 

@@ -17,7 +17,7 @@ from coatcheck.core.aws.dynamodb import transitions
 from coatcheck.core.aws.dynamodb.codec import decode_job, encode_job
 from coatcheck.core.clock import MINUTE
 from coatcheck.core.job import Progress
-from coatcheck_worker.protocol import FROM_RUNNER, ReportProgress, RunJob
+from coatcheck_worker.protocol import ReportProgress, RunJob, from_runner
 from coatcheck_worker.runner.job_context import JobContext
 from coatcheck_worker.supervisor.heartbeat import Heartbeat
 from tests.job_rows import NOW, make_job
@@ -63,7 +63,7 @@ class Port:
 
     def report_progress(self, progress: Progress) -> None:
         sent = ReportProgress(fraction=progress.fraction, message=progress.message)
-        arrived = FROM_RUNNER.validate_json(sent.model_dump_json())
+        arrived = from_runner().validate_json(sent.model_dump_json())
         assert isinstance(arrived, ReportProgress)
         self._heartbeat.set_progress(Progress(arrived.fraction, arrived.message))
 

@@ -28,7 +28,7 @@ from coatcheck.aws_transport.traced import traced
 from coatcheck.core.clock import system_clock
 from coatcheck.core.tracing import installed_tracer
 from coatcheck_worker.process_isolation import adopt_orphans
-from coatcheck_worker.protocol import CHANNEL_CLOSED_EXIT_STATUS, ChannelClosed, runner_end
+from coatcheck_worker.protocol import CHANNEL_CLOSED_EXIT_STATUS, ChannelClosed, build_runner_models, runner_end
 from coatcheck_worker.runner.log_handler import log_to
 from coatcheck_worker.runner.main_loop import ChannelPort, serve
 from coatcheck_worker.runner.process_setup import become_runner
@@ -260,6 +260,7 @@ def main(job_types: Catalog | None = None, make_transport: Callable[[], SignedS3
     threads = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
     _say(control, {"kind": "ready", "served": describe(handlers), "threads": threads})
     transport = make_transport()
+    build_runner_models()
     # what is here now is shared by all runners: a collection in one of them would copy it
     gc.collect()
     gc.freeze()

@@ -9,8 +9,8 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from coatcheck.confined import bpf, landlock
-from coatcheck.confined.kernel import Kernel
 from coatcheck.confined.syscalls import CHECKED, REFUSED
+from coatcheck.linux import Kernel
 
 SIGNALLING = ("kill", "tkill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo", "pidfd_open")
 """The system calls whose first argument is a process to signal."""

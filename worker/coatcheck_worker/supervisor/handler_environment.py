@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core.clock import system_clock
 from coatcheck.core.settings import Settings
-from coatcheck_worker.supervisor.handler_credentials import HandlerCredentials
 
 SECRET_VARIABLES = frozenset(
     {
@@ -42,6 +41,9 @@ def environment_for_handlers(environ: Mapping[str, str], more: Mapping[str, str]
 
 def handler_environment(transport: Transport, settings: Settings) -> dict[str, str]:
     """Return the environment of this process's handlers, with an endpoint for the credentials of their role if any."""
-    role = settings.handler_role
-    endpoint = HandlerCredentials(transport, role, system_clock).environment if role else {}
-    return environment_for_handlers(os.environ, endpoint)
+    if not settings.handler_role:
+        return environment_for_handlers(os.environ, {})
+    from coatcheck_worker.supervisor.handler_credentials import HandlerCredentials  # noqa: PLC0415 - loads a web server
+
+    endpoint = HandlerCredentials(transport, settings.handler_role, system_clock)
+    return environment_for_handlers(os.environ, endpoint.environment)

@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from coatcheck.core.aws.dynamodb.keys import Item
 from coatcheck.core.clock import MINUTE
+from coatcheck.core.deferred_model import DeferredModel
 from coatcheck.core.settings import Settings
 from coatcheck.core.shards import MAX_SHARDS, ShardKind
 
@@ -58,7 +59,7 @@ def shards_of(settings: Settings, since_full_sweep: int) -> int:
 _Number: TypeAlias = Annotated[int, Field(ge=0, lt=MAX_SHARDS)]
 
 
-class ShardAssignmentMessage(BaseModel):
+class ShardAssignmentMessage(DeferredModel):
     """A shard assignment as one sweeper delegates it to another. The schedule's own event has none: it means all."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
