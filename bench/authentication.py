@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import aioboto3  # type: ignore[import-untyped]
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from joserfc.jwk import ECKey
 
 from coatcheck.core.aws.dynamodb.trust_items import put_trust_policy
@@ -29,7 +29,8 @@ from coatcheck_infra.ops.api_keys.key_store import KeyStore
 from coatcheck_service.aioboto_transport import AioBotoTransport
 from coatcheck_service.app import create_app
 from coatcheck_service.front_door import UVICORN
-from coatcheck_service.http.authentication import RequestContext, authenticate
+from coatcheck_service.http.authenticated import authenticated
+from coatcheck_service.http.authentication import RequestContext, dependencies_of
 from tests.aws import emulators
 from tests.example_jobs import CATALOG
 from tests.oidc_issuer import AUDIENCE, KEYS, OidcIssuer, claims_of, new_rsa_key, public_keys, run_issuer, sign
@@ -103,11 +104,11 @@ async def answer(app: FastAPI, scope: Mapping[str, Any]) -> None:
 async def measure(app: FastAPI, spy: AsyncFaultyTransport, kinds: Sequence[Kind], requests: int) -> list[Cost]:
     """Serve `requests` of each kind, in rounds."""
 
-    async def without_authentication() -> RequestContext:
-        return RequestContext(TENANT, "http://bench", app.state.dependencies)
+    async def without_authentication(request: Request) -> RequestContext:
+        return RequestContext(TENANT, "http://bench", dependencies_of(request))
 
     async def serve(kind: Kind, count: int) -> float:
-        app.dependency_overrides = {} if kind.checked else {authenticate: without_authentication}
+        app.dependency_overrides = {} if kind.checked else {authenticated: without_authentication}
         scope = kind.scope()
         began = time.process_time()
         for _ in range(count):

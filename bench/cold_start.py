@@ -1,7 +1,8 @@
 """Instructions of a fresh process until its first work: `python -m bench.cold_start`. Needs valgrind.
 
-The API's function until it has answered its first look at a job, beside the same written by hand (`bench.peers.api`).
-The worker's function until it can take a message, beside a process that makes clients of DynamoDB and SQS by boto3.
+The API's function until it has answered its first look at a job, and its first submit, beside the same written by hand
+(`bench.peers.api`). The worker's function until it has read its first message, beside a process that makes clients of
+DynamoDB and SQS by boto3. What imports the handlers is a process of its own, and not counted.
 """
 
 from __future__ import annotations
@@ -16,13 +17,23 @@ from bench.service_requests import HANDLERS, service_environment
 _API = """
 import importlib, sys
 from bench.api_requests import event
-assert importlib.import_module(sys.argv[1]).handler(event("GET"), None)["statusCode"] == 200
+assert importlib.import_module(sys.argv[1]).handler(event(sys.argv[2]), None)["statusCode"] in {200, 202}
 """
-_WORKER = "import os, coatcheck_worker.aws_lambda as worker; worker.connect(os.environ)"
+_WORKER = """
+from coatcheck.core.messages import JobMessage
+from coatcheck_worker import aws_lambda, lambda_process
+lambda_process.dependencies()
+JobMessage.parse('{"tenant": "acme", "job": "job_1"}')
+"""
 _BARE = "import boto3; boto3.client('dynamodb'); boto3.client('sqs')"
 
 STARTS: Mapping[str, tuple[list[str], list[str]]] = {
-    "API to its first look": (["-c", _API, HANDLERS["coatcheck"]], ["-c", _API, HANDLERS["by hand"]]),
+    f"API to its first {what}": (
+        ["-c", _API, HANDLERS["coatcheck"], method],
+        ["-c", _API, HANDLERS["by hand"], method],
+    )
+    for what, method in (("look", "GET"), ("submit", "POST"))
+} | {
     "worker to its first message": (["-c", _WORKER], ["-c", _BARE]),
 }
 """Ours, and what it stands beside."""

@@ -33,6 +33,7 @@ from coatcheck.telemetry.pump import EmfLines, MetricsPump
 from coatcheck_service.app import TENANT_ROUTERS, build_app
 from coatcheck_service.front_door import LAMBDA
 from coatcheck_service.lambda_adapter import make_mangum
+from coatcheck_service.routes.frequent import DIRECT_ROUTES
 from tests.example_jobs import CATALOG
 from tests.job_rows import NOW, make_job
 from tests.unit.service.in_process import KEY, KEY_DIGEST, QUEUES
@@ -86,7 +87,7 @@ def get_handler() -> Callable[[], object]:
     given: dict[str, Any] = {"table": "t", "bucket": "b", "queues": QUEUES, "dead_letters": QUEUES, "webhook_key": "-"}
     settings = Settings.model_validate({**given, "api_keys": json.dumps({KEY_DIGEST: "alpha"})})
     asyncio.set_event_loop(asyncio.new_event_loop())
-    app = build_app(TENANT_ROUTERS, settings, CATALOG, OneRow(ENDED), LAMBDA)
+    app = build_app(TENANT_ROUTERS, settings, CATALOG, OneRow(ENDED), LAMBDA, direct=DIRECT_ROUTES)
     serve = make_mangum(app, "")
     event, context = _event(), SimpleNamespace(aws_request_id="r")
     answer = serve(event, context)  # type: ignore[arg-type]

@@ -8,25 +8,23 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
-from fastapi.routing import APIRoute
 
 from coatcheck.authoring.types import Catalog
 from coatcheck.aws_transport.protocols import AsyncTransport
 from coatcheck.core.clock import system_clock
-from coatcheck.core.settings import WEBHOOKS, BadSettings, Settings
+from coatcheck.core.settings import Settings
 from coatcheck.core.tracer import NO_TRACER, Tracer
 from coatcheck_service.dependencies import Dependencies
 from coatcheck_service.front_door import FrontDoor
-from coatcheck_service.http.cors import cors_for
-from coatcheck_service.http.direct_routes import DIRECT, DirectRoutesMiddleware
-from coatcheck_service.http.middleware import RequestMiddleware
+from coatcheck_service.http.direct_routes import DirectRoute
+from coatcheck_service.http.framework_problems import add_problem_handlers
+from coatcheck_service.http.middleware_stack import middleware_of
 from coatcheck_service.http.openapi import document_problems
-from coatcheck_service.http.origin_secret import OriginSecretMiddleware
-from coatcheck_service.http.problems import add_problem_handlers
 from coatcheck_service.routes import (
     deliveries,
     docs,
     events,
+    frequent,
     job_types,
     jobs,
     meta,
@@ -63,7 +61,8 @@ def create_app(
     """Build the whole API: see `build_app`."""
     from coatcheck_service.admin_routers import ADMIN_ROUTERS  # noqa: PLC0415 - functions of Lambda do not load both
 
-    return build_app((*TENANT_ROUTERS, *ADMIN_ROUTERS), settings, catalog, transport, front_door, **options)
+    routers = (*TENANT_ROUTERS, *ADMIN_ROUTERS)
+    return build_app(routers, settings, catalog, transport, front_door, direct=frequent.DIRECT_ROUTES, **options)
 
 
 def build_app(
@@ -75,24 +74,30 @@ def build_app(
     *,
     clock: Callable[[], int] = system_clock,
     entropy: Callable[[int], bytes] = secrets.token_bytes,
-    on_start: Callable[[], Awaitable[None]] | None = None,
-    tracer: Tracer = NO_TRACER,
-    on_stop: Callable[[], None] = lambda: None,
+    **options: Any,
 ) -> FastAPI:
-    """Build the API of `settings` with the routes of `routers`.
-
-    It awaits `on_start` before the first request; after the last it calls `on_stop` and closes `transport`.
+    """Build the API of `settings` with the routes of `routers`: see `app_of`.
 
     `clock` returns milliseconds since the epoch, `entropy(n)` returns n random bytes. Raises BadSettings when a job
     type's lane has no queue, or is the lane of the webhooks.
     """
-    for job_type in catalog.values():
-        if job_type.lane == WEBHOOKS:
-            raise BadSettings(f"the lane {WEBHOOKS} of {job_type.name} is reserved: give the job type another")
-        if job_type.lane not in settings.lanes:
-            raise BadSettings(f"COATCHECK_QUEUES: has no queue for lane {job_type.lane} of {job_type.name}")
+    return app_of(routers, Dependencies(settings, catalog, transport, front_door, clock, entropy), **options)
 
-    dependencies = Dependencies(settings, catalog, transport, front_door, clock, entropy)
+
+def app_of(
+    routers: Sequence[APIRouter],
+    dependencies: Dependencies,
+    *,
+    direct: Sequence[DirectRoute] = (),
+    on_start: Callable[[], Awaitable[None]] | None = None,
+    tracer: Tracer = NO_TRACER,
+    on_stop: Callable[[], None] = lambda: None,
+) -> FastAPI:
+    """Build the API with the routes of `routers`, which are served with `dependencies`; those of `direct` without
+    FastAPI in between.
+
+    It awaits `on_start` before the first request; after the last it calls `on_stop` and closes the transport.
+    """
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -102,27 +107,21 @@ def build_app(
         yield
         dependencies.close_feeds()
         on_stop()
-        await transport.aclose()
+        await dependencies.transport.aclose()
 
     app = _CoatcheckApi(
         title="Coatcheck",
         version="1",
         description=DESCRIPTION,
         lifespan=lifespan,
+        middleware=middleware_of(dependencies, direct, tracer),
         openapi_url=None,  # `routes.docs` serves the document and the page, so they need no other origin
         redirect_slashes=False,
     )
-    app.state.dependencies = dependencies
     for router in routers:
         app.include_router(router)
-    app.state.routes = routes = [route for router in routers for route in router.routes]
+    app.state.routes = [route for router in routers for route in router.routes]
     add_problem_handlers(app)
-    direct = [route for route in routes if isinstance(route, APIRoute) and route.operation_id in DIRECT]
-    app.add_middleware(DirectRoutesMiddleware, routes=direct)
-    if settings.origin_secret:
-        app.add_middleware(OriginSecretMiddleware, transport=transport, name=settings.origin_secret)
-    cors = cors_for(settings.browser_origins)
-    app.add_middleware(RequestMiddleware, entropy=entropy, cors=cors, tracer=tracer)
     return app
 
 

@@ -5,4 +5,4 @@ from __future__ import annotations
 from coatcheck_service.admin_routers import ADMIN_ROUTERS
 from coatcheck_service.lambda_adapter import make_handler
 
-handler = make_handler(ADMIN_ROUTERS)
+handler = make_handler(lambda: ADMIN_ROUTERS)

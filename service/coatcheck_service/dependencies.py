@@ -10,7 +10,7 @@ from coatcheck.authoring.types import Catalog
 from coatcheck.aws_transport.protocols import AsyncTransport
 from coatcheck.core.clock import system_clock
 from coatcheck.core.flows.webhook_key import WebhookKey
-from coatcheck.core.settings import Settings
+from coatcheck.core.settings import WEBHOOKS, BadSettings, Settings
 from coatcheck_service.front_door import FrontDoor
 from coatcheck_service.identity_sources import IdentitySources
 from coatcheck_service.job_feed import JobFeed
@@ -25,7 +25,8 @@ from coatcheck_service.tenant_slots import TenantSlots
 class Dependencies:
     """The service's dependencies.
 
-    `clock` returns milliseconds since the epoch, `entropy(n)` returns n random bytes.
+    `clock` returns milliseconds since the epoch, `entropy(n)` returns n random bytes. Raises BadSettings when a job
+    type's lane has no queue, or is the lane of the webhooks.
     """
 
     settings: Settings
@@ -47,6 +48,7 @@ class Dependencies:
     identities: IdentitySources = field(init=False)
 
     def __post_init__(self) -> None:
+        _check_lanes(self.settings, self.catalog)
         object.__setattr__(self, "identities", IdentitySources(self.settings, self.transport, self.clock))
 
     @property
@@ -63,3 +65,11 @@ class Dependencies:
         """End all streams: the process is about to end."""
         self.job_feed.close()
         self.tenant_feeds.close()
+
+
+def _check_lanes(settings: Settings, catalog: Catalog) -> None:
+    for job_type in catalog.values():
+        if job_type.lane == WEBHOOKS:
+            raise BadSettings(f"the lane {WEBHOOKS} of {job_type.name} is reserved: give the job type another")
+        if job_type.lane not in settings.lanes:
+            raise BadSettings(f"COATCHECK_QUEUES: has no queue for lane {job_type.lane} of {job_type.name}")

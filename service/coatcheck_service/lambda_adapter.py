@@ -6,9 +6,8 @@ import asyncio
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from fastapi import APIRouter
 from mangum import Mangum
 from mangum.handlers import ALB
 from mangum.types import ASGI, LambdaConfig, LambdaContext, LambdaEvent
@@ -19,11 +18,16 @@ from coatcheck.core.log import configure
 from coatcheck.core.settings import Settings
 from coatcheck.core.tracing import installed_tracer
 from coatcheck.telemetry.pump import pump_for_lambda
-from coatcheck_service.app import build_app
 from coatcheck_service.aws import connect
+from coatcheck_service.dependencies import Dependencies
 from coatcheck_service.front_door import FRONT_DOOR, LAMBDA, front_door_of
 from coatcheck_service.gc_freeze import freeze_heap
+from coatcheck_service.http.direct_routes import DirectRoute, is_direct
+from coatcheck_service.http.middleware_stack import middleware_of
 from coatcheck_service.lambda_scope import members_of_scope
+
+if TYPE_CHECKING:
+    from fastapi import APIRouter
 
 NO_TEXT_MIME_TYPES = ["\n"]
 """Mangum sends media types that contain one of these as text, which JSON may make up to six times as long. No media
@@ -75,19 +79,26 @@ def without_body(send: Send) -> Send:
     return send_without_body
 
 
-def make_handler(routers: Sequence[APIRouter]) -> Callable[[LambdaEvent, LambdaContext], dict[str, Any]]:
-    """Make the handler of a function that serves `routers`, with its own event loop and its AWS clients."""
+def make_handler(
+    load_routers: Callable[[], Sequence[APIRouter]], direct: Sequence[DirectRoute] = ()
+) -> Callable[[LambdaEvent, LambdaContext], dict[str, Any]]:
+    """Make the handler of a function that serves these routes, with its own event loop and its AWS clients.
+
+    Requests for routes of `direct` are served without FastAPI, which the first other request loads. Before a snapshot
+    all is loaded.
+    """
     settings = Settings.from_env(os.environ)
     configure(settings.log)
     pump = pump_for_lambda(settings)
     transport = connect(os.environ)
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
+    dependencies = Dependencies(settings, load_job_types(settings.job_modules), transport, LAMBDA)
+    app = DirectFirst(dependencies, direct, load_routers)
     if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
-        # what is loaded now is in the snapshot; without one, the first request that needs an SDK loads it
+        # what is loaded now is in the snapshot; without one, the first request that needs it loads it
         loop.run_until_complete(transport.open())
-    catalog = load_job_types(settings.job_modules)
-    app = build_app(routers, settings, catalog, transport, LAMBDA, tracer=installed_tracer())
+        app.load()
     freeze_heap()
     serve = make_mangum(app, settings.public_url)
 
@@ -96,6 +107,42 @@ def make_handler(routers: Sequence[APIRouter]) -> Callable[[LambdaEvent, LambdaC
             return serve(event, context)
 
     return handle
+
+
+class DirectFirst:
+    """The API of a function: serves the routes of `direct`, and loads FastAPI when another is asked for.
+
+    FastAPI takes a third of a start. Lambda gives a process one request at a time.
+    """
+
+    def __init__(
+        self,
+        dependencies: Dependencies,
+        direct: Sequence[DirectRoute],
+        load_routers: Callable[[], Sequence[APIRouter]],
+    ) -> None:
+        self._dependencies, self._direct, self._load_routers = dependencies, direct, load_routers
+        self._tracer = installed_tracer()
+        self._app: ASGIApp | None = None
+        self._direct_app: ASGIApp = self._serve_all
+        for middleware in reversed(middleware_of(dependencies, direct, self._tracer)):
+            self._direct_app = middleware.cls(self._direct_app, *middleware.args, **middleware.kwargs)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        app = self._direct_app if is_direct(self._direct, scope) else self._serve_all
+        await app(scope, receive, send)
+
+    def load(self) -> ASGIApp:
+        """Load FastAPI with all routes, unless it is loaded."""
+        if self._app is None:
+            from coatcheck_service.app import app_of  # noqa: PLC0415 - loads FastAPI
+
+            self._app = app_of(self._load_routers(), self._dependencies, direct=self._direct, tracer=self._tracer)
+        return self._app
+
+    async def _serve_all(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.load()(scope, receive, send)
 
 
 def make_mangum(app: ASGIApp, public_url: str) -> Mangum:

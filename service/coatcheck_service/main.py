@@ -25,6 +25,7 @@ from coatcheck_service.aws import connect
 from coatcheck_service.front_door import STREAMED, UVICORN
 from coatcheck_service.gc_freeze import freeze_heap
 from coatcheck_service.lambda_web_adapter import behind_web_adapter
+from coatcheck_service.routes.frequent import DIRECT_ROUTES
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +70,14 @@ def _make_for_lambda(settings: Settings, catalog: Catalog, transport: OpenableTr
     snapshot = os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start"
     on_start = partial(_warm_up, transport) if snapshot else _freeze
     tenants = build_app(
-        TENANT_ROUTERS, settings, catalog, transport, STREAMED, on_start=on_start, tracer=installed_tracer()
+        TENANT_ROUTERS,
+        settings,
+        catalog,
+        transport,
+        STREAMED,
+        direct=DIRECT_ROUTES,
+        on_start=on_start,
+        tracer=installed_tracer(),
     )
     return behind_web_adapter(tenants, settings.public_url, pump_for_lambda(settings))
 

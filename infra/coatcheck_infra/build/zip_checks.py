@@ -55,6 +55,8 @@ def function_environment(project: Project, code: OwnerCode) -> dict[str, str]:
     """
     queues = json.dumps(dict.fromkeys([WEBHOOKS, *project.config.lanes], "none"))
     return {
+        # what a function loads later is loaded at once
+        "AWS_LAMBDA_INITIALIZATION_TYPE": "snap-start",
         "COATCHECK_TABLE": "none",
         "COATCHECK_BUCKET": "none",
         "COATCHECK_QUEUES": queues,

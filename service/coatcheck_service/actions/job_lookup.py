@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from fastapi import Response
+from starlette.responses import Response
 
 from coatcheck.core.api.models import JobView
 from coatcheck.core.api.views import job_view

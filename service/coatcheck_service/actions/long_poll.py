@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from fastapi import Request
+from starlette.requests import Request
 
 from coatcheck.core.job import Job
 from coatcheck_service.actions.tenant_limits import charge_wait

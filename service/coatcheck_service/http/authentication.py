@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated
 
-from fastapi import Depends, Request
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from starlette.requests import Request
 from starlette.types import Scope
 
 from coatcheck.core.aws.call import AwsError
@@ -23,12 +21,6 @@ from coatcheck_service.http.authenticators import identify
 from coatcheck_service.http.gateway_identity import identify_by_gateway
 from coatcheck_service.http.scopes import SCOPES
 from coatcheck_service.identity_sources import IdentitySources
-
-bearer = HTTPBearer(
-    auto_error=False,
-    scheme_name="ApiKey",
-    description="An API key of this service, or a token of an issuer that it trusts.",
-)
 
 
 async def _always() -> bool:
@@ -58,13 +50,20 @@ class RequestContext:
         return self.own_door or self.dependencies.front_door
 
 
-async def authenticate(
-    request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
-) -> RequestContext:
-    """Return the caller's context. Raises Unauthenticated without valid credentials, and MissingScope or Forbidden."""
+def bearer_token(request: Request) -> str | None:
+    """Return the token of the `Authorization: Bearer` header, found as FastAPI's `HTTPBearer` finds it."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return (token.strip() or None) if scheme.lower() == "bearer" else None
+
+
+async def authenticate(request: Request, token: str | None) -> RequestContext:
+    """Return the context of the caller that brought the bearer token.
+
+    Raises Unauthenticated without valid credentials, and MissingScope or Forbidden.
+    """
     dependencies = dependencies_of(request)
     refuse_several_credentials(request)
-    principal = await _identify(request.scope, credentials, dependencies.identities)
+    principal = await _identify(request.scope, token, dependencies.identities)
     request.state.principal = principal
     add_to_log_context(key=principal.key_id, subject=principal.subject)
     needed = SCOPES[request.scope["route"].operation_id]
@@ -76,13 +75,10 @@ async def authenticate(
         base_url=dependencies.settings.public_url or own_url.rstrip("/"),
         dependencies=dependencies,
         host=own_url.partition("://")[2].partition("/")[0],
-        is_still_allowed=partial(_is_allowed, request.scope, credentials, dependencies.identities),
+        is_still_allowed=partial(_is_allowed, request.scope, token, dependencies.identities),
         own_door=request.scope.get(FRONT_DOOR),
         trace=request.state.trace,
     )
-
-
-Authenticated = Annotated[RequestContext, Depends(authenticate)]
 
 
 def refuse_several_credentials(request: Request) -> None:
@@ -91,28 +87,26 @@ def refuse_several_credentials(request: Request) -> None:
         raise Unauthenticated("There are several `Authorization` headers: send one.")
 
 
-async def _identify(
-    scope: Scope, credentials: HTTPAuthorizationCredentials | None, sources: IdentitySources
-) -> Principal:
+async def _identify(scope: Scope, token: str | None, sources: IdentitySources) -> Principal:
     """Return whom API Gateway vouches for, where it does, else whose the bearer token is."""
     if principal := await identify_by_gateway(scope.get("aws.event", {}), sources):
         return principal
-    if credentials is None:
+    if token is None:
         raise Unauthenticated("The `Authorization: Bearer` header with an API key or a token is missing.")
-    return await identify(credentials.credentials, sources)
+    return await identify(token, sources)
 
 
-async def _is_allowed(scope: Scope, credentials: HTTPAuthorizationCredentials | None, sources: IdentitySources) -> bool:
+async def _is_allowed(scope: Scope, token: str | None, sources: IdentitySources) -> bool:
     try:
-        await _identify(scope, credentials, sources)
+        await _identify(scope, token, sources)
     except (ServiceError, AwsError, NewerRow):
         return False
     return True
 
 
 def dependencies_of(request: Request) -> Dependencies:
-    """Return the dependencies of the app that serves `request`."""
-    dependencies: Dependencies = request.app.state.dependencies
+    """Return the dependencies that serve `request`, which `RequestMiddleware` has put there."""
+    dependencies: Dependencies = request.state.dependencies
     return dependencies
 
 

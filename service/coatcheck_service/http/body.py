@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, NoReturn, TypeVar
 
-from fastapi import Request
 from pydantic import BaseModel, ValidationError
+from starlette.requests import Request
 
 from coatcheck.core.errors import MalformedJson, PayloadTooLarge
 from coatcheck_service.http.authentication import RequestContext

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from fastapi import Request, Response
+from starlette.requests import Request
+from starlette.responses import Response
 
 from coatcheck.core.job import Job
 

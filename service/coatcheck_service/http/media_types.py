@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi import Request
+from starlette.requests import Request
 
 from coatcheck.core.errors import UnsupportedMediaType
 from coatcheck.core.sanitize import parameters

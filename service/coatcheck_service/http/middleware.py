@@ -15,6 +15,7 @@ from coatcheck.core.log import log_context
 from coatcheck.core.metrics.requests import request_answered
 from coatcheck.core.trace import TraceContext, incoming
 from coatcheck.core.tracer import Tracer
+from coatcheck_service.dependencies import Dependencies
 from coatcheck_service.front_door import DOOR_REQUEST_ID
 from coatcheck_service.http.caching import cache_headers
 from coatcheck_service.http.problems import unexpected_response
@@ -30,17 +31,17 @@ PREFERENCE_APPLIED = b"preference-applied"
 
 
 class RequestMiddleware:
-    """The outermost ASGI middleware of the app itself.
+    """The outermost ASGI middleware of the app itself. It hands on `dependencies` with each request.
 
     `cors` wraps what answers, so that pages of other origins may read it, unexpected errors too.
     """
 
     def __init__(
-        self, app: ASGIApp, entropy: Callable[[int], bytes], cors: Callable[[ASGIApp], ASGIApp], tracer: Tracer
+        self, app: ASGIApp, dependencies: Dependencies, cors: Callable[[ASGIApp], ASGIApp], tracer: Tracer
     ) -> None:
         self._app = cors(app)
         self._cors = cors
-        self._entropy = entropy
+        self._dependencies = dependencies
         self._tracer = tracer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -72,7 +73,13 @@ class RequestMiddleware:
     def _inner_scope(self, scope: Scope) -> Scope:
         """Build the scope that the routes see. HEAD becomes GET; the server leaves the body out (RFC 9110, 9.3.2)."""
         head = scope["method"] == "HEAD"
-        state = {**scope.get("state", {}), "request_id": self._request_id(scope), "head": head, "principal": None}
+        state = {
+            **scope.get("state", {}),
+            "dependencies": self._dependencies,
+            "request_id": self._request_id(scope),
+            "head": head,
+            "principal": None,
+        }
         return {**scope, "method": "GET" if head else scope["method"], "state": state}
 
     def _trace(self, scope: Scope) -> TraceContext | None:
@@ -84,7 +91,7 @@ class RequestMiddleware:
         return incoming(traceparent=brought.get(b"traceparent"), xray=brought.get(b"x-amzn-trace-id"))
 
     def _request_id(self, scope: Scope) -> str:
-        return str(scope.get(DOOR_REQUEST_ID) or self._entropy(16).hex())
+        return str(scope.get(DOOR_REQUEST_ID) or self._dependencies.entropy(16).hex())
 
 
 class _ResponseRecorder:

@@ -1,11 +1,10 @@
-"""Shared pieces of the OpenAPI document: parameters, headers and errors that many routes have."""
+"""Shared pieces of the OpenAPI document: headers and errors that many routes have."""
 
 from __future__ import annotations
 
 from types import UnionType
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from fastapi import Path
 from pydantic import BaseModel
 
 from coatcheck.core.api.base_models import ResponseModel
@@ -28,14 +27,6 @@ class ProblemKind(ResponseModel):
     advice: str
     retryable: bool
 
-
-JobId = Annotated[str, Path(description="a job's id", examples=["job_0h2j4kq8c5v1m9d3s7n6p0r4t0"])]
-
-UploadId = Annotated[str, Path(description="an upload's id", examples=["upl_0h2j4kq8c5v1m9d3s7n6p0r4t0"])]
-
-EndpointId = Annotated[str, Path(description="a webhook endpoint's id", examples=["whe_0h2j4kq8c5v1m9d3s7n6p0r4t0"])]
-
-DeliveryId = Annotated[str, Path(description="a delivery's id", examples=["dlv_0h2j4kq8c5v1m9d3s7n6p0r4t0"])]
 
 REQUEST_HEADERS = {
     "Prefer": "`wait=N`: hold the answer until the job is done, or N seconds have passed (0 to 25; a deployment may"

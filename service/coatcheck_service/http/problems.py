@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote
 
-from fastapi import FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
-from fastapi.routing import APIRoute
-from starlette.exceptions import HTTPException
-from starlette.routing import Match
+from starlette.requests import Request
+from starlette.responses import Response
 
 from coatcheck.core.api.models import Problem
 from coatcheck.core.api.views import field_error_views, problem_uri
@@ -49,7 +46,6 @@ from coatcheck.core.errors import (
     UploadQuotaExceeded,
 )
 from coatcheck_service.http.authentication import base_url
-from coatcheck_service.http.field_errors import field_errors, invalid_request
 from coatcheck_service.http.rate_limit import rate_limit_headers
 
 log = logging.getLogger(__name__)
@@ -97,15 +93,9 @@ HEADERS: Mapping[type[ServiceError], Mapping[str, str]] = {
 }
 
 
-def add_problem_handlers(app: FastAPI) -> None:
-    """Make `app` answer every known error with a problem. Unexpected errors are left to `middleware`."""
-    for known in _PROBLEMS:
-        app.add_exception_handler(known, _on_error)
-
-
 def problem_of(request: Request, error: Exception) -> Response | None:
-    """Build the response to an error; None if it is unexpected."""
-    make = next((_PROBLEMS[kind] for kind in type(error).__mro__ if kind in _PROBLEMS), None)
+    """Build the response to an error that an endpoint raised; None if it is unexpected."""
+    make = next((PROBLEMS[kind] for kind in type(error).__mro__ if kind in PROBLEMS), None)
     return None if make is None else make(request, error)
 
 
@@ -137,12 +127,6 @@ def unexpected_response(request: Request) -> Response:
     return problem_response(request, ServiceError("An unexpected error ended this request."))
 
 
-async def _on_error(request: Request, error: Exception) -> Response:
-    response = problem_of(request, error)
-    assert response is not None
-    return response
-
-
 def _aws_problem(request: Request, error: AwsError) -> Response:
     unavailable = isinstance(error, AwsUnavailable)
     level = logging.WARNING if unavailable else logging.ERROR
@@ -159,36 +143,9 @@ def _newer_row_problem(request: Request, error: NewerRow) -> Response:
     )
 
 
-def _parameters_problem(request: Request, error: RequestValidationError) -> Response:
-    errors = [{**found, "loc": found["loc"][1:]} for found in error.errors()]
-    return problem_response(request, invalid_request(field_errors(errors)))
-
-
-def _framework_problem(request: Request, error: HTTPException) -> Response:
-    """Answer what the framework itself refuses, such as an unknown path or method."""
-    if error.status_code == 405:
-        allowed = _allowed(request, error)
-        not_allowed = MethodNotAllowed(f"The path does not have this method: use {allowed}.")
-        return problem_response(request, not_allowed, {"Allow": allowed})
-    if error.status_code == 404:
-        return problem_response(request, NotFound("There is no such path: see /docs for the API."))
-    return problem_response(request, MalformedJson("The request is not valid HTTP or JSON."))
-
-
-def _allowed(request: Request, error: HTTPException) -> str:
-    """Return the methods of all routes at this path. Starlette names only those of the first."""
-    routes: Sequence[APIRoute] = request.app.state.routes
-    matching = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
-    methods = {method for route in matching for method in route.methods or ()} or {
-        (error.headers or {}).get("Allow", "GET")
-    }
-    return ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))
-
-
-_PROBLEMS: Mapping[type[Exception], Callable[[Request, Any], Response]] = {
+PROBLEMS: Mapping[type[Exception], Callable[[Request, Any], Response]] = {
     ServiceError: problem_response,
     AwsError: _aws_problem,
     NewerRow: _newer_row_problem,
-    RequestValidationError: _parameters_problem,
-    HTTPException: _framework_problem,
 }
+"""How each error that an endpoint may raise is answered."""

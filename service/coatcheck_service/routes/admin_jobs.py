@@ -20,8 +20,9 @@ from coatcheck_service.actions.admin_views import admin_job_view
 from coatcheck_service.actions.cancel import CANCELED_BY_OPERATOR, cancel
 from coatcheck_service.actions.job_lookup import find_retained
 from coatcheck_service.actions.stuck_jobs import StuckQuery, list_stuck_jobs
-from coatcheck_service.http.openapi import JobId, problem_docs, response_doc
+from coatcheck_service.http.openapi import problem_docs, response_doc
 from coatcheck_service.http.operators import Operator, TenantName
+from coatcheck_service.http.path_parameters import JobId
 
 router = APIRouter(prefix="/v1/admin", tags=["admin"])
 

@@ -12,8 +12,9 @@ from coatcheck.core.api.webhook_views import delivery_view
 from coatcheck.core.errors import ChangedMeanwhile, Gone, InvalidRequest, NotFound, TooManyWebhookTests
 from coatcheck_service.actions.job_lookup import find_retained
 from coatcheck_service.actions.webhook_deliveries import DeliveryQuery, list_deliveries, resend
-from coatcheck_service.http.authentication import Authenticated
-from coatcheck_service.http.openapi import DeliveryId, JobId, problem_docs, response_doc
+from coatcheck_service.http.authenticated import Authenticated
+from coatcheck_service.http.openapi import problem_docs, response_doc
+from coatcheck_service.http.path_parameters import DeliveryId, JobId
 
 router = APIRouter(prefix="/v1/jobs/{job_id}/deliveries", tags=["webhooks"])
 

@@ -10,7 +10,7 @@ from coatcheck.core.api.models import Listing, TenantEventView
 from coatcheck.core.errors import InvalidRequest, TooManyStreams
 from coatcheck_service.actions.follow_tenant import follow_tenant, list_tenant_events
 from coatcheck_service.actions.list_events import EventQuery
-from coatcheck_service.http.authentication import Authenticated
+from coatcheck_service.http.authenticated import Authenticated
 from coatcheck_service.http.event_stream import STREAM_UNAVAILABLE, can_stream, stream_doc, wants_stream
 from coatcheck_service.http.openapi import problem_docs, request_doc
 

@@ -12,7 +12,7 @@ from coatcheck.authoring.types import JobType
 from coatcheck.core.api.models import JobTypeView, Limits, Listing
 from coatcheck.core.errors import NotFound
 from coatcheck.core.suggestions import unknown
-from coatcheck_service.http.authentication import Authenticated
+from coatcheck_service.http.authenticated import Authenticated
 from coatcheck_service.http.openapi import problem_docs
 
 router = APIRouter(prefix="/v1/job-types", tags=["job types"])

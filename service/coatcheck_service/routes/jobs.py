@@ -7,8 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from coatcheck.core.api.models import EventView, JobView, Listing, SubmitRequest
-from coatcheck.core.api.views import job_url, job_view
-from coatcheck.core.aws.call import AwsError
+from coatcheck.core.api.views import job_url
 from coatcheck.core.errors import (
     AlreadyFinished,
     Gone,
@@ -24,22 +23,19 @@ from coatcheck.core.errors import (
     TooManyStreams,
     UnsupportedMediaType,
 )
-from coatcheck.core.ids import IDEMPOTENCY_KEY
 from coatcheck_service.actions.cancel import cancel
 from coatcheck_service.actions.follow_events import follow_events
 from coatcheck_service.actions.job_lookup import find, find_retained, job_response, load_job_view
 from coatcheck_service.actions.list_events import EventQuery, list_events
 from coatcheck_service.actions.list_jobs import JobQuery, list_jobs
-from coatcheck_service.actions.long_poll import wait_until_done
 from coatcheck_service.actions.purge import purge
 from coatcheck_service.actions.replay import replay
-from coatcheck_service.actions.submit import Submission, SubmitResult, submit
-from coatcheck_service.http.authentication import Authenticated, RequestContext
-from coatcheck_service.http.body import read_json
-from coatcheck_service.http.etags import job_etag, matches_etag, not_modified
+from coatcheck_service.http.authenticated import Authenticated
 from coatcheck_service.http.event_stream import STREAM_UNAVAILABLE, can_stream, stream_doc, wants_stream
-from coatcheck_service.http.openapi import JobId, problem_docs, request_doc, response_doc
-from coatcheck_service.http.rate_limit import RATE_LIMIT, RATE_LIMIT_POLICY, rate_limit_headers
+from coatcheck_service.http.openapi import problem_docs, request_doc, response_doc
+from coatcheck_service.http.path_parameters import JobId
+from coatcheck_service.http.rate_limit import RATE_LIMIT, RATE_LIMIT_POLICY
+from coatcheck_service.routes import frequent
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -72,11 +68,7 @@ _EVENTS_RESPONSES = (
 )
 async def submit_job(context: Authenticated, request: Request) -> Response:
     """Hand in a job."""
-    key = _idempotency_key(request)
-    received = await read_json(context, request, SubmitRequest)
-    return await _submitted_response(
-        context, request, await submit(context, Submission(received.value, key, size=received.size))
-    )
+    return await frequent.submit_job(context, request)
 
 
 @router.get(
@@ -99,10 +91,7 @@ async def get_jobs(context: Authenticated, query: Annotated[JobQuery, Query()]) 
 )
 async def get_job(context: Authenticated, request: Request, job_id: JobId) -> Response:
     """Look at a job."""
-    job = await find_retained(context, job_id)
-    waited = await wait_until_done(context, job, request)
-    response = job_response(context, waited.job, await load_job_view(context, waited.job), headers=waited.headers)
-    return not_modified(response) if matches_etag(request, job_etag(waited.job)) else response
+    return await frequent.get_job(context, request, job_id)
 
 
 @router.delete(
@@ -142,8 +131,10 @@ async def cancel_job(context: Authenticated, job_id: JobId) -> Response:
 )
 async def replay_job(context: Authenticated, request: Request, job_id: JobId) -> Response:
     """Run a finished job again, as a new job with the same type and input."""
-    key = _idempotency_key(request)
-    return await _submitted_response(context, request, await replay(context, await find_retained(context, job_id), key))
+    key = frequent.idempotency_key(request)
+    return await frequent.submitted_response(
+        context, request, await replay(context, await find_retained(context, job_id), key)
+    )
 
 
 @router.get(
@@ -163,30 +154,3 @@ async def get_events(
             return follow_events(context, request, job)
         response.headers.update(STREAM_UNAVAILABLE)
     return await list_events(context, job, query)
-
-
-async def _submitted_response(context: RequestContext, request: Request, submitted: SubmitResult) -> Response:
-    waited = await wait_until_done(context, submitted.job, request)
-    job = waited.job
-    try:
-        view = await load_job_view(context, job)
-    except AwsError:
-        # the job is accepted, whatever can be read of it now
-        job = submitted.job
-        view = job_view(job, (), context.base_url)
-    replayed = {"Idempotent-Replayed": "true"} if submitted.deduplicated else {}
-    url = job_url(job.id, context.base_url)
-    # the content is the job itself (RFC 9110, 8.7); `Location` means something with 202, and nothing with 200 (10.2.2)
-    locations = {"Content-Location": url} | ({} if job.done else {"Location": url})
-    rate = rate_limit_headers(submitted.rate) if submitted.rate else {}
-    headers = {**locations, **replayed, **waited.headers, **rate}
-    return job_response(context, job, view, status=200 if job.done else 202, headers=headers)
-
-
-def _idempotency_key(request: Request) -> str | None:
-    values = request.headers.getlist("idempotency-key")
-    if not values:
-        return None
-    if len(values) > 1 or not IDEMPOTENCY_KEY.fullmatch(values[0]):
-        raise InvalidRequest("The Idempotency-Key must be 1 to 255 visible ASCII characters, and be sent once.")
-    return values[0]

@@ -12,9 +12,11 @@ from coatcheck.core.errors import Gone, InvalidRequest, NoResult, NotFound, Rang
 from coatcheck_service.actions.downloads import download_response, find_download, link_view
 from coatcheck_service.actions.job_lookup import find_retained, job_response, load_job_view
 from coatcheck_service.actions.long_poll import wait_until_done
-from coatcheck_service.http.authentication import Authenticated, RequestContext
+from coatcheck_service.http.authenticated import Authenticated
+from coatcheck_service.http.authentication import RequestContext
 from coatcheck_service.http.caching import NO_STORE
-from coatcheck_service.http.openapi import JobId, problem_docs, request_doc, response_doc
+from coatcheck_service.http.openapi import problem_docs, request_doc, response_doc
+from coatcheck_service.http.path_parameters import JobId
 
 router = APIRouter(prefix="/v1/jobs/{job_id}/result", tags=["results"])
 

@@ -29,9 +29,10 @@ from coatcheck.core.errors import (
 )
 from coatcheck.core.part_plan import MAX_PARTS
 from coatcheck_service.actions.direct_uploads import complete, create, find, missing_parts, ticket, view_upload
-from coatcheck_service.http.authentication import Authenticated
+from coatcheck_service.http.authenticated import Authenticated
 from coatcheck_service.http.body import read_json, read_json_if_any
-from coatcheck_service.http.openapi import UploadId, problem_docs, request_doc, response_doc
+from coatcheck_service.http.openapi import problem_docs, request_doc, response_doc
+from coatcheck_service.http.path_parameters import UploadId
 
 router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
 

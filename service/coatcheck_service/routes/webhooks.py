@@ -29,9 +29,10 @@ from coatcheck.core.errors import (
 )
 from coatcheck_service.actions import webhook_endpoints
 from coatcheck_service.actions.webhook_deliveries import DeliveryQuery, list_deliveries, resend, send_test
-from coatcheck_service.http.authentication import Authenticated
+from coatcheck_service.http.authenticated import Authenticated
 from coatcheck_service.http.body import read_json
-from coatcheck_service.http.openapi import DeliveryId, EndpointId, problem_docs, request_doc, response_doc
+from coatcheck_service.http.openapi import problem_docs, request_doc, response_doc
+from coatcheck_service.http.path_parameters import DeliveryId, EndpointId
 
 router = APIRouter(prefix="/v1/webhook-endpoints", tags=["webhooks"])
 

@@ -12,7 +12,7 @@ from coatcheck.authoring.types import Catalog
 from coatcheck.core.aws.call import AwsRefused, AwsUnavailable, Call, Presign, PresignedUrl
 from coatcheck.core.settings import Settings
 from coatcheck_service.app import create_app
-from coatcheck_service.front_door import UVICORN
+from coatcheck_service.front_door import UVICORN, FrontDoor
 from tests.example_jobs import CATALOG
 
 T = TypeVar("T")
@@ -40,7 +40,12 @@ class FailingTransport:
         pass
 
 
-def app(error: type[Exception] = RuntimeError, catalog: Catalog = CATALOG, **settings: Any) -> FastAPI:
+def app(
+    error: type[Exception] = RuntimeError,
+    catalog: Catalog = CATALOG,
+    front_door: FrontDoor = UVICORN,
+    **settings: Any,
+) -> FastAPI:
     """The service on an AWS that fails."""
     made = Settings.model_validate(
         {
@@ -53,7 +58,7 @@ def app(error: type[Exception] = RuntimeError, catalog: Catalog = CATALOG, **set
         }
         | settings
     )
-    return create_app(made, catalog, FailingTransport(error), UVICORN, entropy=lambda n: b"\1" * n)
+    return create_app(made, catalog, FailingTransport(error), front_door, entropy=lambda n: b"\1" * n)
 
 
 def client(served: FastAPI) -> httpx.AsyncClient:
