@@ -12,12 +12,14 @@ from bench.service_requests import service_environment
 SDKS = ("aioboto3", "aiobotocore", "aiohttp", "boto3", "botocore.client", "botocore.session", "urllib3")
 BUDGETS = {
     "coatcheck_service.authorizer": 132,
-    "coatcheck_service.aws_lambda": 415,
-    "coatcheck_service.aws_admin_lambda": 430,
-    "coatcheck_worker.aws_lambda": 260,
-    "coatcheck_worker.supervisor.__main__": 225,
-    "coatcheck_worker.sweep.__main__": 196,
-    "coatcheck_worker.webhooks.__main__": 210,
+    "coatcheck_service.aws_lambda": 255,
+    "coatcheck_service.aws_admin_lambda": 380,
+    "coatcheck_worker.aws_lambda": 193,
+    "coatcheck_worker.aws_deliverer_lambda": 195,
+    "coatcheck_worker.aws_sweeper_lambda": 181,
+    "coatcheck_worker.supervisor.__main__": 194,
+    "coatcheck_worker.sweep.__main__": 182,
+    "coatcheck_worker.webhooks.__main__": 195,
 }
 """Modules that each entry point may load, besides those of Python itself: as many as it does, and some more.
 
