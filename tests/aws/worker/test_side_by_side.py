@@ -13,11 +13,12 @@ import pytest
 from coatcheck.authoring.context import Context
 from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core.aws.call import Call
-from coatcheck.core.aws.sqs import ReceivedMessage, send_job
+from coatcheck.core.aws.sqs import ReceivedMessage, receive, send_job
 from coatcheck.core.job import Job
 from coatcheck.core.lifecycle import Status
 from coatcheck.core.messages import JobMessage
 from coatcheck_worker.supervisor.poller import Poller
+from coatcheck_worker.supervisor.prefetch import SAMPLE
 from tests.aws.worker.worker_harness import Number, WorkerHarness
 from tests.waiting import eventually
 
@@ -103,3 +104,39 @@ def test_every_message_that_is_done_is_deleted(harness: WorkerHarness) -> None:
     assert len(transport.received) == 12
     assert sorted(transport.deleted) == sorted(transport.received)
     assert transport.receives < 12
+
+
+def test_another_worker_gets_the_messages_of_one_whose_jobs_are_no_longer_quick(harness: WorkerHarness) -> None:
+    gate, recording = Gate(), Recording(harness.transport)
+    dependencies = harness.dependencies(
+        lambda given, ctx: gate.wait(given, ctx) if given.n >= SAMPLE else given, recording
+    )
+    poller = Poller(dependencies, harness.settings.queues["default"], grace=60)
+    quick = submit(harness, SAMPLE)
+    with polling(poller):
+        eventually(lambda: all(harness.row(job).status is Status.SUCCEEDED for job in quick))
+        slow = submit(harness, SAMPLE + 3)[SAMPLE:]
+        eventually(lambda: len(gate.running) == 1)
+        # those that were received beside it are there for another worker
+        other = Poller(harness.dependencies(lambda given, _: given, harness.transport), poller._queue_url, grace=60)
+        with polling(other):
+            eventually(lambda: sum(harness.row(job).status is Status.SUCCEEDED for job in slow) == 2)
+            assert len(gate.running) == 1
+        gate.opened.set()
+    assert all(harness.row(job).status is Status.SUCCEEDED for job in slow)
+
+
+def test_what_was_received_ahead_is_handed_back_at_once_when_the_process_is_to_end(harness: WorkerHarness) -> None:
+    gate = Gate()
+    poller = Poller(harness.dependencies(gate.wait, harness.transport), harness.settings.queues["default"], grace=60)
+    queue_url = harness.settings.queues["default"]
+    with polling(poller):
+        submit(harness, 1)
+        eventually(lambda: gate.running == [0])
+        submit(harness, 2)
+        poller._buffer.put(harness.transport.send(receive(queue_url, wait=5, limit=2)))
+        poller._draining.set()
+        received = harness.transport.send(receive(queue_url, wait=10, limit=2))
+        gate.opened.set()
+    assert [one.receive_count for one in received] == [2] * len(received)
+    assert received

@@ -57,12 +57,19 @@ class Deleter:
             self._delete([one for one in batch if one is not None])
 
     def _delete(self, batch: list[ReceivedMessage]) -> None:
-        if not batch:
-            return
-        try:
-            self._transport.send(delete_batch(batch))
-        except AwsError as error:
-            log.warning("%s; the messages come again", error)
-        except Exception:
-            with contextlib.suppress(Exception):
-                log.exception("messages could not be deleted; they come again")
+        """Delete these, and once more those that SQS says it has not: it may refuse some of a batch."""
+        for _ in range(2):
+            if not batch:
+                return
+            try:
+                refused = self._transport.send(delete_batch(batch))
+            except AwsError as error:
+                log.warning("%s; the messages come again", error)
+                return
+            except Exception:
+                with contextlib.suppress(Exception):
+                    log.exception("messages could not be deleted; they come again")
+                return
+            batch = [batch[position] for position in sorted(refused)]
+        if batch:
+            log.warning("%d messages could not be deleted; they come again", len(batch))

@@ -1,27 +1,33 @@
-"""Receive the messages of one lane, and run their jobs side by side, each by a runner."""
+"""Receive the messages of one lane, and run their jobs side by side, each by a runner.
+
+While jobs are quick, messages are received ahead: see `prefetch`.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import logging
-import queue
 import threading
 from collections.abc import Sequence
 from types import FrameType
 
 from coatcheck.core.aws.call import AwsError
-from coatcheck.core.aws.sqs import MAX_BATCH, ReceivedMessage, receive
+from coatcheck.core.aws.sqs import ReceivedMessage, change_visibility, receive
 from coatcheck.core.log import log_context
 from coatcheck_worker.dependencies import Dependencies
 from coatcheck_worker.supervisor.attempt import JobAttempt
 from coatcheck_worker.supervisor.deleter import Deleter
 from coatcheck_worker.supervisor.heartbeat import StopReason
 from coatcheck_worker.supervisor.job_messages import handle
+from coatcheck_worker.supervisor.prefetch import PrefetchBuffer
 
 log = logging.getLogger(__name__)
 
 LONG_POLL = 20
 OUTAGE_PAUSE = 1.0
+
+LOOK_INTERVAL = 0.2
+"""Seconds between two looks at whether the process is to end, and whether a message has waited too long."""
 
 
 class _Drain(BaseException):
@@ -36,9 +42,8 @@ class Poller:
 
     def __init__(self, dependencies: Dependencies, queue_url: str, *, grace: float, runners: int = 1) -> None:
         self._dependencies, self._queue_url, self._grace = dependencies, queue_url, grace
-        self._free = threading.Semaphore(runners)
         self._threads = runners
-        self._received: queue.SimpleQueue[ReceivedMessage | None] = queue.SimpleQueue()
+        self._buffer = PrefetchBuffer(runners)
         self._draining = threading.Event()
         self._grace_over = threading.Event()
         self._receiving = False
@@ -58,8 +63,7 @@ class Poller:
             try:
                 self._receive_until_drained()
             finally:
-                for _ in threads:
-                    self._received.put(None)
+                self._hand_back_unstarted(self._buffer.close())
                 for thread in threads:
                     thread.join()
 
@@ -110,39 +114,27 @@ class Poller:
 
     def _receive_until_drained(self) -> None:
         while not self._draining.is_set():
+            room = self._buffer.room(LOOK_INTERVAL)
+            self._hand_back_unstarted(self._buffer.take_overdue())
             try:
-                limit = self._take_free()
-                received = self._receive_for(limit)
+                self._buffer.put(self.receive(room) if room else [])
+            except AwsError as error:
+                log.warning("%s; trying again", error)
+                self._draining.wait(OUTAGE_PAUSE)
             except _Drain:
                 return
-            for one in received:
-                self._received.put(one)
 
-    def _take_free(self) -> int:
-        """Wait until a job can be run. Returns how many more can be run at once, at most a batch."""
-        while not self._free.acquire(timeout=0.5):
-            if self._draining.is_set():
-                return 0
-        taken = 1
-        while taken < MAX_BATCH and self._free.acquire(blocking=False):
-            taken += 1
-        return taken
-
-    def _receive_for(self, limit: int) -> Sequence[ReceivedMessage]:
-        received: Sequence[ReceivedMessage] = []
-        try:
-            received = self.receive(limit) if limit else []
-        except AwsError as error:
-            log.warning("%s; trying again", error)
-            self._draining.wait(OUTAGE_PAUSE)
-        finally:
-            for _ in range(limit - len(received)):
-                self._free.release()
-        return received
+    def _hand_back_unstarted(self, messages: Sequence[ReceivedMessage]) -> None:
+        """Let another worker receive these at once."""
+        for message in messages:
+            try:
+                self._dependencies.transport.send(change_visibility(message, 0))
+            except AwsError as error:
+                log.warning("%s; the message comes again later", error)
 
     def _run_jobs(self, lane: str) -> None:
         with log_context(lane=lane):
-            while (received := self._received.get()) is not None:
+            while (received := self._buffer.take()) is not None:
                 try:
                     self.process(received)
                 except AwsError as error:
@@ -152,7 +144,7 @@ class Poller:
                     with contextlib.suppress(Exception):
                         log.exception("message %s: the worker failed on it; going on", received.message_id)
                 finally:
-                    self._free.release()
+                    self._buffer.done()
 
     def _track_attempt(self, attempt: JobAttempt | None) -> None:
         if attempt is None:
