@@ -132,6 +132,8 @@ def _answer(operation: str, asked: Mapping[str, Any]) -> Mapping[str, Any]:
         if partition == "#keys":
             return {"Item": _as_json(_key_item())}
         return {"Item": _as_json(_job_item())} if JOB in partition else {}
+    if operation == "GetSecretValue":
+        return {"SecretString": "secret"}
     return {"Items": [], "Count": 0, "MessageId": "id"}
 
 

@@ -25,6 +25,13 @@ for method, path in asked:
     print(method, path or "-", handler(one, None)["statusCode"], "fastapi" in sys.modules)
 """
 
+ASK_ONCE = """
+import sys
+from bench.api_requests import event
+from coatcheck_service.aws_lambda import handler
+print(handler(event("GET"), None)["statusCode"], "fastapi" in sys.modules)
+"""
+
 
 @pytest.mark.parametrize("start", ["on-demand", "snap-start"])
 def test_fastapi_is_loaded_by_the_first_request_that_needs_it_or_for_the_snapshot(start: str) -> None:
@@ -40,6 +47,15 @@ def test_fastapi_is_loaded_by_the_first_request_that_needs_it_or_for_the_snapsho
         "GET /v1/nothing 404 True",
         "GET - 200 True",
     ]
+
+
+def test_all_middleware_comes_before_them_too() -> None:
+    """Which keeps out who goes around CloudFront."""
+    with service_environment() as env:
+        started = env | {"COATCHECK_ORIGIN_SECRET": "name", "PYTHONPATH": "."}
+        command = [sys.executable, "-c", ASK_ONCE]
+        asked = subprocess.run(command, check=True, capture_output=True, text=True, env=started)
+    assert asked.stdout.splitlines()[-1] == "403 False"
 
 
 def test_they_are_declared_to_fastapi_alike() -> None:
