@@ -33,7 +33,7 @@ class Refusing:
 
 def delete(refuses: Refuses) -> Sequence[Sequence[str]]:
     sqs = Refusing(refuses)
-    with Deleter(sqs) as deleter:  # type: ignore[arg-type]
+    with Deleter(sqs) as deleter:
         for message in MESSAGES:
             deleter.delete(message)
     return sqs.asked

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+import itertools
 
 from coatcheck.core.aws.sqs import MAX_BATCH, ReceivedMessage
 from coatcheck_worker.supervisor.prefetch import MAX_WAIT, SAMPLE, PrefetchBuffer
@@ -16,15 +16,19 @@ class Clock:
         return self.now
 
 
+HANDLES = map(str, itertools.count())
+
+
 def messages(count: int) -> list[ReceivedMessage]:
-    return [ReceivedMessage("queue", f"handle {number}", "{}", f"id {number}") for number in range(count)]
+    return [ReceivedMessage("queue", next(HANDLES), "{}") for _ in range(count)]
 
 
 def run_one(buffer: PrefetchBuffer, clock: Clock, seconds: float) -> None:
     buffer.put(messages(1))
-    assert buffer.take() is not None
+    taken = buffer.take()
+    assert taken is not None
     clock.now += seconds
-    buffer.done()
+    buffer.done(taken)
 
 
 def after(seconds: float, *, runners: int = 1, jobs: int = SAMPLE) -> tuple[PrefetchBuffer, Clock]:
@@ -37,11 +41,9 @@ def after(seconds: float, *, runners: int = 1, jobs: int = SAMPLE) -> tuple[Pref
 
 
 def busy(buffer: PrefetchBuffer) -> None:
-    """Another thread is at a job from now on."""
+    """A thread is at a job from now on."""
     buffer.put(messages(1))
-    thread = threading.Thread(target=buffer.take)
-    thread.start()
-    thread.join()
+    buffer.take()
 
 
 def test_at_first_no_more_is_received_than_can_begin() -> None:
@@ -94,7 +96,7 @@ def test_what_waits_too_long_is_handed_back_and_nothing_is_received_ahead_for_no
     clock.now += MAX_WAIT / 2
     assert buffer.take_overdue() == [early]
     assert buffer.take() == late
-    buffer.done()
+    buffer.done(late)
     assert buffer.room(0) == 0
 
 

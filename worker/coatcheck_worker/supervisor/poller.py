@@ -144,7 +144,7 @@ class Poller:
                     with contextlib.suppress(Exception):
                         log.exception("message %s: the worker failed on it; going on", received.message_id)
                 finally:
-                    self._buffer.done()
+                    self._buffer.done(received)
 
     def _track_attempt(self, attempt: JobAttempt | None) -> None:
         if attempt is None:

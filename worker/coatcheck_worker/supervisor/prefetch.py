@@ -29,7 +29,7 @@ class PrefetchBuffer:
         self._runners, self._clock = runners, clock
         self._changed = threading.Condition()
         self._waiting: deque[tuple[float, ReceivedMessage]] = deque()
-        self._started: dict[int, float] = {}
+        self._started: dict[str, float] = {}
         self._durations: deque[float] = deque(maxlen=SAMPLE)
         self._closed = False
 
@@ -57,15 +57,15 @@ class PrefetchBuffer:
             self._changed.wait_for(lambda: self._waiting or self._closed)
             if not self._waiting:
                 return None
-            self._started[threading.get_ident()] = self._clock()
             message = self._waiting.popleft()[1]
+            self._started[message.receipt_handle] = self._clock()
             self._changed.notify_all()
             return message
 
-    def done(self) -> None:
-        """The thread that calls this is done with the message that it took."""
+    def done(self, message: ReceivedMessage) -> None:
+        """The thread that took the message is done with it."""
         with self._changed:
-            self._durations.append(self._clock() - self._started.pop(threading.get_ident()))
+            self._durations.append(self._clock() - self._started.pop(message.receipt_handle))
             self._changed.notify_all()
 
     def take_overdue(self) -> Sequence[ReceivedMessage]:
