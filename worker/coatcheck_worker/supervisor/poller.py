@@ -136,7 +136,10 @@ class Poller:
         with log_context(lane=lane):
             while (received := self._buffer.take()) is not None:
                 try:
-                    self.process(received)
+                    if self._draining.is_set():
+                        self._hand_back_unstarted([received])
+                    else:
+                        self.process(received)
                 except AwsError as error:
                     log.warning("%s; the message comes again", error)
                 except Exception:
