@@ -13,6 +13,7 @@ import pytest
 from coatcheck.core.settings import Settings
 from coatcheck_infra.build.translate_template import translate_template
 from coatcheck_infra.project.config import ApiConfig, ProjectError, find_project
+from coatcheck_infra.project.proxied_types import ProxiedType
 from coatcheck_infra.project.template_api import render_api
 from coatcheck_infra.project.template_streaming import HANDLER, SECONDS, VARIABLES
 from coatcheck_infra.template import read_template
@@ -92,6 +93,17 @@ def test_the_service_authenticates_itself_behind_an_authorizer() -> None:
     assert "AuthorizerFunction" in template["Resources"]
     variables = template["Resources"]["ApiFunction"]["Properties"]["Environment"]["Variables"]
     assert variables["COATCHECK_AUTHORIZER"] == "off"
+
+
+def test_what_api_gateway_makes_by_itself_is_not_streamed() -> None:
+    words = ProxiedType("text.words", "default", 60, 3, {"type": "object"})
+    config = ApiConfig.model_validate({"streaming": True, "authorizer": True, "service-proxy": [words.name]})
+    paths = render_api(read_template(), config, [words])["Resources"]["Api"]["Properties"]["DefinitionBody"]["paths"]
+    modes = {
+        method: operation["x-amazon-apigateway-integration"].get("responseTransferMode")
+        for method, operation in paths["/v1/proxy/text.words"].items()
+    }
+    assert modes == {"options": "STREAM", "post": None}
 
 
 def test_a_layer_of_the_owners_takes_the_place_of_the_published_one() -> None:
