@@ -35,7 +35,7 @@ Compile.prototype.getPropMethod = function (property, base, ast) {
 
 // commons-lang's, which API Gateway's is: https://commons.apache.org/proper/commons-lang/
 const SHORT = { '"': '\\"', "'": "\\'", "\\": "\\\\", "/": "\\/", "\b": "\\b", "\n": "\\n", "\t": "\\t", "\f": "\\f", "\r": "\\r" };
-const escaped = (unit) => SHORT[unit] ?? (unit < " " || unit > "~" ? `\\u${unit.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0")}` : unit);
+const escaped = (unit) => SHORT[unit] ?? (unit < " " || unit > "\x7f" ? `\\u${unit.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0")}` : unit);
 
 const util = new Provided({
   parseJson: (text) => JSON.parse(text),

@@ -43,9 +43,7 @@ _NOW, _DUE, _RETENTION = 10**12 + 1, 10**12 + 2, 10**12 + 3
 _BASE, _LABELS = "https://base.invalid", {"labels": "labels"}
 
 _ROW: Mapping[str, str] = {"tenant": "${tenant}", "id": "${id}", "shard": "due-${shard}", "body": "${body}"}
-_VIEW_LABELS = '{#foreach($name in $submit.metadata.keySet())"@name@":"@value@"#if($foreach.hasNext),#end#end}'.replace(
-    "@name@", '$util.escapeJavaScript($name).replaceAll("\\\\\'","\'")'
-).replace("@value@", '$util.escapeJavaScript($submit.metadata.get($name)).replaceAll("\\\\\'","\'")')
+"""References in the place of what differs from row to row."""
 
 
 def check_service_proxy(config: ApiConfig) -> None:
@@ -148,14 +146,20 @@ def request_template(one: ProxiedType) -> str:
 def response_template(one: ProxiedType) -> str:
     """Return the mapping template that makes the answer to a submit of this type."""
     view = job_view(_job(one, labels=_LABELS), (), _BASE).model_dump_json()
-    labels = json.dumps(_LABELS, separators=(",", ":"))
-    made = view.replace(labels, _VIEW_LABELS).replace(_BASE, "${base}").replace(rfc3339(_NOW), "${at}")
-    lines = _filled("response.vtl", {"VIEW": made}).splitlines()
+    references = {
+        json.dumps(_LABELS, separators=(",", ":")): _filled("labels.vtl", {}).rstrip(),
+        _BASE: "${base}",
+        rfc3339(_NOW): "${at}",
+    }
+    for stand_in, reference in references.items():
+        view = view.replace(stand_in, reference)
+    lines = _filled("response.vtl", {"VIEW": view}).splitlines()
     # the answer is to be that of the service, without a line end of the template
     return "".join(line for line in lines if not line.startswith("##"))
 
 
 def _filled(file: str, values: Mapping[str, str]) -> str:
+    """The text of a file with `@NAME@` replaced by what `values` has under that name."""
     text = (FOLDER / file).read_text()
     for name, value in values.items():
         text = text.replace(f"@{name}@", value)
