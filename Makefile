@@ -105,6 +105,9 @@ container: setup ## Build the example's images, and run them in a Debian root wi
 signatures: setup ## Compare 10,000 signatures of requests to AWS with botocore's.
 	@$(BIN)/pytest -q tests/unit/aws_transport/test_sigv4.py --hypothesis-profile long
 
+bench: setup ## Measure everything beside its peers, and write docs/performance.md (needs valgrind, redis-server).
+	@$(BIN)/python -m bench.report
+
 SIZE ?= 5G
 
 large: setup ## A result and an upload of SIZE (5G) through real processes; the emulator takes three times as much memory.
@@ -122,4 +125,4 @@ lock: ## Resolve requirements/*.in, those of the tools, and the example's again.
 wheels: setup ## Build the four wheels into dist.
 	@for folder in . service worker infra; do $(BIN)/uv build --wheel --no-build-isolation --quiet --out-dir dist $$folder || exit 1; done
 
-.PHONY: wheels help setup run test check build routes validate deploy simulate model mutants kill load hostile hostile-events doors permissions scan container signatures large lock
+.PHONY: wheels help setup run test check build routes validate deploy simulate model mutants kill load hostile hostile-events doors permissions scan container signatures bench large lock

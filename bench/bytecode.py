@@ -1,4 +1,4 @@
-"""Bytecode instructions of one warm request: `python -m bench.bytecode`; `--record` writes them to bytecode.json.
+"""Bytecode of warm requests to the API, and to AWS: `python -m bench.bytecode`; `--record` writes bytecode.json.
 
 Python counts them the same on every machine, however busy it is and whatever its CPU; minor versions of Python differ.
 What C code does is not counted: `bench.service_requests` counts that too, but for one kind of CPU.
@@ -17,9 +17,14 @@ from types import FrameType
 from typing import Any
 
 from bench.api_requests import ROUTES, event
+from bench.aws_answers import aws_answers
 
 RECORD = Path(__file__).with_name("bytecode.json")
 VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
+CALLS = ("GetItem", "UpdateItem", "SendMessage")
+COUNTED = (*ROUTES, *CALLS)
+"""The requests to the API's function, by method, and those that the worker sends to AWS, by operation."""
+
 WARM_UP = 20
 TRIES = 5
 """The least of so many counts: in one of them, something may be done that is done once in a while."""
@@ -29,10 +34,11 @@ def main() -> None:
     """Print what is counted as JSON, and record it."""
     parser = argparse.ArgumentParser(prog="python -m bench.bytecode", description=__doc__)
     parser.add_argument("--record", action="store_true")
-    parser.add_argument("--child", choices=ROUTES)
+    parser.add_argument("--child", choices=COUNTED)
     options = parser.parse_args()
     if options.child:
-        sys.stdout.write(f"{_of_requests(options.child)}\n")
+        counted_by = _of_requests if options.child in ROUTES else _of_calls
+        sys.stdout.write(f"{counted_by(options.child)}\n")
         return
     counted = measure()
     sys.stdout.write(json.dumps(counted) + "\n")
@@ -47,12 +53,12 @@ def recorded() -> Mapping[str, Mapping[str, int]]:
 
 
 def measure() -> dict[str, int]:
-    """Return the bytecode instructions of each request to the API's function, by method."""
+    """Return the bytecode instructions of each of COUNTED."""
     from bench.service_requests import service_environment  # noqa: PLC0415 - the child needs nothing of it
 
     child = [sys.executable, "-m", "bench.bytecode", "--child"]
     with service_environment() as env:
-        return {method: int(subprocess.check_output([*child, method], env=env, text=True)) for method in ROUTES}  # noqa: S603
+        return {name: int(subprocess.check_output([*child, name], env=env, text=True)) for name in COUNTED}  # noqa: S603
 
 
 def _of_requests(method: str) -> int:
@@ -61,9 +67,21 @@ def _of_requests(method: str) -> int:
     def ask() -> None:
         assert handler(event(method), None)["statusCode"] in {200, 202}
 
+    return _of(ask)
+
+
+def _of_calls(operation: str) -> int:
+    from bench import transports  # noqa: PLC0415 - the child of a request needs nothing of it
+
+    with aws_answers(lambda _operation, _asked: {"Item": transports.ROW}) as url:
+        transport, call = transports.worker_transport(url), transports.CALLS[operation]
+        return _of(lambda: transport.send(call))
+
+
+def _of(act: Callable[[], object]) -> int:
     for _ in range(WARM_UP):
-        ask()
-    return min(count(ask) for _ in range(TRIES))
+        act()
+    return min(count(act) for _ in range(TRIES))
 
 
 def count(act: Callable[[], object]) -> int:

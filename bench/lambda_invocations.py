@@ -30,6 +30,10 @@ from coatcheck.core.clock import system_clock
 from coatcheck.core.settings import PREFIX, WEBHOOKS, Settings
 from coatcheck_worker.aws import connect
 
+API, WORKER = "coatcheck_service.aws_lambda.handler", "coatcheck_worker.aws_lambda.run"
+DELIVERER = "coatcheck_worker.aws_deliverer_lambda.deliver"
+"""The functions, by the names of their handlers in the template."""
+
 BLOCKS, BLOCK = 5, 20
 WARM_UP = 10
 COUNT = WARM_UP + BLOCKS * BLOCK
@@ -92,7 +96,7 @@ def _child(name: str) -> None:
 
 
 def _submit() -> Iterator[float]:
-    handler = importlib.import_module("coatcheck_service.aws_lambda").handler
+    handler = _handler(API)
     endpoint = {"url": os.environ["BENCH_RECEIVER"], "events": ["job.succeeded"]}
     _answer(handler, "POST", "/v1/webhook-endpoints", endpoint)
     jobs = list[str]()
@@ -105,7 +109,7 @@ def _submit() -> Iterator[float]:
 
 
 def _look(suffix: str = "") -> Iterator[float]:
-    handler = importlib.import_module("coatcheck_service.aws_lambda").handler
+    handler = _handler(API)
     job = _job_file().read_text()
     while True:
         began = _cpu()
@@ -140,20 +144,26 @@ def _answer(handler: Callable[..., Any], method: str, resource: str, given: Any 
     return base64.b64decode(body).decode(errors="replace") if answer["isBase64Encoded"] else body
 
 
+def _handler(function: str) -> Callable[..., Any]:
+    module, _, name = function.rpartition(".")
+    handler: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    return handler
+
+
 def _run() -> Iterator[float]:
-    return _consume("run", "default", "job")
+    return _consume(WORKER, "default", "job")
 
 
 def _announce() -> Iterator[float]:
-    return _consume("deliver", WEBHOOKS, "job")
+    return _consume(DELIVERER, WEBHOOKS, "job")
 
 
 def _deliver() -> Iterator[float]:
-    return _consume("deliver", WEBHOOKS, "delivery")
+    return _consume(DELIVERER, WEBHOOKS, "delivery")
 
 
 def _consume(function: str, lane: str, kind: str) -> Iterator[float]:
-    handler = getattr(importlib.import_module("coatcheck_worker.aws_lambda"), function)
+    handler = _handler(function)
     transport, queue = connect(), Settings.from_env(os.environ).queues[lane]
     while True:
         for received in transport.send(receive(queue, wait=5, limit=1)):

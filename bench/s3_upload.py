@@ -57,6 +57,14 @@ def hash_cpu_per_gb() -> float:
     return (time.thread_time() - began) / (len(data) / 1e9)
 
 
+def compare(server: str, size: int, rounds: int) -> dict[str, Measurement]:
+    """The medians of each way of so many rounds, in which the ways take turns. `size` is in bytes."""
+    methods = (BOTO3, BOTO3_HASHED, SINK)
+    with SERVERS[server]() as url:
+        taken = [[measure(method, url, size) for method in methods] for _ in range(rounds)]
+    return {method: medians([one[index] for one in taken]) for index, method in enumerate(methods)}
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m bench.s3_upload", description=__doc__)
@@ -64,10 +72,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=512, help="MB to send (default: 512)")
     parser.add_argument("--rounds", type=int, default=5, help="times each way (default: 5)")
     options = parser.parse_args()
-    methods = (BOTO3, BOTO3_HASHED, SINK)
-    with SERVERS[options.server]() as url:
-        rounds = [[measure(method, url, options.size * 1_000_000) for method in methods] for _ in range(options.rounds)]
-    measurements = {method: medians([one[index] for one in rounds]) for index, method in enumerate(methods)}
+    measurements = compare(options.server, options.size * 1_000_000, options.rounds)
     write = sys.stdout.write
     write(f"{options.size} MB, {options.rounds} times, to {options.server}\n\n")
     for method, one in measurements.items():

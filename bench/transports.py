@@ -88,9 +88,30 @@ def measure(name: str) -> dict[str, float]:
         return {transport: instructions_each([*child, transport, name, url]) for transport in SDKS}
 
 
+def worker_transport(url: str) -> LeanTransport:
+    """The worker's transport, to the server at `url`."""
+    found = coatcheck_worker.aws.aws_environment(_environ(url))
+    return LeanTransport(found, lambda: _boto3(url), coatcheck_worker.aws.CONFIG)
+
+
 def _send(transport: str, call: Call[Any], url: str) -> None:
-    session: dict[str, Any] = {"region_name": REGION, "aws_session_token": TOKEN}
-    environ = {
+    if transport in {"boto3", "lean, threads"}:
+        sends = _boto3(url) if transport == "boto3" else worker_transport(url)
+        repeat(lambda: sends.send(call))
+        return
+    aio = AioBotoTransport(url, aioboto3.Session(*KEY, region_name=REGION, aws_session_token=TOKEN))
+    found = coatcheck_service.aws.aws_environment(_environ(url))
+    lean = AsyncLeanTransport(found, lambda: aio, coatcheck_service.aws.CONFIG)
+    asyncio.run(_send_from_a_loop(aio if transport == "aioboto3" else lean, call))
+
+
+def _boto3(url: str) -> BotoTransport:
+    session = boto3.Session(*KEY, region_name=REGION, aws_session_token=TOKEN)
+    return BotoTransport(session, endpoint_url=url)
+
+
+def _environ(url: str) -> Mapping[str, str]:
+    return {
         "AWS_DEFAULT_REGION": REGION,
         "AWS_ENDPOINT_URL": url,
         "AWS_CONFIG_FILE": "/dev/null",
@@ -98,16 +119,6 @@ def _send(transport: str, call: Call[Any], url: str) -> None:
         "AWS_SECRET_ACCESS_KEY": KEY[1],
         "AWS_SESSION_TOKEN": TOKEN,
     }
-    if transport in {"boto3", "lean, threads"}:
-        sdk = BotoTransport(boto3.Session(*KEY, **session), endpoint_url=url)
-        found = coatcheck_worker.aws.aws_environment(environ)
-        sends = sdk if transport == "boto3" else LeanTransport(found, lambda: sdk, coatcheck_worker.aws.CONFIG)
-        repeat(lambda: sends.send(call))
-        return
-    aio = AioBotoTransport(url, aioboto3.Session(*KEY, **session))
-    elsewhere = coatcheck_service.aws.aws_environment(environ)
-    lean = AsyncLeanTransport(elsewhere, lambda: aio, coatcheck_service.aws.CONFIG)
-    asyncio.run(_send_from_a_loop(aio if transport == "aioboto3" else lean, call))
 
 
 async def _send_from_a_loop(transport: AsyncTransport, call: Call[Any]) -> None:

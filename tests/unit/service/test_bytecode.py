@@ -1,22 +1,21 @@
-"""The two hot routes do not grow unseen: their bytecode is counted, which no other load on the machine changes."""
+"""The hot paths do not grow unseen: their bytecode is counted, which no other load on the machine changes."""
 
 from __future__ import annotations
 
 import pytest
 
 from bench import bytecode
-from bench.api_requests import ROUTES
 
 GROWTH = 1.05
 
 
-def test_a_look_and_a_submit_take_no_more_bytecode_than_was_recorded() -> None:
+def test_requests_take_no_more_bytecode_than_was_recorded() -> None:
     recorded = bytecode.recorded().get(bytecode.VERSION)
     if recorded is None:
         pytest.skip(f"nothing is recorded for Python {bytecode.VERSION}: python -m bench.bytecode --record")
     counted = bytecode.measure()
-    most = {method: recorded[method] * GROWTH for method in ROUTES}
-    grown = {method: f"{counted[method]} of {most[method]:.0f}" for method in ROUTES if counted[method] > most[method]}
+    most = {name: recorded[name] * GROWTH for name in bytecode.COUNTED}
+    grown = {name: f"{counted[name]} of {most[name]:.0f}" for name in most if counted[name] > most[name]}
     assert grown == {}, "cut what was added, or record it: python -m bench.bytecode --record"
 
 
