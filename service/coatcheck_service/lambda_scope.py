@@ -17,6 +17,9 @@ def members_of_scope(event: Event, path: str, public_url: str) -> Mapping[str, A
     """
     prefix, own_path = split_path(event, path)
     root = urlsplit(public_url).path if public_url else prefix
+    if "resource" not in event and own_path.startswith(f"{root}/"):
+        # a load balancer and CloudFront send the path on as clients have it
+        own_path = own_path.removeprefix(root)
     return {
         DOOR_REQUEST_ID: (event.get("requestContext") or {}).get("requestId"),
         "client": (client_address(event) or "", 0),

@@ -35,8 +35,11 @@ def test_a_request_is_seen_as_the_door_saw_it(door: str, stage: str) -> None:
     assert (scope["scheme"], scope["root_path"], scope["path"]) == ("https", stage, f"{stage}/v1/health")
 
 
-def test_the_path_of_the_public_url_is_what_clients_see() -> None:
-    scope = as_the_door_saw_it(scope_of("/v1/health", context_of("rest")), "https://example.com/jobs")
+@pytest.mark.parametrize(
+    ("door", "path"), [("rest", "/v1/health"), ("function-url", "/v1/health"), ("function-url", "/jobs/v1/health")]
+)
+def test_the_path_of_the_public_url_is_what_clients_see(door: str, path: str) -> None:
+    scope = as_the_door_saw_it(scope_of(path, context_of(door)), "https://example.com/jobs")
     assert (scope["root_path"], scope["path"]) == ("/jobs", "/jobs/v1/health")
 
 
