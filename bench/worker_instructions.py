@@ -32,7 +32,7 @@ from coatcheck.core.lifecycle import Status
 from tests.job_rows import make_job
 
 QUEUE = "https://sqs.us-east-1.amazonaws.com/1/default"
-FEW, MANY = 40, 240
+FEW, MANY = 30, 90
 SUPERVISOR = ["-m", "coatcheck_worker.supervisor", "--lane", "default", "--memory", "2000"]
 BY_HAND = ["-m", "bench.peers.poller"]
 WHO: Mapping[str, Sequence[str]] = {"coatcheck": SUPERVISOR, "by hand": BY_HAND}
