@@ -29,6 +29,7 @@ HELD = {
     "COATCHECK_API_KEYS",
     # each the name of a secret in Secrets Manager
     "COATCHECK_SECRETS",
+    "COATCHECK_ORIGIN_SECRET",
     *NAMES_OF_SECRETS,
 }
 """The settings that may be called so: none of them holds a secret itself."""
@@ -43,7 +44,8 @@ def variables() -> Iterator[tuple[str, str, Any]]:
 
 
 def test_no_variable_of_a_function_holds_a_secret() -> None:
-    suspects = {name: value for _, name, value in variables() if SECRET_LIKE.search(name)}
+    # what is empty, a project may fill: tests/architecture/test_cloudfront.py
+    suspects = {name: value for _, name, value in variables() if SECRET_LIKE.search(name) and value}
     assert suspects.keys() == NAMES_OF_SECRETS.keys()
     for name, resource in NAMES_OF_SECRETS.items():
         # Ref of a secret is its ARN
