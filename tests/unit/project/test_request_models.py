@@ -141,7 +141,6 @@ class Stripped(BaseModel):
         (Annotated[list[int], Field(min_length=1)], "input.it has minItems"),
         (Annotated[int, Field(multiple_of=3)], "input.it has multipleOf"),
     ],
-    ids=str,
 )
 def test_what_a_model_cannot_say_is_none(annotation: Any, said: str) -> None:
     made = type("Made", (BaseModel,), {"__annotations__": {"it": annotation}})
