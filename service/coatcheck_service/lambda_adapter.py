@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from coatcheck.authoring.loading import load_job_types
 from coatcheck.core.log import configure
 from coatcheck.core.settings import Settings
+from coatcheck.core.tracer import NO_TRACER
 from coatcheck.core.tracing import installed_tracer
 from coatcheck.telemetry.pump import pump_for_lambda
 from coatcheck_service.aws import connect
@@ -112,7 +113,8 @@ def make_handler(
 class DirectFirst:
     """The API of a function: serves the routes of `direct`, and loads FastAPI when another is asked for.
 
-    FastAPI takes a third of a start. Lambda gives a process one request at a time.
+    FastAPI takes a third of a start. Lambda gives a process one request at a time. With a tracer all requests are
+    FastAPI's, since it makes their spans.
     """
 
     def __init__(
@@ -130,7 +132,8 @@ class DirectFirst:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        app = self._direct_app if is_direct(self._direct, scope) else self._serve_all
+        direct = self._tracer is NO_TRACER and is_direct(self._direct, scope)
+        app = self._direct_app if direct else self._serve_all
         await app(scope, receive, send)
 
     def load(self) -> ASGIApp:
