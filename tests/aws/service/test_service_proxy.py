@@ -33,6 +33,7 @@ from coatcheck_worker.dependencies import Dependencies
 from coatcheck_worker.supervisor.poller import Poller
 from coatcheck_worker.sweep import sweep
 from tests.aws import emulators
+from tests.aws.service.limits_harness import Clock
 from tests.aws.service.proxied_path import Answer, ProxiedPath, project_with_proxy, stage_variables
 from tests.aws.service.running_service import RunningService, run_service
 from tests.aws.service.submits import LETTERS, Submit, send, submits
@@ -106,17 +107,6 @@ async def authorizer_verdict(running: RunningService, key: str) -> Mapping[str, 
         await transport.aclose()
     said: Mapping[str, Any] = answer["context"]
     return said
-
-
-@dataclass
-class Clock:
-    """A clock that stands until it is moved."""
-
-    now: int
-
-    def __call__(self) -> int:
-        """The time."""
-        return self.now
 
 
 @dataclass(frozen=True)
