@@ -8,7 +8,7 @@ from typing import Any
 from coatcheck.core import tallies
 from coatcheck.core.flows import count_job
 from coatcheck_service.actions import cancel, submit
-from coatcheck_worker.supervisor import claim
+from coatcheck_worker.supervisor import attempt
 from coatcheck_worker.sweep import recovery
 from tests.mutants.mutant import Mutant, patched
 
@@ -28,7 +28,7 @@ def _awaiting_nothing(_: Any) -> Any:
 
 
 MUTANTS = (
-    Mutant("a job that starts is counted as waiting", patch=patched(claim, "stopped_waiting", _flow_of_nothing)),
+    Mutant("a job that starts is counted as waiting", patch=patched(attempt, "claimed", _flow_of_nothing)),
     Mutant("a job that was canceled is counted as waiting", patch=patched(cancel, "stopped_waiting", _flow_of_nothing)),
     Mutant(
         "a job that has expired is counted as waiting", patch=patched(recovery, "stopped_waiting", _flow_of_nothing)

@@ -24,6 +24,12 @@ def stopped_waiting(table: str, job: Job) -> Flow[None]:
         yield from give_back(table, job.tenant, tallies.waiting(job), of=tallies.named(job))
 
 
+def claimed(table: str, job: Job) -> Flow[None]:
+    """The job was claimed, for the first time or once more."""
+    if job.attempt == 1:
+        yield from stopped_waiting(table, job)
+
+
 def stored(table: str, job: Job, blobs: Sequence[Blob], *, now: int) -> Flow[None]:
     """An attempt has put these into the bucket. They count before the job points to them: whatever ends in between."""
     size = _in_bucket(blobs)

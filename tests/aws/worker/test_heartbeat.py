@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, NoReturn
 
 import pytest
@@ -17,20 +16,16 @@ from coatcheck.core.aws.dynamodb.compatibility import NewerRow
 from coatcheck.core.clock import SECOND
 from coatcheck.core.job import Job, Progress
 from coatcheck.core.lifecycle import Status
-from coatcheck_worker.dependencies import Ack, Dependencies, Redeliver
+from coatcheck_worker.dependencies import Ack, Redeliver
 from coatcheck_worker.supervisor.attempt import JobAttempt
 from tests.aws.worker.test_stops import HandlerNotStopped
-from tests.aws.worker.worker_harness import Number, WorkerHarness
+from tests.aws.worker.worker_harness import Number, WorkerHarness, is_claim, is_heartbeat, with_lease
 from tests.transports import Effect, Fault, FaultyTransport, Steps
 
 PATIENCE = 60
 """Seconds in which a handler must have been told to stop."""
 
 pytestmark = pytest.mark.parametrize("emulator_url", ["ministack"], indirect=True)
-
-
-def is_heartbeat(call: Call[Any]) -> bool:
-    return call.urgent
 
 
 ERRORS: dict[str, Callable[[Call[Any]], Exception]] = {
@@ -56,10 +51,6 @@ def polling_for_stop(_: Number, ctx: Context) -> Number:
         ctx.check()
         time.sleep(0.02)
     raise HandlerNotStopped
-
-
-def with_lease(dependencies: Dependencies, seconds: float) -> Dependencies:
-    return replace(dependencies, settings=dependencies.settings.model_copy(update={"lease": seconds}))
 
 
 @ANY_ERROR
@@ -141,3 +132,23 @@ def test_a_clock_that_is_put_back_costs_no_lease_and_moves_it_not_back(harness: 
     row = harness.row(job)
     assert all(isinstance(answer, transitions.TransitionRefused) for answer in beats)
     assert (row.status, row.attempt) == (Status.SUCCEEDED, 1)
+
+
+def test_the_lease_of_a_claim_whose_answer_was_slow_is_renewed_at_once(harness: WorkerHarness) -> None:
+    def answer_slowly(call: Call[Any]) -> Steps:
+        answer = yield call
+        harness.clock.ahead += 40 * SECOND
+        return answer
+
+    def wait_for_a_beat(_: Number, ctx: Context) -> Number:
+        until = time.monotonic() + 10
+        while not any(map(is_heartbeat, transport.calls)):
+            ctx.check()
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        return Number()
+
+    job = harness.submit()
+    transport = FaultyTransport(harness.transport, Fault(answer_slowly, is_claim))
+    assert harness.run(harness.dependencies(wait_for_a_beat, transport), job) == Ack()
+    assert harness.row(job).status is Status.SUCCEEDED

@@ -7,24 +7,18 @@ import logging
 import re
 import threading
 import time
-from typing import Any
 
 import pytest
 
 from coatcheck.authoring.context import Context
-from coatcheck.core.aws.call import Call
 from coatcheck.core.aws.sqs import send_job
 from coatcheck.core.lifecycle import Status
 from coatcheck.core.messages import JobMessage
 from coatcheck.core.settings import BadSettings, Settings
 from coatcheck_worker.__main__ import serving_lines
 from coatcheck_worker.supervisor.poller import Poller
-from tests.aws.worker.worker_harness import Number, WorkerHarness
+from tests.aws.worker.worker_harness import Number, WorkerHarness, is_claim
 from tests.transports import Fault, FaultyTransport, send_after
-
-
-def is_claim(call: Call[Any]) -> bool:
-    return "#owner = " in call.params.get("UpdateExpression", "")
 
 
 @pytest.mark.parametrize("emulator_url", ["ministack"], indirect=True)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import random
 import secrets
+import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -14,8 +15,9 @@ import pytest
 from coatcheck import Result
 from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core import due
+from coatcheck.core.aws.call import Call
 from coatcheck.core.aws.dynamodb import job_items, job_updates, transitions
-from coatcheck.core.aws.dynamodb.usage_items import Demand, get_usage
+from coatcheck.core.aws.dynamodb.usage_items import Demand, get_usage, usage_key
 from coatcheck.core.aws.flow import run
 from coatcheck.core.clock import DAY
 from coatcheck.core.errors import CANCELED
@@ -25,14 +27,18 @@ from coatcheck.core.ids import make_id
 from coatcheck.core.job import Job, JobError
 from coatcheck.core.messages import JobMessage
 from coatcheck.core.tallies import WAITING_COUNTS, Tally, stored_input, waiting
+from coatcheck_worker.dependencies import Ack
 from coatcheck_worker.supervisor.claim import run_job
 from coatcheck_worker.sweep.recovery import expire
-from tests.aws.worker.worker_harness import WorkerHarness
+from tests.aws.worker.worker_harness import WorkerHarness, is_heartbeat, with_lease
 from tests.job_rows import make_job
-from tests.transports import Fault, FaultyTransport, ProcessDied, crash_at, on, repeat
+from tests.transports import Fault, FaultyTransport, ProcessDied, crash_at, on, repeat, send_after
 
 # both emulators keep the item alike (tests/aws/test_usage_buckets.py)
 pytestmark = pytest.mark.parametrize("emulator_url", ["ministack"], indirect=True, scope="session")
+
+PATIENCE = 10
+"""Seconds in which a lease must have been renewed."""
 
 SIZE = 5120
 """Bytes of a result that does not go into the row."""
@@ -105,6 +111,22 @@ def test_a_job_waits_until_it_is_claimed_and_its_result_is_stored_then(tallied: 
     assert tallied.stored_now() == SIZE
     run(transport, removed(tallied.harness.settings.table, tallied.rows()[0]))
     assert tallied.total(Tally.STORED) == 0
+
+
+def test_a_job_whose_tally_is_slow_keeps_its_lease(tallied: Tallied) -> None:
+    def wait_for_a_beat() -> None:
+        until = time.monotonic() + PATIENCE
+        while not any(map(is_heartbeat, transport.calls)):
+            assert time.monotonic() < until
+            time.sleep(0.02)
+
+    def names_the_tally(call: Call[Any]) -> bool:
+        return call.params.get("Key") == usage_key(tallied.harness.tenant)
+
+    dependencies = with_lease(tallied.harness.dependencies(large, output=Result), 4)
+    job = tallied.submit(tallied.harness.transport)
+    transport = FaultyTransport(tallied.harness.transport, Fault(send_after(wait_for_a_beat), names_the_tally, times=1))
+    assert tallied.harness.run(replace(dependencies, transport=transport), job) == Ack()
 
 
 def test_a_job_in_no_tally_costs_nothing(tallied: Tallied) -> None:

@@ -16,6 +16,7 @@ from coatcheck.authoring.types import Handler, JobType
 from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core import due, pack
 from coatcheck.core.aws import s3, s3_keys
+from coatcheck.core.aws.call import Call
 from coatcheck.core.aws.dynamodb import job_items
 from coatcheck.core.aws.dynamodb.keys import JobKey
 from coatcheck.core.clock import SECOND, system_clock
@@ -113,6 +114,18 @@ class WorkerHarness:
     def stored(self, job: Job) -> list[str]:
         prefixes = s3_keys.job_prefixes(job.tenant, job.id)
         return [key for p in prefixes for key in self.transport.send(s3.list_keys(self.settings.bucket, p))]
+
+
+def is_claim(call: Call[Any]) -> bool:
+    return "#owner = " in call.params.get("UpdateExpression", "")
+
+
+def is_heartbeat(call: Call[Any]) -> bool:
+    return call.urgent
+
+
+def with_lease(dependencies: Dependencies, seconds: float) -> Dependencies:
+    return replace(dependencies, settings=dependencies.settings.model_copy(update={"lease": seconds}))
 
 
 def double(value: Number, _: Context) -> Number:

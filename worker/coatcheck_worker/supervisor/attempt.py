@@ -12,7 +12,7 @@ from coatcheck.core.aws.dynamodb import job_items
 from coatcheck.core.aws.dynamodb.item_size import MAX_RESULT_IN_ROW, free_bytes_for_checkpoint
 from coatcheck.core.aws.flow import run
 from coatcheck.core.clock import SECOND
-from coatcheck.core.flows.count_job import stored
+from coatcheck.core.flows.count_job import claimed, stored
 from coatcheck.core.flows.notify import notify_deliverer
 from coatcheck.core.job import Blob, Job, Progress
 from coatcheck.core.log import log_context
@@ -72,8 +72,10 @@ class JobAttempt:
                 return self._run(span)
 
     def _run(self, span: Span) -> Disposition:
+        transport, settings = self._dependencies.transport, self._dependencies.settings
         with self.heartbeat:
-            run(self._dependencies.transport, notify_deliverer(self._dependencies.settings, self._job))
+            run(transport, claimed(settings.table, self._job))
+            run(transport, notify_deliverer(settings, self._job))
             if self.heartbeat.stop is not None:
                 return self._stop()
             try:

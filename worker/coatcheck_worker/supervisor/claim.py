@@ -10,7 +10,7 @@ from coatcheck.core import due
 from coatcheck.core.aws.dynamodb import transitions
 from coatcheck.core.aws.dynamodb.keys import JobKey
 from coatcheck.core.aws.flow import run
-from coatcheck.core.flows.count_job import stopped_waiting
+from coatcheck.core.flows.count_job import claimed
 from coatcheck.core.job import Job
 from coatcheck.core.lifecycle import Status
 from coatcheck.core.messages import JobMessage
@@ -39,9 +39,8 @@ def run_job(
     outcome = _claim(dependencies, key)
     if isinstance(outcome, transitions.TransitionRefused):
         return _disposition_of_unclaimed(dependencies, key, outcome.job)
-    if outcome.attempt == 1:
-        run(dependencies.transport, stopped_waiting(dependencies.settings.table, outcome))
     if outcome.type not in dependencies.runners.served:
+        run(dependencies.transport, claimed(dependencies.settings.table, outcome))
         return settle.requeue_unknown_type(dependencies, outcome)
     attempt = JobAttempt(dependencies, outcome, deadline=deadline)
     on_attempt(attempt)

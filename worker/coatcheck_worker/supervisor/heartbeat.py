@@ -62,8 +62,9 @@ class Heartbeat:
         self._on_unresponsive: OnStop = lambda _: None
         self._progress: Progress | None = None
         self._reported: Progress | None = None
-        self._last_renewal = self._last_attempted = clock()
-        self._lease_until = job.lease_until or self._last_renewal
+        self._lease_until = job.lease_until or clock()
+        # the lease began when the claim was sent, however late it was answered
+        self._last_renewal = self._last_attempted = self._lease_until - lease
         self._stopped_at = 0
         self._closed = False
         self._lock = threading.Lock()
