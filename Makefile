@@ -34,6 +34,9 @@ run: setup ## Start everything on this machine and print how to use it.
 test: setup $(NODE)/.ready ## Run every test (the one command).
 	@$(BIN)/pytest -n 3 --no-loadscope-reorder
 
+emulators: setup ## Run the tests that two emulators can serve on both; make test runs most of them on one.
+	@$(BIN)/pytest -n 3 --no-loadscope-reorder --both-emulators tests/aws tests/simulation
+
 check: setup ## Lint, types, import contracts.
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -125,4 +128,4 @@ lock: ## Resolve requirements/*.in, those of the tools, and the example's again.
 wheels: setup ## Build the four wheels into dist.
 	@for folder in . service worker infra; do $(BIN)/uv build --wheel --no-build-isolation --quiet --out-dir dist $$folder || exit 1; done
 
-.PHONY: wheels help setup run test check build routes validate deploy simulate model mutants kill load hostile hostile-events doors permissions scan container signatures bench large lock
+.PHONY: wheels help setup run test emulators check build routes validate deploy simulate model mutants kill load hostile hostile-events doors permissions scan container signatures bench large lock

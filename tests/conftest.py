@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import signal
-from collections.abc import Iterator
+import zlib
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
 
 import pytest
 from hypothesis import settings
@@ -17,8 +19,16 @@ TOGETHER = {"journeys": "stacks", "architecture": "stacks"}
 EMULATOR = re.compile(r"[\[-](ministack|moto)[\]-]")
 """The emulator in the name of a test that runs on both."""
 
+ON_EITHER = ("tests/aws/dead_letters/", "tests/aws/service/", "tests/aws/worker/")
+"""What is built on the calls to AWS, each of which is tried on both emulators."""
+
 FIRST = ("stacks", "ministack", "moto")
 """The long ones, so that no process is left alone with one at the end."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`make emulators` runs on both emulators what else runs on either."""
+    parser.addoption("--both-emulators", action="store_true", help="run all tests that two emulators can serve on both")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -34,9 +44,23 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the long groups first."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Run what is built on calls to AWS on one of the emulators, half of it on each. Put the long groups first."""
+    if not config.getoption("--both-emulators"):
+        left_out = _turn_of_the_other_emulator(items)
+        config.hook.pytest_deselected(items=list(left_out))
+        items[:] = [item for item in items if item not in left_out]
     items.sort(key=lambda item: (*(_group(item.nodeid) != name for name in FIRST),))
+
+
+def _turn_of_the_other_emulator(items: Sequence[pytest.Item]) -> Collection[pytest.Item]:
+    """Which tests are left to the other of the two emulators that they could run on."""
+    tests: dict[str, dict[str, pytest.Item]] = defaultdict(dict)
+    for item in items:
+        emulator = EMULATOR.search(item.nodeid)
+        if emulator and item.nodeid.startswith(ON_EITHER):
+            tests[EMULATOR.sub("", item.nodeid)][emulator[1]] = item
+    return {on[("ministack", "moto")[zlib.crc32(name.encode()) % 2]] for name, on in tests.items() if len(on) > 1}
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
