@@ -92,7 +92,8 @@ def _plain(value: object) -> object:
 
 def _with_bytes(said: dict[str, Any]) -> dict[str, Any]:
     """An attribute value of DynamoDB with its bytes. An attribute that is named B or BS holds no text, but a value."""
-    if len(said) == 1:
+    # first of all what holds for nearly all: it is called for each value
+    if ("B" in said or "BS" in said) and len(said) == 1:
         ((kind, held),) = said.items()
         if kind == "B" and isinstance(held, str):
             return {"B": b64decode(held)}

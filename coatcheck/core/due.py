@@ -8,7 +8,7 @@ settled with one entry added and one removed.
 from __future__ import annotations
 
 from coatcheck.core.clock import HOUR, MINUTE, SECOND
-from coatcheck.core.job import Job
+from coatcheck.core.job import Blob, Job
 from coatcheck.core.lifecycle import Status
 
 DISPATCH_GRACE = 60 * SECOND
@@ -78,10 +78,15 @@ def for_expiry(expires_at: int) -> int:
 
 def for_removal(job: Job) -> int | None:
     """When to remove what a finished job left in the bucket; None if it left nothing there."""
-    stored = any(blob is not None and blob.inline is None for blob in (job.input, job.checkpoint, job.result))
-    tidy = job.attempt == 0 or (job.attempt == 1 and job.result is not None and not job.artifact_count)
     assert job.expires_at is not None
-    return for_expiry(job.expires_at) if stored or not tidy else None
+    return for_removal_after(job, job.expires_at, result=job.result, artifact_count=job.artifact_count)
+
+
+def for_removal_after(job: Job, expires_at: int, *, result: Blob | None, artifact_count: int) -> int | None:
+    """As `for_removal`, of a job that is about to end with this result and this many artifacts."""
+    stored = any(blob is not None and blob.inline is None for blob in (job.input, job.checkpoint, result))
+    tidy = job.attempt == 0 or (job.attempt == 1 and result is not None and not artifact_count)
+    return for_expiry(expires_at) if stored or not tidy else None
 
 
 def for_late_writes(job: Job, *, now: int) -> int | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TypeVar
 
 from coatcheck.core import audit
@@ -51,4 +50,4 @@ def _noted(call: Call[T], note: Callable[[T], None]) -> Call[T]:
         return read_and_note
 
     expected = {code: with_note(read) for code, read in call.expected_errors.items()}
-    return replace(call, read=with_note(call.read), expected_errors=expected)
+    return Call(call.service, call.operation, call.params, with_note(call.read), expected, call.urgent)

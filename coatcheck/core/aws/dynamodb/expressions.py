@@ -15,36 +15,33 @@ class Expression:
     """
 
     def __init__(self) -> None:
-        self._names: dict[str, str] = {}
+        self._aliases: dict[str, str] = {}
         self._values: dict[str, AttributeValue] = {}
+        self._placeholders: dict[tuple[str, str], str] = {}
         self._sets: list[str] = []
         self._removes: list[str] = []
 
     def name(self, attribute: str) -> str:
         """The alias of an attribute."""
-        alias = f"#{attribute}"
-        if not attribute.isidentifier():
-            # such as one that ends in the name of a job type
-            alias = next((known for known, name in self._names.items() if name == attribute), f"#{len(self._names)}")
-        self._names[alias] = attribute
+        alias = self._aliases.get(attribute)
+        if alias is None:
+            # no identifier is such as ends in the name of a job type
+            alias = f"#{attribute}" if attribute.isidentifier() else f"#{len(self._aliases)}"
+            self._aliases[attribute] = alias
         return alias
 
     def value(self, value: AttributeValue) -> str:
-        """The placeholder of a value; the same for equal values."""
-        for placeholder, known in self._values.items():
-            if known == value:
-                return placeholder
-        placeholder = f":{len(self._values)}"
-        self._values[placeholder] = value
-        return placeholder
+        """The placeholder of a value; the same for equal numbers and for equal texts."""
+        ((kind, held),) = value.items()
+        return self._scalar(kind, held) if kind in {"N", "S"} else self._add(value)
 
     def number(self, number: int) -> str:
         """The placeholder of a number."""
-        return self.value({"N": str(number)})
+        return self._scalar("N", str(number))
 
     def text(self, text: str) -> str:
         """The placeholder of a text."""
-        return self.value({"S": str(text)})
+        return self._scalar("S", str(text))
 
     def assign(self, attribute: str, value: AttributeValue | None) -> None:
         """Set an attribute, or remove it when `value` is None."""
@@ -70,7 +67,19 @@ class Expression:
 
     def placeholders(self) -> dict[str, Any]:
         """Only the names and values, for requests that have nothing but a condition."""
-        placeholders: dict[str, Any] = {"ExpressionAttributeNames": dict(self._names)}
+        names = {alias: attribute for attribute, alias in self._aliases.items()}
+        placeholders: dict[str, Any] = {"ExpressionAttributeNames": names}
         if self._values:
             placeholders["ExpressionAttributeValues"] = dict(self._values)
         return placeholders
+
+    def _scalar(self, kind: str, held: str) -> str:
+        placeholder = self._placeholders.get((kind, held))
+        if placeholder is None:
+            placeholder = self._placeholders[kind, held] = self._add({kind: held})
+        return placeholder
+
+    def _add(self, value: AttributeValue) -> str:
+        placeholder = f":{len(self._values)}"
+        self._values[placeholder] = value
+        return placeholder

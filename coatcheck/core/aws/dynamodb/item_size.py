@@ -91,7 +91,7 @@ def _size_but_for_names() -> int:
 def free_bytes_for_checkpoint(job: Job) -> int:
     """Bytes, packed, of a checkpoint that may replace the previous one in the row."""
     overhead = item_size({"checkpoint": {"M": {"data": {"B": pack(b"")}}}})
-    return free_bytes(replace(job, checkpoint=None)) - overhead
+    return free_bytes(job if job.checkpoint is None else replace(job, checkpoint=None)) - overhead
 
 
 def _value_size(value: AttributeValue) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from coatcheck.core import due
@@ -284,7 +283,7 @@ def settle(
 ) -> Call[TransitionOutcome]:
     """End the job by `transition`, which must lead to a final status, under the fence of `job.attempt`."""
     made = {"error": error, "result": result, "artifact_count": artifact_count or None}
-    changes = _final(replace(job, result=result, artifact_count=artifact_count), transition, now=now) | made
+    changes = _final(job, transition, now=now, result=result, artifact_count=artifact_count) | made
     if transition is SUCCEED:
         changes["progress"] = Progress(1.0)
     return _make(table, job, transition, now=now, changes=changes, sweeper=sweeper, error=error)
@@ -324,8 +323,10 @@ def expire(table: str, job: Job, *, now: int, error: JobError) -> Call[Transitio
     )
 
 
-def _final(job: Job, transition: Transition, *, now: int) -> dict[str, Any]:
-    """The changes by which `transition` ends a job; `job` is the job as it will be then.
+def _final(
+    job: Job, transition: Transition, *, now: int, result: Blob | None = None, artifact_count: int = 0
+) -> dict[str, Any]:
+    """The changes by which `transition` ends a job, with this result and this many artifacts.
 
     Until its events have been notified, the sweeper checks it like a job that waits. If there is nothing to notify,
     `notify` is removed: the events it names can no longer happen.
@@ -341,7 +342,7 @@ def _final(job: Job, transition: Transition, *, now: int) -> dict[str, Any]:
         "owner": None,
     }
     if {transition.event, CLAIM.event if job.started_at else None}.isdisjoint(job.notify):
-        due_at = due.for_removal(replace(job, expires_at=expires_at))
+        due_at = due.for_removal_after(job, expires_at, result=result, artifact_count=artifact_count)
         return ended | {"due_at": due_at, "due_shard": removal_shard(job.usual_shard), "notify": None}
     return ended | {"due_at": due.for_dispatch(now=now, start_at=None, queue_deadline=None, dispatches=0)}
 
