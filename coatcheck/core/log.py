@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from itertools import filterfalse
 from types import MappingProxyType
 from typing import Any
 
@@ -75,8 +76,9 @@ def configure(style: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_FORMATTERS[style]())
     # replaces Lambda's own handler, which would write each line a second time
-    # no line shows these, and each costs a call: https://docs.python.org/3/howto/logging.html#optimization
+    # no line shows these, nor where it was written: https://docs.python.org/3/howto/logging.html#optimization
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging._srcfile = None  # noqa: SLF001 - as documented there
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     for name in QUIET_LIBRARIES:
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -107,7 +109,8 @@ def context_members() -> Mapping[str, Any]:
 
 def extra_of(record: logging.LogRecord) -> dict[str, Any]:
     """What a call of a logger passed as `extra`."""
-    return {name: value for name, value in vars(record).items() if name not in _STANDARD}
+    members = vars(record)
+    return {name: members[name] for name in filterfalse(_STANDARD.__contains__, members)}
 
 
 def _members(record: logging.LogRecord) -> dict[str, Any]:

@@ -180,7 +180,7 @@ def _commit(dependencies: Dependencies, job: Job, transition: Call[transitions.T
     """Send the write that ends the attempt. Returns whether it took effect. A cancel that came before it wins."""
     outcome = dependencies.transport.send(transition)
     if isinstance(outcome, Job):
-        log.info("%s is %s after attempt %d", job.id, outcome.status, job.counted_attempt)
+        # the audit log has told it
         _follow_up(dependencies, job, outcome)
         return True
     row = outcome.job
@@ -191,7 +191,6 @@ def _commit(dependencies: Dependencies, job: Job, transition: Call[transitions.T
         canceled = dependencies.transport.send(
             transitions.cancel(dependencies.settings.table, job, now=dependencies.clock(), error=_CANCELED)
         )
-        log.info("%s is canceled after attempt %d", job.id, job.counted_attempt)
         if isinstance(canceled, Job):
             _follow_up(dependencies, job, canceled)
         return False
