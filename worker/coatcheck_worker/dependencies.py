@@ -14,7 +14,7 @@ from coatcheck_worker.limits_cache import LimitsCache
 from coatcheck_worker.runners import NoRunners, Runners
 from coatcheck_worker.s3_signing import Sign, sign_nothing
 from coatcheck_worker.secret_cache import SecretCache
-from coatcheck_worker.ticker import Ticker, tick_in_thread
+from coatcheck_worker.ticker import ThreadTicker, Ticker
 
 R = TypeVar("R")
 V = TypeVar("V")
@@ -58,7 +58,7 @@ class Dependencies:
     roll: Callable[[], float]
     runners: Runners = field(default_factory=NoRunners)
     sign: Sign = sign_nothing
-    ticker: Ticker = tick_in_thread
+    ticker: Ticker = field(default_factory=ThreadTicker)
     parallel_map: ParallelMap = sequential_map
     secrets: SecretCache = field(default_factory=SecretCache)
     limits: LimitsCache = field(default_factory=LimitsCache)
