@@ -61,7 +61,7 @@ class Runner(Protocol):
     """Runs one attempt at a time."""
 
     def workdir(self) -> AbstractContextManager[Path]:
-        """An empty folder for an attempt, removed with all that is beside it. Raises OSError."""
+        """An empty folder for an attempt, and nothing beside it. All is gone after it. Raises OSError."""
 
     def run(self, job: RunJob, body: bytes, port: AttemptPort) -> Ended | Died:
         """Run the attempt. `body` is the job's input, and its checkpoint if it has one."""

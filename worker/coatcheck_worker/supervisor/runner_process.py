@@ -8,7 +8,6 @@ import os
 import secrets
 import shutil
 import signal
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -32,6 +31,7 @@ from coatcheck_worker.protocol import (
 )
 from coatcheck_worker.runners import AttemptPort, Died, Ended
 from coatcheck_worker.s3_signing import NotAllowed
+from coatcheck_worker.supervisor.attempt_folder import AttemptFolder
 from coatcheck_worker.supervisor.runner_log import write_line
 from coatcheck_worker.supervisor.runner_output import RunnerOutput
 
@@ -52,6 +52,7 @@ class RunnerProcess:
 
     def __init__(self, channel: Channel[FromRunner], output: RunnerOutput, scratch: Path) -> None:
         self._channel, self.output, self.scratch = channel, output, scratch
+        self._folder = AttemptFolder(scratch)
         self._process: int | None = None
         self._status: int | None = None
         self._known = threading.Event()
@@ -86,9 +87,9 @@ class RunnerProcess:
 
     @contextlib.contextmanager
     def workdir(self) -> Iterator[Path]:
-        """An empty folder for an attempt, removed with all other files in `scratch`. Raises OSError."""
+        """An empty folder for an attempt. All that it leaves in `scratch` is removed. Raises OSError."""
         try:
-            folder = Path(tempfile.mkdtemp(prefix="job-", dir=self.scratch))
+            folder = self._folder.path()
         except OSError:
             # the next attempt gets another runner, with another folder
             self.last = True
@@ -138,11 +139,7 @@ class RunnerProcess:
 
     def _remove_files(self) -> None:
         try:
-            for left in self.scratch.iterdir():
-                if left.is_dir() and not left.is_symlink():
-                    shutil.rmtree(left, ignore_errors=True)
-                else:
-                    left.unlink(missing_ok=True)
+            self._folder.clear()
         except OSError as error:
             # a handler may do anything to its folders: the outcome of its attempt stands
             log.warning("the temporary files of a job are not removed: %s", error.strerror)
