@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import queue
 import threading
+from collections import deque
 from typing import Self
 
 from coatcheck.aws_transport.protocols import Transport
@@ -14,8 +14,8 @@ from coatcheck.core.aws.sqs import MAX_BATCH, ReceivedMessage, delete, delete_ba
 
 log = logging.getLogger(__name__)
 
-COLLECT_SECONDS = 0.05
-"""How long a message waits for others that are deleted by the same request."""
+COLLECT_SECONDS = 0.2
+"""How long a message waits, at most, for others that are deleted by the same request."""
 
 
 class Deleter:
@@ -26,7 +26,9 @@ class Deleter:
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
-        self._done: queue.SimpleQueue[ReceivedMessage | None] = queue.SimpleQueue()
+        self._done: deque[ReceivedMessage] = deque()
+        self._changed = threading.Condition()
+        self._ended = False
         self._thread: threading.Thread | None = None
 
     def __enter__(self) -> Self:
@@ -35,7 +37,9 @@ class Deleter:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._done.put(None)
+        with self._changed:
+            self._ended = True
+            self._changed.notify()
         if self._thread is not None:
             self._thread.join()
 
@@ -43,18 +47,23 @@ class Deleter:
         """Delete a message soon. Raises AwsError outside of the context."""
         if self._thread is None:
             self._transport.send(delete(received))
-        else:
-            self._done.put(received)
+            return
+        with self._changed:
+            self._done.append(received)
+            # the thread is not woken for nothing
+            if len(self._done) in {1, MAX_BATCH}:
+                self._changed.notify()
 
     def _delete_all(self) -> None:
-        ended = False
-        while not ended:
-            batch = [self._done.get()]
-            with contextlib.suppress(queue.Empty):
-                while batch[-1] is not None and len(batch) < MAX_BATCH:
-                    batch.append(self._done.get(timeout=COLLECT_SECONDS))
-            ended = batch[-1] is None
-            self._delete([one for one in batch if one is not None])
+        while batch := self._next_batch():
+            self._delete(batch)
+
+    def _next_batch(self) -> list[ReceivedMessage]:
+        """Wait for a message, and a little for others. Returns none when all are deleted and the context has ended."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._done or self._ended)
+            self._changed.wait_for(lambda: len(self._done) >= MAX_BATCH or self._ended, COLLECT_SECONDS)
+            return [self._done.popleft() for _ in range(min(len(self._done), MAX_BATCH))]
 
     def _delete(self, batch: list[ReceivedMessage]) -> None:
         """Delete these, and once more those that SQS says it has not: it may refuse some of a batch."""

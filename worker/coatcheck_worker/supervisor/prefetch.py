@@ -27,7 +27,8 @@ class PrefetchBuffer:
 
     def __init__(self, runners: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._runners, self._clock = runners, clock
-        self._changed = threading.Condition()
+        lock = threading.Lock()
+        self._arrived, self._has_room = threading.Condition(lock), threading.Condition(lock)
         self._waiting: deque[tuple[float, ReceivedMessage]] = deque()
         self._started: dict[str, float] = {}
         self._durations: deque[float] = deque(maxlen=SAMPLE)
@@ -38,39 +39,40 @@ class PrefetchBuffer:
 
         Waits up to `timeout` seconds until it is one or more, or until one that waits is overdue.
         """
-        with self._changed:
+        with self._has_room:
             if not (room := self._room()) and not self._overdue():
-                self._changed.wait(timeout)
+                self._has_room.wait(timeout)
                 room = self._room()
             return room
 
     def put(self, messages: Sequence[ReceivedMessage]) -> None:
         """Add what was received."""
-        with self._changed:
+        with self._arrived:
             now = self._clock()
             self._waiting.extend((now, message) for message in messages)
-            self._changed.notify_all()
+            self._arrived.notify(len(messages))
 
     def take(self) -> ReceivedMessage | None:
         """Wait for a message and take it. Returns None when the buffer is closed."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._closed)
-            if not self._waiting:
-                return None
+        with self._arrived:
+            while not self._waiting:
+                if self._closed:
+                    return None
+                self._arrived.wait()
             message = self._waiting.popleft()[1]
             self._started[message.receipt_handle] = self._clock()
-            self._changed.notify_all()
+            self._tell_of_room()
             return message
 
     def done(self, message: ReceivedMessage) -> None:
         """The thread that took the message is done with it."""
-        with self._changed:
+        with self._has_room:
             self._durations.append(self._clock() - self._started.pop(message.receipt_handle))
-            self._changed.notify_all()
+            self._tell_of_room()
 
     def take_overdue(self) -> Sequence[ReceivedMessage]:
         """Take the messages that have waited too long. Jobs were not quick: nothing is received ahead for now."""
-        with self._changed:
+        with self._has_room:
             overdue = self._overdue()
             for _ in overdue:
                 self._waiting.popleft()
@@ -80,12 +82,17 @@ class PrefetchBuffer:
 
     def close(self) -> Sequence[ReceivedMessage]:
         """Let the threads end when they are done. Returns the messages that none has taken."""
-        with self._changed:
+        with self._arrived:
             self._closed = True
             left = [message for _, message in self._waiting]
             self._waiting.clear()
-            self._changed.notify_all()
+            self._arrived.notify_all()
             return left
+
+    def _tell_of_room(self) -> None:
+        # the thread that receives is not woken for nothing
+        if self._room():
+            self._has_room.notify()
 
     def _room(self) -> int:
         free = self._runners - len(self._started)
