@@ -44,6 +44,9 @@ CHANNEL_CLOSED_EXIT_STATUS = 76
 
 _LENGTHS = struct.Struct("!II")
 
+_CHUNK = 64 * 1024
+"""Bytes that are received at once: a message and its body, mostly."""
+
 M = TypeVar("M")
 
 
@@ -260,6 +263,7 @@ class Channel(Generic[M]):
     def __init__(self, end: socket.socket, incoming: TypeAdapter[M], max_body: int) -> None:
         self._socket, self._incoming, self._max_body = end, incoming, max_body
         self._sending = threading.Lock()
+        self._received = bytearray()
         end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", SEND_TIMEOUT, 0))
         self._readable = select.poll()
         self._readable.register(end, select.POLLIN)
@@ -289,6 +293,8 @@ class Channel(Generic[M]):
 
     def wait(self, seconds: float | None) -> bool:
         """Wait until something arrives, or for so many seconds. Returns whether `receive` would find something."""
+        if self._received:
+            return True
         return bool(self._readable.poll(None if seconds is None else math.ceil(seconds * 1000)))
 
     def shut_down(self) -> None:
@@ -307,18 +313,19 @@ class Channel(Generic[M]):
         return self._socket.fileno()
 
     def _read(self, size: int) -> bytes:
-        if size == 0:
-            return b""
-        buffer, filled = bytearray(size), 0
-        with memoryview(buffer) as view:
-            while filled < size:
-                try:
-                    got = self._socket.recv_into(view[filled:])
-                except OSError as error:
-                    raise ChannelClosed(f"cannot receive ({error.strerror})") from error
-                if not got and not filled and size == _LENGTHS.size:
-                    return b""
-                if not got:
-                    raise ChannelClosed("it ended within a message")
-                filled += got
-        return bytes(buffer)
+        """The next bytes; none if the other end was closed after a message."""
+        received = self._received
+        while len(received) < size:
+            try:
+                chunk = self._socket.recv(_CHUNK)
+            except OSError as error:
+                raise ChannelClosed(f"cannot receive ({error.strerror})") from error
+            if not chunk and not received and size == _LENGTHS.size:
+                return b""
+            if not chunk:
+                raise ChannelClosed("it ended within a message")
+            received += chunk
+        with memoryview(received) as view:
+            read = bytes(view[:size])
+        del received[:size]
+        return read
