@@ -20,6 +20,7 @@ from coatcheck.authoring.loading import catalog
 from coatcheck.authoring.types import Catalog, JobType
 from coatcheck_worker.runner.forkserver import main
 from tests.mutants.mutant import BUG
+from tests.waiting import eventually
 
 MOST_SECONDS = 10.0
 
@@ -59,6 +60,8 @@ def _starts_daemon(path: str) -> str:
             time.sleep(120)
         os._exit(0)
     os.wait()
+    # it is ended as soon as this job has: also before it has written its number
+    eventually(lambda: Path(path).exists() and Path(path).read_text())
     return path
 
 
