@@ -1,5 +1,6 @@
 """Lints the templates of projects for every region: `python -m tests.region_lint FOLDER`, a part of `make validate`.
 
+Three of them have together what any has, and are linted for all regions; the others for one, which is quicker.
 A region that lacks a type of resource refuses the whole template (docs/adr/0141). Which ones do is known, and said in
 docs/front-doors.md and docs/project.md: what else is found fails.
 """
@@ -13,7 +14,7 @@ import re
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -28,21 +29,35 @@ Json = dict[str, Any]
 
 VPC = {"subnets": ["subnet-0a1b2c3d", "subnet-1a1b2c3d"], "security-groups": ["sg-0a1b2c3d"]}
 CONTAINERS = {"services": ["deliverer", "sweeper"], **VPC}
-IN_A_CONTAINER = {"heavy": {"kind": "container", "cpu": 4, "memory": 16384}}
+KINDS_OF_LANES = {
+    "heavy": {"kind": "container", "cpu": 4, "memory": 16384},
+    "long": {"kind": "lambda-managed"},
+    "quick": {},
+}
 
-PROJECTS: Mapping[str, Json] = {
-    "function-url": {"api": {"front-door": "function-url"}},
-    "alb": {"api": {"front-door": "alb"}},
-    "rest-streamed": {"api": {"streaming": True, "authorizer": True}},
+IN_ALL_REGIONS: Mapping[str, Json] = {
+    "rest-and-function-url": {
+        "api": {"front-door": "rest+function-url", "streaming": True, "authorizer": True},
+        "lanes": KINDS_OF_LANES,
+        "handlers": {"vpc": VPC},
+        "containers": CONTAINERS,
+    },
     "cloudfront": {"api": {"front-door": "function-url", "streaming": True, "cloudfront": True}},
-    "managed": {"lanes": {"heavy": {"kind": "lambda-managed"}}, "handlers": {"vpc": VPC}},
-    "containers": {"lanes": IN_A_CONTAINER, "containers": CONTAINERS},
     "api-in-containers": {
         "api": {"front-door": "alb"},
         "containers": {**CONTAINERS, "services": ["api"], "vpc": "vpc-0a1b2c3d"},
     },
 }
-"""What each project has in its settings, by the name of its template."""
+"""What each project has in its settings, by the name of its template. Together they have all that one can have."""
+
+IN_ONE_REGION: Mapping[str, Json] = {
+    "rest": {},
+    "function-url": {"api": {"front-door": "function-url"}},
+    "alb": {"api": {"front-door": "alb"}},
+}
+"""Projects that have no type and no property that those above do not have: that is checked."""
+
+REGION = "us-east-1"
 
 GOVCLOUD = frozenset({"us-gov-east-1", "us-gov-west-1"})
 LACKING: Mapping[str, frozenset[str]] = {
@@ -68,38 +83,75 @@ def main() -> int:
     folder.mkdir(parents=True, exist_ok=True)
     # it warns of features that only SAM as a service has
     logging.getLogger("samtranslator").setLevel(logging.ERROR)
-    found: dict[str, set[str]] = defaultdict(set)
-    problems: list[str] = []
-    paths = [write_template(folder, name) for name in PROJECTS]
+    everywhere = {name: translated(settings) for name, settings in IN_ALL_REGIONS.items()}
+    here = {name: translated(settings) for name, settings in IN_ONE_REGION.items()}
+    # as SAM reads it, which the checks of template.yaml alone do not show of what a project adds
+    here["rest-and-function-url-of-sam"] = rendered(IN_ALL_REGIONS["rest-and-function-url"])
+    regions = {**dict.fromkeys(everywhere, "ALL_REGIONS"), **dict.fromkeys(here, REGION)}
+    templates = everywhere | here
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        linted = dict(zip(PROJECTS, pool.map(findings, paths), strict=True))
-    for name, listed in linted.items():
+        linted = pool.map(lambda name: findings(folder / f"{name}.json", templates[name], regions[name]), templates)
+        by_template = dict(zip(templates, linted, strict=True))
+    lacking: dict[str, set[str]] = defaultdict(set)
+    problems = [f"only in one region is linted: {' '.join(one)}" for one in sorted(not_in(everywhere, here))]
+    for name, listed in by_template.items():
         for one in listed:
             missing = _TYPE_AND_REGIONS.search(one["Message"]) if one["Rule"]["Id"] == NO_SUCH_TYPE else None
             if missing:
-                found[missing[1]].update(re.findall(r"[a-z]{2,4}-[a-z-]+-\d", missing[2]))
+                lacking[missing[1]].update(re.findall(r"[a-z]{2,4}-[a-z-]+-\d", missing[2]))
             else:
                 problems.append(f"{name}: {one['Rule']['Id']} {one['Message']}")
-    problems += list(_changed(found))
-    lines = problems or [f"{len(PROJECTS)} templates of projects: nothing wrong where their types are"]
+    problems += _changed(lacking)
+    lines = problems or [f"{len(templates)} templates of projects: nothing wrong where their types are"]
     sys.stdout.writelines(f"{line}\n" for line in lines)
     return 1 if problems else 0
 
 
-def write_template(folder: Path, name: str) -> Path:
-    """Write what CloudFormation gets of a project. Returns the path."""
-    config = ProjectConfig.model_validate({"jobs": ["jobs.words"], **PROJECTS[name]})
-    path = folder / f"{name}.json"
-    path.write_text(json.dumps(translate_template(IMAGES, render_template(read_template(), config))))
-    return path
+def rendered(settings: Json) -> Json:
+    """Return the template of a project with these settings."""
+    return render_template(read_template(), ProjectConfig.model_validate({"jobs": ["jobs.words"], **settings}))
 
 
-def findings(path: Path) -> list[Json]:
-    """What cfn-lint finds in a template, in all regions. E2530 looks for SnapStart without its condition."""
-    command = (Path(sys.executable).with_name("cfn-lint"), "--regions", "ALL_REGIONS", "--ignore-checks", "E2530")
+def translated(settings: Json) -> Json:
+    """Return what CloudFormation gets of a project with these settings."""
+    return translate_template(IMAGES, rendered(settings))
+
+
+def findings(path: Path, template: Json, regions: str) -> list[Json]:
+    """What cfn-lint finds in `template`, which is written to `path`. E2530 looks for SnapStart without a condition."""
+    path.write_text(json.dumps(template))
+    command = (Path(sys.executable).with_name("cfn-lint"), "--regions", regions, "--ignore-checks", "E2530")
     done = subprocess.run([*command, "--format", "json", "--", path], capture_output=True, text=True, check=False)
     listed: list[Json] = json.loads(done.stdout)
     return listed
+
+
+def not_in(everywhere: Mapping[str, Json], here: Mapping[str, Json]) -> set[tuple[str, ...]]:
+    """Return the properties, each after its type, that templates `here` have and none `everywhere` has."""
+    of_cloudformation = [one for one in here.values() if "Transform" not in one]
+    return _properties(of_cloudformation) - _properties(everywhere.values())
+
+
+def _properties(templates: Iterable[Json]) -> set[tuple[str, ...]]:
+    return {
+        (resource["Type"], *path)
+        for template in templates
+        for resource in template["Resources"].values()
+        for path in _paths(resource.get("Properties", {}), levels=2)
+    }
+
+
+def _paths(value: Any, levels: int) -> Iterator[tuple[str, ...]]:
+    """Yield the names of properties down to a level, without what functions of CloudFormation have in them."""
+    if isinstance(value, dict) and levels:
+        for key, inner in value.items():
+            if key.startswith("Fn::"):
+                yield from _paths(inner, levels)
+            elif key != "Ref":
+                yield from ((key, *path) for path in ((), *_paths(inner, levels - 1)))
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _paths(inner, levels)
 
 
 def _changed(found: Mapping[str, set[str]]) -> Iterator[str]:

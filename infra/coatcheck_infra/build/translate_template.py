@@ -1,16 +1,11 @@
 """Translates the template to what CloudFormation gets, for linters and scanners.
 
-`python -m coatcheck_infra.build.translate_template FILE` writes it.
-
 A wrong value in a SAM template is often valid by SAM's own schema, and wrong only in what SAM generates from it.
 """
 
 from __future__ import annotations
 
 import copy
-import json
-import logging
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +31,3 @@ def translate_template(
     translator = Translator(None, Parser(), boto_session=boto3.Session(region_name="us-east-1"))
     made: dict[str, Any] = translator.translate(template, parameter_values=dict(parameters or {}))
     return made
-
-
-if __name__ == "__main__":
-    # it warns of features that only SAM as a service has
-    logging.getLogger("samtranslator").setLevel(logging.ERROR)
-    output = Path(sys.argv[1])
-    output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(json.dumps(translate_template(), indent=1))
