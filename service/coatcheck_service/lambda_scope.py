@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from coatcheck_service.front_door import DOOR_REQUEST_ID, Event, client_address
+from coatcheck_service.public_path import paths_below
 
 
 def members_of_scope(event: Event, path: str, public_url: str) -> Mapping[str, Any]:
@@ -17,15 +18,13 @@ def members_of_scope(event: Event, path: str, public_url: str) -> Mapping[str, A
     """
     prefix, own_path = split_path(event, path)
     root = urlsplit(public_url).path if public_url else prefix
-    if "resource" not in event and own_path.startswith(f"{root}/"):
-        # a load balancer and CloudFront send the path on as clients have it
-        own_path = own_path.removeprefix(root)
+    # API Gateway says where our own part begins; a load balancer and CloudFront send the path on as clients have it
+    paths = paths_below(root, path) if "resource" not in event else {"root_path": root, "path": root + own_path}
     return {
         DOOR_REQUEST_ID: (event.get("requestContext") or {}).get("requestId"),
         "client": (client_address(event) or "", 0),
         "scheme": "https",
-        "root_path": root,
-        "path": root + own_path,
+        **paths,
     }
 
 

@@ -25,6 +25,7 @@ from coatcheck_service.aws import connect
 from coatcheck_service.front_door import STREAMED, UVICORN
 from coatcheck_service.gc_freeze import freeze_heap
 from coatcheck_service.lambda_web_adapter import behind_web_adapter
+from coatcheck_service.public_path import below_public_url
 from coatcheck_service.routes.frequent import DIRECT_ROUTES
 
 log = logging.getLogger(__name__)
@@ -53,7 +54,7 @@ def app() -> ASGIApp:
 
 def _make(settings: Settings, catalog: Catalog, transport: OpenableTransport) -> ASGIApp:
     pump = start_pump(settings)
-    return create_app(
+    whole = create_app(
         settings,
         catalog,
         transport,
@@ -63,6 +64,7 @@ def _make(settings: Settings, catalog: Catalog, transport: OpenableTransport) ->
         on_stop=pump.flush,
         tracer=installed_tracer(),
     )
+    return below_public_url(whole, settings.public_url)
 
 
 def _make_for_lambda(settings: Settings, catalog: Catalog, transport: OpenableTransport) -> ASGIApp:

@@ -2,30 +2,43 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter
-from pydantic import BaseModel
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, ConfigDict, Field
 
 from coatcheck.authoring.loading import RESERVED_PREFIX
 from coatcheck.authoring.types import JobType
 from coatcheck.core.api.models import JobTypeView, Limits, Listing
-from coatcheck.core.errors import NotFound
+from coatcheck.core.errors import InvalidRequest, NotFound
 from coatcheck.core.suggestions import unknown
 from coatcheck_service.http.authenticated import Authenticated
 from coatcheck_service.http.openapi import problem_docs
+from coatcheck_service.http.page_size import PageBudget
 
 router = APIRouter(prefix="/v1/job-types", tags=["job types"])
 
 
-@router.get("", operation_id="list_job_types", responses=problem_docs())
-async def get_job_types(context: Authenticated) -> Listing[JobTypeView]:
-    """List the job types."""
-    catalog = context.dependencies.catalog
-    return Listing(
-        data=[job_type_view(catalog[name]) for name in sorted(catalog) if not name.startswith(RESERVED_PREFIX)],
-        next=None,
-    )
+class JobTypeQuery(BaseModel):
+    """Which job types to list."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    after: str | None = Field(default=None, max_length=200, description="`next` of the page before")
+
+
+@router.get("", operation_id="list_job_types", responses=problem_docs(InvalidRequest))
+async def get_job_types(context: Authenticated, query: Annotated[JobTypeQuery, Query()]) -> Listing[JobTypeView]:
+    """List the job types by name, as many on a page as one answer can carry."""
+    catalog, budget, views = context.dependencies.catalog, PageBudget(context.front_door), list[JobTypeView]()
+    for name in sorted(catalog):
+        if name.startswith(RESERVED_PREFIX) or name <= (query.after or ""):
+            continue
+        view = job_type_view(catalog[name])
+        if not budget.fits(view):
+            return Listing(data=views, next=views[-1].name)
+        views.append(view)
+    return Listing(data=views, next=None)
 
 
 @router.get("/{name}", operation_id="get_job_type", responses=problem_docs(NotFound))

@@ -40,9 +40,11 @@ POSITIONS = frozenset(
         # a time
         ("list_tenant_events", "after"),
         ("list_tenant_events", "Last-Event-ID"),
+        # a name of a job type, which are everybody's
+        ("list_job_types", "after"),
     }
 )
-"""The parameters outside of paths that hold a number, in which no id can be."""
+"""The parameters outside of paths that hold a number, or a name of what is everybody's: no id can be in them."""
 
 REFERENCES = frozenset(
     {
