@@ -179,6 +179,7 @@ def test_what_the_project_says_is_asked_for_and_options_go_before_it() -> None:
         "GpuLargeLaneMemory": "4096",
         "DefaultRetentionDays": "14",
         "FrontDoor": "rest",
+        "Streaming": "off",
     }
     request = Request(Path("t"), DECLARED, project, {"DefaultLaneConcurrency": "9"})
     assert request.values == {**project, "DefaultLaneConcurrency": "9"}
@@ -227,6 +228,19 @@ def test_a_deploy_warns_of_a_door_that_goes_and_of_limits_that_another_does_not_
     # a stack of an earlier version has no such parameter
     older = {name: value for name, value in live().parameters.items() if name != "FrontDoor"}
     assert not list(warnings(make_plan(DECLARED, LiveStack("UPDATE_COMPLETE", older), {})))
+
+
+def test_a_deploy_says_before_what_switching_streaming_does_meanwhile() -> None:
+    streamed: dict[str, Any] = render_api(read_template(), ApiConfig(streaming=True))["Parameters"]
+    on = [*warnings(make_plan(streamed, live(), {"Streaming": "on"}))]
+    assert on[0].startswith("Streaming goes from off to on: ")
+    assert "502 or 503 for some seconds" in on[0]
+    assert "one of the account's concurrent executions" in on[1]
+    (off,) = warnings(make_plan(DECLARED, live(Streaming="on"), {"Streaming": "off"}))
+    assert off.startswith("Streaming goes from on to off: ")
+    # neither where it stays, nor where there is nobody yet whose requests could fail
+    assert not list(warnings(make_plan(streamed, live(Streaming="on"), {"Streaming": "on"})))
+    assert not [one for one in warnings(make_plan(streamed, None, {"Streaming": "on"})) if "Streaming" in one]
 
 
 def test_a_parameter_that_the_project_gives_twice_is_refused() -> None:

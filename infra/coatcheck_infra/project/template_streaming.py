@@ -72,6 +72,7 @@ def render_streaming(template: Json, config: ApiConfig) -> None:
     check_streaming(config)
     if not config.streaming:
         return
+    template["Parameters"]["Streaming"] |= {"Default": "on", "AllowedValues": ["on"]}
     resources = template["Resources"]
     function = resources["ApiFunction"]["Properties"]
     function |= {"Handler": HANDLER, "Layers": [config.web_adapter or ADAPTER], "Timeout": SECONDS}

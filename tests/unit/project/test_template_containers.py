@@ -258,6 +258,7 @@ def test_containers_need_a_network(changes: Json, said: str) -> None:
 def test_a_deploy_sets_what_the_project_says_of_containers() -> None:
     assert project_parameters(config({"heavy": HEAVY, "small": {"memory": 512}})) == {
         "FrontDoor": "rest",
+        "Streaming": "off",
         "HeavyLaneTasks": "5",
         "SmallLaneMemory": "512",
     }

@@ -47,6 +47,7 @@ def front_door_warnings(values: Mapping[str, str], before: Mapping[str, str] | N
                     f"The front door {door.name} is removed: clients that still use its URL get no answer. "
                     "Have both for a while, where both can be (docs/front-doors.md)."
                 )
+        yield from _streaming_warnings(values.get("Streaming", "off"), before.get("Streaming", "off"))
     in_containers = IMAGE_OF_API in values
     functions = [door for door in doors if not (door is ALB and in_containers)]
     if any(door is not REST for door in functions) and values["ApiReservedConcurrency"] == "0":
@@ -57,3 +58,17 @@ def front_door_warnings(values: Mapping[str, str], before: Mapping[str, str] | N
     for door in functions:
         if int(values["MaxJsonMegabytes"]) * MIB > door.max_body:
             yield f"MaxJsonMegabytes={values['MaxJsonMegabytes']}, and {door.name} carries {door.max_body:,} bytes."
+
+
+def _streaming_warnings(now: str, before: str) -> Iterator[str]:
+    if now != before:
+        yield (
+            f"Streaming goes from {before} to {now}: the function and its front door change one after the other, and "
+            "requests in between may get 502 or 503 for some seconds. docs/front-doors.md#answers-that-stream says how "
+            "to switch without."
+        )
+        if now == "on":
+            yield (
+                "Each event stream occupies a function for up to a minute, and so one of the account's concurrent "
+                "executions."
+            )

@@ -23,7 +23,10 @@ def project_parameters(config: ProjectConfig) -> dict[str, str]:
         for size, number in lane.parameters.items()
         if number is not None
     }
-    doors: dict[str, str] = {"FrontDoor": config.api.front_door}
+    doors: dict[str, str] = {
+        "FrontDoor": config.api.front_door,
+        "Streaming": "on" if config.api.streaming else "off",
+    }
     listed = {name: str(value) for name, value in config.deploy.parameters.items()}
     for table, given in (("lanes", sizes), ("api", doors)):
         for name in given.keys() & listed.keys():
