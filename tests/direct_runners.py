@@ -127,3 +127,7 @@ class _DirectPort:
     def read_secret(self, name: str) -> str:
         """Hand it on."""
         return self.attempt_port.read_secret(name)
+
+    def checkpoint_room(self) -> int:
+        """Hand it on."""
+        return self.attempt_port.checkpoint_room()

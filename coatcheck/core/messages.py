@@ -31,6 +31,14 @@ class _Versioned(DeferredModel):
 Tenant = Annotated[str, Field(pattern=TENANT_PATTERN)]
 
 
+def _version(body: str) -> int:
+    """The version of a message that this one does not understand; 0 if it has none."""
+    try:
+        return _Versioned.model_validate_json(body).v
+    except ValidationError:
+        return 0
+
+
 class _Message(DeferredModel):
     """May be lost, duplicated, late or out of order: a conditional write on the row decides."""
 
@@ -43,10 +51,10 @@ class _Message(DeferredModel):
     def parse(cls, body: str) -> Self:
         """The message in an SQS body. Raises NewerMessage, and BadMessage with what is wrong but not the body."""
         try:
-            if (version := _Versioned.model_validate_json(body).v) > VERSION:
-                raise NewerMessage(f"it is of version {version}, not {VERSION}")
             return cls.model_validate_json(body)
         except ValidationError as error:
+            if (version := _version(body)) > VERSION:
+                raise NewerMessage(f"it is of version {version}, not {VERSION}") from None
             wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'body'}: {e['msg']}" for e in error.errors()[:3])
             raise BadMessage(wrong) from None
 

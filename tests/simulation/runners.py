@@ -203,6 +203,10 @@ class RunnerPort:
         """No handler of the simulation asks for one."""
         raise AssertionError(name)
 
+    def checkpoint_room(self) -> int:
+        """Hand it on."""
+        return self.supervisor.checkpoint_room()
+
 
 def _attempt_key(job: RunJob) -> tuple[str, int, int]:
     return job.id, job.created_at, job.attempt

@@ -103,9 +103,8 @@ class RunJob(_Message):
     """Run the handler of this attempt. The body is the input, followed by the checkpoint if there is one.
 
     Times are in milliseconds since the epoch. `attempt` is the fence: S3 keys hold it; handlers are told
-    `counted_attempt`, in which legs do not count. `earlier_artifacts` is how many artifacts earlier legs made,
-    `inline_checkpoint` how many bytes of a checkpoint the row takes. Only an outcome with the same `number` is that of
-    this attempt.
+    `counted_attempt`, in which legs do not count. `earlier_artifacts` is how many artifacts earlier legs made.
+    Only an outcome with the same `number` is that of this attempt.
     """
 
     kind: Literal["run"] = "run"
@@ -124,7 +123,6 @@ class RunJob(_Message):
     workdir: str
     input_size: int
     has_checkpoint: bool
-    inline_checkpoint: int
     traceparent: str | None = None
 
 
@@ -160,6 +158,13 @@ class AskSecret(_Message):
     kind: Literal["secret"] = "secret"
     number: int
     name: Annotated[str, Field(max_length=256)]
+
+
+class AskCheckpointRoom(_Message):
+    """Asks how many bytes of a checkpoint the row takes."""
+
+    kind: Literal["checkpoint room"] = "checkpoint room"
+    number: int
 
 
 class AskSignature(_Message):
@@ -223,7 +228,7 @@ class Raised(_Ended):
 
 
 Outcome: TypeAlias = Returned | Continued | Raised
-Question: TypeAlias = AskSecret | AskSignature
+Question: TypeAlias = AskSecret | AskCheckpointRoom | AskSignature
 FromRunner: TypeAlias = Outcome | Question | ReportProgress | WriteLog
 ToRunner: TypeAlias = RunJob | StopAttempt | Answer
 

@@ -53,6 +53,9 @@ class AttemptPort(Protocol):
     def read_secret(self, name: str) -> str:
         """Return a secret. Raises LookupError if there is none, and AwsError if it cannot be read."""
 
+    def checkpoint_room(self) -> int:
+        """How many bytes of a checkpoint the row takes."""
+
     def sign(self, method: str, url: str, headers: Mapping[str, str]) -> Mapping[str, str]:
         """Return the headers that sign a request to S3. Raises NotAllowed."""
 

@@ -39,7 +39,6 @@ RUN_JOB = RunJob(
     workdir="",
     input_size=0,
     has_checkpoint=False,
-    inline_checkpoint=0,
 )
 
 
@@ -69,6 +68,9 @@ class Port:
 
     def read_secret(self, name: str) -> str:
         raise AssertionError(name)
+
+    def checkpoint_room(self) -> int:
+        raise AssertionError
 
 
 def in_the_row(fraction: Any, message: Any) -> Progress | None:

@@ -117,7 +117,7 @@ def _store(
     handler: Handler[Any, Any], job: RunJob, value: Any, context: JobContext, transport: Transport
 ) -> EndedAttempt:
     if isinstance(value, Continue):
-        checkpoint = store_checkpoint(transport, job.bucket, job, value.checkpoint, in_row=job.inline_checkpoint)
+        checkpoint = store_checkpoint(transport, job.bucket, job, value.checkpoint, in_row=context.checkpoint_room())
         continued = Continued(
             checkpoint=StoredBlob.of(checkpoint),
             inline=checkpoint.inline is not None,

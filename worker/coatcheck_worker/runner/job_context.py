@@ -64,6 +64,10 @@ class JobContext:
         """The artifacts of this leg that are complete."""
         return [blob for blob in self._artifacts.values() if blob is not None]
 
+    def checkpoint_room(self) -> int:
+        """How many bytes of a checkpoint the row takes."""
+        return self._port.checkpoint_room()
+
     def progress(self, fraction: float, message: str | None = None) -> None:
         """Report the job's progress. Raises Stopped, and ValueError for what is not a fraction.
 

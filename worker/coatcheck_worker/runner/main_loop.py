@@ -14,6 +14,7 @@ from coatcheck.core import sanitize
 from coatcheck.core.job import Progress
 from coatcheck_worker.protocol import (
     Answer,
+    AskCheckpointRoom,
     AskSecret,
     AskSignature,
     Channel,
@@ -100,6 +101,13 @@ class ChannelPort:
         if answer.value is None:
             raise (LookupError if answer.missing else RuntimeError)(answer.error or "the secret cannot be read")
         return answer.value
+
+    def checkpoint_room(self) -> int:
+        """How many bytes of a checkpoint the row takes. Raises RuntimeError if the supervisor does not say."""
+        answer = self._ask(lambda number: AskCheckpointRoom(number=number))
+        if answer.value is None:
+            raise RuntimeError(answer.error or "the supervisor does not answer")
+        return int(answer.value)
 
     def sign(self, method: str, url: str, headers: Mapping[str, str]) -> Mapping[str, str]:
         """Return the headers that sign a request to S3. Raises PermissionError if the supervisor refuses it."""

@@ -23,3 +23,6 @@ class SupervisorPort(Protocol):
 
     def read_secret(self, name: str) -> str:
         """Return a secret. Raises LookupError if there is none, and RuntimeError if it cannot be read."""
+
+    def checkpoint_room(self) -> int:
+        """How many bytes of a checkpoint the row takes."""

@@ -105,7 +105,7 @@ class JobAttempt:
                 return runner.run(
                     self._request(len(given), workdir, trace),
                     given + checkpoint,
-                    _Port(self._dependencies, self.heartbeat, keys),
+                    _Port(self._dependencies, job, self.heartbeat, keys),
                 )
             finally:
                 self.heartbeat.call_when_stopped(lambda _: None)
@@ -138,7 +138,6 @@ class JobAttempt:
             workdir=str(workdir),
             input_size=input_size,
             has_checkpoint=job.checkpoint is not None,
-            inline_checkpoint=free_bytes_for_checkpoint(job),
             traceparent=trace.traceparent if trace else None,
         )
 
@@ -223,8 +222,8 @@ class JobAttempt:
 class _Port:
     """What the runner of one attempt may ask for."""
 
-    def __init__(self, dependencies: Dependencies, heartbeat: Heartbeat, keys: AttemptKeys) -> None:
-        self._dependencies, self._heartbeat, self._keys = dependencies, heartbeat, keys
+    def __init__(self, dependencies: Dependencies, job: Job, heartbeat: Heartbeat, keys: AttemptKeys) -> None:
+        self._dependencies, self._job, self._heartbeat, self._keys = dependencies, job, heartbeat, keys
 
     def report_progress(self, progress: Progress) -> None:
         """Let the next renewal of the lease write it."""
@@ -233,6 +232,10 @@ class _Port:
     def read_secret(self, name: str) -> str:
         """Return a secret. Raises LookupError if there is none, and AwsError if it cannot be read."""
         return read_secret(self._dependencies, name)
+
+    def checkpoint_room(self) -> int:
+        """How many bytes of a checkpoint the row takes."""
+        return free_bytes_for_checkpoint(self._job)
 
     def sign(self, method: str, url: str, headers: Mapping[str, str]) -> Mapping[str, str]:
         """Return the headers that sign a request to S3. Raises NotAllowed."""

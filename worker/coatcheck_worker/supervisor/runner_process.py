@@ -18,12 +18,14 @@ from coatcheck_worker import memory
 from coatcheck_worker.protocol import (
     CHANNEL_CLOSED_EXIT_STATUS,
     Answer,
+    AskCheckpointRoom,
     AskSecret,
     AskSignature,
     Channel,
     ChannelClosed,
     FromRunner,
     Outcome,
+    Question,
     ReportProgress,
     RunJob,
     StopAttempt,
@@ -150,7 +152,7 @@ class RunnerProcess:
             match received:
                 case (ReportProgress(fraction=fraction, message=message), _):
                     port.report_progress(Progress(fraction, message))
-                case (AskSecret() | AskSignature() as question, _):
+                case (AskSecret() | AskCheckpointRoom() | AskSignature() as question, _):
                     self._channel.send(_answer(question, port))
                 case (WriteLog() as line, _):
                     write_line(line)
@@ -191,11 +193,13 @@ class RunnerProcess:
         return f"was killed by signal {-status} ({_signal_name(-status)})"
 
 
-def _answer(question: AskSecret | AskSignature, port: AttemptPort) -> Answer:
+def _answer(question: Question, port: AttemptPort) -> Answer:
     number = question.number
     try:
         if isinstance(question, AskSecret):
             return Answer(number=number, value=port.read_secret(question.name))
+        if isinstance(question, AskCheckpointRoom):
+            return Answer(number=number, value=str(port.checkpoint_room()))
         return Answer(number=number, headers=port.sign(question.method, question.url, question.headers))
     except LookupError as error:
         return Answer(number=number, error=str(error.args[0] if error.args else error), missing=True)

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 from coatcheck.authoring.context import Context
 from coatcheck.authoring.loading import catalog
-from coatcheck.authoring.types import Catalog, JobType
+from coatcheck.authoring.types import Catalog, Continue, JobType
 from coatcheck_worker.runner.forkserver import main
 from tests.mutants.mutant import BUG
 from tests.waiting import eventually
@@ -121,6 +121,10 @@ def _looks_once(_: Text, ctx: Context) -> Text:
     return Text(text="was not stopped")
 
 
+def _continues(_: Text, __: Context) -> Text | Continue:
+    return Continue({"at": 1})
+
+
 def _handler(work: Callable[[str], str]) -> Callable[[Text, Context], Text]:
     return lambda given, _: Text(text=work(given.text))
 
@@ -128,6 +132,7 @@ def _handler(work: Callable[[str], str]) -> Callable[[Text, Context], Text]:
 CATALOG: Catalog = catalog(
     JobType("looks", Text, Text, handler=_looks),
     JobType("looks.once", Text, Text, handler=_looks_once),
+    JobType("continues", Text, Text, handler=_continues),
     JobType("fresh", Text, Text, handler=_handler(PLAIN["process"]), isolation="fresh"),
     *(JobType(name, Text, Text, handler=_handler(work)) for name, work in PLAIN.items()),
 )

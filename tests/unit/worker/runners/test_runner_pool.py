@@ -17,8 +17,8 @@ import pytest
 
 from coatcheck.core.job import Progress
 from coatcheck.core.log import log_context
-from coatcheck_worker.protocol import Raised, Returned, RunJob
-from coatcheck_worker.runners import Died, Ended
+from coatcheck_worker.protocol import Continued, Raised, Returned, RunJob
+from coatcheck_worker.runners import AttemptPort, Died, Ended
 from coatcheck_worker.supervisor.forkserver_client import ForkserverClient
 from coatcheck_worker.supervisor.handler_environment import environment_for_handlers
 from coatcheck_worker.supervisor.runner_pool import LentRunner, RunnerPool
@@ -42,6 +42,9 @@ class Port:
     def read_secret(self, name: str) -> str:
         raise AssertionError(name)
 
+    def checkpoint_room(self) -> int:
+        raise AssertionError
+
     def sign(self, method: str, url: str, headers: Mapping[str, str]) -> Mapping[str, str]:
         raise AssertionError((method, url, headers))
 
@@ -55,7 +58,7 @@ def pool() -> Iterator[RunnerPool]:
     made.close()
 
 
-def run_with(runner: LentRunner, job_type: str, text: str = "") -> Ended | Died:
+def run_with(runner: LentRunner, job_type: str, text: str = "", port: AttemptPort | None = None) -> Ended | Died:
     given = json.dumps({"text": text}).encode()
     with runner.workdir() as workdir:
         job = RunJob(
@@ -72,9 +75,8 @@ def run_with(runner: LentRunner, job_type: str, text: str = "") -> Ended | Died:
             workdir=str(workdir),
             input_size=len(given),
             has_checkpoint=False,
-            inline_checkpoint=0,
         )
-        return runner.run(job, given, Port())
+        return runner.run(job, given, port or Port())
 
 
 def run(pool: RunnerPool, job_type: str, text: str = "") -> Ended | Died:
@@ -213,6 +215,19 @@ def test_a_killed_runner_takes_along_what_its_handler_started(pool: RunnerPool, 
 def test_a_handler_has_no_credentials_and_an_empty_input(pool: RunnerPool) -> None:
     assert not {*returned(run(pool, "credentials")).split(",")} & SECRETS.keys()
     assert returned(run(pool, "reads.stdin")) == ""
+
+
+def test_a_checkpoint_goes_into_the_row_that_has_room_for_it(pool: RunnerPool) -> None:
+    class Roomy(Port):
+        def checkpoint_room(self) -> int:
+            return 100
+
+    with pool.take("continues") as runner:
+        ended = run_with(runner, "continues", port=Roomy())
+    assert isinstance(ended, Ended)
+    assert isinstance(ended.outcome, Continued)
+    assert ended.outcome.inline
+    assert json.loads(ended.inline) == {"at": 1}
 
 
 def test_a_line_of_a_handler_is_a_line_of_its_job(pool: RunnerPool, caplog: pytest.LogCaptureFixture) -> None:
