@@ -6,19 +6,29 @@ import shutil
 import struct
 import zipfile
 from pathlib import Path
+from typing import get_args
 from zipfile import ZipFile
 
 import pytest
 
 from coatcheck_infra.build import zip_files
 from coatcheck_infra.build.bytecode import compile_all, interpreter
-from coatcheck_infra.build.lambda_zips import Zips, build_zips
+from coatcheck_infra.build.lambda_zips import BUILD_INPUTS, Zips, build_zips
 from coatcheck_infra.build.owner_code import OwnerCode, owner_code
 from coatcheck_infra.build.programs import BuildError
 from coatcheck_infra.build.project_build import build_folder
 from coatcheck_infra.build.zip_checks import UNCHECKED_HASH, find_faults, function_environment, import_modules
-from coatcheck_infra.build.zip_specs import AWS_SERVICES, LAMBDA, LOCAL, SERVICE, WORKER, ZipSpec
-from coatcheck_infra.project.config import Project, find_project
+from coatcheck_infra.build.zip_specs import (
+    AWS_SERVICES,
+    LAMBDA,
+    LOCAL,
+    MAGIC_NUMBERS,
+    SERVICE,
+    WORKER,
+    ZipSpec,
+    lambda_target,
+)
+from coatcheck_infra.project.config import Project, PythonVersion, find_project
 from tests.repository import ROOT
 
 TINY = ZipSpec("tiny", packages=("tiny",), groups=(), handlers=("tiny.main.handler",), runs_jobs=False)
@@ -152,15 +162,21 @@ def test_a_template_among_the_packages_of_others_is_left_as_it_is(tmp_path: Path
     assert not [fault for fault in faults if "template.py" in fault]
 
 
-def test_the_bytecode_is_of_the_python_that_will_run_it(tmp_path: Path) -> None:
-    if not (interpreter(LAMBDA.python) or shutil.which("npm")):
-        pytest.skip(f"neither Python {LAMBDA.python} nor Node to compile for it")
+@pytest.mark.parametrize("python", MAGIC_NUMBERS)
+def test_the_bytecode_is_of_the_python_that_will_run_it(python: str, tmp_path: Path) -> None:
+    if not (interpreter(python) or shutil.which("npm")):
+        pytest.skip(f"neither Python {python} nor Node to compile for it")
     (tmp_path / "tiny").mkdir()
     (tmp_path / "tiny" / "main.py").write_text("def handler(event, context): ...\n")
-    compile_all(tmp_path, LAMBDA.python)
+    compile_all(tmp_path, python)
     (compiled,) = tmp_path.rglob("*.pyc")
-    assert compiled.name == "main.cpython-313.pyc"
-    assert compiled.read_bytes()[:8] == LAMBDA.magic + UNCHECKED_HASH
+    assert compiled.name == f"main.cpython-{python.replace('.', '')}.pyc"
+    assert compiled.read_bytes()[:8] == lambda_target(python).magic + UNCHECKED_HASH
+
+
+def test_each_python_of_the_setting_can_be_built_for() -> None:
+    assert get_args(PythonVersion) == tuple(MAGIC_NUMBERS)
+    assert all(f"wasm/python{python}/package-lock.json" in BUILD_INPUTS for python in MAGIC_NUMBERS)
 
 
 def elf(machine: int) -> bytes:

@@ -18,7 +18,7 @@ from coatcheck_infra.build.programs import BuildError, CommandError, run, uv
 from coatcheck_infra.toolchain.cache import cache_folder, install_once
 
 WASM = Path(__file__).resolve().parent / "wasm"
-WASM_PYTHON = "3.13"
+"""What compiles under Node, and a folder for each Python that can be had so, with the lock of its npm package."""
 
 
 def compile_all(directory: Path, python: str, *, strict: bool = True) -> None:
@@ -41,10 +41,10 @@ def _compile_all(directory: Path, python: str) -> None:
         command = [native, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]
         # the members of a frozen set are written in the order of their hashes, so the hash seed is fixed
         run([*command, "-s", str(directory), str(directory)], env={"PYTHONHASHSEED": "0"})
-    elif python == WASM_PYTHON:
-        run(["node", str(WASM / "compile.mjs"), str(_node_modules()), str(directory)])
+    elif (WASM / f"python{python}").is_dir():
+        run(["node", str(WASM / "compile.mjs"), str(_node_modules(python)), str(directory)])
     else:
-        raise BuildError(f"needs Python {python} to compile for it; install that, or run on {WASM_PYTHON}")
+        raise BuildError(f"needs Python {python} to compile for it: install that")
 
 
 @functools.cache
@@ -71,19 +71,20 @@ def _installed(python: str) -> str | None:
     return _found(python)
 
 
-def _node_modules() -> Path:
-    lock = WASM / "package-lock.json"
+def _node_modules(python: str) -> Path:
+    source = WASM / f"python{python}"
+    lock = source / "package-lock.json"
     folder = cache_folder(os.environ) / "wasm" / hashlib.sha256(lock.read_bytes()).hexdigest()[:16]
     if not folder.exists():
-        install_once(folder, _install_node_modules)
+        install_once(folder, functools.partial(_install_node_modules, source))
     return folder / "node_modules"
 
 
-def _install_node_modules(folder: Path) -> None:
+def _install_node_modules(source: Path, folder: Path) -> None:
     folder.mkdir()
     for name in ("package.json", "package-lock.json"):
-        shutil.copy(WASM / name, folder)
+        shutil.copy(source / name, folder)
     try:
         run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=folder)
     except BuildError as error:
-        raise BuildError(f"uv has no Python {WASM_PYTHON}, nor has npm: {error}") from error
+        raise BuildError(f"uv has no {source.name}, nor has npm: {error}") from error

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from zipfile import ZipFile
 from coatcheck_infra import container_programs
 from coatcheck_infra.build.lambda_zips import start_build
 from coatcheck_infra.build.programs import BuildError
-from coatcheck_infra.build.zip_specs import API_IMAGE, IMAGES, WORKER_IMAGE, ZipSpec
+from coatcheck_infra.build.zip_specs import API_IMAGE, WORKER_IMAGE, ZipSpec, image_target
 from coatcheck_infra.container_programs import ContainerProgram
 from coatcheck_infra.project.config import Project
 
@@ -26,6 +27,9 @@ APP = "app"
 
 USER = "65532:65532"
 """Who runs in the image, by number: nobody who is in the base. The files of the image belong to root."""
+
+_PYTHON_OF_BASE = re.compile(r"(?:^|/)python:(\d+\.\d+)")
+"""The version in the name of an official image of Python. What other images have is not known from their names."""
 
 EPOCH = 315532800
 """Seconds: 1980-01-01, as in the zips. The same files make the same layer."""
@@ -59,7 +63,7 @@ class Contexts:
 def build_contexts(project: Project, out: Path, write_line: Callable[[str], None]) -> Contexts:
     """Write the folders `api` and `worker` below `out`, from the project's lock, as `build_zips` makes zips.
 
-    Raises BuildError, also if the project names no base image.
+    Raises BuildError, also if the project names no base image, or one with another Python.
     """
     config = project.config.containers
     if config.base is None:
@@ -67,7 +71,14 @@ def build_contexts(project: Project, out: Path, write_line: Callable[[str], None
             "tool.coatcheck.containers.base is missing: name the image that yours are made on, with its digest, as "
             "python:3.13-slim-trixie@sha256:… (docs/containers.md says how to find it)"
         )
-    build = start_build(project, IMAGES[config.architecture], out, write_line)
+    python = project.config.python
+    named = _PYTHON_OF_BASE.search(config.base)
+    if named and named[1] != python:
+        raise BuildError(
+            f'tool.coatcheck.containers.base has Python {named[1]}, and tool.coatcheck.python is "{python}": '
+            "name a base with that, or change python"
+        )
+    build = start_build(project, image_target(python, config.architecture), out, write_line)
     folders = []
     for image in (API, WORKER):
         archive = build.make(image.spec)

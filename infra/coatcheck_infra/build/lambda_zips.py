@@ -37,7 +37,8 @@ BUILD_INPUTS = (
     "zip_specs.py",
     "zip_files.py",
     "wasm/compile.mjs",
-    "wasm/package-lock.json",
+    "wasm/python3.13/package-lock.json",
+    "wasm/python3.14/package-lock.json",
 )
 """Files of this folder that decide what a zip contains, besides the files that go into it."""
 
@@ -79,7 +80,7 @@ def lock_project(project: Project, constraints: Sequence[Path] = ()) -> Lock:
         raise BuildError(f"the project has a {UV_LOCK}, which the build reads: {REMEDIES[UV_LOCK]}")
     wanted = {one for spec in (SERVICE, WORKER, API_IMAGE) for one in zip_requirements(spec, project.pyproject)}
     requires_python = project.pyproject.get("project", {}).get("requires-python", "")
-    return make_lock(project.root, sorted(wanted), requires_python, constraints)
+    return make_lock(project.root, sorted(wanted), requires_python, constraints, python=project.config.python)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
 from coatcheck_infra.build.programs import BuildError, CommandError, uv
-from coatcheck_infra.build.zip_specs import LAMBDA, OUR_DISTRIBUTIONS, Target
+from coatcheck_infra.build.zip_specs import OUR_DISTRIBUTIONS, Target
+from coatcheck_infra.project.config import DEFAULT_PYTHON
 
 UV_LOCK = "uv.lock"
 OWN_LOCK = "requirements.lock"
@@ -25,8 +26,8 @@ HEADER = """\
 # What service.zip and worker.zip are made of, besides code. To update after a change of pyproject.toml:
 # coatcheck build --lock
 """
-PYTHONS = ("3.11", "3.12", "3.13")
-"""Versions that Coatcheck runs on, up to Lambda's."""
+PYTHONS = ("3.11", "3.12", "3.13", "3.14")
+"""Versions that Coatcheck runs on, up to the newest that functions may have."""
 
 REMEDIES = {UV_LOCK: "run: uv lock", OWN_LOCK: "run: coatcheck build --lock"}
 
@@ -52,12 +53,17 @@ def read_lock(root: Path) -> Lock | None:
 
 
 def make_lock(
-    root: Path, requirements: Iterable[str], requires_python: str = "", constraints: Sequence[Path] = ()
+    root: Path,
+    requirements: Iterable[str],
+    requires_python: str = "",
+    constraints: Sequence[Path] = (),
+    *,
+    python: str = DEFAULT_PYTHON,
 ) -> Lock:
     """Resolve `requirements` for all platforms to `requirements.lock` in `root`, with hashes.
 
-    Versions of an existing lock are kept where they fit; `constraints` are files with more constraints. Raises
-    BuildError.
+    Versions of an existing lock are kept where they fit; `constraints` are files with more constraints. The project's
+    functions run `python`. Raises BuildError, also if `requires_python` excludes that.
     """
     path = root / OWN_LOCK
     with tempfile.TemporaryDirectory(prefix="coatcheck-lock-") as folder:
@@ -68,7 +74,7 @@ def make_lock(
         try:
             uv(
                 *("pip", "compile", "--quiet", "--universal", "--generate-hashes", "--no-header", "--no-annotate"),
-                *("--python", sys.executable, "--python-version", _oldest_python(requires_python)),
+                *("--python", sys.executable, "--python-version", _oldest_python(requires_python, python)),
                 *(word for file in constraints for word in ("--constraint", str(file.resolve()))),
                 *("--output-file", str(made), str(wanted)),
                 cwd=root,
@@ -157,13 +163,14 @@ def _misfit(failed: CommandError, lock: Lock, target: Target) -> str:
     return f"{lock.name} does not fit pyproject.toml ({failed.reason}): {REMEDIES[lock.name]}"
 
 
-def _oldest_python(requires_python: str) -> str:
+def _oldest_python(requires_python: str, python: str) -> str:
     try:
         allowed = SpecifierSet(requires_python)
     except InvalidSpecifier as wrong:
         raise BuildError(f"pyproject.toml: [project] requires-python: {wrong}") from wrong
-    if not allowed.contains(f"{LAMBDA.python}.0"):
+    if not allowed.contains(f"{python}.0"):
         raise BuildError(
-            f"pyproject.toml: [project] requires-python {requires_python} excludes {LAMBDA.python}, which Lambda runs"
+            f"pyproject.toml: [project] requires-python {requires_python} excludes {python}, which the functions run "
+            "(tool.coatcheck.python)"
         )
-    return next(python for python in PYTHONS if allowed.contains(f"{python}.99"))
+    return next(one for one in PYTHONS if allowed.contains(f"{one}.99"))

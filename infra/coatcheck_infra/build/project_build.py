@@ -11,7 +11,7 @@ from pathlib import Path
 from coatcheck_infra.build.images import build_contexts
 from coatcheck_infra.build.lambda_zips import build_zips, lock_project
 from coatcheck_infra.build.programs import BuildError
-from coatcheck_infra.build.zip_specs import IMAGES, LAMBDA, Target
+from coatcheck_infra.build.zip_specs import LOCAL, Target, image_target, lambda_target
 from coatcheck_infra.project.config import Project, ProjectError, find_project
 from coatcheck_infra.project.project_template import write_template
 
@@ -19,17 +19,18 @@ DOCKER_PLATFORMS = {"arm64": "linux/arm64", "x86_64": "linux/amd64"}
 """What container tools call the architectures of `[tool.coatcheck.containers]`."""
 
 
-def build(folder: Path, target: Target = LAMBDA) -> int:
+def build(folder: Path, *, local: bool = False) -> int:
     """Build what is deployed of the project in `folder`, after a check. Prints what was made, or each thing wrong.
 
-    Returns the exit code.
+    `local` builds it for this machine, which has been checked by `coatcheck up`. Returns the exit code.
     """
     try:
         project = find_project(folder)
-        if not _is_sound(project, target):
+        if not (local or _is_sound(project)):
             return 1
+        target = LOCAL if local else lambda_target(project.config.python)
         out = build_folder(project, target)
-        if target is LAMBDA:
+        if not local:
             # first, since it takes no time; `coatcheck up --whole` makes its own of it
             write_template(project, out)
         made = build_zips(project, target, out, print)
@@ -48,9 +49,9 @@ def build_images(folder: Path) -> int:
     """
     try:
         project = find_project(folder)
-        if not _is_sound(project, LAMBDA):
+        if not _is_sound(project):
             return 1
-        target = IMAGES[project.config.containers.architecture]
+        target = image_target(project.config.python, project.config.containers.architecture)
         made = build_contexts(project, build_folder(project, target), print)
     except (BuildError, ProjectError) as error:
         print(f"coatcheck build: {error}", file=sys.stderr)
@@ -78,10 +79,8 @@ def build_folder(project: Project, target: Target) -> Path:
     return project.root / "build" / target.name
 
 
-def _is_sound(project: Project, target: Target) -> bool:
-    """Check the project, whose problems are printed. Only `coatcheck up` uses other targets, and it has checked."""
-    if target is not LAMBDA:
-        return True
+def _is_sound(project: Project) -> bool:
+    """Check the project, whose problems are printed."""
     checked = subprocess.run(
         [sys.executable, "-m", "coatcheck_infra.project.check", "--deployment", str(project.root)],
         check=False,

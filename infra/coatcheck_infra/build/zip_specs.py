@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+
+from coatcheck_infra.project.config import DEFAULT_PYTHON
 
 
 @dataclass(frozen=True)
@@ -27,15 +30,31 @@ class Target:
         return f"python{self.python}, {self.machine}"
 
 
-LAMBDA = Target(
-    "lambda",
-    python="3.13",
-    # Lambda runs Python 3.13 on Amazon Linux 2023, whose glibc is 2.34
-    platform="aarch64-manylinux_2_34",
-    machine="arm64",
-    magic=(3571).to_bytes(2, "little") + b"\r\n",
-    unpacked_limit=250 * 1024 * 1024,
-)
+MAGIC_NUMBERS: Mapping[str, int] = {"3.13": 3571, "3.14": 3627}
+"""How a .pyc of each Python begins that functions may run (importlib.util.MAGIC_NUMBER)."""
+
+
+def lambda_target(python: str) -> Target:
+    """Return the target of the zips of functions that run this Python: `python` of the project."""
+    return Target(
+        "lambda",
+        python=python,
+        # Lambda runs both on Amazon Linux 2023, whose glibc is 2.34
+        platform="aarch64-manylinux_2_34",
+        machine="arm64",
+        magic=MAGIC_NUMBERS[python].to_bytes(2, "little") + b"\r\n",
+        unpacked_limit=250 * 1024 * 1024,
+    )
+
+
+def image_target(python: str, machine: str) -> Target:
+    """Return the target of container images with this Python for `machine`: "arm64" or "x86_64"."""
+    known_as = {"arm64": "aarch64", "x86_64": "x86_64"}[machine]
+    platform = f"{known_as}-manylinux_2_34"
+    return replace(lambda_target(python), name="image", platform=platform, machine=machine, unpacked_limit=None)
+
+
+LAMBDA = lambda_target(DEFAULT_PYTHON)
 LOCAL = Target(
     "local",
     python=f"{sys.version_info.major}.{sys.version_info.minor}",
@@ -43,13 +62,6 @@ LOCAL = Target(
     machine="this machine",
     magic=importlib.util.MAGIC_NUMBER,
 )
-TARGETS = {target.name: target for target in (LAMBDA, LOCAL)}
-
-IMAGES = {
-    machine: replace(LAMBDA, name="image", platform=f"{uv_name}-manylinux_2_34", machine=machine, unpacked_limit=None)
-    for machine, uv_name in (("arm64", "aarch64"), ("x86_64", "x86_64"))
-}
-"""The targets of container images, by the architecture that `[tool.coatcheck.containers]` names."""
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 PYPROJECT = "pyproject.toml"
 DEFAULT_LANE = "default"
+PythonVersion = Literal["3.13", "3.14"]
+DEFAULT_PYTHON: PythonVersion = "3.13"
 
 MODULE = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$"
 LANE = r"^[a-z][a-z0-9]*(-[a-z][a-z0-9]*)*$"
@@ -32,7 +34,7 @@ FORMS = {
     MODULE: "the name of a module, as jobs.words",
     LANE: "lower-case letters and digits, with hyphens between words that begin with a letter, as big-images",
     VARIABLE: "the name of a variable, as PAYMENTS_KEY",
-    BASE_IMAGE: "an image with Python 3.13 and its digest, as python:3.13-slim-trixie@sha256:… (docs/containers.md)",
+    BASE_IMAGE: "an image with its digest, as python:3.13-slim-trixie@sha256:… (docs/containers.md)",
     ORIGIN: "the origin of a page, as https://app.example.com",
     LAYER: "the ARN of a layer's version, as arn:aws:lambda:eu-central-1:123456789012:layer:name:1",
 }
@@ -142,6 +144,9 @@ class ProjectConfig(TomlTable):
     """`[tool.coatcheck]`."""
 
     jobs: list[ModuleName] = Field(min_length=1, description="the modules with job types")
+    python: PythonVersion = Field(
+        default=DEFAULT_PYTHON, description="the version of Python that functions and images have"
+    )
     lanes: dict[LaneName, Lane] = Field(
         default_factory=lambda: {DEFAULT_LANE: Lane()},
         description="the lanes and their sizes; `default` always exists",

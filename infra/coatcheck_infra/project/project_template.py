@@ -36,7 +36,9 @@ def render_template(
     `service-proxy`. Nothing else of the template changes. Raises ProjectError.
     """
     rendered = copy.deepcopy(template)
-    rendered["Globals"]["Function"]["Environment"]["Variables"]["COATCHECK_JOBS"] = ",".join(config.jobs)
+    functions = rendered["Globals"]["Function"]
+    functions["Runtime"] = f"python{config.python}"
+    functions["Environment"]["Variables"]["COATCHECK_JOBS"] = ",".join(config.jobs)
     rendered = render_api(rendered, config.api, proxied)
     rendered = render_handlers(render_lanes(rendered, config.lanes), config.handlers, statements)
     rendered = render_traces(render_containers(render_managed(rendered, config), config), config)

@@ -2,6 +2,7 @@
 
 import importlib.util
 import stat
+from dataclasses import replace
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -19,12 +20,13 @@ from coatcheck_infra.build.images import (
 from coatcheck_infra.build.owner_code import OwnerCode
 from coatcheck_infra.build.programs import BuildError
 from coatcheck_infra.build.zip_checks import find_faults
-from coatcheck_infra.build.zip_specs import IMAGES, ZipSpec
+from coatcheck_infra.build.zip_specs import ZipSpec, image_target
 from coatcheck_infra.container_programs import HEALTH_FILE
-from coatcheck_infra.project.config import find_project
+from coatcheck_infra.project.config import ContainersConfig, find_project
 from tests.container.dockerfile import UnknownInstruction, read_dockerfile
 from tests.container.rootfs import build_image, inside
 from tests.repository import ROOT
+from tests.unit.build.owner_project import make_project
 
 BASE = f"python:3.13-slim-trixie@sha256:{'a' * 64}"
 TINY = ZipSpec("tiny", packages=("tiny",), groups=(), handlers=("tiny.main.handler",), runs_jobs=False)
@@ -106,9 +108,17 @@ def test_without_a_base_the_remedy_is_said(tmp_path: Path) -> None:
         build_contexts(find_project(ROOT), tmp_path, print)
 
 
+def test_a_base_with_another_python_than_the_project_is_refused(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    containers = ContainersConfig(base=f"python:3.13-slim-trixie@sha256:{'a' * 64}")
+    config = project.config.model_copy(update={"python": "3.14", "containers": containers})
+    with pytest.raises(BuildError, match=r'base has Python 3\.13, and tool\.coatcheck\.python is "3\.14"'):
+        build_contexts(replace(project, config=config), tmp_path / "out", print)
+
+
 @pytest.mark.parametrize(("architecture", "wrong"), [("x86_64", "x86-64"), ("arm64", "64-bit ARM")])
 def test_a_library_for_another_machine_is_found(architecture: str, wrong: str, tmp_path: Path) -> None:
     with ZipFile(tiny_zip(tmp_path / "tiny.zip"), "a") as archive:
         archive.writestr("m68k.so", b"\x7fELF" + bytes(14) + (4).to_bytes(2, "little"))
-    faults = find_faults(tmp_path / "tiny.zip", TINY, IMAGES[architecture], OwnerCode((), (), ()))
+    faults = find_faults(tmp_path / "tiny.zip", TINY, image_target("3.13", architecture), OwnerCode((), (), ()))
     assert f"m68k.so: not a library for {wrong}" in faults

@@ -120,7 +120,7 @@ def test_a_uv_lock_that_is_out_of_date_says_what_to_run(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("requires_python", "message"),
-    [("<3.13", "excludes 3.13, which Lambda runs"), ("three", r"requires-python: Invalid specifier")],
+    [("<3.13", "excludes 3.13, which the functions run"), ("three", r"requires-python: Invalid specifier")],
 )
 def test_a_project_that_lambda_cannot_run_is_refused(tmp_path: Path, requires_python: str, message: str) -> None:
     root = make_project(tmp_path).root

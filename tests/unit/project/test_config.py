@@ -8,6 +8,7 @@ import pytest
 
 from coatcheck_infra.project.config import ProjectError, find_project
 from coatcheck_infra.project.lane_config import Lane
+from coatcheck_infra.project.project_template import project_template
 
 SMALL = '[tool.coatcheck]\njobs = ["jobs.words"]\n'
 
@@ -78,7 +79,7 @@ tenants = ["acme"]
         ),
         (
             f"{SMALL}colour = 1\n",
-            "unknown key `colour`; the keys are jobs, lanes, handlers, api, deploy, containers, traces, local",
+            "unknown key `colour`; the keys are jobs, python, lanes, handlers, api, deploy, containers, traces, local",
         ),
         (f"{SMALL}[tool.coatcheck.lanes]\nSlow_1 = {{}}", "tool.coatcheck.lanes.Slow_1: must be lower-case letters"),
         (f"{SMALL}lane = 1\n", "tool.coatcheck: unknown key `lane`; did you mean `lanes`?"),
@@ -103,3 +104,17 @@ def test_what_is_wrong_is_said_in_one_line(tmp_path: Path, text: str, message: s
 def test_without_a_project_the_way_to_one_is_said(tmp_path: Path) -> None:
     with pytest.raises(ProjectError, match=r"^no project here: .* Make a project with: coatcheck init NAME$"):
         find_project(tmp_path)
+
+
+def test_another_python_than_lambda_has_here_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ProjectError, match=r"tool\.coatcheck\.python: Input should be '3\.13' or '3\.14'$"):
+        find_project(write(tmp_path, SMALL + 'python = "3.12"\n'))
+
+
+@pytest.mark.parametrize("python", ["3.13", "3.14"])
+def test_all_functions_run_the_python_of_the_project(tmp_path: Path, python: str) -> None:
+    template = project_template(find_project(write(tmp_path, f'{SMALL}python = "{python}"\n')))
+    assert template["Globals"]["Function"]["Runtime"] == f"python{python}"
+    functions = [one for one in template["Resources"].values() if one["Type"] == "AWS::Serverless::Function"]
+    assert functions
+    assert not [one for one in functions if "Runtime" in one["Properties"]]
