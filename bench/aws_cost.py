@@ -15,7 +15,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -88,6 +88,16 @@ class AwsCost:
             return call.read(answer)
 
         return replace(call, params={**call.params, "ReturnConsumedCapacity": "TOTAL"}, read=read)
+
+    def __add__(self, other: AwsCost) -> AwsCost:
+        return AwsCost(self.used + other.used, self.operations + other.operations)
+
+    def __sub__(self, other: AwsCost) -> AwsCost:
+        # the operator of Counter would drop what is below zero
+        used, operations = Counter(self.used), Counter(self.operations)
+        used.subtract(other.used)
+        operations.subtract(other.operations)
+        return AwsCost(used, operations)
 
     @property
     def dollars(self) -> float:
@@ -165,13 +175,11 @@ def fetch(meter: Meter, url: str, service: AwsCost) -> httpx.Response:
 
 def cost_of_webhook(meter: Meter, receiver: FaultyReceiver) -> AwsCost:
     """What a job costs besides when an endpoint is told of its end."""
-    webhook = AwsCost()
     alone, _ = cost_of_job(meter, {})
     register_endpoint(meter, receiver)
     notified, _ = cost_of_job(meter, {})
-    webhook.used = notified.used - alone.used
-    deliver(meter, receiver, webhook)
-    return webhook
+    deliver(meter, receiver, notified)
+    return notified - alone
 
 
 def register_endpoint(meter: Meter, receiver: FaultyReceiver) -> None:
@@ -182,19 +190,17 @@ def register_endpoint(meter: Meter, receiver: FaultyReceiver) -> None:
     meter.submit_delayed_job()
 
 
-def deliver(meter: Meter, receiver: FaultyReceiver, cost: AwsCost) -> int:
-    """Process the messages about webhooks until `receiver` has one more. Returns how many messages these were."""
+def deliver(meter: Meter, receiver: FaultyReceiver, cost: AwsCost) -> None:
+    """Process the messages about webhooks until `receiver` has one more."""
     dependencies = meter.dependencies(cost, {})
     delivery_context = DeliveryContext(dependencies, HttpWebhookSender(SsrfPolicy.local()))
     # a process reads the key once
     delivery_context.secrets(WebhookEndpoint("t", "whe_any", receiver.url, (), 0))
-    queue, before, messages = meter.api.running_service.settings.queues[WEBHOOKS], len(receiver.received), 0
+    queue, before = meter.api.running_service.settings.queues[WEBHOOKS], len(receiver.received)
     while len(receiver.received) == before:
         for received in dependencies.transport.send(receive(queue, wait=1, limit=1)):
-            assert process_message(delivery_context, received)
+            assert process_message(delivery_context, received, lambda _: nullcontext(enter_result=True))
             dependencies.transport.send(delete(received))
-            messages += 1
-    return messages
 
 
 def json_records(size: int) -> Any:

@@ -151,24 +151,18 @@ def _handler(function: str) -> Callable[..., Any]:
 
 
 def _run() -> Iterator[float]:
-    return _consume(WORKER, "default", "job")
-
-
-def _announce() -> Iterator[float]:
-    return _consume(DELIVERER, WEBHOOKS, "job")
+    return _consume(WORKER, "default")
 
 
 def _deliver() -> Iterator[float]:
-    return _consume(DELIVERER, WEBHOOKS, "delivery")
+    return _consume(DELIVERER, WEBHOOKS)
 
 
-def _consume(function: str, lane: str, kind: str) -> Iterator[float]:
+def _consume(function: str, lane: str) -> Iterator[float]:
     handler = _handler(function)
     transport, queue = connect(), Settings.from_env(os.environ).queues[lane]
     while True:
         for received in transport.send(receive(queue, wait=5, limit=1)):
-            # all are announced before the first is delivered: the emulator's queues keep the order
-            assert kind in json.loads(received.body), received.body
             began = _cpu()
             assert handler({"Records": [_record(received)]}, _context()) == {"batchItemFailures": []}
             yield _cpu() - began
@@ -211,7 +205,6 @@ def _cpu_of(process: int) -> float:
 FUNCTIONS: Mapping[str, Callable[[], Iterator[float]]] = {
     "submit": _submit,
     "run": _run,
-    "announce": _announce,
     "deliver": _deliver,
     "look": _look,
     "fetch": _fetch,

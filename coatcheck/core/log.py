@@ -26,7 +26,7 @@ _CONTEXT: ContextVar[Mapping[str, Any]] = ContextVar("about", default=MappingPro
 _LINE_END = re.compile(r"\r?\n")
 
 # `json.dumps` would make an encoder for each line
-_TO_JSON = json.JSONEncoder(default=str).encode
+_TO_JSON = json.JSONEncoder(default=str, separators=(",", ":")).encode
 
 _PLAIN = re.compile(r"[\w.:/@+-]+")
 

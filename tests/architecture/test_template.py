@@ -14,6 +14,7 @@ import pytest
 from cfnlint.helpers import REGIONS  # type: ignore[import-untyped]
 from cfnlint.rules.resources.lmbd.SnapStartSupported import SnapStartSupported  # type: ignore[import-untyped]
 
+from bench.bill_usage import MEMORY
 from coatcheck.core.api.models import Problem
 from coatcheck.core.aws.dynamodb.keys import DUE_INDEX, TENANT_INDEX
 from coatcheck.core.clock import SECOND
@@ -399,6 +400,20 @@ def test_each_function_logs_to_a_group_that_forgets() -> None:
     assert all("RetentionInDays" in group for group in groups.values())
     for function in resources("Lambda::Function").values():
         assert function["LoggingConfig"]["LogGroup"]["Ref"] in groups
+
+
+def test_lambda_itself_logs_a_line_for_each_attempt_of_a_job_and_for_what_fails() -> None:
+    for name, function in resources("Lambda::Function").items():
+        level = function["LoggingConfig"].get("SystemLogLevel")
+        assert level == (None if name in {"DefaultWorker", "HeavyWorker"} else "WARN"), name
+
+
+def test_the_bill_is_that_of_the_template() -> None:
+    functions = read_template()["Resources"]
+    workers = read_template()["Parameters"]["DefaultLaneMemory"]["Default"]
+    api, deliverer = (functions[name]["Properties"]["MemorySize"] for name in ("ApiFunction", "Deliverer"))
+    of_api = dict.fromkeys(["submit", "look", "fetch"], api)
+    assert {**of_api, "run": workers, "deliver": deliverer} == MEMORY
 
 
 def holds(condition: Any, given: dict[str, str]) -> bool:

@@ -91,9 +91,9 @@ def test_a_job_of_a_tenant_with_a_running_cap_is_six_write_units_more(billed: Me
     assert job.used == {"write units": 12, "read units": POLL_COUNT + 2, "SQS requests": 3}
 
 
-def test_a_webhook_is_seven_write_units_more(billed: Meter) -> None:
+def test_a_webhook_is_six_write_units_more(billed: Meter) -> None:
     with faulty_receiver() as receiver:
-        assert cost_of_webhook(billed, receiver).used == {"write units": 7, "read units": 5, "SQS requests": 6}
+        assert cost_of_webhook(billed, receiver).used == {"write units": 6, "read units": 4, "SQS requests": 3}
 
 
 @pytest.mark.parametrize(
@@ -134,10 +134,10 @@ def counted() -> CountedJob:
 def test_the_job_of_the_bill(counted: CountedJob) -> None:
     assert counted.api.used == {"write units": 3, "read units": POLL_COUNT + 1, "SQS requests": 1, "S3 reads": 1}
     assert counted.worker.used == {"write units": 4, "SQS requests": 2, "S3 writes": 1}
-    assert counted.webhook.used == {"write units": 8, "read units": 5, "SQS requests": 6}
+    assert counted.webhook.used == {"write units": 6, "read units": 4, "SQS requests": 3}
     assert counted.api.invocations == {"submit": 1, "look": POLL_COUNT, "fetch": 1}
-    # a message to announce the event, and one to deliver it
-    assert counted.webhook.invocations == {"announce": 1, "deliver": 1}
+    # who makes the delivery attempts it
+    assert counted.webhook.invocations == {"deliver": 1}
 
 
 def test_a_bill_is_the_sum_of_what_is_used_at_its_price(counted: CountedJob) -> None:

@@ -6,7 +6,7 @@ import contextlib
 import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -200,13 +200,13 @@ class ProcessStarter:
             over = True
 
     def deliverer(self, process: Process) -> None:
-        """Do as the deliverer of webhooks does, with one thread."""
-        dependencies = self.worker_tools(process)
+        """Do as the deliverer of webhooks does, with one thread, whose endpoints have room now and then."""
+        dependencies, chance = self.worker_tools(process), self.world.chance
         delivery_context = DeliveryContext(dependencies, SimulatedReceiver(self.world, process), WebhookKey(b"k" * 32))
         while True:
             try:
                 for received in dependencies.transport.send(receive(WEBHOOKS, wait=20)):
-                    if process_message(delivery_context, received):
+                    if process_message(delivery_context, received, lambda _: nullcontext(chance.random() < 0.5)):
                         dependencies.transport.send(delete(received))
             except (AwsError, *ODD):
                 self.world.sleep(SECOND)

@@ -208,17 +208,41 @@ def records(subscriber: SubscribedTenant) -> dict[str, Any]:
 def test_the_function_delivers_a_batch_and_reports_what_is_to_come_again(
     subscriber: SubscribedTenant, receiver: FaultyReceiver, function: Callable[[dict[str, Any], Context], Any]
 ) -> None:
-    subscriber.endpoint(receiver.url)
-    jobs = [subscriber.ended() for _ in range(5)]
+    # two deliveries of a job get a message each
+    for _ in range(2):
+        subscriber.endpoint(receiver.url)
+    jobs = [subscriber.ended() for _ in range(3)]
     for job in jobs:
         subscriber.wake(job)
     assert function(records(subscriber), Context(60_000)) == {"batchItemFailures": []}
     receiver.set_mode("500 Oops")
     event = records(subscriber)
-    assert len(event["Records"]) == 5
+    assert len(event["Records"]) == 6
     failures = function(event, Context(60_000))["batchItemFailures"]
     assert {one["itemIdentifier"] for one in failures} == {one["messageId"] for one in event["Records"]}
-    assert [attempt.status_code for job in jobs for attempt in subscriber.attempts(job)] == [500] * 5
+    assert [attempt.status_code for job in jobs for attempt in subscriber.attempts(job)] == [500] * 6
+
+
+def test_the_function_attempts_the_only_delivery_of_a_job_at_once(
+    stores: Emulator,
+    subscriber: SubscribedTenant,
+    receiver: FaultyReceiver,
+    function: Callable[[dict[str, Any], Context], Any],
+) -> None:
+    subscriber.endpoint(receiver.url)
+    job = subscriber.ended()
+    subscriber.wake(job)
+    assert function(records(subscriber), Context(60_000)) == {"batchItemFailures": []}
+    assert [attempt.status_code for attempt in subscriber.attempts(job)] == [200]
+    assert records(subscriber) == {"Records": []}
+
+    receiver.set_mode("500 Oops")
+    failing = subscriber.ended()
+    subscriber.wake(failing)
+    assert function(records(subscriber), Context(60_000)) == {"batchItemFailures": []}
+    assert [attempt.status_code for attempt in subscriber.attempts(failing)] == [500]
+    (delivery,) = stores.deliveries(failing)
+    eventually(lambda: delivery.key.id in str(records(subscriber)))
 
 
 def test_the_function_begins_nothing_that_it_cannot_end(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import functools
 import os
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from coatcheck.core.aws.sqs import ReceivedMessage
 from coatcheck.core.clock import SECOND
+from coatcheck.core.messages import DeliveryMessage
 from coatcheck_worker import lambda_process
 from coatcheck_worker.sqs_batch import BatchReport, message_id_of, received_messages, report
 from coatcheck_worker.webhooks.delivery_context import DeliveryContext
@@ -43,8 +45,12 @@ def deliver_batch(delivery_context: DeliveryContext, event: object, *, begin_unt
 
     def process_in_time(one: ReceivedMessage) -> None:
         in_time = dependencies.clock() < begin_until
-        if process_message(delivery_context, one) if in_time else redeliver_later(dependencies, one):
+        if process_message(delivery_context, one, admit) if in_time else redeliver_later(dependencies, one):
             done.add(one.message_id)
+
+    def admit(message: DeliveryMessage) -> AbstractContextManager[bool]:
+        in_time = dependencies.clock() < begin_until
+        return pool.admitted(message) if in_time else nullcontext(enter_result=False)
 
     # SQS decides whose messages come: it shares the queue among its message groups
     every = max(len(received), 1)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import pytest
 
 from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core.aws.dynamodb.webhook_items import begin_attempt
+from coatcheck.core.aws.sqs import ReceivedMessage
 from coatcheck.core.clock import MINUTE, SECOND
 from coatcheck.core.job import Job
 from coatcheck.core.messages import DeliveryMessage, JobMessage, parse_webhook_message
@@ -16,6 +18,7 @@ from coatcheck.core.signature import ID
 from coatcheck.core.webhooks import ATTEMPT_LEASE, DeliveryStatus, WebhookEndpoint
 from coatcheck_worker.webhooks.create_deliveries import create_deliveries
 from coatcheck_worker.webhooks.deliver import INTERRUPTED, deliver
+from coatcheck_worker.webhooks.webhook_messages import process_message
 from tests.aws.worker.delivery_harness import ENDS, DeliveryHarness
 from tests.aws.worker.faulty_receiver import FaultyReceiver
 from tests.aws.worker.worker_harness import double
@@ -122,6 +125,41 @@ def test_a_deliverer_that_dies_at_any_call(
         assert told_of == [INTERRUPTED] * (ended_unnoted or begun_unnoted) + [200]
         assert delivery.tries == len(delivery.attempts)
     assert delivery_harness.verified(receiver.received[-1], secret)["type"] == "job.succeeded"
+
+
+@BOTH_SIDES
+def test_a_deliverer_that_dies_at_any_call_when_it_attempts_what_it_created(
+    delivery_harness: DeliveryHarness,
+    receiver: FaultyReceiver,
+    after: bool,  # noqa: FBT001
+) -> None:
+    delivery_harness.endpoint(receiver.url)
+    jobs: list[Job] = []
+
+    def job() -> Job:
+        jobs.append(delivery_harness.ended())
+        return jobs[-1]
+
+    def act(transport: Transport, notified: Job) -> None:
+        message = ReceivedMessage(
+            delivery_harness.harness.settings.queues["webhooks"],
+            "handle",
+            JobMessage(tenant=notified.tenant, job=notified.id).model_dump_json(),
+            "id",
+        )
+        context = delivery_harness.delivery_context(transport)
+        assert process_message(context, message, lambda _: nullcontext(enter_result=True))
+
+    assert at_every_call(delivery_harness, job, act, after=after) == 9, (
+        "row, endpoints, put, note; its job deleted, endpoint, key, begin, end"
+    )
+    assert delivery_harness.messages() == []
+    for number, notified in enumerate(jobs):
+        (delivery,) = delivery_harness.deliveries(notified)
+        received = [one for one in receiver.received if one.headers[ID] == delivery.event_id]
+        assert len(received) == (2 if number == 8 and not after else 1)
+        assert delivery.attempts[-1].status_code == 200
+        assert delivery.tries == len(delivery.attempts)
 
 
 @BOTH_SIDES

@@ -152,6 +152,21 @@ def test_what_calls_nobody_is_not_counted() -> None:
     assert len(consumer.attended) == 4
 
 
+def test_another_attempt_is_admitted_while_its_endpoint_has_a_thread_left_and_nothing_waits() -> None:
+    consumer = BlockingConsumer()
+    mine = DeliveryMessage(tenant="t", of="job_1", made=1, delivery="dlv_9", endpoint="whe_slow")
+    with pool(consumer) as running_pool:
+        running_pool.submit(message("slow", 0))
+        with running_pool.admitted(mine) as admitted, running_pool.admitted(mine) as refused:
+            assert (admitted, refused) == (True, False)
+            # counts as the endpoint's second thread: this one waits, and is before all that ask later
+            running_pool.submit(message("slow", 1))
+        with running_pool.admitted(mine) as admitted:
+            assert not admitted
+        consumer.let_go.set()
+    assert sorted(consumer.attended) == ["slow0", "slow1"]
+
+
 def test_there_is_no_room_while_all_threads_are_at_work() -> None:
     consumer = BlockingConsumer()
     rooms: list[int] = []

@@ -9,12 +9,14 @@ import random
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 from coatcheck.aws_transport.protocols import Transport
 from coatcheck.core.aws.call import AwsError
 from coatcheck.core.aws.sqs import ReceivedMessage, delete, receive
 from coatcheck.core.clock import system_clock
 from coatcheck.core.log import configure, log_context
+from coatcheck.core.messages import DeliveryMessage
 from coatcheck.core.settings import WEBHOOKS, BadSettings, Settings
 from coatcheck.core.tracing import installed_tracer
 from coatcheck.telemetry.pump import start_pump
@@ -103,8 +105,11 @@ class Deliverer:
             self._receiving = False
 
     def _process_message(self, received: ReceivedMessage) -> None:
-        if process_message(self._delivery_context, received):
+        if process_message(self._delivery_context, received, self._admit):
             self._dependencies.transport.send(delete(received))
+
+    def _admit(self, message: DeliveryMessage) -> AbstractContextManager[bool]:
+        return nullcontext(enter_result=False) if self._draining.is_set() else self._pool.admitted(message)
 
     def _reject(self, received: ReceivedMessage) -> None:
         if redeliver_later(self._dependencies, received):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from coatcheck.core import due
@@ -39,8 +39,13 @@ class Subscriber:
     events: tuple[str, ...]
 
 
-def create_deliveries(dependencies: Dependencies, message: JobMessage) -> Disposition:
+def create_deliveries(
+    dependencies: Dependencies, message: JobMessage, *, attempt: Callable[[Delivery], bool] = lambda _: False
+) -> Disposition:
     """Create the deliveries of a job's events, then record in its row that they were created. Raises AwsError.
+
+    Each gets a message. If only one is created, `attempt` may make its first attempt instead, and returns whether it
+    did: several would wait for each other.
 
     It may end anywhere and be run again: the ids of events and deliveries are derived, not random.
     """
@@ -50,9 +55,17 @@ def create_deliveries(dependencies: Dependencies, message: JobMessage) -> Dispos
     if job is None or not pending_events(job):
         return Ack()
     subscribers = list(_subscribers(dependencies, job))
-    for event in pending_events(job):
-        _create_for_event(dependencies, job, event, [one for one in subscribers if event in one.events])
+    created = [
+        delivery
+        for event in pending_events(job)
+        for delivery in _create_for_event(dependencies, job, event, [one for one in subscribers if event in one.events])
+    ]
+    alone = created.pop() if len(created) == 1 else None
+    for delivery in created:
+        dependencies.transport.send(enqueue_delivery(dependencies.settings, delivery))
     recorded = dependencies.transport.send(job_updates.mark_notified(table, job, remaining=future_events(job)))
+    if alone is not None and not attempt(alone):
+        dependencies.transport.send(enqueue_delivery(dependencies.settings, alone))
     # another deliverer has recorded less than was created here: the rest has to be recorded too
     missed = isinstance(recorded, TransitionRefused) and recorded.job is not None and pending_events(recorded.job)
     return Redeliver(0) if missed else Ack()
@@ -68,7 +81,9 @@ def _subscribers(dependencies: Dependencies, job: Job) -> Iterator[Subscriber]:
         yield Subscriber(endpoint_id_for(job.tenant, url), url, tuple(job.webhook["events"]))
 
 
-def _create_for_event(dependencies: Dependencies, job: Job, event: str, subscribers: list[Subscriber]) -> None:
+def _create_for_event(
+    dependencies: Dependencies, job: Job, event: str, subscribers: list[Subscriber]
+) -> Iterator[Delivery]:
     """Create a delivery for each receiver of one event. One that existed before has had its message."""
     if not subscribers:
         return
@@ -89,4 +104,4 @@ def _create_for_event(dependencies: Dependencies, job: Job, event: str, subscrib
             trace=job.trace,
         )
         if dependencies.transport.send(put_delivery(table, delivery, shards=dependencies.settings.due_shards)):
-            dependencies.transport.send(enqueue_delivery(dependencies.settings, delivery))
+            yield delivery

@@ -54,8 +54,14 @@ def deliver(delivery_context: DeliveryContext, message: DeliveryMessage) -> Disp
     dependencies = delivery_context.dependencies
     key = DeliveryKey(message.tenant, message.of, message.made, message.delivery)
     delivery = dependencies.transport.send(get_delivery(dependencies.settings.table, key))
+    return Ack() if delivery is None else deliver_as_read(delivery_context, delivery)
+
+
+def deliver_as_read(delivery_context: DeliveryContext, delivery: Delivery) -> Disposition:
+    """As `deliver`, for a delivery that was just read or written. Raises AwsError."""
+    dependencies = delivery_context.dependencies
     now = dependencies.clock()
-    if delivery is None or not _is_open(dependencies, delivery, now):
+    if not _is_open(dependencies, delivery, now):
         return Ack()
     if delivery.trying_since is not None:
         delivery = _with_lost_attempt(delivery)

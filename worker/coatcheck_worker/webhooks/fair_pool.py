@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Self, TypeAlias
 
 from coatcheck.core.aws.call import AwsError
 from coatcheck.core.aws.sqs import ReceivedMessage
+from coatcheck.core.messages import DeliveryMessage
 from coatcheck_worker.webhooks.webhook_messages import delivery_in
 
 log = logging.getLogger(__name__)
@@ -40,8 +42,10 @@ class ConcurrencyLimits:
     def groups_of(self, received: ReceivedMessage) -> Sequence[LimitGroup]:
         """The groups that a message counts in; none if it makes no request."""
         message = delivery_in(received)
-        if message is None:
-            return ()
+        return () if message is None else self.groups_of_delivery(message)
+
+    def groups_of_delivery(self, message: DeliveryMessage) -> Sequence[LimitGroup]:
+        """The groups that an attempt of this delivery counts in."""
         return (
             LimitGroup(f"{message.tenant}/{message.endpoint}", self.endpoint, self.max_waiting_per_endpoint),
             LimitGroup(message.tenant, self.tenant, self.max_waiting_per_tenant),
@@ -93,6 +97,25 @@ class FairPool:
                 handler, groups = self._reject, ()
             self._busy += 1
         self._executor.submit(self._run, handler, received, groups)
+
+    @contextmanager
+    def admitted(self, message: DeliveryMessage) -> Iterator[bool]:
+        """Whether a thread of the pool that serves another message may also attempt this delivery, now.
+
+        Within the context it counts as one of its groups' threads. Nothing is admitted before what waits for its turn.
+        """
+        groups = self._limits.groups_of_delivery(message)
+        with self._changed:
+            admitted = self._may_begin(groups) and not any(self._waiting_of[group.name] for group in groups)
+            if admitted:
+                self._begin(groups)
+        try:
+            yield admitted
+        finally:
+            if admitted:
+                # who began to wait meanwhile is what this thread does next
+                with self._changed:
+                    _subtract(self._busy_for, groups)
 
     def reject_waiting(self) -> None:
         """Reject the messages that wait for their turn: it will not come."""
