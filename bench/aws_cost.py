@@ -93,16 +93,17 @@ class AwsCost:
         return AwsCost(self.used + other.used, self.operations + other.operations)
 
     def __sub__(self, other: AwsCost) -> AwsCost:
-        # the operator of Counter would drop what is below zero
-        used, operations = Counter(self.used), Counter(self.operations)
-        used.subtract(other.used)
-        operations.subtract(other.operations)
-        return AwsCost(used, operations)
+        return AwsCost(_difference(self.used, other.used), _difference(self.operations, other.operations))
 
     @property
     def dollars(self) -> float:
         """For a million of these."""
         return sum(PRICES[name].dollars * used for name, used in self.used.items())
+
+
+def _difference(one: Counter[str], other: Counter[str]) -> Counter[str]:
+    # the operator of Counter would drop what is below zero
+    return Counter({name: one[name] - other[name] for name in one | other if one[name] != other[name]})
 
 
 @dataclass(frozen=True)
