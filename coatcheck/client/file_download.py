@@ -16,7 +16,6 @@ from coatcheck.client.exceptions import TransferFailed
 from coatcheck.client.job import StoredFile
 from coatcheck.client.threaded_digest import ThreadedSha256
 
-CHUNK = 1 << 18
 PARTIAL_CONTENT = 206
 """The status of an answer that begins where it was asked to (RFC 9110, 15.3.7)."""
 
@@ -33,14 +32,20 @@ class SupportsWrite(Protocol):
 
 
 class ResultDownload:
-    """A download in progress into `output`, which never gets more bytes than the job announced.
+    """A download in progress by `write`, which never gets more bytes than the job announced.
 
-    `finish` checks that it is what the job promised. Close it in any case.
+    `write` must not keep what it gets: the memory is used again. `finish` checks that it is what the job promised.
+    Close it in any case.
     """
 
-    def __init__(self, output: SupportsWrite, expected: StoredFile | None, progress: ProgressCallback | None) -> None:
+    def __init__(
+        self,
+        write: Callable[[bytes | memoryview], object],
+        expected: StoredFile | None,
+        progress: ProgressCallback | None,
+    ) -> None:
         self.size: int = 0
-        self._output = output
+        self._pass_on = write
         self._expected = expected
         self._progress = progress
         self._digest = ThreadedSha256()
@@ -66,7 +71,7 @@ class ResultDownload:
         _check_size(content_range["whole"], self._expected.size)
         return self.size
 
-    def write_new(self, chunks: Iterable[bytes], *, start: int) -> None:
+    def write_new(self, chunks: Iterable[bytes | memoryview], *, start: int) -> None:
         """Pass on what is new in `chunks`, which begin at byte `start` of the whole.
 
         Raises TransferFailed at the first byte too many.
@@ -77,10 +82,10 @@ class ResultDownload:
             if new:
                 self._write(new)
 
-    def _write(self, chunk: bytes) -> None:
+    def _write(self, chunk: bytes | memoryview) -> None:
         if len(chunk) > self.remaining:
             raise TransferFailed(f"the download is longer than {self.size + self.remaining} bytes, the size in the job")
-        self._output.write(chunk)
+        self._pass_on(chunk)
         self._digest.update(chunk)
         self.size += len(chunk)
         if self._progress and self._expected:

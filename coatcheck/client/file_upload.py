@@ -15,7 +15,7 @@ from typing import Any
 
 from coatcheck.client import operations
 from coatcheck.client.exceptions import InvalidArgumentError, TransferFailed
-from coatcheck.client.file_download import CHUNK, ProgressCallback
+from coatcheck.client.file_download import ProgressCallback
 from coatcheck.client.operations import Request
 from coatcheck.client.responses import MultipartTicket, PartsPage, UploadTicket
 from coatcheck.client.server_config import is_loopback
@@ -26,6 +26,9 @@ MULTIPART_THRESHOLD = 64 * 1024**2
 """Size in bytes from which a file is sent in parts, so that a lost connection does not mean starting over."""
 
 MAX_CONCURRENCY = 4
+
+CHUNK = 256 * 1024
+"""Bytes that are read of a file at a time."""
 
 # S3 answers 403 when a link has expired, and 400 when the credentials that signed it have expired
 _EXPIRED_LINK_STATUSES = frozenset({400, 403})

@@ -96,8 +96,10 @@ class HttpTransport:
         with self._connection_errors(url):
             return run_with_timeout(lambda: last_progress + STALL_TIMEOUT - time.monotonic(), send)
 
-    def chunks(self, response: httpx.Response, size: float) -> Iterator[bytes]:
+    def chunks(self, response: httpx.Response, size: float) -> Iterator[bytes | memoryview]:
         """The body of an answer as it arrives; `size` bytes of it are wanted, infinity for whatever comes.
+
+        As for `read_body`, what is a memoryview is overwritten later.
 
         Raises TransferFailed when it is encoded, or slower than MIN_DOWNLOAD_RATE after the first STALL_TIMEOUT.
         """

@@ -184,7 +184,7 @@ class Client:
         """
         transport = FollowTransport(
             self._open_events,
-            lambda response: self._transport.chunks(response, math.inf),
+            lambda response: map(bytes, self._transport.chunks(response, math.inf)),
             self.events,
             lambda followed: self.watch(followed, long_poll=0.0),
         )
@@ -233,12 +233,8 @@ class Client:
         `progress` is called with bytes received and size. Raises NotFinished for an unfinished job, and
         TransferFailed when what was written is incomplete or does not have the job's sha256.
         """
-        if not job.done:
-            raise NotFinished(job)
-        with closing(ResultDownload(output, job.stored(name), progress)) as incoming:
-            while not self._continue_download(job.id, name, incoming):
-                pass
-            incoming.finish()
+        # `output` may keep what it gets
+        self._fetch_result(job, lambda piece: output.write(bytes(piece)), name, progress)
 
     def download(
         self, job: Job, path: Path, name: str | None = None, *, progress: ProgressCallback | None = None
@@ -249,7 +245,21 @@ class Client:
         """
         stored = job.stored(name)
         with atomic_write(path, stored.size if stored else 0) as file:
-            self.read_result(job, file, name, progress=progress)
+            self._fetch_result(job, file.write, name, progress)
+
+    def _fetch_result(
+        self,
+        job: Job,
+        write: Callable[[bytes | memoryview], object],
+        name: str | None,
+        progress: ProgressCallback | None,
+    ) -> None:
+        if not job.done:
+            raise NotFinished(job)
+        with closing(ResultDownload(write, job.stored(name), progress)) as incoming:
+            while not self._continue_download(job.id, name, incoming):
+                pass
+            incoming.finish()
 
     def _continue_download(self, job_id: str, name: str | None, incoming: ResultDownload) -> bool:
         """Whether what was missing has come; if not, some of it has. Raises TransferFailed when nothing did."""

@@ -11,7 +11,7 @@ THREAD_NAME = "sha256"
 THREAD_FROM = 1024**2
 """Bytes from which a thread pays."""
 
-MAX_WAITING = 8
+MAX_WAITING = 2
 """Chunks that wait for the thread, at most: memory is bounded where it is slower than what is read."""
 
 
@@ -22,10 +22,13 @@ class ThreadedSha256:
         self._digest = hashlib.sha256()
         self._size = 0
         self._thread: threading.Thread | None = None
-        self._waiting: Queue[bytes | None] = Queue(MAX_WAITING)
+        self._waiting: Queue[bytes | memoryview | None] = Queue(MAX_WAITING)
 
-    def update(self, chunk: bytes) -> None:
-        """Take another chunk. Waits while too many are waiting."""
+    def update(self, chunk: bytes | memoryview) -> None:
+        """Take another chunk, whose bytes must not change until `MAX_WAITING + 1` others are taken.
+
+        Waits while too many are waiting.
+        """
         self._size += len(chunk)
         if self._thread is None and self._size >= THREAD_FROM:
             self._thread = threading.Thread(target=self._run, name=THREAD_NAME, daemon=True)

@@ -12,16 +12,20 @@ import threading
 import time
 import tracemalloc
 from collections.abc import Iterator
+from contextlib import nullcontext
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import httpcore
+import httpx
 import pytest
 from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 
 from coatcheck.client.exceptions import NotFinished, ProblemError, TransferFailed
 from coatcheck.client.file_download import PARTIAL_CONTENT
 from coatcheck.client.job import Job
+from coatcheck.client.response_body import BUFFERS, PIECE, read_body
 from coatcheck.client.sync_client import Client
 from coatcheck.client.threaded_digest import THREAD_NAME
 from tests.unit.client.raw_server import Behave, sends, serving
@@ -186,6 +190,64 @@ def test_a_large_result_that_breaks_off_goes_on(breaks_off: Behave) -> None:
     with serving(breaks_off, rest) as url, Client(url, KEY) as client:
         client.read_result(with_result(LARGE), sink)
     assert sink.getvalue() == LARGE
+
+
+def test_a_caller_may_keep_what_its_output_is_given() -> None:
+    class Kept:
+        def __init__(self) -> None:
+            self.pieces: list[bytes] = []
+
+        def write(self, data: bytes, /) -> None:
+            self.pieces.append(data)
+
+    twice = LARGE * 2
+    head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(twice)}\r\n\r\n".encode()
+    kept = Kept()
+    with serving(sends(head + twice)) as url, Client(url, KEY) as client:
+        client.read_result(with_result(twice), kept)
+    assert len(kept.pieces) > BUFFERS
+    assert b"".join(kept.pieces) == twice
+
+
+def test_what_arrives_is_passed_on_before_a_piece_is_full() -> None:
+    enough, seen = PIECE - 100_000, threading.Event()
+    trickled: list[int] = []
+
+    def slowly(connection: socket.socket) -> None:
+        sent = 100_000
+        connection.sendall(HEAD + LARGE[:sent])
+        while sent < enough and not seen.wait(0.05):
+            connection.sendall(LARGE[sent : sent + 1000])
+            sent += 1000
+        trickled.append(sent)
+        connection.sendall(LARGE[sent:])
+
+    def progress(size: int, _: int) -> None:
+        if size > 100_000:
+            seen.set()
+
+    with serving(slowly) as url, Client(url, KEY) as client:
+        client.read_result(with_result(LARGE), BytesIO(), progress=progress)
+    assert trickled[0] < enough
+
+
+@pytest.mark.parametrize("cut_off", [False, True])
+def test_a_connection_whose_socket_has_other_bytes_is_read_through_its_stream(cut_off: bool) -> None:  # noqa: FBT001
+    # as of TLS within the TLS of a proxy
+    quarter = PIECE // 4
+    arriving = [LARGE[start : start + quarter] for start in range(0, len(LARGE), quarter)]
+    response = httpx.Response(
+        200,
+        headers={"Content-Length": str(len(LARGE) + 5 + cut_off)},
+        stream=httpx.ByteStream(b"first"),
+        extensions={"network_stream": httpcore.MockStream(arriving), "http_version": b"HTTP/1.1"},
+        request=httpx.Request("GET", "https://storage.example/", extensions={"timeout": {"read": 5.0}}),
+    )
+    received = bytearray()
+    with pytest.raises(httpx.RemoteProtocolError, match="1 bytes before the end") if cut_off else nullcontext():
+        for piece in read_body(response):
+            received += piece
+    assert received == b"first" + LARGE
 
 
 def test_a_large_result_of_other_bytes_is_refused() -> None:
