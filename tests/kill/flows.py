@@ -314,7 +314,7 @@ _OF_THE_DELIVERER = (
         "an end that is told of",
         DELIVERER,
         preconditions.unannounced(),
-        (RECEIVE, GET, QUERY, PUT, SEND, UPDATE, DELETE, *_TRIED),
+        (RECEIVE, GET, QUERY, PUT, UPDATE, GET, GET, "GetSecretValue", UPDATE, UPDATE, DELETE),
         (FAILED,),
         with_webhook=True,
     ),
