@@ -29,6 +29,7 @@ Json = dict[str, Any]
 
 VPC = {"subnets": ["subnet-0a1b2c3d", "subnet-1a1b2c3d"], "security-groups": ["sg-0a1b2c3d"]}
 CONTAINERS = {"services": ["deliverer", "sweeper"], **VPC}
+ADAPTER_IMAGE = f"public.ecr.aws/awsguru/aws-lambda-adapter:1.1.0@sha256:{'0' * 64}"
 KINDS_OF_LANES = {
     "heavy": {"kind": "container", "cpu": 4, "memory": 16384},
     "long": {"kind": "lambda-managed"},
@@ -42,7 +43,9 @@ IN_ALL_REGIONS: Mapping[str, Json] = {
         "handlers": {"vpc": VPC},
         "containers": CONTAINERS,
     },
-    "cloudfront": {"api": {"front-door": "function-url", "streaming": True, "cloudfront": True}},
+    "cloudfront": {
+        "api": {"front-door": "function-url", "streaming": True, "cloudfront": True, "web-adapter": ADAPTER_IMAGE}
+    },
     "api-in-containers": {
         "api": {"front-door": "alb"},
         "containers": {**CONTAINERS, "services": ["api"], "vpc": "vpc-0a1b2c3d"},

@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from coatcheck.core.settings import Settings
+from coatcheck_infra import container_programs
 from coatcheck_infra.build.translate_template import translate_template
-from coatcheck_infra.project.config import ApiConfig, ProjectError, find_project
+from coatcheck_infra.project.config import ApiConfig, ProjectConfig, ProjectError, find_project
+from coatcheck_infra.project.project_template import render_template
 from coatcheck_infra.project.proxied_types import ProxiedType
 from coatcheck_infra.project.template_api import render_api
 from coatcheck_infra.project.template_streaming import HANDLER, SECONDS, VARIABLES
@@ -21,6 +23,7 @@ from coatcheck_service.actions.event_streams import CUT_OFF_SECONDS
 from tests.repository import ROOT
 
 DOORS = ("rest", "function-url", "rest+function-url")
+IMAGE = f"public.ecr.aws/awsguru/aws-lambda-adapter:1.1.0@sha256:{'0' * 64}"
 LAYER = "arn:aws-cn:lambda:cn-north-1:123456789012:layer:adapter:3"
 
 
@@ -109,6 +112,51 @@ def test_what_api_gateway_makes_by_itself_is_not_streamed() -> None:
 def test_a_layer_of_the_owners_takes_the_place_of_the_published_one() -> None:
     template = render(streaming=True, web_adapter=LAYER)
     assert template["Resources"]["ApiFunction"]["Properties"]["Layers"] == [LAYER]
+
+
+def with_image(**tables: Any) -> dict[str, Any]:
+    """The template of a project whose function is an image."""
+    api = {"streaming": True, "authorizer": True, "web-adapter": IMAGE}
+    config = ProjectConfig.model_validate({"jobs": ["jobs.words"], "api": api, **tables})
+    return render_template(read_template(), config)
+
+
+def test_an_image_takes_the_place_of_zip_and_layer() -> None:
+    image = f"words@sha256:{'1' * 64}"
+    made = translate_template({"ApiImage": image}, with_image())["Resources"]
+    function = made["ApiFunction"]["Properties"]
+    assert function["PackageType"] == "Image"
+    assert function["Code"] == {"ImageUri": image}
+    assert not {"Handler", "Runtime", "Layers", "SnapStart"} & function.keys()
+    variables = function["Environment"]["Variables"]
+    assert "AWS_LAMBDA_EXEC_WRAPPER" not in variables
+    # as the image's own arguments say
+    assert ["--port", variables["AWS_LWA_PORT"]] == [*container_programs.API.arguments[-2:]]
+    assert {key: value for key, value in variables.items() if key in SHARED} == SHARED
+    others = [one["Properties"] for name, one in made.items() if name in {"AdminFunction", "AuthorizerFunction"}]
+    assert [(one["Runtime"], one["Architectures"]) for one in others] == [("python3.13", ["arm64"])] * 2
+
+
+SHARED = {name: value for name, value in VARIABLES.items() if name not in {"AWS_LAMBDA_EXEC_WRAPPER", "AWS_LWA_PORT"}}
+
+
+def test_a_new_image_is_a_new_version_whose_description_lambda_takes() -> None:
+    template = with_image()
+    text, values = template["Resources"]["ApiFunction"]["Properties"]["VersionDescription"]["Fn::Sub"]
+    assert text.endswith(" ${Digest}")
+    assert "ApiImage" in json.dumps(values["Digest"])
+    url = template["Parameters"]["PublicUrl"]["MaxLength"]
+    assert len(f"{'u' * url} aha999999s25 4off 1000000 {'d' * 64}") <= 256
+
+
+def test_an_image_is_of_the_machine_that_the_project_builds_it_for() -> None:
+    function = with_image(containers={"architecture": "x86_64"})["Resources"]["ApiFunction"]["Properties"]
+    assert function["Architectures"] == ["x86_64"]
+
+
+def test_spans_by_packages_are_for_functions_from_zips() -> None:
+    with pytest.raises(ProjectError, match="web-adapter names an image"):
+        with_image(traces={"packages": True})
 
 
 @pytest.mark.parametrize(

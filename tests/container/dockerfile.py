@@ -17,10 +17,12 @@ class UnknownInstruction(Exception):
 class ImageConfig:
     """What an image is made of, and how it is run.
 
-    `copies` are sources in the context with their targets in the image. `healthcheck` is the command alone.
+    `copies` are sources in the context with their targets in the image, `copies_of_images` those in another image, with
+    its name. `healthcheck` is the command alone.
     """
 
     base: str = ""
+    copies_of_images: Sequence[tuple[str, str, str]] = ()
     copies: Sequence[tuple[str, str]] = ()
     workdir: str = "/"
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -51,7 +53,10 @@ def _argument(config: ImageConfig, rest: str) -> ImageConfig:
 
 
 def _copy(config: ImageConfig, rest: str) -> ImageConfig:
-    source, target = rest.split()
+    *options, source, target = rest.split()
+    if options:
+        other = options[0].removeprefix("--from=")
+        return replace(config, copies_of_images=[*config.copies_of_images, (other, source, target)])
     return replace(config, copies=[*config.copies, (source, target)])
 
 

@@ -8,7 +8,7 @@ import subprocess
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tests.container.dockerfile import ImageConfig, read_dockerfile
+from tests.container.dockerfile import ImageConfig, UnknownInstruction, read_dockerfile
 
 DEBIAN = ("trixie", "python3,python-is-python3,ca-certificates")
 """The release with Python 3.13, and the packages by which it is what `python:3.13-slim-trixie` is."""
@@ -47,6 +47,8 @@ def make_base(root: Path) -> None:
 def build_image(context: Path, base: Path, root: Path) -> BuiltImage:
     """Carry out the Dockerfile of `context` on a copy of `base`, at `root`."""
     config = read_dockerfile((context / "Dockerfile").read_text())
+    if config.copies_of_images:
+        raise UnknownInstruction(f"COPY --from={config.copies_of_images[0][0]}: there are no other images here")
     # files of the base are shared, not copied: nobody writes to them
     subprocess.run(["cp", "--archive", "--link", str(base), str(root)], check=True)
     for source, target in config.copies:

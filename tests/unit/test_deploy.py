@@ -14,7 +14,7 @@ import boto3
 import pytest
 
 from coatcheck_infra.ops.deploy.account_limits import Account, concurrency_warnings
-from coatcheck_infra.ops.deploy.deploy import Request, describe_plan, sam
+from coatcheck_infra.ops.deploy.deploy import Request, describe_plan, image_repository, sam
 from coatcheck_infra.ops.deploy.destroy_project import Doomed, ask
 from coatcheck_infra.ops.deploy.lanes import project_parameters
 from coatcheck_infra.ops.deploy.plan import Change, DeployRefused, LiveStack, make_plan, parse_parameters, warnings
@@ -228,6 +228,16 @@ def test_a_deploy_warns_of_a_door_that_goes_and_of_limits_that_another_does_not_
     # a stack of an earlier version has no such parameter
     older = {name: value for name, value in live().parameters.items() if name != "FrontDoor"}
     assert not list(warnings(make_plan(DECLARED, LiveStack("UPDATE_COMPLETE", older), {})))
+
+
+def test_the_sam_cli_is_given_the_repository_of_a_function_that_is_an_image() -> None:
+    image = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/words-api"
+    repository = image_repository({"Streaming": "on", "ApiImage": f"{image}@sha256:1"})
+    command = sam(TARGET, Path("t"), {}, Path("c"), repository)
+    assert command[command.index("--image-repository") + 1] == image
+    # an image that runs in containers alone is none of its business
+    assert image_repository({"Streaming": "off", "ApiImage": f"{image}@sha256:1"}) is None
+    assert "--image-repository" not in sam(TARGET, Path("t"), {}, Path("c"))
 
 
 def test_a_deploy_says_before_what_switching_streaming_does_meanwhile() -> None:

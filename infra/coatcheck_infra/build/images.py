@@ -25,6 +25,12 @@ from coatcheck_infra.project.config import Project
 APP = "app"
 """The folder of a context that becomes /app of the image."""
 
+ADAPTER = "/lambda-adapter"
+"""The program in the image of the Lambda Web Adapter.
+
+https://github.com/aws/aws-lambda-web-adapter/blob/main/docs/guide/src/getting-started/docker-images.md
+"""
+
 USER = "65532:65532"
 """Who runs in the image, by number: nobody who is in the base. The files of the image belong to root."""
 
@@ -82,18 +88,25 @@ def build_contexts(project: Project, out: Path, write_line: Callable[[str], None
     folders = []
     for image in (API, WORKER):
         archive = build.make(image.spec)
-        text = dockerfile(image, config.base, project.config.jobs)
+        adapter = project.config.api.adapter_image if image is API else None
+        text = dockerfile(image, config.base, project.config.jobs, adapter)
         folders.append(write_context(archive, text, out / image.name))
     return Contexts(folders, build.lock.name)
 
 
-def dockerfile(image: Image, base: str, job_modules: Sequence[str]) -> str:
-    """Return the Dockerfile of an image on `base`, which the build argument BASE replaces."""
+def dockerfile(image: Image, base: str, job_modules: Sequence[str], adapter: str | None = None) -> str:
+    """Return the Dockerfile of an image on `base`, which the build argument BASE replaces.
+
+    `adapter` is the image of the Lambda Web Adapter, if this one is to run on Lambda, too: what is in /opt/extensions
+    is started there, and nowhere else.
+    """
     program = image.program
+    extension = [f"COPY --from={adapter} {ADAPTER} /opt/extensions{ADAPTER}"] if adapter else []
     expose = [f"EXPOSE {program.port}"] if program.port else []
     lines = [
         f"ARG BASE={base}",
         "FROM ${BASE}",
+        *extension,
         f"COPY {APP} /{APP}",
         f"WORKDIR /{APP}",
         # a home that nobody writes to: what a handler left there would configure the worker's AWS SDK

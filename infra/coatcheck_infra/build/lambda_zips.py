@@ -60,8 +60,9 @@ def build_zips(project: Project, target: Target, out: Path, write_line: Callable
     seconds. What is not in uv's cache is downloaded. Raises BuildError.
     """
     build = start_build(project, target, out, write_line)
-    # this machine has no layers, and so no adapter
-    service = STREAMED_SERVICE if project.config.api.streaming and target.platform else SERVICE
+    # this machine has no layers, and so no adapter; with an image, the zip is that of the other functions
+    api = project.config.api
+    service = STREAMED_SERVICE if api.streaming and target.platform and not api.adapter_image else SERVICE
     return Zips(service=build.make(service), worker=build.make(WORKER), lock=build.lock.name)
 
 

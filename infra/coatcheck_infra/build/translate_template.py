@@ -25,9 +25,9 @@ def translate_template(
     """
     template = copy.deepcopy(template) if template else read_template()
     for resource in template["Resources"].values():
-        if resource["Type"] == "AWS::Serverless::Function":
+        if zipped := resource.get("Properties", {}).get("CodeUri"):
             # `sam deploy` puts the URL of the uploaded zip here
-            resource["Properties"]["CodeUri"] = f"s3://uploaded/{Path(resource['Properties']['CodeUri']).name}"
+            resource["Properties"]["CodeUri"] = f"s3://uploaded/{Path(zipped).name}"
     translator = Translator(None, Parser(), boto_session=boto3.Session(region_name="us-east-1"))
     made: dict[str, Any] = translator.translate(template, parameter_values=dict(parameters or {}))
     return made

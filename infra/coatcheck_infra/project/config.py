@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
 BASE_IMAGE = r"^[a-z0-9][A-Za-z0-9._/:-]*@sha256:[0-9a-f]{64}$"
 ORIGIN = r"^https?://[A-Za-z0-9.:\[\]-]+$"
 LAYER = r"^arn:[^:]+:lambda:[^:]+:[^:]+:layer:[A-Za-z0-9_-]+:[0-9]+$"
+WEB_ADAPTER = f"{LAYER}|{BASE_IMAGE}"
 FORMS = {
     MODULE: "the name of a module, as jobs.words",
     LANE: "lower-case letters and digits, with hyphens between words that begin with a letter, as big-images",
@@ -37,6 +39,8 @@ FORMS = {
     BASE_IMAGE: "an image with its digest, as python:3.13-slim-trixie@sha256:… (docs/containers.md)",
     ORIGIN: "the origin of a page, as https://app.example.com",
     LAYER: "the ARN of a layer's version, as arn:aws:lambda:eu-central-1:123456789012:layer:name:1",
+    WEB_ADAPTER: "the ARN of a layer's version, or an image with its digest, as "
+    "public.ecr.aws/awsguru/aws-lambda-adapter:1.1.0@sha256:…",
 }
 """What a name of each form is, for messages."""
 
@@ -79,8 +83,10 @@ class ApiConfig(TomlTable):
     front_door: FrontDoors = Field(default="rest", description="what clients reach the API by")
     cloudfront: bool = Field(default=False, description="whether CloudFront is in front of the function URL")
     streaming: bool = Field(default=False, description="whether the function's answers stream, as those of uvicorn do")
-    web_adapter: LayerArn | None = Field(
-        default=None, description="ARN of the layer with the Lambda Web Adapter, in place of the one that AWS publishes"
+    web_adapter: str | None = Field(
+        default=None,
+        pattern=WEB_ADAPTER,
+        description="ARN of a layer with the Lambda Web Adapter, in place of AWS's, or an image with it",
     )
     cors_origins: list[Origin] = Field(default_factory=list, description="origins whose pages may call the API")
     authorizer: bool = Field(default=False, description="whether a function in front of the API checks bearer tokens")
@@ -90,6 +96,12 @@ class ApiConfig(TomlTable):
     iam: Literal["none", "submit", "all"] = Field(
         default="none", description="the methods that take AWS signatures in place of bearer tokens"
     )
+
+    @property
+    def adapter_image(self) -> str | None:
+        """The image of the Lambda Web Adapter, if the API's function is an image; None if it comes from a zip."""
+        given = self.web_adapter
+        return None if given is None or re.match(LAYER, given) else given
 
 
 class DeployConfig(TomlTable):

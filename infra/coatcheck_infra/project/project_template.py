@@ -14,6 +14,7 @@ from coatcheck_infra.project.iam_statements import read_statements
 from coatcheck_infra.project.proxied_types import ProxiedType, read_proxied_types
 from coatcheck_infra.project.template_api import render_api
 from coatcheck_infra.project.template_containers import render_containers
+from coatcheck_infra.project.template_function_image import render_function_image
 from coatcheck_infra.project.template_handlers import render_handlers
 from coatcheck_infra.project.template_lanes import render_lanes
 from coatcheck_infra.project.template_managed import render_managed
@@ -42,6 +43,7 @@ def render_template(
     rendered = render_api(rendered, config.api, proxied)
     rendered = render_handlers(render_lanes(rendered, config.lanes), config.handlers, statements)
     rendered = render_traces(render_containers(render_managed(rendered, config), config), config)
+    rendered = render_function_image(rendered, config)
     for name, resource in rendered["Resources"].items():
         if resource["Type"] == FUNCTION:
             size = environment_size(rendered, resource["Properties"])
@@ -68,8 +70,8 @@ def write_template(project: Project, zips: Path) -> Path:
     """
     template = project_template(project)
     for resource in template["Resources"].values():
-        if resource["Type"] == FUNCTION:
-            properties = resource["Properties"]
+        properties = resource.get("Properties", {})
+        if "CodeUri" in properties:
             properties["CodeUri"] = f"{zips.name}/{PurePosixPath(properties['CodeUri']).name}"
     path = zips.with_name(TEMPLATE_FILE)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -63,6 +63,14 @@ def test_the_worker_and_its_health_check_mean_the_same_file() -> None:
     assert any(Path(HEALTH_FILE).is_relative_to(volume) for volume in config.volumes)
 
 
+def test_an_image_that_is_for_lambda_too_has_the_adapter_where_lambda_looks_for_extensions() -> None:
+    adapter = f"public.ecr.aws/awsguru/aws-lambda-adapter:1.1.0@sha256:{'b' * 64}"
+    config = read_dockerfile(dockerfile(API, BASE, ["jobs.words"], adapter))
+    assert config.copies_of_images == [(adapter, "/lambda-adapter", "/opt/extensions/lambda-adapter")]
+    # nothing else differs: elsewhere the adapter is never started
+    assert replace(config, copies_of_images=()) == read_dockerfile(dockerfile(API, BASE, ["jobs.words"]))
+
+
 def test_the_base_is_a_build_argument() -> None:
     other = f"example.com/python@sha256:{'b' * 64}"
     assert read_dockerfile(text_of(API), {"BASE": other}).base == other

@@ -63,7 +63,9 @@ def deploy(target: StackTarget, request: Request, *, confirmed: bool) -> int:
         config = Path(scratch) / "samconfig.toml"
         config.write_text("version = 0.1\n")
         done = subprocess.run(
-            sam(target, request.template, requested, config), env={**os.environ, "SAM_CLI_TELEMETRY": "0"}, check=False
+            sam(target, request.template, requested, config, image_repository(plan.values)),
+            env={**os.environ, "SAM_CLI_TELEMETRY": "0"},
+            check=False,
         )
     if done.returncode == 0:
         deployed_stack.protect(cloudformation, target.stack)
@@ -72,14 +74,25 @@ def deploy(target: StackTarget, request: Request, *, confirmed: bool) -> int:
     return done.returncode
 
 
-def sam(target: StackTarget, template: Path, requested: Mapping[str, str], config: Path) -> list[str]:
-    """Build the command that deploys. An existing stack keeps each parameter that is not named."""
+def image_repository(values: Mapping[str, str]) -> str | None:
+    """Return the repository of the API's function, if that is an image in the stack with the parameters `values`."""
+    return values["ApiImage"].partition("@")[0] if values.get("Streaming") == "on" and "ApiImage" in values else None
+
+
+def sam(
+    target: StackTarget, template: Path, requested: Mapping[str, str], config: Path, repository: str | None = None
+) -> list[str]:
+    """Build the command that deploys. An existing stack keeps each parameter that is not named.
+
+    With a function that is an image, the SAM CLI wants a `repository`, though it puts nothing there.
+    """
     overrides = [f'{name}="{_escaped(value)}"' for name, value in requested.items()]
     program = SAM.python(os.environ).with_name("sam")
     return [
         *(str(program), "deploy", "--template-file", str(template), "--config-file", str(config)),
         *("--stack-name", target.stack, "--region", target.region, "--resolve-s3", "--capabilities", "CAPABILITY_IAM"),
         *("--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar"),
+        *(("--image-repository", repository) if repository else ()),
         *(("--parameter-overrides", *overrides) if overrides else ()),
     ]
 

@@ -36,6 +36,8 @@ def _lane_problems(lanes: Mapping[str, Lane], region: str) -> Iterator[str]:
 
 
 def _streaming_problems(api: ApiConfig, region: str) -> Iterator[str]:
+    if api.adapter_image is not None:
+        return
     if api.web_adapter is None:
         if api.streaming and region.startswith(OTHER_PARTITIONS):
             yield (
