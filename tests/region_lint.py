@@ -43,9 +43,7 @@ IN_ALL_REGIONS: Mapping[str, Json] = {
         "handlers": {"vpc": VPC},
         "containers": CONTAINERS,
     },
-    "cloudfront": {
-        "api": {"front-door": "function-url", "streaming": True, "cloudfront": True, "web-adapter": ADAPTER_IMAGE}
-    },
+    "cloudfront": {"api": {"front-door": "function-url", "streaming": True, "cloudfront": True}},
     "api-in-containers": {
         "api": {"front-door": "alb"},
         "containers": {**CONTAINERS, "services": ["api"], "vpc": "vpc-0a1b2c3d"},
@@ -57,8 +55,12 @@ IN_ONE_REGION: Mapping[str, Json] = {
     "rest": {},
     "function-url": {"api": {"front-door": "function-url"}},
     "alb": {"api": {"front-door": "alb"}},
+    "function-as-an-image": {"api": {"front-door": "function-url", "streaming": True, "web-adapter": ADAPTER_IMAGE}},
 }
 """Projects that have no type and no property that those above do not have: that is checked."""
+
+OF_IMAGES = frozenset({("AWS::Lambda::Function", "PackageType"), ("AWS::Lambda::Function", "Code", "ImageUri")})
+"""What a function has that is an image, but for what is checked in all regions: cfn-lint takes minutes for those."""
 
 REGION = "us-east-1"
 
@@ -132,7 +134,7 @@ def findings(path: Path, template: Json, regions: str) -> list[Json]:
 def not_in(everywhere: Mapping[str, Json], here: Mapping[str, Json]) -> set[tuple[str, ...]]:
     """Return the properties, each after its type, that templates `here` have and none `everywhere` has."""
     of_cloudformation = [one for one in here.values() if "Transform" not in one]
-    return _properties(of_cloudformation) - _properties(everywhere.values())
+    return _properties(of_cloudformation) - _properties(everywhere.values()) - OF_IMAGES
 
 
 def _properties(templates: Iterable[Json]) -> set[tuple[str, ...]]:
@@ -145,12 +147,12 @@ def _properties(templates: Iterable[Json]) -> set[tuple[str, ...]]:
 
 
 def _paths(value: Any, levels: int) -> Iterator[tuple[str, ...]]:
-    """Yield the names of properties down to a level, without what functions of CloudFormation have in them."""
+    """Yield the names of properties down to a level, in all branches of conditions, and nothing of other functions."""
     if isinstance(value, dict) and levels:
         for key, inner in value.items():
-            if key.startswith("Fn::"):
+            if key == "Fn::If":
                 yield from _paths(inner, levels)
-            elif key != "Ref":
+            elif key != "Ref" and not key.startswith("Fn::"):
                 yield from ((key, *path) for path in ((), *_paths(inner, levels - 1)))
     elif isinstance(value, list):
         for inner in value:

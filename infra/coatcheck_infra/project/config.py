@@ -163,6 +163,9 @@ class ProjectConfig(TomlTable):
         default_factory=lambda: {DEFAULT_LANE: Lane()},
         description="the lanes and their sizes; `default` always exists",
     )
+    failure_alarms: list[str] = Field(
+        default_factory=list, max_length=50, description="job types with an alarm of their own on failures"
+    )
     handlers: HandlersConfig = Field(default_factory=HandlersConfig, description="what handlers get on AWS")
     api: ApiConfig = Field(default_factory=ApiConfig, description="what clients reach the API by")
     deploy: DeployConfig = Field(default_factory=DeployConfig, description="where the project is deployed")

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from packaging.utils import canonicalize_name
 
 from coatcheck.authoring.loading import Declaration
+from coatcheck.core.suggestions import unknown
 from coatcheck_infra.project.config import Project, ProjectError
 from coatcheck_infra.project.lane_config import SECONDS
 from coatcheck_infra.project.project_template import project_template
@@ -30,6 +31,11 @@ def deployment_problems(project: Project, declared: Sequence[Declaration]) -> It
         elif wrong := parameter_error(parameters[name], str(value)):
             yield f"tool.coatcheck.deploy.parameters.{name}: {wrong}"
     yield from _missing_packages(project)
+    deployed = sorted(one.job_type.name for one in declared if one.module in project.config.jobs)
+    for name in project.config.failure_alarms:
+        if name not in deployed:
+            wrong = unknown("job type", name, deployed, see=f"there are {', '.join(deployed)}")
+            yield f"tool.coatcheck.failure-alarms: {wrong}"
     for one in declared:
         job_type, modules = one.job_type, project.config.jobs
         longest = SECONDS.get(project.config.lanes[job_type.lane].kind)

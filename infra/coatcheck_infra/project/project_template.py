@@ -12,6 +12,7 @@ from coatcheck_infra.project.config import Project, ProjectConfig, ProjectError
 from coatcheck_infra.project.environment_size import MAX_ENVIRONMENT, environment_size
 from coatcheck_infra.project.iam_statements import read_statements
 from coatcheck_infra.project.proxied_types import ProxiedType, read_proxied_types
+from coatcheck_infra.project.template_alarms import render_failure_alarms
 from coatcheck_infra.project.template_api import render_api
 from coatcheck_infra.project.template_containers import render_containers
 from coatcheck_infra.project.template_function_image import render_function_image
@@ -43,7 +44,7 @@ def render_template(
     rendered = render_api(rendered, config.api, proxied)
     rendered = render_handlers(render_lanes(rendered, config.lanes), config.handlers, statements)
     rendered = render_traces(render_containers(render_managed(rendered, config), config), config)
-    rendered = render_function_image(rendered, config)
+    rendered = render_failure_alarms(render_function_image(rendered, config), config.failure_alarms)
     for name, resource in rendered["Resources"].items():
         if resource["Type"] == FUNCTION:
             size = environment_size(rendered, resource["Properties"])

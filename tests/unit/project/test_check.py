@@ -112,10 +112,12 @@ def test_what_handlers_get_on_aws_is_checked(tmp_path: Path) -> None:
 def test_what_fails_only_on_aws_is_found_before_a_deployment(tmp_path: Path) -> None:
     long = WORDS.replace('"text.words"', '"text.words", timeout=901')
     settings = '[tool.coatcheck.deploy.parameters]\nDefaultRetentionDays = "x"\nNope = 3\n'
-    assert check(tmp_path, long, pyproject=f"{PYPROJECT}{settings}")[0] == 0
+    alarms = PYPROJECT.replace("[tool.coatcheck]\n", '[tool.coatcheck]\nfailure-alarms = ["text.words", "text.word"]\n')
+    assert check(tmp_path, long, pyproject=f"{alarms}{settings}")[0] == 0
     command = [sys.executable, "-m", "coatcheck_infra.project.check", "--local", "--deployment"]
     done = subprocess.run(command, cwd=tmp_path, check=False, capture_output=True, text=True)
-    retention, unknown, timeout = done.stderr.splitlines()
+    retention, unknown, alarm, timeout = done.stderr.splitlines()
+    assert alarm == "tool.coatcheck.failure-alarms: unknown job type `text.word`; did you mean `text.words`?"
     assert done.returncode == 1
     assert retention.startswith("tool.coatcheck.deploy.parameters.DefaultRetentionDays: must be one of 1, 3,")
     assert unknown.startswith("tool.coatcheck.deploy.parameters: unknown parameter `Nope`")

@@ -79,7 +79,7 @@ tenants = ["acme"]
         ),
         (
             f"{SMALL}colour = 1\n",
-            "unknown key `colour`; the keys are jobs, python, lanes, handlers, api, deploy, containers, traces, local",
+            "unknown key `colour`; the keys are jobs, python, lanes, failure-alarms, handlers, api, deploy",
         ),
         (f"{SMALL}[tool.coatcheck.lanes]\nSlow_1 = {{}}", "tool.coatcheck.lanes.Slow_1: must be lower-case letters"),
         (f"{SMALL}lane = 1\n", "tool.coatcheck: unknown key `lane`; did you mean `lanes`?"),
