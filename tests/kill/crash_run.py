@@ -53,7 +53,7 @@ class CrashRun:
     @property
     def name(self) -> str:
         """What tells it from others, and plays it again."""
-        return f'--flow "{self.flow.name}" --point {self.point or "none"}'
+        return f'--flow "{self.flow.name}"' + (f" --point {self.point}" if self.point else "")
 
     @property
     def in_runner(self) -> bool:
