@@ -1,5 +1,6 @@
-"""Bytecode of warm requests to the API, and to AWS: `python -m bench.bytecode`; `--record` writes bytecode.json.
+"""Bytecode of warm requests to the API and to AWS, and of the writes of a job: `python -m bench.bytecode`.
 
+`--record` writes bytecode.json.
 Python counts them the same on every machine, however busy it is and whatever its CPU; minor versions of Python differ.
 What C code does is not counted: `bench.service_requests` counts that too, but for one kind of CPU.
 """
@@ -22,8 +23,10 @@ from bench.aws_answers import aws_answers
 RECORD = Path(__file__).with_name("bytecode.json")
 VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 CALLS = ("GetItem", "UpdateItem", "SendMessage")
-COUNTED = (*ROUTES, *CALLS)
-"""The requests to the API's function, by method, and those that the worker sends to AWS, by operation."""
+WRITES = "claim and settle"
+COUNTED = (*ROUTES, *CALLS, WRITES)
+"""The requests to the API's function, by method; those that the worker sends to AWS, by operation; and making the two
+writes of a job, with reading their answers."""
 
 WARM_UP = 20
 TRIES = 5
@@ -37,8 +40,7 @@ def main() -> None:
     parser.add_argument("--child", choices=COUNTED)
     options = parser.parse_args()
     if options.child:
-        counted_by = _of_requests if options.child in ROUTES else _of_calls
-        sys.stdout.write(f"{counted_by(options.child)}\n")
+        sys.stdout.write(f"{_counted(options.child)}\n")
         return
     counted = measure()
     sys.stdout.write(json.dumps(counted) + "\n")
@@ -61,6 +63,12 @@ def measure() -> dict[str, int]:
         return {name: int(subprocess.check_output([*child, name], env=env, text=True)) for name in COUNTED}  # noqa: S603
 
 
+def _counted(name: str) -> int:
+    if name == WRITES:
+        return _of_writes()
+    return _of_requests(name) if name in ROUTES else _of_calls(name)
+
+
 def _of_requests(method: str) -> int:
     handler = importlib.import_module("coatcheck_service.aws_lambda").handler
 
@@ -76,6 +84,25 @@ def _of_calls(operation: str) -> int:
     with aws_answers(lambda _operation, _asked: {"Item": transports.ROW}) as url:
         transport, call = transports.worker_transport(url), transports.CALLS[operation]
         return _of(lambda: transport.send(call))
+
+
+def _of_writes() -> int:
+    from coatcheck.core.aws.dynamodb import transitions  # noqa: PLC0415 - as above
+    from coatcheck.core.aws.dynamodb.codec import encode_job  # noqa: PLC0415
+    from coatcheck.core.aws.dynamodb.keys import JobKey  # noqa: PLC0415
+    from coatcheck.core.job import JSON, Blob  # noqa: PLC0415
+    from coatcheck.core.lifecycle import SUCCEED  # noqa: PLC0415
+    from tests.job_rows import make_job  # noqa: PLC0415
+
+    now = 1_800_000_000_000
+    job = make_job(now=now, attempt=1)
+    key, answer = JobKey(job.tenant, job.id), {"Attributes": encode_job(job)}
+
+    def claim_and_settle() -> None:
+        transitions.claim("table", key, now=now, lease=60_000, owner="owner").read(answer)
+        transitions.settle("table", job, SUCCEED, now=now, result=Blob.of(b"{}", JSON)).read(answer)
+
+    return _of(claim_and_settle)
 
 
 def _of(act: Callable[[], object]) -> int:

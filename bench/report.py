@@ -49,9 +49,12 @@ The ratio is ours to the other's; **bold** where ours is the better one.
 - *In the API* and *in the worker*: a request to AWS is signed, sent, and its answer parsed, over a kept connection.
 - *A look* and *a submit* are warm, with key and limits in the caches. Beside them is `bench/peers/api.py`.
 - *A start* is a fresh process until its first answer, or until it can take a message.
+- *A no-op job in the worker*: instructions are those of supervisor and runner together. Beside them is a poller by hand
+  that sends the same requests, and arq ([why no fewer](adr/0147-what-a-quick-job-costs.md)).
+- *From submit to done*: the API, a queue of the emulator and a worker, until a client that looks sees the end. The
+  emulator answers both sides, on the same cores.
 - *No-op jobs* wait in the queue when the worker starts. Redis is another store than SQS and DynamoDB on an emulator, so
-  compare the CPU. arq and taskiq run ten and more jobs at a time in their process, and keep less of each: no row that
-  survives its worker, no fence, no lease.
+  compare the CPU. arq and taskiq keep less of each job: no row that survives its worker, no fence, no lease.
 - *Transfers*: ours include the sha256 of the file, which the others do not make.
 - *Dollars*: [operate.md](operate.md#what-a-million-jobs-cost) says how they are found, and what is estimated.
 

@@ -6,7 +6,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from bench import bill, client_transfers, cold_start, queue_peers, s3_upload, service_requests, transports
+from bench import (
+    bill,
+    client_transfers,
+    cold_start,
+    queue_peers,
+    s3_upload,
+    service_requests,
+    submit_to_done,
+    transports,
+    worker_instructions,
+)
 from bench.bill_job import result
 from bench.bill_usage import count_job
 from bench.lambda_invocations import measure as measure_invocations
@@ -14,6 +24,9 @@ from bench.transfer_methods import CHUNK, Measurement
 
 SIZE, ROUNDS = 256 * CHUNK, 5
 """Of the transfers: bytes, and how often each way."""
+
+JOBS = 200
+"""That are submitted one after the other."""
 
 Pair = tuple[float, float]
 """Our figure, and the one beside it."""
@@ -55,8 +68,19 @@ def _start(name: str) -> Sequence[Pair]:
 
 
 def _jobs(peer: str) -> Sequence[Pair]:
-    ours, beside = queue_peers.ours(), queue_peers.PEERS[peer]()
+    ours, beside = queue_peers.ours(queue_peers.RUNNERS[peer]), queue_peers.PEERS[peer]()
     return [(ours.cpu, beside.cpu), (ours.jobs, beside.jobs)]
+
+
+def _job_instructions() -> Sequence[Pair]:
+    found = worker_instructions.compare()
+    return [(found.ours / 1e6, found.by_hand.instructions / 1e6), (found.ours / 1e6, found.arq / 1e6)]
+
+
+def _submit_to_done() -> Sequence[Pair]:
+    taken = submit_to_done.measure(JOBS)
+    ours, beside = taken["coatcheck"], taken["by hand"]
+    return [(ours.p50, beside.p50), (ours.p99, beside.p99)]
 
 
 def _transfer(kind: str) -> Sequence[Pair]:
@@ -96,6 +120,10 @@ def _moved(what: str, peer: str, memory: str) -> tuple[Row, ...]:
     )
 
 
+def _at_a_time(jobs: int) -> str:
+    return "one at a time" if jobs == 1 else f"{jobs} at a time"
+
+
 INSTRUCTIONS = "M instructions"
 _JOB = "a job with a 20 KB result, three looks and a webhook"
 
@@ -127,12 +155,22 @@ BENCHES: Mapping[str, Bench] = {
         )
         for name in cold_start.STARTS
     },
+    "job": Bench(
+        "bench.worker_instructions",
+        tuple(Row("a no-op job in the worker", INSTRUCTIONS, peer) for peer in ("boto3 by hand", "arq on Redis")),
+        _job_instructions,
+    ),
+    "submit to done": Bench(
+        "bench.submit_to_done",
+        tuple(Row(f"a no-op job, from submit to done, {part}", "ms", "boto3 by hand") for part in ("p50", "p99")),
+        _submit_to_done,
+    ),
     **{
         f"jobs-{number}": Bench(
             f"bench.queue_peers --peer '{peer}'",
             (
                 Row("a no-op job in the worker, CPU", "ms", peer),
-                Row("no-op jobs of a process", "jobs/s", peer, more=True),
+                Row(f"no-op jobs, {_at_a_time(queue_peers.RUNNERS[peer])}", "jobs/s", peer, more=True),
             ),
             partial(_jobs, peer),
         )

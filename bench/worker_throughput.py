@@ -1,7 +1,8 @@
 """No-op jobs a second, and what CPU a worker takes for one: `python -m bench.worker_throughput --jobs 400`.
 
-The worker is real processes on MiniStack, which is the slower part of the two. The floor is the same calls to AWS, sent
-by threads of one process that run nothing. Jobs wait in the queue when the clock starts.
+The worker is real processes on MiniStack, which is the slower part of the two; and before a server that answers for AWS
+at once, from a queue that is never empty. The floor is the same calls to AWS, sent by threads of one process that run
+nothing. Jobs wait in the queue when the clock starts.
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ from __future__ import annotations
 import argparse
 import os
 import signal
+import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +21,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from bench.aws_answers import aws_answers
+from bench.one_queue import SUPERVISOR, OneQueue, supervisor_environment
 from bench.worker_stack import LANE, OPTION, WorkerStack, worker_stack
 from coatcheck.core.aws.dynamodb import transitions
 from coatcheck.core.aws.dynamodb.keys import JobKey
@@ -29,7 +34,8 @@ from coatcheck.core.messages import JobMessage
 from tests.processes import processes_below
 
 NOOP, FRESH = "bench.noop", "bench.fresh"
-SIZES = (1, 4)
+SIZES = (1, 4, 10)
+WARM_UP = 100
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -50,6 +56,22 @@ def of_worker(stack: WorkerStack, runners: int, job_type: str, count: int) -> Ra
         with _halted(worker):
             jobs = stack.submit(job_type, count)
         return _rate(stack, jobs, lambda: _cpu_of(worker))
+
+
+def of_null(runners: int, count: int) -> Rate:
+    """The rate of a worker with so many runners before a server that answers at once (`bench.aws_answers`)."""
+    queue = OneQueue()
+    with aws_answers(queue.answer) as url, tempfile.TemporaryDirectory(prefix="coatcheck-bench-") as folder:
+        command = [sys.executable, *SUPERVISOR, "--runners", str(runners)]
+        env = {**supervisor_environment(url), "TMPDIR": folder}
+        with subprocess.Popen(command, env=env, stderr=subprocess.DEVNULL) as worker:  # noqa: S603 - our own module
+            queue.wait_for(WARM_UP)
+            began, cpu, before = time.monotonic(), _cpu_of(worker.pid), queue.deleted
+            queue.wait_for(WARM_UP + count)
+            jobs = queue.deleted - before
+            rate = Rate(jobs / (time.monotonic() - began), (_cpu_of(worker.pid) - cpu) / jobs)
+            worker.terminate()
+    return rate
 
 
 def of_floor(stack: WorkerStack, threads: int, count: int) -> Rate:
@@ -117,13 +139,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.worker_throughput", description=__doc__)
     parser.add_argument("--jobs", type=int, default=400, help="at each row (default: 400)")
     count = parser.parse_args().jobs
-    write = sys.stdout.write
-    write(f"{'':36}{'jobs/s':>10}{'CPU ms':>10}\n")
+    sys.stdout.write(f"{'':36}{'jobs/s':>10}{'CPU ms':>10}\n")
+    for size in SIZES:
+        _print(f"{OPTION} {size}, AWS answers at once", of_null(size, count))
     for name, measure in _rows(count):
         with worker_stack() as stack:
             rate = measure(stack)
-        write(f"{name:36}{rate.jobs:10.1f}{rate.cpu:10.1f}\n")
-        sys.stdout.flush()
+        _print(name, rate)
+
+
+def _print(name: str, rate: Rate) -> None:
+    sys.stdout.write(f"{name:36}{rate.jobs:10.1f}{rate.cpu:10.2f}\n")
+    sys.stdout.flush()
 
 
 def _rows(count: int) -> Iterator[tuple[str, Callable[[WorkerStack], Rate]]]:

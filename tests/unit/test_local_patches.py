@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from coatcheck_infra.local.code_cache import unpack
-from coatcheck_infra.local.ministack import iam_patches
+from coatcheck_infra.local.ministack import iam_patches, sqs_patches
 from coatcheck_infra.local.ministack.cloudwatch_patches import accept_metric_math
 from coatcheck_infra.local.ministack.environment_limiter import (
     EAGER_ENVIRONMENTS,
@@ -233,3 +233,11 @@ def test_a_batch_of_messages_needs_the_permission_of_one() -> None:
         "sqs:SendMessage",
         "dynamodb:BatchGetItem",
     ]
+
+
+def test_a_long_poll_looks_often() -> None:
+    looked = sqs_patches.look_often(asyncio)
+    began = time.monotonic()
+    asyncio.run(looked.sleep(60))
+    assert time.monotonic() - began < 30
+    assert looked.iscoroutine is asyncio.iscoroutine

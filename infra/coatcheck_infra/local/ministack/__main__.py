@@ -78,6 +78,7 @@ def patches(code_cache: Path) -> list[tuple[str, str, Patch]]:
         ),
         ("ministack.services.dynamodb", "_index_order_keys", dynamodb_patches.order_by_hash_first),
         ("ministack.services.sqs", "_collect_msgs", sqs_patches.share_fairly),
+        ("ministack.services.sqs", "asyncio", sqs_patches.look_often),
         (
             "ministack.core.iam_evaluator",
             "enforce",
