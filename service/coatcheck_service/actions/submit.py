@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,7 +11,7 @@ from coatcheck.authoring.types import JobType
 from coatcheck.core import due
 from coatcheck.core.api.models import MAX_SECONDS_AHEAD, SubmitRequest
 from coatcheck.core.aws.dynamodb import job_items
-from coatcheck.core.aws.dynamodb.item_size import with_input
+from coatcheck.core.aws.dynamodb.item_size import with_room_to_grow
 from coatcheck.core.aws.dynamodb.keys import JobKey
 from coatcheck.core.aws.enqueue import enqueue_job
 from coatcheck.core.aws.flow import run_async
@@ -119,7 +118,7 @@ async def _build_job(
     limits = await limits_of(context)
     _check_priority(submission.request, limits)
     job = _new_job(context, submission, job_type, prepared, limits=limits, now=now)
-    job = with_input(await _with_webhooks(context, submission.request, job), prepared.given.text)
+    job = with_room_to_grow(await _with_webhooks(context, submission.request, job))
     await job_inputs.check_uploads(dependencies, context.tenant, prepared.given.uploads, needed_at=job.start_at or now)
     job_inputs.check_input_is_kept(dependencies, job)
     return job, prepared.given.text
@@ -153,8 +152,8 @@ def _prepare(submission: Submission, job_type: JobType[Any, Any], written_digest
         if submission.replayed_from
         else idempotency.digest(idempotency.normalized(submission.request, given.model))
     )
-    blob = Blob(len(given.text), hashlib.sha256(given.text).digest(), JSON)
-    return _Prepared(given, blob, written_digest, None if meant == _truncated(written_digest) else meant)
+    same = meant == _truncated(written_digest)
+    return _Prepared(given, Blob.of(given.text, JSON), written_digest, None if same else meant)
 
 
 def _truncated(digest: bytes) -> bytes:

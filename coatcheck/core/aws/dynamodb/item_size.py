@@ -37,13 +37,14 @@ def free_bytes(job: Job) -> int:
     return HOT_ROW_BYTES - GROWTH_BYTES - item_size(encode_job(job))
 
 
-def with_input(job: Job, text: bytes) -> Job:
-    """The job with its input, JSON, in its row, if there is room for it."""
+def with_room_to_grow(job: Job) -> Job:
+    """The job as it is if there is room in its row for its input, which it holds, and otherwise without it."""
+    text = job.input.inline
+    assert text is not None
     # text that deflates to this little is short; longer text is too long without deflating it
-    if len(text) > 64 * HOT_ROW_BYTES:
+    if len(text) <= 64 * HOT_ROW_BYTES and (_surely_fits(job, text) or free_bytes(job) >= 0):
         return job
-    within = replace(job, input=replace(job.input, inline=text))
-    return within if _surely_fits(within, text) or free_bytes(within) >= 0 else job
+    return replace(job, input=replace(job.input, inline=None))
 
 
 def _surely_fits(job: Job, text: bytes) -> bool:
