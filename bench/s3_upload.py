@@ -2,7 +2,8 @@
 
 The ways take turns, each time in a new process; printed are the medians. CPU is of the sending process alone.
 A result's sha256 is part of its row, so the sink makes it on the way: `upload_fileobj, hashed` is what
-upload_fileobj takes when its caller does the same. What this machine's sha256 takes alone is printed too.
+upload_fileobj takes when its caller does the same. `bare` hashes and sends as large parts over plain connections, and
+does nothing else: what no upload of a result can do without. What this machine's sha256 takes alone is printed too.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import boto3
 from bench import null_s3
 from bench.transfer_methods import BUCKET, CHUNK, Measurement, measure
 
-BOTO3, BOTO3_HASHED, SINK = "upload_fileobj", "upload_fileobj, hashed", "sink"
+BOTO3, BOTO3_HASHED, SINK, BARE = "upload_fileobj", "upload_fileobj, hashed", "sink", "bare"
 
 
 @contextmanager
@@ -59,7 +60,7 @@ def hash_cpu_per_gb() -> float:
 
 def compare(server: str, size: int, rounds: int) -> dict[str, Measurement]:
     """The medians of each way of so many rounds, in which the ways take turns. `size` is in bytes."""
-    methods = (BOTO3, BOTO3_HASHED, SINK)
+    methods = (BOTO3, BOTO3_HASHED, SINK, BARE)
     with SERVERS[server]() as url:
         taken = [[measure(method, url, size) for method in methods] for _ in range(rounds)]
     return {method: medians([one[index] for one in taken]) for index, method in enumerate(methods)}
@@ -78,7 +79,7 @@ def main() -> None:
     for method, one in measurements.items():
         write(f"{method:24}{one.rate:6.0f} MB/s  {one.cpu_per_gb:5.2f} CPU-s/GB  {one.peak:4.0f} MB\n")
     write(f"{'sha256 alone':36}{hash_cpu_per_gb():6.2f} CPU-s/GB\n\n")
-    for method in (BOTO3, BOTO3_HASHED):
+    for method in (BOTO3, BOTO3_HASHED, BARE):
         sink, other = measurements[SINK], measurements[method]
         ratios = (sink.rate / other.rate, sink.cpu / other.cpu, sink.peak / other.peak)
         write("sink to {}: {:.2f} of the MB/s, {:.2f} of the CPU, {:.2f} of the memory\n".format(method, *ratios))

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import io
 import json
 import resource
 import subprocess
 import sys
+import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import boto3
 
 from coatcheck_worker.boto_transport import BotoTransport
 from coatcheck_worker.runner.storage.object_reader import READ_AHEAD, ObjectReader
 from coatcheck_worker.runner.storage.object_writer import ObjectWriter
+from coatcheck_worker.runner.storage.part_uploader import MAX_IN_FLIGHT, PART_SIZE, UPLOAD_THREADS
 
 BUCKET = "bench"
 CHUNK = 1024 * 1024
@@ -110,10 +116,47 @@ def _source_from(transport: BotoTransport, size: int) -> None:
             pass
 
 
+def _bare(_session: boto3.Session, url: str) -> TransferFunction:
+    return partial(_bare_from, url)
+
+
+def _bare_from(url: str, size: int) -> None:
+    """What no upload of a hashed stream can do without: each part is copied once, hashed, and sent by another thread.
+
+    There are no checksums of parts, no signatures, no retries, and no more parts in memory than are sent or filled.
+    """
+    made, digest, local = GeneratedFile(size), hashlib.sha256(), threading.local()
+    free = deque(bytearray(PART_SIZE) for _ in range(MAX_IN_FLIGHT + 1))
+    in_flight: deque[tuple[Future[None], bytearray]] = deque()
+
+    def send(part: memoryview) -> None:
+        if not hasattr(local, "connection"):
+            local.connection = http.client.HTTPConnection(urlsplit(url).netloc)
+        local.connection.request("PUT", f"/{BUCKET}/bare", body=part)
+        local.connection.getresponse().read()
+
+    with ThreadPoolExecutor(UPLOAD_THREADS) as pool:
+        for left in range(size, 0, -PART_SIZE):
+            if len(in_flight) >= MAX_IN_FLIGHT:
+                future, sent = in_flight.popleft()
+                future.result()
+                free.append(sent)
+            buffer, part_size = free.popleft(), min(PART_SIZE, left)
+            part = memoryview(buffer)[:part_size]
+            for start in range(0, part_size, CHUNK):
+                chunk = made.read(min(CHUNK, part_size - start))
+                part[start : start + len(chunk)] = chunk
+            digest.update(part)
+            in_flight.append((pool.submit(send, part), buffer))
+        for future, _ in in_flight:
+            future.result()
+
+
 METHODS: Mapping[str, Callable[[boto3.Session, str], TransferFunction]] = {
     "upload_fileobj": partial(_upload_fileobj, made=GeneratedFile),
     "upload_fileobj, hashed": partial(_upload_fileobj, made=HashingFile),
     "sink": _sink,
+    "bare": _bare,
     "source": _source,
 }
 
