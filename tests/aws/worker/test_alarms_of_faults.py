@@ -24,6 +24,7 @@ from coatcheck.aws_transport.transport_config import Timeouts, TransportConfig
 from coatcheck.core.aws.call import AwsUnavailable
 from coatcheck.core.aws.sqs import ReceivedMessage, depth
 from coatcheck.core.clock import HOUR, MINUTE, SECOND
+from coatcheck_infra.project.template_alarms import render_failure_alarms
 from coatcheck_infra.template import read_template
 from coatcheck_worker.protocol import RunJob
 from coatcheck_worker.runners import AttemptPort, Died
@@ -48,7 +49,8 @@ CONFIG = TransportConfig(Timeouts(connect=5.0, answer=20.0), attempts=1, idle_co
 
 @functools.cache
 def template_alarms() -> Mapping[str, Alarm]:
-    resources = read_template()["Resources"]
+    """The alarms of the template, for a project that wants one of its job type, too."""
+    resources = render_failure_alarms(read_template(), ["test.job"])["Resources"]
     return {name: one["Properties"] for name, one in resources.items() if one["Type"] == "AWS::CloudWatch::Alarm"}
 
 
@@ -216,8 +218,8 @@ BROKEN_SWEEPS = {"SweeperBehind"}
 FAULTS: list[tuple[Callable[[Deployment], None], tuple[int, int], set[str]]] = [
     (nothing, (300, 3), set()),
     (worker_dead, (300, 1), {"DefaultWorkersLost"}),
-    (type_failing, (300, 2), {"DefaultJobsFail"}),
-    (runner_without_memory, (300, 1), {"DefaultHandlersCrash"}),
+    (type_failing, (300, 2), {"DefaultJobsFail", "JobTypeTestJobFails"}),
+    (runner_without_memory, (300, 1), {"DefaultHandlersCrash", "JobTypeTestJobFails"}),
     (receiver_down, (300, 2), {"WebhooksFail"}),
     (deliverer_behind, (300, 2), {"WebhooksLate"}),
     (sweeper_stopped, (300, 1), {"SweeperStopped"}),
