@@ -136,7 +136,7 @@ def _life(log: str, job: str) -> list[str]:
     for line in log.splitlines():
         if job not in line or "coatcheck.audit" not in line:
             continue
-        if action := re.search(r'coatcheck\.audit: (job\.\w+)|"action": "(job\.\w+)"', line):
+        if action := re.search(r'coatcheck\.audit: (job\.\w+)|"action":"(job\.\w+)"', line):
             found.append(action[1] or action[2])
     return found
 

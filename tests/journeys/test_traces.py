@@ -124,7 +124,8 @@ def test_a_trace_goes_on_from_the_client_to_the_receiver(
     (documented,) = re.findall(r"^the client's span\n(.*?)```", page, re.MULTILINE | re.DOTALL)
     for line in documented.splitlines():
         assert line in shown, shown
-    line = next(line for line in traced_stack.log.read_text().splitlines() if f"{job} is succeeded" in line)
+    log = traced_stack.log.read_text().splitlines()
+    (line,) = [line for line in log if "coatcheck.audit: job.succeeded" in line and job in line]
     assert f"trace_id={TRACE}" in line
 
 

@@ -18,8 +18,16 @@ MUTANTS = (
         {lifecycle.RETRY: {"slot": None}},
         test=f"{CAPS}::test_a_retry_gives_its_slot_back_while_it_waits",
     ),
-    Mutant("a parked job that is canceled stays counted", {lifecycle.CANCEL_WAITING: {"slot": None}}),
-    Mutant("a slot is taken that is not free", without(Guard.ROOM, lifecycle.CLAIM_SLOT)),
+    Mutant(
+        "a parked job that is canceled stays counted",
+        {lifecycle.CANCEL_WAITING: {"slot": None}},
+        test=f"{SLOTS}::test_a_parked_job_ends_and_is_counted_no_more",
+    ),
+    Mutant(
+        "a slot is taken that is not free",
+        without(Guard.ROOM, lifecycle.CLAIM_SLOT),
+        test=f"{SLOTS}::test_as_many_are_claimed_as_may_run",
+    ),
     Mutant(
         "a job is woken for a slot that is not free",
         without(Guard.ROOM, lifecycle.WAKE),
