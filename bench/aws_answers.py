@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import re
 import threading
@@ -11,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 Answer = Callable[[str, Mapping[str, Any]], Mapping[str, Any]]
-"""What is answered to an operation (`GetItem`) with these parameters."""
+"""What is answered to an operation (`GetItem`) with these parameters; bytes are sent as base64."""
 
 _LENGTH = re.compile(rb"content-length: (\d+)", re.IGNORECASE)
 _OPERATION = re.compile(rb"x-amz-target: \w+\.(\w+)", re.IGNORECASE)
@@ -57,6 +58,10 @@ class _Connection(asyncio.Protocol):
         length, operation = _LENGTH.search(head), _OPERATION.search(head)
         if found and length and operation and len(body) >= int(length[1]):
             self._held = b""
-            said = json.dumps(self._answer(operation[1].decode(), json.loads(body))).encode()
+            said = json.dumps(self._answer(operation[1].decode(), json.loads(body)), default=_base64).encode()
             start = "HTTP/1.1 200 OK\r\nContent-Type: application/x-amz-json-1.0\r\nContent-Length: "
             self._transport.write(f"{start}{len(said)}\r\n\r\n".encode() + said)
+
+
+def _base64(value: bytes) -> str:
+    return base64.b64encode(value).decode()

@@ -9,7 +9,6 @@ import argparse
 import hashlib
 import json
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -19,6 +18,7 @@ from pathlib import Path
 
 import httpx
 
+from bench.ports import free_port
 from bench.worker_stack import WorkerStack, worker_stack
 from coatcheck.core.settings import PREFIX
 from tests.waiting import eventually
@@ -57,7 +57,7 @@ class ApiProcess:
 @contextmanager
 def api_process(stack: WorkerStack, more: Mapping[str, str]) -> Iterator[ApiProcess]:
     """`python -m coatcheck_service` with these settings too, until the block ends."""
-    port = _free_port()
+    port = free_port()
     keys = {
         f"{PREFIX}API_KEYS": json.dumps({hashlib.sha256(KEY.encode()).hexdigest(): "t"}),
         f"{PREFIX}JOBS": "jobs.demo",
@@ -76,18 +76,12 @@ def api_process(stack: WorkerStack, more: Mapping[str, str]) -> Iterator[ApiProc
             process.wait()
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
-
-
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m bench.metrics_of_api", description=__doc__)
     parser.add_argument("--blocks", type=int, default=12, help=f"of {BLOCK} requests, for each (default: 12)")
     blocks = parser.parse_args().blocks
-    metrics = {f"{PREFIX}METRICS": "emf", f"{PREFIX}METRICS_PORT": str(_free_port())}
+    metrics = {f"{PREFIX}METRICS": "emf", f"{PREFIX}METRICS_PORT": str(free_port())}
     with worker_stack() as stack, ExitStack() as running:
         without, told = (running.enter_context(api_process(stack, more)) for more in ({}, metrics))
         body = {"type": "demo.sleep", "input": {"seconds": 0}}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import itertools
 import json
 import os
@@ -45,7 +44,7 @@ class OneQueue:
             case "DeleteMessageBatch":
                 return self._delete(len(asked["Entries"]))
             case "UpdateItem":
-                return {"Attributes": _as_json(encode_job(self._after(asked)))}
+                return {"Attributes": encode_job(self._after(asked))}
             case _:
                 return {}
 
@@ -73,14 +72,6 @@ class OneQueue:
         if "#result" in asked["ExpressionAttributeNames"]:
             return replace(self._job, status=Status.SUCCEEDED, attempt=1, finished_at=now)
         return replace(self._job, status=Status.RUNNING, attempt=1, claimed_at=now, lease_until=now + LEASE)
-
-
-def _as_json(value: Any) -> Any:
-    if isinstance(value, bytes):
-        return base64.b64encode(value).decode()
-    if isinstance(value, dict):
-        return {name: _as_json(inner) for name, inner in value.items()}
-    return [_as_json(inner) for inner in value] if isinstance(value, list) else value
 
 
 def supervisor_environment(url: str) -> dict[str, str]:

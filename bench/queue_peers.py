@@ -13,16 +13,15 @@ import argparse
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+from bench.ports import free_port, wait_for_port
 from bench.worker_stack import LANE, worker_stack
 from bench.worker_throughput import NOOP, Rate, of_null, of_worker
 from coatcheck_infra.toolchain.environments import ToolEnvironment, ensure_installed
@@ -95,29 +94,15 @@ def redis() -> Iterator[str]:
     program = shutil.which("redis-server")
     if program is None:
         raise NotInstalled("redis-server is not on PATH: apt-get install redis-server")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     with tempfile.TemporaryDirectory() as folder:
         command = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", folder]
         with subprocess.Popen(command, stdout=subprocess.DEVNULL) as server:  # noqa: S603 - fixed but for the port
             try:
-                _wait_for(port)
+                wait_for_port(port)
                 yield f"redis://127.0.0.1:{port}"
             finally:
                 server.terminate()
-
-
-def _wait_for(port: int) -> None:
-    give_up_at = time.monotonic() + 10
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-        except ConnectionRefusedError:
-            if time.monotonic() > give_up_at:
-                raise
-            time.sleep(0.05)
-        else:
-            return
 
 
 def main() -> None:

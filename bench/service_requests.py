@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import base64
 import importlib
 import json
 import os
@@ -130,8 +129,8 @@ def _answer(operation: str, asked: Mapping[str, Any]) -> Mapping[str, Any]:
     if operation == "GetItem":
         partition = asked["Key"]["pk"]["S"]
         if partition == "#keys":
-            return {"Item": _as_json(_key_item())}
-        return {"Item": _as_json(_job_item())} if JOB in partition else {}
+            return {"Item": _key_item()}
+        return {"Item": _job_item()} if JOB in partition else {}
     if operation == "GetSecretValue":
         return {"SecretString": "secret"}
     return {"Items": [], "Count": 0, "MessageId": "id"}
@@ -146,15 +145,6 @@ def _key_item() -> dict[str, Any]:
 
 def _job_item() -> dict[str, Any]:
     return encode_job(make_job(now=system_clock(), tenant=TENANT, id=JOB, type="bench.noop", due_at=system_clock()))
-
-
-def _as_json(value: Any) -> Any:
-    """An item with its bytes as base64."""
-    if isinstance(value, bytes):
-        return base64.b64encode(value).decode()
-    if isinstance(value, dict):
-        return {name: _as_json(inner) for name, inner in value.items()}
-    return [_as_json(inner) for inner in value] if isinstance(value, list) else value
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import http.client
 import json
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ from dataclasses import dataclass
 import boto3
 
 from bench.api_requests import KEY, TENANT
+from bench.ports import free_port, wait_for_port
 from bench.worker_stack import WorkerStack, worker_stack
 from coatcheck.core.api_keys import TENANT_SCOPES, ApiKey, read_key
 from coatcheck.core.aws.dynamodb.key_items import put_key
@@ -96,9 +96,10 @@ def _ours(stack: WorkerStack) -> Iterator[int]:
     presented, now = read_key(KEY), system_clock()
     key = ApiKey(presented.id, presented.digest, TENANT, TENANT_SCOPES, now, "bench", last_used_at=now)
     stack.aws.send(put_key(stack.settings.table, key))
-    port, env = _free_port(), {**stack.env, f"{PREFIX}JOBS": MODULE}
+    port, env = free_port(), {**stack.env, f"{PREFIX}JOBS": MODULE}
     command = ["coatcheck_service", "--port", str(port)]
-    with stack.worker(1, [MODULE]), _running(command, env), _answering(port):
+    with stack.worker(1, [MODULE]), _running(command, env):
+        wait_for_port(port)
         yield port
 
 
@@ -112,7 +113,7 @@ def _by_hand(stack: WorkerStack) -> Iterator[int]:
         aws_secret_access_key=stack.env["AWS_SECRET_ACCESS_KEY"],
     )
     queue = sqs.create_queue(QueueName="by-hand")["QueueUrl"]
-    port = _free_port()
+    port = free_port()
     env = {
         **stack.env,
         "PEER_TABLE": stack.settings.table,
@@ -120,7 +121,8 @@ def _by_hand(stack: WorkerStack) -> Iterator[int]:
         "PEER_KEYS": json.dumps({read_key(KEY).digest.hex(): TENANT}),
     }
     api = ["uvicorn", "bench.peers.api:app", "--port", str(port), "--no-access-log"]
-    with _running(["bench.peers.poller"], env), _running(api, env), _answering(port):
+    with _running(["bench.peers.poller"], env), _running(api, env):
+        wait_for_port(port)
         yield port
 
 
@@ -132,27 +134,6 @@ def _running(module: Sequence[str], env: Mapping[str, str]) -> Iterator[None]:
             yield
         finally:
             process.kill()
-
-
-@contextmanager
-def _answering(port: int) -> Iterator[None]:
-    give_up_at = time.monotonic() + PATIENCE
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-        except ConnectionRefusedError:
-            if time.monotonic() > give_up_at:
-                raise
-            time.sleep(0.05)
-        else:
-            yield
-            return
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-        return port
 
 
 def main() -> None:
