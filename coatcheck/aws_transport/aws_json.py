@@ -92,7 +92,7 @@ def _plain(value: object) -> object:
 
 def _with_bytes(said: dict[str, Any]) -> dict[str, Any]:
     """An attribute value of DynamoDB with its bytes. An attribute that is named B or BS holds no text, but a value."""
-    # first of all what holds for nearly all: it is called for each value
+    # the cheapest check first: this is called for each value, and few hold bytes
     if ("B" in said or "BS" in said) and len(said) == 1:
         ((kind, held),) = said.items()
         if kind == "B" and isinstance(held, str):

@@ -81,7 +81,7 @@ def _httpx_errors() -> Iterator[None]:
 def _receiver(stream: httpcore.NetworkStream, timeout: float) -> Callable[[memoryview], int]:
     """What receives bytes of a connection into memory, as many as there are; none at its end."""
     socket = stream.get_extra_info("socket")
-    # TLS within the TLS of a proxy: the socket has but the outer one
+    # with TLS inside the TLS of a proxy, the socket knows only the outer one
     if socket is not None and not isinstance(stream.get_extra_info("ssl_object"), ssl.SSLObject):
         socket.settimeout(timeout)
         receive_into: Callable[[memoryview], int] = socket.recv_into

@@ -25,7 +25,7 @@ class Expression:
         """The alias of an attribute."""
         alias = self._aliases.get(attribute)
         if alias is None:
-            # no identifier is such as ends in the name of a job type
+            # a name that ends in that of a job type is no identifier
             alias = f"#{attribute}" if attribute.isidentifier() else f"#{len(self._aliases)}"
             self._aliases[attribute] = alias
         return alias

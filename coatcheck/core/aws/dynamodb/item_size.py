@@ -38,7 +38,7 @@ def free_bytes(job: Job) -> int:
 
 
 def with_room_to_grow(job: Job) -> Job:
-    """The job as it is if there is room in its row for its input, which it holds, and otherwise without it."""
+    """The job with the input that it holds, if its row has room for it; otherwise with the input left to the bucket."""
     text = job.input.inline
     assert text is not None
     # text that deflates to this little is short; longer text is too long without deflating it
